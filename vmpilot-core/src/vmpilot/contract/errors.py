@@ -1,0 +1,123 @@
+"""Everything that can go wrong with a backend or its model, drawn once.
+
+    VMPilotError                        exit_code  retryable
+    ├── UsageError                      2          no     wrong option, configuration or argument
+    ├── TurnStopped                     3          no     a limit of the turn
+    ├── BackendError                    5          no     no usable backend
+    ├── StoreError                      1          no     the conversation log cannot be read or written
+    └── ModelError                      1          no
+        ├── AuthenticationFailed                   no     no key, a wrong key, no permission
+        ├── ModelNotFound                          no
+        ├── InvalidRequest                         no     the provider refuses the request as such
+        │   └── ContextOverflow                    no     (the core compacts and asks again)
+        ├── ContentFiltered                        no
+        ├── RateLimited                            yes    `retry_after` seconds where the provider tells
+        ├── QuotaExhausted                         no     a rate limit that waiting does not heal
+        ├── ProviderUnavailable                    yes    refused, 5xx, overloaded
+        ├── ModelTimeout                           yes    one of the core's time limits
+        ├── StreamInterrupted                      yes    the stream broke before its proper end
+        └── BadResponse                            yes    an answer that nobody can read
+
+A backend maps its library's exceptions onto the `ModelError`s at one border, `raise … from exc`. Whether trying again
+can help and which exit code follows are facts of the class, never of a caller's `isinstance` ladder. Messages are
+sentences for a person: what happened, to which thing, what to do next; never a key.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class VMPilotError(Exception):
+    """The root: a clear sentence for the person."""
+
+    exit_code: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+
+class UsageError(VMPilotError):
+    """A wrong option, argument or configuration value."""
+
+    exit_code = 2
+
+
+class TurnStopped(VMPilotError):
+    """A limit of the turn is reached; raised through the backend by the core, which says the rest."""
+
+    exit_code = 3
+
+
+class BackendError(VMPilotError):
+    """No usable backend: not installed, broken, or made for another contract."""
+
+    exit_code = 5
+
+
+class StoreError(VMPilotError):
+    """The conversation log cannot be read or written; the turn stops before its next effect."""
+
+
+class ModelError(VMPilotError):
+    """The model or its provider failed."""
+
+
+class AuthenticationFailed(ModelError):
+    """No key, a wrong key, or a key without the permission."""
+
+
+class ModelNotFound(ModelError):
+    """The provider does not know the model, or the key may not use it."""
+
+
+class InvalidRequest(ModelError):
+    """The provider refuses the request as such; sending it again changes nothing."""
+
+
+class ContextOverflow(InvalidRequest):
+    """The conversation is larger than the model's context window."""
+
+
+class ContentFiltered(ModelError):
+    """The provider's content policy refused the request."""
+
+
+class RateLimited(ModelError):
+    """Too many requests; `retry_after` is in seconds, None where the provider did not tell."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class QuotaExhausted(ModelError):
+    """The account has no credit left; waiting does not help."""
+
+
+class ProviderUnavailable(ModelError):
+    """The provider cannot be reached, is overloaded or failed; `retry_after` in seconds where it told."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ModelTimeout(ModelError):
+    """One of the time limits for a model call passed."""
+
+    retryable = True
+
+
+class StreamInterrupted(ModelError):
+    """The provider's stream broke before its proper end."""
+
+    retryable = True
+
+
+class BadResponse(ModelError):
+    """The provider answered with something that is no answer."""
+
+    retryable = True

@@ -1,0 +1,185 @@
+"""What happens in a turn, as values. Their JSON (`"type"` first) is the wire form of `--output jsonl` and of the log.
+
+A backend yields the `BackendEvent`s; the core adds the others. The grammar of a turn:
+
+    turn    = TurnStarted { call | tools | Notice | HistoryCompacted | LimitReached } TurnEnded
+    call    = { TextDelta | ReasoningDelta | Retrying | Notice } MessageCompleted
+    tools   = { ToolStarted | ApprovalRequested | ToolOutput | ToolFinished | Notice }
+
+Every `MessageCompleted` repeats the whole text of its deltas. After `Retrying(discard=True)` the deltas since the last
+`MessageCompleted` are void, and front ends take them back.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from vmpilot.contract.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage, UserMessage
+
+WIRE_VERSION = 1
+"""Version of the events' JSON; raised when a reader of the old form could misread the new one."""
+
+EndReason: TypeAlias = Literal["answered", "failed", "limit", "denied", "interrupted"]
+"""Why a turn ended: with an answer; the model or backend failed for good; a limit stopped it; an answer was given but
+the last thing that the model wanted to do was denied; the user or the front end stopped it."""
+
+LimitName: TypeAlias = Literal["steps", "seconds", "money", "tokens"]
+
+
+class TextDelta(msgspec.Struct, frozen=True, tag="text_delta", tag_field="type"):
+    """The next piece of the answer's text."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta", tag_field="type"):
+    """The next piece of the model's reasoning, where the provider shows it."""
+
+    text: str
+
+
+class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
+    """One call to the model is over. `usage` is None where the provider did not tell."""
+
+    message: AssistantMessage
+    usage: Usage | None = None
+
+
+class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
+    """The model call failed (`why`) and is made again as try number `attempt` after `delay` seconds."""
+
+    attempt: int
+    delay: float
+    why: str
+    discard: bool
+
+
+class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
+    """A sentence for the person: something they should know that is no part of the answer."""
+
+    text: str
+
+
+class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="type"):
+    """A turn began; `message` is on disk. `time` is seconds since the epoch."""
+
+    conversation_id: str
+    turn_id: str
+    message: UserMessage
+    backend: str
+    model: str
+    time: float
+    version: int = WIRE_VERSION
+
+
+class ToolStarted(msgspec.Struct, frozen=True, tag="tool_started", tag_field="type", omit_defaults=True):
+    """A tool begins to run; `allowed_by` says what let it: a mode, a rule or the person.
+
+    `title` is the call in a person's words, one line where it can be: `$ ls -l`. `folder` is where it runs.
+    """
+
+    call: ToolCall
+    title: str
+    allowed_by: str
+    time: float
+    folder: str | None = None
+
+
+class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output", tag_field="type"):
+    """Live output of a running tool, for the person; secrets are masked, the model gets the `ToolResult`."""
+
+    call_id: str
+    text: str
+
+
+class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="type", omit_defaults=True):
+    """A tool call has its result. A call that was refused or denied has no `ToolStarted` before it.
+
+    `folder` is the conversation's working folder from here on, where the call changed it.
+    """
+
+    result: ToolResult
+    seconds: float
+    exit_code: int | None = None
+    folder: str | None = None
+
+
+class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type"):
+    """Somebody is being asked whether this call may run; `why` says what made it necessary."""
+
+    call: ToolCall
+    title: str
+    why: str
+
+
+class HistoryImported(msgspec.Struct, frozen=True, tag="history_imported", tag_field="type"):
+    """The conversation began with messages that came from elsewhere, such as a chat client's own history."""
+
+    messages: tuple[Message, ...]
+
+
+class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag_field="type"):
+    """What was said before is sent to the model as `summary` from here on; the log keeps everything."""
+
+    summary: str
+
+
+class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="type"):
+    """A limit stops the turn; `text` says which, and how to go on."""
+
+    limit: LimitName
+    maximum: float
+    text: str
+
+
+class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type", omit_defaults=True):
+    """The turn is over: always the last event, exactly once.
+
+    `usage` adds up the model calls, `cost` is their price in US dollars, None where a price is unknown. `error` is the
+    sentence for the person where `reason` is `failed`; `exit_code` is what a command line should end with.
+    """
+
+    reason: EndReason
+    time: float
+    usage: Usage = Usage()
+    cost: float | None = None
+    error: str | None = None
+    exit_code: int = 0
+
+
+BackendEvent: TypeAlias = TextDelta | ReasoningDelta | MessageCompleted | Retrying | Notice
+"""What a backend may yield."""
+
+Event: TypeAlias = (
+    BackendEvent
+    | TurnStarted
+    | ToolStarted
+    | ToolOutput
+    | ToolFinished
+    | ApprovalRequested
+    | HistoryImported
+    | HistoryCompacted
+    | LimitReached
+    | TurnEnded
+)
+"""What a front end sees."""
+
+
+def encode_event(event: Event) -> str:
+    """The event's JSON in one line of ASCII, `"type"` first.
+
+    Everything beyond ASCII is escaped, so NUL and lone surrogates survive every terminal, pipe and database.
+    """
+    return json.dumps(msgspec.to_builtins(event), separators=(",", ":"))
+
+
+def decode_event(data: bytes | str) -> Event:
+    """Read what `encode_event` wrote.
+
+    Raises `ValueError` (of which `msgspec.ValidationError` is one) for anything else.
+    """
+    event: Event = msgspec.convert(json.loads(data), Event)
+    return event

@@ -1,0 +1,79 @@
+"""The plugin seam. A backend is a module (or object) with functions marked by `hookimpl`, named by an entry point.
+
+    # pyproject.toml
+    [project.entry-points."vmpilot.backends"]
+    echo = "my_package.backend"
+
+    # my_package/backend.py
+    from vmpilot.contract import hookimpl
+
+    @hookimpl
+    def generate_responses(request):
+        yield "You said: " + request.messages[-1].text
+
+A hookimpl may take fewer arguments than the specification: that is how the contract grows without breaking anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pluggy
+
+from vmpilot.contract.events import BackendEvent
+from vmpilot.contract.protocols import ModelCalls, Toolbox
+from vmpilot.contract.request import GenerationRequest
+
+CONTRACT_VERSION = 1
+"""Raised when a backend made for the old contract could no longer work; additions do not raise it."""
+
+PROJECT = "vmpilot"
+ENTRY_POINT_GROUP = "vmpilot.backends"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class BackendInfo(msgspec.Struct, frozen=True):
+    """Who a backend is. `capabilities` are the conformance levels that it claims, such as `tools` or `parallel`."""
+
+    name: str
+    version: str
+    contract_version: int = CONTRACT_VERSION
+    capabilities: frozenset[str] = frozenset()
+
+
+class ModelInfo(msgspec.Struct, frozen=True):
+    """What a backend knows of a model; None is unknown. Prices are US dollars for one token."""
+
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    input_price: float | None = None
+    cached_input_price: float | None = None
+    output_price: float | None = None
+    supports_tools: bool | None = None
+    supports_images: bool | None = None
+
+
+@hookspec(firstresult=True)
+def generate_responses(
+    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+) -> AsyncIterator[BackendEvent] | Any:
+    """Run one agent turn: ask the model, run the tools that it asks for, go on until it answers.
+
+    The hookimpl is an async generator of `BackendEvent`s. For small backends a sync generator (run in a thread) and
+    plain `str` items (text deltas, completed into one message) are taken as well. It ends when the model has answered;
+    it raises the contract's errors. Closing it must close its connections.
+    """
+
+
+@hookspec(firstresult=True)
+def describe_backend() -> BackendInfo | None:
+    """Who this backend is; optional. Without it the distribution's metadata are used."""
+
+
+@hookspec(firstresult=True)
+def describe_model(model: str) -> ModelInfo | None:
+    """What is known of the model; optional. Called at most once a turn; must not use the network."""

@@ -1,0 +1,96 @@
+"""Put one assistant message together from the pieces of a stream; used by every backend that reads deltas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmpilot.contract.messages import AssistantMessage, Finish, ToolCall
+
+_FINISHES: dict[str | None, Finish] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "refusal": "refusal",
+}
+
+
+class MessageBuilder:
+    """Collects text, reasoning and fragments of tool calls in the order in which they come.
+
+    Arguments of calls are only joined, never read. Servers disagree on how fragments are numbered: a fragment belongs
+    to the call with its `index`; without one, to the last call. A second id on one index begins a new call.
+    """
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_CallPieces] = []
+        self._by_index: dict[int, _CallPieces] = {}
+        self._refused = False
+
+    def add_text(self, piece: str) -> None:
+        self._text.append(piece)
+
+    def add_reasoning(self, piece: str) -> None:
+        self._reasoning.append(piece)
+
+    def add_refusal(self, piece: str) -> None:
+        """Text with which the model refuses: part of the text, and the message's end becomes `refusal`."""
+        self._refused = True
+        self._text.append(piece)
+
+    def add_tool_call(self, *, index: int | None, id: str | None, name: str | None, arguments: str | None) -> None:  # noqa: A002
+        """A fragment of a tool call, each part as far as the provider sent it."""
+        call = self._by_index.get(index) if index is not None else self._last_for(id)
+        if call is None or (id and call.id and id != call.id):
+            call = _CallPieces()
+            self._calls.append(call)
+            if index is not None:
+                self._by_index[index] = call
+        call.id = call.id or id or ""
+        call.name = call.name or name or ""
+        if arguments:
+            call.arguments.append(arguments)
+
+    def build(
+        self, finish_reason: str | None, *, provider: str | None = None, provider_data: dict[str, Any] | None = None
+    ) -> AssistantMessage:
+        """The message as far as it came; `finish_reason` is the provider's word, None where it gave none."""
+        calls = tuple(ToolCall(call.id, call.name, "".join(call.arguments)) for call in self._calls)
+        return AssistantMessage(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            tool_calls=calls,
+            finish="refusal" if self._refused else _finish(finish_reason, has_calls=bool(calls)),
+            provider=provider if provider_data else None,
+            provider_data=provider_data or None,
+        )
+
+    def _last_for(self, id_: str | None) -> _CallPieces | None:
+        if id_:
+            return next((call for call in self._calls if call.id == id_), None)
+        return self._calls[-1] if self._calls else None
+
+
+class _CallPieces:
+    __slots__ = ("arguments", "id", "name")
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+def _finish(finish_reason: str | None, *, has_calls: bool) -> Finish:
+    """Ollama and others end a message of tool calls with `stop`; calls that were announced must also be there."""
+    finish = _FINISHES.get(finish_reason, "cut")
+    if finish == "stop" and has_calls:
+        return "tool_calls"
+    if finish == "tool_calls" and not has_calls:
+        return "cut"
+    return finish

@@ -1,0 +1,151 @@
+"""Messages and tools to and from the dictionaries of OpenAI's chat completions API, and nothing else of that API.
+
+Source of the format: https://platform.openai.com/docs/api-reference/chat. Dictionaries come back unchanged; what they
+have no place for (how a message ended, whether a tool failed, opaque provider data of another provider) stays behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vmpilot.contract.messages import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    UserMessage,
+)
+from vmpilot.contract.request import ToolSpec
+
+
+def chat_messages(
+    messages: Iterable[Message], *, system: str = "", provider: str | None = None
+) -> list[dict[str, Any]]:
+    """The `messages` of a chat completions request, the system prompt first.
+
+    Opaque data of an assistant message is included where it belongs to `provider`.
+    """
+    head: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
+    return head + [chat_message(message, provider=provider) for message in messages]
+
+
+def chat_message(message: Message, *, provider: str | None = None) -> dict[str, Any]:
+    """One message as a chat completions dictionary."""
+    match message:
+        case UserMessage(content=(TextPart(text=text),)):
+            return {"role": "user", "content": text}
+        case UserMessage():
+            return {"role": "user", "content": [_chat_part(part) for part in message.content]}
+        case ToolResult():
+            return {"role": "tool", "tool_call_id": message.call_id, "content": message.text}
+        case AssistantMessage():
+            return _chat_answer(message, provider)
+
+
+def chat_tool(spec: ToolSpec) -> dict[str, Any]:
+    """A tool as an entry of a chat completions request's `tools`."""
+    function = {"name": spec.name, "description": spec.description, "parameters": dict(spec.parameters)}
+    return {"type": "function", "function": function}
+
+
+def read_chat_messages(dictionaries: Iterable[Mapping[str, Any]]) -> tuple[str, tuple[Message, ...]]:
+    """The system prompt (several are joined by blank lines) and the messages of a chat completions request.
+
+    Raises `ValueError` naming the message (counted from 0) that cannot be read.
+    """
+    system: list[str] = []
+    messages: list[Message] = []
+    names: dict[str, str] = {}
+    for position, dictionary in enumerate(dictionaries):
+        try:
+            if dictionary["role"] in {"system", "developer"}:
+                system.append(_plain_text(dictionary["content"]))
+                continue
+            message = _read_message(dictionary, names)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"message {position} is no chat message: {error!r}") from error
+        if isinstance(message, AssistantMessage):
+            names.update((call.id, call.name) for call in message.tool_calls)
+        messages.append(message)
+    return "\n\n".join(system), tuple(messages)
+
+
+def _chat_part(part: TextPart | ImagePart) -> dict[str, Any]:
+    match part:
+        case TextPart():
+            return {"type": "text", "text": part.text}
+        case ImagePart(detail=None):
+            return {"type": "image_url", "image_url": {"url": part.url}}
+        case ImagePart():
+            return {"type": "image_url", "image_url": {"url": part.url, "detail": part.detail}}
+
+
+def _chat_answer(message: AssistantMessage, provider: str | None) -> dict[str, Any]:
+    answer: dict[str, Any] = {"role": "assistant", "content": message.text}
+    if message.tool_calls:
+        answer["content"] = message.text or None
+        answer["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in message.tool_calls
+        ]
+    if message.provider_data and provider is not None and message.provider == provider:
+        answer.update(message.provider_data)
+    return answer
+
+
+def _read_message(dictionary: Mapping[str, Any], names: Mapping[str, str]) -> Message:
+    content = dictionary.get("content")
+    match dictionary["role"]:
+        case "user":
+            return UserMessage(_read_parts(content))
+        case "assistant":
+            calls = tuple(read_tool_call(call) for call in dictionary.get("tool_calls") or ())
+            return AssistantMessage(
+                text=_plain_text(content),
+                reasoning=dictionary.get("reasoning_content") or "",
+                tool_calls=calls,
+                finish="tool_calls" if calls else "stop",
+            )
+        case "tool":
+            call_id = dictionary["tool_call_id"]
+            return ToolResult(call_id, dictionary.get("name") or names.get(call_id, ""), _plain_text(content))
+        case role:
+            raise ValueError(f"unknown role {role!r}")
+
+
+def read_tool_call(dictionary: Mapping[str, Any]) -> ToolCall:
+    """A chat completions tool call; the arguments stay the raw string.
+
+    Raises `KeyError` or `TypeError` where it is none.
+    """
+    function = dictionary["function"]
+    return ToolCall(dictionary["id"] or "", function["name"] or "", function["arguments"] or "")
+
+
+def _read_parts(content: object) -> tuple[TextPart | ImagePart, ...]:
+    if isinstance(content, str):
+        return (TextPart(content),)
+    if not isinstance(content, list):
+        raise TypeError(f"content is {type(content).__name__}, not a string or a list of parts")
+    return tuple(_read_part(part) for part in content)
+
+
+def _read_part(part: Mapping[str, Any]) -> TextPart | ImagePart:
+    match part["type"]:
+        case "text":
+            return TextPart(part["text"])
+        case "image_url":
+            return ImagePart(part["image_url"]["url"], part["image_url"].get("detail"))
+        case kind:
+            raise ValueError(f"parts of type {kind!r} are not supported")
+
+
+def _plain_text(content: object) -> str:
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text for part in _read_parts(content) if isinstance(part, TextPart))
