@@ -3,7 +3,7 @@
 A backend yields the `BackendEvent`s; the core adds the others. The grammar of a turn:
 
     turn    = TurnStarted { call | tools | Notice | HistoryCompacted | LimitReached } TurnEnded
-    call    = { TextDelta | ReasoningDelta | Retrying | Notice } MessageCompleted
+    call    = { TextDelta | ReasoningDelta | ToolCallDelta | Retrying | Notice } MessageCompleted
     tools   = { ToolStarted | ApprovalRequested | ToolOutput | ToolFinished | Notice }
 
 Every `MessageCompleted` repeats the whole text of its deltas. After `Retrying(discard=True)` the deltas since the last
@@ -39,6 +39,17 @@ class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta", tag_fie
     """The next piece of the model's reasoning, where the provider shows it."""
 
     text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_field="type", omit_defaults=True):
+    """The next piece of a tool call that the model is still writing: a sign of life, never to be run from.
+
+    `position` counts the calls of the message from 0; `name` comes with the first piece.
+    """
+
+    position: int
+    arguments: str = ""
+    name: str = ""
 
 
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
@@ -150,7 +161,7 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type",
     exit_code: int = 0
 
 
-BackendEvent: TypeAlias = TextDelta | ReasoningDelta | MessageCompleted | Retrying | Notice
+BackendEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | MessageCompleted | Retrying | Notice
 """What a backend may yield."""
 
 Event: TypeAlias = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from vmpilot.contract.events import ReasoningDelta, TextDelta, ToolCallDelta
 from vmpilot.contract.messages import AssistantMessage, Finish, ToolCall
 
 _FINISHES: dict[str | None, Finish] = {
@@ -20,7 +21,7 @@ _FINISHES: dict[str | None, Finish] = {
 
 
 class MessageBuilder:
-    """Collects text, reasoning and fragments of tool calls in the order in which they come.
+    """Collects text, reasoning and fragments of tool calls; each `add_…` returns the event for the backend to yield.
 
     Arguments of calls are only joined, never read. Servers disagree on how fragments are numbered: a fragment belongs
     to the call with its `index`; without one, to the last call. A second id on one index begins a new call.
@@ -33,22 +34,31 @@ class MessageBuilder:
         self._by_index: dict[int, _CallPieces] = {}
         self._refused = False
 
-    def add_text(self, piece: str) -> None:
+    def add_text(self, piece: str) -> TextDelta:
         self._text.append(piece)
+        return TextDelta(piece)
 
-    def add_reasoning(self, piece: str) -> None:
+    def add_reasoning(self, piece: str) -> ReasoningDelta:
         self._reasoning.append(piece)
+        return ReasoningDelta(piece)
 
-    def add_refusal(self, piece: str) -> None:
+    def add_refusal(self, piece: str) -> TextDelta:
         """Text with which the model refuses: part of the text, and the message's end becomes `refusal`."""
         self._refused = True
-        self._text.append(piece)
+        return self.add_text(piece)
 
-    def add_tool_call(self, *, index: int | None, id: str | None, name: str | None, arguments: str | None) -> None:  # noqa: A002
+    def add_tool_call(
+        self,
+        *,
+        index: int | None,
+        id: str | None,  # noqa: A002  the wire's own name
+        name: str | None,
+        arguments: str | None,
+    ) -> ToolCallDelta:
         """A fragment of a tool call, each part as far as the provider sent it."""
         call = self._by_index.get(index) if index is not None else self._last_for(id)
         if call is None or (id and call.id and id != call.id):
-            call = _CallPieces()
+            call = _CallPieces(position=len(self._calls))
             self._calls.append(call)
             if index is not None:
                 self._by_index[index] = call
@@ -56,6 +66,7 @@ class MessageBuilder:
         call.name = call.name or name or ""
         if arguments:
             call.arguments.append(arguments)
+        return ToolCallDelta(call.position, arguments or "", name or "")
 
     def build(
         self, finish_reason: str | None, *, provider: str | None = None, provider_data: dict[str, Any] | None = None
@@ -78,9 +89,10 @@ class MessageBuilder:
 
 
 class _CallPieces:
-    __slots__ = ("arguments", "id", "name")
+    __slots__ = ("arguments", "id", "name", "position")
 
-    def __init__(self) -> None:
+    def __init__(self, position: int) -> None:
+        self.position = position
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from vmpilot.contract.events import BackendEvent
 from vmpilot.contract.messages import Message, ToolCall, ToolResult
 from vmpilot.contract.request import ModelCall
 
-StreamOnce: TypeAlias = Callable[[ModelCall], AsyncIterator[BackendEvent]]
+StreamOnce: TypeAlias = Callable[[ModelCall], AsyncGenerator[BackendEvent, None]]
 """A backend's function for one call to the model: deltas as they come, then exactly one `MessageCompleted`.
+
+Every piece that arrives is yielded, fragments of tool calls as `ToolCallDelta`: silence is what the core's time limits
+act on. `MessageBuilder` makes the events and the message.
 
 It raises the contract's `ModelError`s and nothing else, does not retry, and closes its connection when it is closed
 or cancelled.
