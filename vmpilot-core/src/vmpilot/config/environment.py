@@ -1,0 +1,96 @@
+"""Everything that the process's environment tells VMPilot, read once."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import platformdirs
+
+VARIABLES: Mapping[str, str] = {
+    "VMPILOT_MODEL": "model",
+    "VMPILOT_LANGCHAIN_MODEL": "langchain_model",
+    "VMPILOT_LITELLM_MODEL": "litellm_model",
+    "VMPILOT_BASE_URL": "base_url",
+    "VMPILOT_API_KEY": "api_key",
+    "VMPILOT_TEMPERATURE": "temperature",
+    "VMPILOT_MAX_TOKENS": "max_tokens",
+    "VMPILOT_REASONING_EFFORT": "reasoning_effort",
+    "VMPILOT_MODE": "mode",
+    "VMPILOT_MAX_STEPS": "max_steps",
+    "VMPILOT_TOOL_OUTPUT_LINES": "tool_output_lines",
+    "VMPILOT_CONNECT_TIMEOUT": "connect_timeout",
+    "VMPILOT_FIRST_CONTENT_TIMEOUT": "first_content_timeout",
+    "VMPILOT_GAP_TIMEOUT": "gap_timeout",
+    "VMPILOT_CALL_TIMEOUT": "call_timeout",
+    "VMPILOT_ATTEMPTS": "attempts",
+    "VMPILOT_RETRY_SECONDS": "retry_seconds",
+}
+"""Variables that set one setting each. The backend's variables are apart: one of them chooses, the others follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The variables and the folders of the person who runs VMPilot."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    config_folder: Path
+    data_folder: Path
+    cache_folder: Path
+    user: str
+
+    @property
+    def user_file(self) -> Path:
+        """The user's configuration file, whether it is there or not."""
+        return self.config_folder / "config.toml"
+
+    def values(self) -> dict[str, tuple[str, str]]:
+        """Settings that variables give: key to (text, variable). Empty variables count as unset."""
+        found = {
+            key: (self.variables[variable], variable)
+            for variable, key in VARIABLES.items()
+            if self.variables.get(variable)
+        }
+        if backend := self.backend():
+            found["backend"] = backend
+        return found
+
+    def backend(self) -> tuple[str, str] | None:
+        """The backend that a variable chooses, and the variable."""
+        if named := self.variables.get("VMPILOT_BACKEND"):
+            return named, "VMPILOT_BACKEND"
+        if flag := self.variables.get("VMPILOT_USE_LITELLM"):
+            return "litellm" if _is_yes(flag) else "langchain", "VMPILOT_USE_LITELLM"
+        return None
+
+
+def current_environment() -> Environment:
+    """Read the process's environment, now.
+
+    `VMPILOT_CONFIG_DIR`, `VMPILOT_DATA_DIR` and `VMPILOT_CACHE_DIR` move the folders from where the platform has them.
+    """
+    variables = dict(os.environ)
+    return Environment(
+        variables=variables,
+        config_folder=_folder(variables, "VMPILOT_CONFIG_DIR", platformdirs.user_config_path),
+        data_folder=_folder(variables, "VMPILOT_DATA_DIR", platformdirs.user_data_path),
+        cache_folder=_folder(variables, "VMPILOT_CACHE_DIR", platformdirs.user_cache_path),
+        user=getpass.getuser(),
+    )
+
+
+def use_litellm() -> bool:
+    """Whether `VMPILOT_USE_LITELLM` says `true`, `1` or `yes`, in any case."""
+    return _is_yes(os.environ.get("VMPILOT_USE_LITELLM", ""))
+
+
+def _is_yes(text: str) -> bool:
+    return text.strip().lower() in {"true", "1", "yes"}
+
+
+def _folder(variables: Mapping[str, str], variable: str, default: Callable[[str], Path]) -> Path:
+    named = variables.get(variable)
+    return Path(named).expanduser() if named else default("vmpilot")

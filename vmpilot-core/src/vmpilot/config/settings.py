@@ -1,0 +1,76 @@
+"""The settings: their names, types, defaults, and where each may be set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from vmpilot.contract import ReasoningEffort, RetryPolicy, Secret, TimeLimits
+
+DEFAULT_MODEL = "gpt-4o"
+
+Positive = Annotated[int, msgspec.Meta(gt=0)]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every setting that a file, a variable or an option can give; the names are the keys of the files.
+
+    Times are in seconds. `api_key` never prints.
+    """
+
+    backend: str | None = None
+    model: str | None = None
+    langchain_model: str | None = None
+    litellm_model: str | None = None
+    base_url: str | None = None
+    api_key: Secret | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    max_tokens: Positive | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    seed: int | None = None
+    mode: Literal["observe", "operate", "full"] = "operate"
+    max_steps: Positive = 25
+    tool_output_lines: Annotated[int, msgspec.Meta(ge=0)] = 10
+    connect_timeout: PositiveSeconds = 10.0
+    first_content_timeout: PositiveSeconds = 120.0
+    gap_timeout: PositiveSeconds = 60.0
+    call_timeout: PositiveSeconds = 900.0
+    attempts: Positive = 3
+    retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    pass_environment: tuple[str, ...] = ()
+
+    @property
+    def time_limits(self) -> TimeLimits:
+        return TimeLimits(self.connect_timeout, self.first_content_timeout, self.gap_timeout, self.call_timeout)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        return RetryPolicy(self.attempts, self.retry_seconds)
+
+    def model_for(self, backend: str) -> str:
+        """The model for a backend: its own setting wins over the common one."""
+        own = {"langchain": self.langchain_model, "litellm": self.litellm_model}.get(backend)
+        return own or self.model or DEFAULT_MODEL
+
+
+PROJECT_KEYS = frozenset({"backend", "model", "temperature", "max_tokens", "max_steps", "tool_output_lines", "seed"})
+"""What a project's file may set: nothing that widens permissions or sends a key elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """Settings with the origin of each value, as a phrase: `default`, `VMPILOT_MODEL`, a file's path, `--model`."""
+
+    settings: Settings
+    origins: dict[str, str]
+
+    def shown(self) -> dict[str, tuple[Any, str]]:
+        """Each key with its value, as far as it may be shown, and its origin."""
+        values = {name: getattr(self.settings, name) for name in Settings.__struct_fields__}
+        return {
+            name: ("(set)" if isinstance(value, Secret) else value, self.origins.get(name, "default"))
+            for name, value in values.items()
+        }

@@ -1,0 +1,37 @@
+"""The system prompt: short, the same on every backend, and stable within a day so that providers can cache it."""
+
+from __future__ import annotations
+
+import platform
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+
+from vmpilot.contract import ToolSpec
+
+_MODES = {
+    "observe": "You may only look: commands that could change anything are denied.",
+    "operate": "Commands that only read run at once; the others are shown to the user, who may deny them.",
+    "full": "Every command runs at once, with the user's rights: think before you change anything.",
+}
+
+
+def system_prompt(*, folder: Path, user: str, mode: str, tools: tuple[ToolSpec, ...], today: date) -> str:
+    """The prompt for a machine's operator in `folder`."""
+    template = files("vmpilot.prompts").joinpath("system.md").read_text(encoding="utf-8")
+    return template.format(
+        system=_system_name(),
+        host=platform.node(),
+        user=user,
+        folder=folder,
+        today=today.isoformat(),
+        mode=_MODES[mode],
+        tools=", ".join(f"`{tool.name}`" for tool in tools) or "none",
+    ).strip()
+
+
+def _system_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return f"{platform.system()} {platform.release()}"
