@@ -1,0 +1,112 @@
+"""The environment for commands: nothing waits for a person, and secrets stay out. It reads no environment itself."""
+
+import re
+from collections.abc import Collection, Mapping
+
+SHORTEST_SECRET = 6
+"""Characters; shorter values would be masked out of ordinary words."""
+
+_NO_EDITOR = (
+    'sh -c \'echo "There is no editor here: give the text as an argument (git: -m or --no-edit) or edit the file."'
+    " >&2; exit 1'"
+)
+
+_SETTINGS = {
+    # colours, widths, pagers: the output is read by a program
+    "TERM": "dumb",
+    "NO_COLOR": "1",
+    "CLICOLOR": "0",
+    "PAGER": "cat",
+    "MANPAGER": "cat",
+    "GIT_PAGER": "cat",
+    "GH_PAGER": "cat",
+    "SYSTEMD_PAGER": "cat",
+    "AWS_PAGER": "",
+    "LESS": "-FX",
+    # editors fail with a message instead of opening
+    "EDITOR": _NO_EDITOR,
+    "VISUAL": _NO_EDITOR,
+    "GIT_EDITOR": _NO_EDITOR,
+    # questions and password prompts fail instead of waiting
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_ASKPASS": "/bin/false",
+    "SSH_ASKPASS": "/bin/false",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "SUDO_ASKPASS": "/bin/false",
+    "GCM_INTERACTIVE": "never",
+    "GH_PROMPT_DISABLED": "1",
+    "PIP_NO_INPUT": "1",
+    "DEBIAN_FRONTEND": "noninteractive",
+    "APT_LISTCHANGES_FRONTEND": "none",
+    "NEEDRESTART_SUSPEND": "1",
+    # what a Python program printed before its time was over is not lost in its buffer, and stays in order
+    "PYTHONUNBUFFERED": "1",
+    # the LVM tools complain of inherited descriptors, and the executor hands one down
+    "LVM_SUPPRESS_FD_WARNINGS": "1",
+}
+
+# Special editors fall back to the ones above; the rest describes a terminal, or a folder, that the command has not.
+_DROPPED = frozenset(
+    "GIT_SEQUENCE_EDITOR SUDO_EDITOR KUBE_EDITOR HGEDITOR SVN_EDITOR FCEDIT COLORTERM FORCE_COLOR CLICOLOR_FORCE"
+    " COLUMNS LINES GPG_TTY OLDPWD".split()
+)
+
+_SECRET_WORDS = frozenset("KEY KEYS TOKEN SECRET SECRETS PASS SSHPASS CREDENTIAL CREDENTIALS PRIVATE COOKIE".split())
+_SECRET_ENDINGS = ("PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY", "ACCESSKEY")
+_SECRET_LAST_WORDS = frozenset({"PAT", "PWD", "AUTH"})
+_PLACE_WORDS = frozenset({"FILE", "PATH", "DIR", "SOCK"})
+_WORD = re.compile(r"[A-Z0-9]+")
+_PATH_OF_FILE = re.compile(r"[/~][^\n]*\.[A-Za-z]{1,5}")
+_PASSWORD_IN_URL = re.compile(r"://[^/:@\s]*:([^/@\s]+)@")
+_LONG_LINE = 16
+
+
+def child_environment(environment: Mapping[str, str], *, let_through: Collection[str] = ()) -> dict[str, str]:
+    """Give the environment for commands made from `environment`: pagers, editors and prompts defused, variables with
+    secret-looking names left out unless named in `let_through` (exact names).
+
+    `SSH_AUTH_SOCK` stays: it is no secret but the way to an agent that keeps them, and git over SSH needs it. `CI` is
+    not set: too many programs change what they do, not only how they ask.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if name not in _DROPPED and (name in let_through or not is_secret_name(name))
+    }
+    return kept | _SETTINGS
+
+
+def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the values to mask in whatever commands print, longest first: of secret-looking variables, and passwords
+    in URLs. Of values of several lines (keys) each long line counts too; paths of files do not.
+    """
+    found = set[str]()
+    for name, value in environment.items():
+        if is_secret_name(name) and not _PATH_OF_FILE.fullmatch(value):
+            found.add(value.strip())
+            found.update(_long_lines(value))
+        found.update(_PASSWORD_IN_URL.findall(value))
+    return tuple(
+        sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=lambda value: (-len(value), value))
+    )
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable of this name probably holds a secret.
+
+    Whole words decide (`API_KEY`, not `KEYBOARD`; `HF_TOKEN`, not `MAX_TOKENS`); a name that ends in `_FILE`, `_PATH`,
+    `_DIR` or `_SOCK` tells only where something is.
+    """
+    words = _WORD.findall(name.upper())
+    if not words or words[-1] in _PLACE_WORDS:
+        return False
+    if len(words) > 1 and words[-1] in _SECRET_LAST_WORDS:
+        return True
+    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words)
+
+
+def _long_lines(value: str) -> list[str]:
+    lines = value.splitlines()
+    if len(lines) < 2:
+        return []
+    return [line.strip() for line in lines if len(line.strip()) >= _LONG_LINE and not line.startswith("-----")]

@@ -1,0 +1,119 @@
+"""How a command line becomes the arguments of a shell that notes its last working folder; it starts nothing.
+
+The note is a memory file that the shell inherits. It begins with a few lines that bash reads before the command
+(BASH_ENV), so the command itself stays untouched, its line numbers in error messages included; one of them is an EXIT
+trap that writes the folder behind them. `exit 3`, `set -e`, errors of syntax and a deadly TERM all run it; after
+`exec`, `kill -9 $$` or an EXIT trap of the command's own there is no note, and the folder counts as unchanged.
+"""
+
+import fcntl
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+_LONGEST_ARGUMENT = 100_000
+"""Bytes; execve(2) refuses single arguments of 128 KiB and more."""
+_LONGEST_PATH = 4_096
+_NOTE_DESCRIPTORS_FROM = 500
+"""Far from the numbers that scripts choose for themselves (3 to 9, 200)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShellLaunch:
+    """What to start: program, arguments, additions to the environment, descriptors to hand over (first the note)."""
+
+    program: str
+    arguments: tuple[bytes, ...]
+    variables: Mapping[str, str]
+    descriptors: tuple[int, ...]
+    note_offset: int
+    remark: str | None
+
+    @property
+    def note(self) -> int:
+        """The descriptor of the memory file."""
+        return self.descriptors[0]
+
+    def read_folder(self) -> Path | None:
+        """Give the folder in which the shell ended, if it told and if that is still a folder."""
+        note = os.pread(self.note, _LONGEST_PATH + 2, self.note_offset)
+        path = Path(os.fsdecode(note.removesuffix(b"\n").replace(b"\0", b"")))
+        return path if path.is_absolute() and len(note) <= _LONGEST_PATH + 1 and path.is_dir() else None
+
+
+def prepare_launch(
+    command: str, environment: Mapping[str, str], *, command_id: str, resources: ExitStack
+) -> ShellLaunch:
+    """Plan the start of a shell for `command`; the descriptors are closed with `resources`.
+
+    The memory file is named after `command_id`, a mark by which a process that inherited it is known (`family`).
+
+    Raises ValueError for a command that no shell could be given, FileNotFoundError where there is no shell.
+    """
+    code = _encode_command(command)
+    shell, is_bash = _find_shell(environment)
+    note = _open_memory(command_id, resources)
+    prelude = _write_prelude(note, environment, is_bash=is_bash)
+    descriptors = [note]
+    if len(code) > _LONGEST_ARGUMENT:
+        script = _open_memory(command_id, resources)
+        os.write(script, code)
+        descriptors.append(script)
+        code = b". /proc/self/fd/%d" % script
+    return ShellLaunch(
+        program=shell,
+        arguments=(b"bash" if is_bash else b"sh", b"-c", code if is_bash else prelude + code),
+        variables={"BASH_ENV": f"/proc/self/fd/{note}"} if is_bash else {},
+        descriptors=tuple(descriptors),
+        note_offset=len(prelude),
+        remark=None if is_bash else f"bash was not found, so {shell} ran this: only POSIX sh syntax works.",
+    )
+
+
+def _encode_command(command: str) -> bytes:
+    if "\0" in command:
+        raise ValueError("The command contains a NUL character, which no shell accepts: write it as \\0 with printf.")
+    try:
+        return command.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("The command contains half of a surrogate pair, which is no text: leave it out.") from error
+
+
+def _find_shell(environment: Mapping[str, str]) -> tuple[str, bool]:
+    path = environment.get("PATH", os.defpath)
+    if bash := shutil.which("bash", path=path):
+        return bash, True
+    if sh := shutil.which("sh", path=path):
+        return sh, False
+    raise FileNotFoundError(f"Neither bash nor sh was found on the PATH ({path}): install bash or mend the PATH.")
+
+
+def _open_memory(command_id: str, resources: ExitStack) -> int:
+    low = os.memfd_create(f"vmpilot-{command_id}", os.MFD_CLOEXEC)
+    try:
+        descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _NOTE_DESCRIPTORS_FROM)
+    except OSError:  # the limit on descriptors is lower than that
+        resources.callback(os.close, low)
+        return low
+    os.close(low)
+    resources.callback(os.close, descriptor)
+    return descriptor
+
+
+def _write_prelude(note: int, environment: Mapping[str, str], *, is_bash: bool) -> bytes:
+    lines = [_restore_bash_env(environment.get("BASH_ENV"))] if is_bash else []
+    target = f">&{note}" if is_bash else f">>/proc/self/fd/{note}"  # dash has no descriptors above 9
+    lines.append(f"trap '{{ command pwd -P {target}; }} 2>/dev/null || :' EXIT")
+    prelude = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
+    os.write(note, prelude)
+    return prelude
+
+
+def _restore_bash_env(original: str | None) -> str:
+    if not original:
+        return "unset BASH_ENV"
+    return f'BASH_ENV={shlex.quote(original)}; if [ -r "$BASH_ENV" ]; then . "$BASH_ENV"; fi'
