@@ -1,0 +1,7 @@
+"""One turn, from the user's message to `TurnEnded`: the same for every backend."""
+
+from vmpilot.agent.conversation import Conversation
+from vmpilot.agent.toolbox import Approver
+from vmpilot.agent.turn import Turn, TurnPlan
+
+__all__ = ["Approver", "Conversation", "Turn", "TurnPlan"]

@@ -1,0 +1,57 @@
+"""One conversation while it is open: its log, its history in memory, its working folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vmpilot.agent.history import messages_in, unanswered_calls
+from vmpilot.contract import Event, HistoryImported, Message, ToolFinished
+from vmpilot.store import ConversationLog
+from vmpilot.workspace import Workspace
+
+
+class Conversation:
+    """Opened from its log; `close` lets others write to it."""
+
+    def __init__(self, log: ConversationLog, workspace: Workspace, events: Iterable[Event]) -> None:
+        self.log = log
+        self.workspace = workspace
+        self._events = list(events)
+        self._restore_folder()
+
+    @classmethod
+    async def open(cls, log: ConversationLog, workspace: Workspace) -> Conversation:
+        """Read the log; calls that an interruption left without a result get one, once."""
+        events = await log.read()
+        if missing := unanswered_calls(events):
+            await log.append(*missing)
+        return cls(log, workspace, (*events, *missing))
+
+    @property
+    def id(self) -> str:
+        return self.log.conversation_id
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The history so far, valid for a provider."""
+        return messages_in(self._events)
+
+    async def import_history(self, messages: Iterable[Message]) -> None:
+        """Begin with messages from elsewhere."""
+        event = HistoryImported(tuple(messages))
+        await self.log.append(event)
+        self._events.append(event)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """A turn's recorded events become part of the history."""
+        self._events.extend(events)
+
+    async def close(self) -> None:
+        await self.log.close()
+
+    def _restore_folder(self) -> None:
+        for event in reversed(self._events):
+            if isinstance(event, ToolFinished) and event.folder is not None:
+                self.workspace.move_to(Path(event.folder))
+                return

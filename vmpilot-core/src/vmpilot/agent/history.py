@@ -1,0 +1,164 @@
+"""From the log to a history that the strictest provider takes: pure functions over events and messages."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    HistoryImported,
+    ImagePart,
+    Message,
+    MessageCompleted,
+    TextPart,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+    TurnStarted,
+    UserMessage,
+)
+
+NEVER_STARTED = "This call was never started: the turn was interrupted before it. Make it again if it is still wanted."
+MAY_HAVE_RUN = (
+    "The turn was interrupted while this call ran: it may have run in part. Look at what it did before you repeat it."
+)
+NO_ANSWER = "(This turn ended without an answer.)"
+
+_GOOD_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def messages_in(events: Iterable[Event]) -> tuple[Message, ...]:
+    """The history that the events tell; each tool call is answered, each user message has an answer but the last."""
+    messages: list[Message] = []
+    for event in events:
+        match event:
+            case TurnStarted():
+                messages.append(event.message)
+            case HistoryImported():
+                messages.extend(event.messages)
+            case MessageCompleted():
+                messages.append(event.message)
+            case ToolFinished():
+                messages.append(event.result)
+            case _:
+                pass
+    return tuple(_answered(messages))
+
+
+def unanswered_calls(events: Iterable[Event]) -> tuple[ToolFinished, ...]:
+    """A result for each tool call that has none because its turn was interrupted, to be stored once."""
+    calls: dict[str, ToolCall] = {}
+    started: set[str] = set()
+    for event in events:
+        match event:
+            case MessageCompleted():
+                calls |= {call.id: call for call in event.message.tool_calls}
+            case ToolStarted():
+                started.add(event.call.id)
+            case ToolFinished():
+                calls.pop(event.result.call_id, None)
+            case _:
+                pass
+    return tuple(
+        ToolFinished(_interrupted(call, MAY_HAVE_RUN if call.id in started else NEVER_STARTED), seconds=0.0)
+        for call in calls.values()
+    )
+
+
+def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMessage:
+    """The message with an id for each call that is neither empty nor in `taken`, to which the ids are added."""
+    calls = []
+    for call in message.tool_calls:
+        id_ = call.id if call.id and call.id not in taken else f"call_{secrets.token_hex(8)}"
+        taken.add(id_)
+        calls.append(call if id_ == call.id else msgspec.structs.replace(call, id=id_))
+    if tuple(calls) == message.tool_calls:
+        return message
+    return msgspec.structs.replace(message, tool_calls=tuple(calls))
+
+
+class Sendable:
+    """Makes messages fit for any provider's request; each one is looked at once in a turn, however often it is sent."""
+
+    def __init__(self) -> None:
+        self._done: dict[int, tuple[Message, Message]] = {}
+
+    def messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
+        """The messages, with characters that JSON or UTF-8 cannot carry replaced, and broken calls made harmless."""
+        return tuple(self._one(message) for message in messages)
+
+    def _one(self, message: Message) -> Message:
+        known = self._done.get(id(message))
+        if known is None:
+            known = self._done[id(message)] = (message, _sendable(message))
+        return known[1]
+
+
+def _answered(messages: Sequence[Message]) -> Iterable[Message]:
+    """Results directly behind the message that asked for them, in its order; an answer before each user message."""
+    results = {message.call_id: message for message in messages if isinstance(message, ToolResult)}
+    before: Message | None = None
+    for message in messages:
+        match message:
+            case UserMessage():
+                if before is not None and not (isinstance(before, AssistantMessage) and not before.tool_calls):
+                    yield AssistantMessage(NO_ANSWER)
+                yield message
+            case AssistantMessage():
+                yield message
+                for call in message.tool_calls:
+                    yield results.get(call.id) or _interrupted(call, NEVER_STARTED)
+            case ToolResult():
+                continue
+        before = message
+
+
+def _interrupted(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.id, call.name, text, is_error=True)
+
+
+def _sendable(message: Message) -> Message:
+    match message:
+        case UserMessage():
+            return UserMessage(tuple(_sendable_part(part) for part in message.content))
+        case ToolResult():
+            return msgspec.structs.replace(message, text=_clean(message.text))
+        case AssistantMessage():
+            text = message.text or ("" if message.tool_calls else NO_ANSWER)
+            calls = tuple(_sendable_call(call) for call in message.tool_calls)
+            return msgspec.structs.replace(message, text=_clean(text), tool_calls=calls)
+
+
+def _sendable_part(part: TextPart | ImagePart) -> TextPart | ImagePart:
+    return TextPart(_clean(part.text)) if isinstance(part, TextPart) else part
+
+
+def _sendable_call(call: ToolCall) -> ToolCall:
+    """Servers parse the arguments in a history and fail on broken ones; the result behind them says what was wrong."""
+    name = call.name if _GOOD_NAME.fullmatch(call.name) else "unreadable_name"
+    try:
+        whole = isinstance(json.loads(call.arguments), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    return ToolCall(call.id, name, _clean(call.arguments) if whole else "{}")
+
+
+def _clean(text: str) -> str:
+    if "\0" not in text and _encodes(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

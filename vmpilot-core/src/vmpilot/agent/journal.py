@@ -1,0 +1,38 @@
+"""The one way by which a turn's events reach the log and the front end, in one order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from vmpilot.contract import Event
+from vmpilot.store import ConversationLog
+
+
+class Journal:
+    """Events of one turn: `record` is durable before it is seen, `emit` is only seen."""
+
+    def __init__(self, log: ConversationLog) -> None:
+        self._log = log
+        self.recorded: list[Event] = []
+        self._seen: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    async def record(self, *events: Event) -> None:
+        """Write the events to the log, then show them. Raises `StoreError`, and then nothing is shown."""
+        await self._log.append(*events)
+        self.recorded.extend(events)
+        for event in events:
+            self.emit(event)
+
+    def emit(self, event: Event) -> None:
+        """Show an event that is not worth keeping."""
+        self._seen.put_nowait(event)
+
+    def close(self) -> None:
+        """No event follows."""
+        self._seen.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What is recorded and emitted, until `close`."""
+        while (event := await self._seen.get()) is not None:
+            yield event

@@ -1,0 +1,169 @@
+"""Runs tool calls for a backend: write-ahead record, permission, strict arguments, masking. Knows no tool by name."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from vmpilot.agent.arguments import ArgumentsProblem, check_arguments, read_arguments
+from vmpilot.agent.journal import Journal
+from vmpilot.agent.order import CallOrder
+from vmpilot.contract import (
+    ApprovalRequested,
+    AssistantMessage,
+    ToolCall,
+    ToolFinished,
+    ToolOutput,
+    ToolResult,
+    ToolStarted,
+    VMPilotError,
+)
+from vmpilot.policy import Gate, Verdict
+from vmpilot.tools import Tool, ToolOutcome, ToolProblem
+from vmpilot.tools.masking import MaskedStream, Masker
+
+RECORD_PATIENCE = 5.0
+"""Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""
+
+Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[bool]]
+"""Asks the person whether a call may run."""
+
+_log = logging.getLogger(__name__)
+
+
+class TurnToolbox:
+    """The `Toolbox` of one turn."""
+
+    def __init__(
+        self, tools: Iterable[Tool], *, gate: Gate, approver: Approver | None, journal: Journal, masker: Masker
+    ) -> None:
+        self._tools = {tool.spec.name: tool for tool in tools}
+        self._gate = gate
+        self._approver = approver
+        self._journal = journal
+        self._masker = masker
+        self._order = CallOrder()
+        self._asking = asyncio.Lock()
+        self._news = asyncio.Condition()
+        self._messages: dict[str, AssistantMessage] = {}
+        self._results: dict[str, asyncio.Task[ToolResult]] = {}
+        self.denied_last = False
+
+    async def message_recorded(self, message: AssistantMessage) -> None:
+        """The message is on disk: its calls may run."""
+        async with self._news:
+            self._messages |= {call.id: message for call in message.tool_calls}
+            self._news.notify_all()
+        if message.tool_calls:
+            self.denied_last = False
+
+    async def call(self, tool_call: ToolCall) -> ToolResult:
+        """See `Toolbox.call`. A call that was made before gets the same result, and is not run again."""
+        if not await self._is_recorded(tool_call.id):
+            return _error(tool_call, "this call stands in no message that was yielded, so it was not run")
+        task = self._results.get(tool_call.id)
+        if task is None:
+            task = self._results[tool_call.id] = asyncio.create_task(self._carry_out(tool_call))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+
+    async def call_all(self, tool_calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+        """See `Toolbox.call_all`."""
+        return tuple(await asyncio.gather(*map(self.call, tool_calls)))
+
+    async def _is_recorded(self, call_id: str) -> bool:
+        if call_id in self._messages:
+            return True
+        try:
+            async with asyncio.timeout(RECORD_PATIENCE), self._news:
+                await self._news.wait_for(lambda: call_id in self._messages)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _carry_out(self, call: ToolCall) -> ToolResult:
+        started = time.monotonic()
+        finished = await self._decide_and_run(call)
+        self.denied_last = self.denied_last or finished.result.denied
+        finished = ToolFinished(
+            finished.result, time.monotonic() - started, exit_code=finished.exit_code, folder=finished.folder
+        )
+        await self._journal.record(finished)
+        return finished.result
+
+    async def _decide_and_run(self, call: ToolCall) -> ToolFinished:
+        try:
+            tool, arguments = self._read(call)
+        except ArgumentsProblem as problem:
+            return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0)
+        verdict = self._gate.decide(call.name, arguments)
+        async with self._order.turn_of(alone=verdict.alone):
+            title = tool.title(arguments)
+            allowed_by = await self._permission(call, verdict, title)
+            if allowed_by is None:
+                return ToolFinished(self._denial(call, verdict), 0.0)
+            await self._journal.record(ToolStarted(call, title, allowed_by, time.time()))
+            return await self._run(tool, call, arguments)
+
+    def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
+        if not self._messages[call.id].ended_properly:
+            raise ArgumentsProblem("the message was cut off before its end, so none of its calls can be trusted")
+        tool = self._tools.get(call.name)
+        if tool is None:
+            names = ", ".join(sorted(self._tools)) or "none"
+            raise ArgumentsProblem(f'there is no tool "{call.name[:100]}"; the tools are: {names}')
+        arguments = read_arguments(call.arguments)
+        check_arguments(arguments, tool.spec.parameters)
+        return tool, arguments
+
+    async def _permission(self, call: ToolCall, verdict: Verdict, title: str) -> str | None:
+        """Who allowed the call, None where nobody did."""
+        if verdict.action == "allow":
+            return verdict.why
+        if verdict.action == "deny" or self._approver is None:
+            return None
+        async with self._asking:
+            request = ApprovalRequested(call, title, verdict.why)
+            self._journal.emit(request)
+            return "the user" if await self._approver(request) else None
+
+    def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
+        if verdict.action == "deny":
+            why = f"{verdict.why}. The user can start VMPilot with --mode operate or --mode full to allow more"
+        elif self._approver is None:
+            why = f"{verdict.why}, and nobody is there to be asked. The user can allow it with --mode full"
+        else:
+            why = "the user said no"
+        text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."
+        return ToolResult(call.id, call.name, text, is_error=True, denied=True)
+
+    async def _run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
+        live = MaskedStream(self._masker)
+
+        def show(text: str) -> None:
+            if text:
+                self._journal.emit(ToolOutput(call.id, text))
+
+        try:
+            outcome = await tool.run(arguments, lambda piece: show(live.feed(piece)))
+        except ToolProblem as problem:
+            outcome = ToolOutcome(str(problem), is_error=True)
+        except VMPilotError:
+            raise
+        except Exception as error:  # noqa: BLE001  the one call into a tool: whatever it raises is the model's to hear
+            _log.exception("tool %s failed", call.name)
+            outcome = ToolOutcome(f"The tool failed: {type(error).__name__}: {error}", is_error=True)
+        show(live.flush())
+        result = ToolResult(call.id, call.name, self._masker.mask(outcome.text), is_error=outcome.is_error)
+        return ToolFinished(result, 0.0, exit_code=outcome.exit_code, folder=outcome.folder)
+
+
+def _error(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.id, call.name, text, is_error=True)
