@@ -1,1 +1,21 @@
-"""VMPilot: an AI operator for the machine it runs on, whose agent engine is a plugin."""
+"""VMPilot: an AI operator for the machine it runs on, whose agent engine is a plugin.
+
+`Agent` is the library. Importing this package imports nothing else; `Agent` is found on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vmpilot.assembly import Agent, Answer
+
+__all__ = ["Agent", "Answer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from vmpilot import assembly
+
+        return getattr(assembly, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,168 @@
+"""The turn for a person: the answer on standard output, everything else on standard error."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from vmpilot.cli.style import Style, printable
+from vmpilot.cli.terminal import Terminal
+from vmpilot.cli.tool_view import ToolView
+from vmpilot.contract import (
+    ApprovalRequested,
+    Event,
+    LimitReached,
+    MessageCompleted,
+    Notice,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+)
+from vmpilot.local_model.progress import Progress
+
+
+class Console:
+    """Shows events as text. On a terminal the answer streams; into a pipe it goes whole, without what led to it."""
+
+    def __init__(self, terminal: Terminal | None, *, verbose: bool, output_lines: int) -> None:
+        self._terminal = terminal
+        self._verbose = verbose
+        self._max_lines = None if verbose else output_lines
+        self._streams = sys.stdout.isatty()
+        self._style = Style(enabled=sys.stderr.isatty())
+        self._line_is_open = False
+        self._answers: dict[str, asyncio.Future[bool]] = {}
+        self._tools: dict[str, ToolView] = {}
+        self._stage = ""
+
+    async def approve(self, request: ApprovalRequested) -> bool:
+        """The person's word on a call. The question is put by `show`, in its place among the other events."""
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._answers[request.call.id] = answer
+        return await answer
+
+    def progress(self, progress: Progress) -> None:
+        """A long preparation goes on: one line that changes on a terminal, one line for each stage elsewhere."""
+        share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
+        if self._style.enabled:
+            print(f"\r\x1b[K{progress.stage}{share}", end="", file=sys.stderr, flush=True)
+            self._line_is_open = True
+        elif progress.stage != self._stage:
+            self._note(progress.stage)
+        self._stage = progress.stage
+
+    async def show(self, event: Event) -> None:
+        """Show one event, and put its question to the person where it is one."""
+        match event:
+            case TextDelta() | ReasoningDelta():
+                self._show_delta(event)
+            case MessageCompleted():
+                self._end_message(event)
+            case ToolStarted() | ToolOutput() | ToolFinished():
+                self._show_tool(event)
+            case ApprovalRequested():
+                await self._ask(event)
+            case TurnStarted() | Retrying() | Notice() | LimitReached() | TurnEnded():
+                self._show_progress_of_turn(event)
+            case _:
+                pass
+
+    def _show_delta(self, event: TextDelta | ReasoningDelta) -> None:
+        if isinstance(event, ReasoningDelta):
+            if self._verbose:
+                self._write(self._style.dim(printable(event.text)), to_error=True)
+        elif self._streams:
+            self._clear_progress()
+            self._write(printable(event.text), to_error=False)
+
+    def _end_message(self, event: MessageCompleted) -> None:
+        message = event.message
+        if self._streams:
+            self._end_line()
+        elif message.text and (message.tool_calls or not message.ended_properly):
+            self._note(printable(message.text.rstrip("\n")))
+        elif message.text:
+            print(message.text.rstrip("\n"), flush=True)
+
+    def _show_tool(self, event: ToolStarted | ToolOutput | ToolFinished) -> None:
+        match event:
+            case ToolStarted():
+                self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines)
+            case ToolOutput():
+                self._tools[event.call_id].add(event.text)
+            case ToolFinished():
+                self._finish_tool(event)
+        if self._tools:
+            self._show_lines(next(iter(self._tools.values())))
+
+    def _finish_tool(self, event: ToolFinished) -> None:
+        """Calls that run side by side are shown one after the other: the first live, the others when it is done."""
+        view = self._tools.get(event.result.call_id)
+        if view is None:
+            self._note(printable(f"{event.result.name}: {event.result.text}"))
+            return
+        view.finish(event)
+        self._show_lines(view)
+        del self._tools[event.result.call_id]
+
+    def _show_lines(self, view: ToolView) -> None:
+        for line in view.take_lines():
+            self._note(line)
+
+    async def _ask(self, event: ApprovalRequested) -> None:
+        answer = self._answers.pop(event.call.id, None)
+        if answer is None or self._terminal is None:
+            return
+        self._note(self._style.bold(printable(event.title)))
+        word = await self._terminal.ask(f"{event.why}. Run it? [y/N] ")
+        if not answer.done():
+            answer.set_result(word.lower() in {"y", "yes"})
+
+    def _show_progress_of_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
+        match event:
+            case TurnStarted():
+                if self._verbose:
+                    self._note(self._style.dim(f"conversation {event.conversation_id}, {event.backend}, {event.model}"))
+            case Retrying():
+                self._note(printable(f"{event.why}; trying again in {event.delay:.1f} s"))
+            case Notice() | LimitReached():
+                self._note(self._style.bold(printable(event.text)))
+            case TurnEnded():
+                self._end_turn(event)
+
+    def _end_turn(self, event: TurnEnded) -> None:
+        if event.reason == "denied":
+            self._note("vmpilot: something that this needed was denied; --mode full lets everything run")
+        elif event.reason == "interrupted":
+            self._note("vmpilot: interrupted")
+        elif event.error is not None:
+            self._note(printable(f"vmpilot: {event.error}"))
+        if self._verbose:
+            cost = "cost unknown" if event.cost is None else f"${event.cost:.4f}"
+            usage = event.usage
+            self._note(self._style.dim(f"{usage.input_tokens} tokens in, {usage.output_tokens} out, {cost}"))
+
+    def _note(self, text: str) -> None:
+        self._end_line()
+        print(text, file=sys.stderr, flush=True)
+
+    def _write(self, text: str, *, to_error: bool) -> None:
+        print(text, end="", file=sys.stderr if to_error else sys.stdout, flush=True)
+        self._line_is_open = not text.endswith("\n")
+
+    def _end_line(self) -> None:
+        self._clear_progress()
+        if self._line_is_open:
+            print(flush=True, file=sys.stdout if self._streams else sys.stderr)
+            self._line_is_open = False
+
+    def _clear_progress(self) -> None:
+        if self._stage and self._style.enabled:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            self._line_is_open = False
+        self._stage = ""

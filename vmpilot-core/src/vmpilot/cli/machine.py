@@ -1,0 +1,51 @@
+"""Output for programs: one JSON object at the end, or each event as a line."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+
+from vmpilot.cli.console import Console
+from vmpilot.contract import ApprovalRequested, Event, MessageCompleted, TurnEnded, TurnStarted, encode_event
+
+
+class JsonLines:
+    """`--output jsonl`: the events in their wire form, as they come."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    async def show(self, event: Event) -> None:
+        print(encode_event(event), flush=True)
+        if isinstance(event, ApprovalRequested):
+            await self._console.show(event)
+
+
+class JsonObject:
+    """`--output json`: what came of the request, when it is over; errors also go to standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._result: dict[str, Any] = {"answer": ""}
+
+    async def show(self, event: Event) -> None:
+        match event:
+            case TurnStarted():
+                self._result |= {
+                    "conversation_id": event.conversation_id,
+                    "backend": event.backend,
+                    "model": event.model,
+                }
+            case MessageCompleted():
+                self._result["answer"] = event.message.text
+            case ApprovalRequested():
+                await self._console.show(event)
+            case TurnEnded():
+                ended = msgspec.to_builtins(event)
+                self._result |= {key: ended.get(key) for key in ("reason", "error", "cost")}
+                self._result["usage"] = msgspec.structs.asdict(event.usage)
+                print(json.dumps(self._result), flush=True)
+            case _:
+                pass

@@ -1,0 +1,99 @@
+"""One request: the words and standard input in, events to the screen, the turn's exit code out."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import stat
+import sys
+from collections.abc import Mapping
+from contextlib import aclosing
+from os import fstat
+from threading import Timer
+
+from vmpilot.assembly import Agent
+from vmpilot.cli.console import Console
+from vmpilot.cli.machine import JsonLines, JsonObject
+from vmpilot.cli.terminal import Terminal
+from vmpilot.contract import TurnEnded, UsageError
+
+_OPTIONS: Mapping[str, str] = {
+    "backend": "--backend",
+    "model": "--model",
+    "base_url": "--base-url",
+    "temperature": "--temperature",
+    "mode": "--mode",
+    "max_steps": "--max-steps",
+}
+
+
+def run_request(options: argparse.Namespace) -> int:
+    """Run the request and return the exit code. Raises the contract's errors where it cannot begin."""
+    request = _request(options.words)
+    return asyncio.run(_run(options, request))
+
+
+async def _run(options: argparse.Namespace, request: str) -> int:
+    terminal = Terminal.open()
+    given = {name: getattr(options, name) for name in _OPTIONS}
+    if options.model is not None:
+        # An option is meant for this request, whatever the backend's own variables say.
+        given |= {"litellm_model": options.model, "langchain_model": options.model}
+    agent = Agent(folder=options.cwd, conversation=options.resume, origins=_OPTIONS, **given)
+    console = Console(terminal, verbose=options.verbose, output_lines=agent.settings.tool_output_lines)
+    agent.progress = console.progress
+    agent.approver = console.approve if terminal is not None else None
+    async with agent:
+        _stop_on_signals(agent)
+        if options.latest:
+            await agent.go_on_with_latest()
+        return await _show(agent, request, console, options.output)
+
+
+async def _show(agent: Agent, request: str, console: Console, output: str) -> int:
+    view: Console | JsonObject | JsonLines = console
+    if output != "text":
+        view = JsonObject(console) if output == "json" else JsonLines(console)
+    exit_code = 1
+    async with aclosing(agent.run(request)) as events:
+        async for event in events:
+            await view.show(event)
+            if isinstance(event, TurnEnded):
+                exit_code = event.exit_code
+    return exit_code
+
+
+def _stop_on_signals(agent: Agent) -> None:
+    """The first signal interrupts the turn and lets it end properly; one before or after the turn ends the program."""
+    main = asyncio.current_task()
+    assert main is not None, "called from a coroutine"  # noqa: S101
+
+    def stop() -> None:
+        if not agent.stop():
+            main.cancel()
+
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+
+
+def _request(words: list[str]) -> str:
+    parts = [" ".join(words).strip(), _standard_input().strip("\n")]
+    request = "\n\n".join(part for part in parts if part.strip())
+    if not request:
+        raise UsageError('the request is empty: write `vmpilot "what is to be done"`, or see `vmpilot --help`')
+    return request
+
+
+def _standard_input() -> str:
+    """What is piped or redirected in; a terminal or /dev/null is not read."""
+    if sys.stdin is None or sys.stdin.closed or stat.S_ISCHR(fstat(sys.stdin.fileno()).st_mode):
+        return ""
+    hint = "vmpilot: reading standard input until it ends (leave it out with < /dev/null)"
+    timer = Timer(2.0, lambda: print(hint, file=sys.stderr))
+    timer.daemon = True
+    timer.start()
+    try:
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
+    finally:
+        timer.cancel()

@@ -1,0 +1,38 @@
+"""The person's terminal, apart from standard input and output, which may be pipes: for questions and answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import termios
+
+
+class Terminal:
+    """Asks questions where a person can see and answer them."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def open(cls) -> Terminal | None:
+        """The controlling terminal, None where nobody watches: no terminal, or standard error goes elsewhere."""
+        if not sys.stderr.isatty():
+            return None
+        try:
+            return cls(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+        except OSError:
+            return None
+
+    async def ask(self, question: str) -> str:
+        """The line that the person answers, stripped; empty at the end of input. What was typed before is not taken."""
+        termios.tcflush(self._descriptor, termios.TCIFLUSH)
+        os.write(self._descriptor, question.encode())
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._descriptor, lambda: None if answered.done() else answered.set_result(None))
+        try:
+            await answered
+        finally:
+            loop.remove_reader(self._descriptor)
+        return os.read(self._descriptor, 4096).decode("utf-8", "replace").strip()

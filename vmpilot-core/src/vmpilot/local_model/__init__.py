@@ -1,0 +1,9 @@
+"""A real model that needs no key: weights fetched once and checked, served by llama.cpp on loopback."""
+
+from vmpilot.local_model.errors import LocalModelError
+from vmpilot.local_model.progress import Progress
+from vmpilot.local_model.server import LocalServer
+from vmpilot.local_model.source import QWEN_CODER, WeightsSource
+from vmpilot.local_model.weights import ensure_weights
+
+__all__ = ["QWEN_CODER", "LocalModelError", "LocalServer", "Progress", "WeightsSource", "ensure_weights"]
