@@ -1,0 +1,81 @@
+"""The project's checks: `nox` runs all that a commit must pass; `nox -l` lists the rest."""
+
+from __future__ import annotations
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests", "docs", "e2e"]
+nox.options.reuse_existing_virtualenvs = True
+
+LOCK = ".ci/lock.txt"
+LOCK_INPUT = ".ci/lock.in"
+PACKAGES = ["vmpilot-core", "vmpilot-backend-langchain", "vmpilot-backend-litellm"]
+SOURCES = [f"{package}/src" for package in PACKAGES]
+
+
+def install(session: nox.Session) -> None:
+    """Everything that is locked, then our distributions as they stand."""
+    session.install("--require-hashes", "-r", LOCK)
+    session.install("--no-deps", *[part for package in PACKAGES for part in ("-e", package)])
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint rules, and the layers."""
+    install(session)
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Strict types, tests too."""
+    install(session)
+    session.run("mypy", *SOURCES, "tests", "bench", "noxfile.py")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, but for those that need the real model."""
+    install(session)
+    session.run("pytest", "-n", "2", "--ignore=tests/e2e", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; every warning is an error."""
+    install(session)
+    session.run("sphinx-build", "-W", "-q", "-b", "html", "vmpilot-core/docs", f"{session.create_tmp()}/html")
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """A request through each backend with the real local model, which is fetched once (1.1 GB)."""
+    install(session)
+    session.run("pytest", "tests/e2e", *session.posargs)
+
+
+@nox.session
+def matrix(session: nox.Session) -> None:
+    """Fresh environments with plain pip: core alone, with either backend, with both, with a third party's too."""
+    session.install("pytest")
+    session.run("pytest", "-p", "no:cacheprovider", "tests/matrix", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure against the aims, from outside, beside bare loops."""
+    install(session)
+    session.run("python", "bench/run.py", *session.posargs)
+
+
+@nox.session(reuse_venv=True)
+def lock(session: nox.Session) -> None:
+    """Write the lock file anew."""
+    session.install("uv")
+    hidden = [part for package in PACKAGES for part in ("--no-emit-package", package)]
+    options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"]
+    session.run("uv", "pip", "compile", *options, "--group", "dev", LOCK_INPUT, *hidden, "-o", LOCK)
