@@ -43,7 +43,7 @@ class SupervisedModelCalls:
             for call in message.tool_calls
         }
 
-    async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncIterator[BackendEvent]:
+    async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
         """See `ModelCalls.run`."""
         self._limits.begin_step()
         request = self._request

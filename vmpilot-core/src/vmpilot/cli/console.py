@@ -38,6 +38,7 @@ class Console:
         self._line_is_open = False
         self._answers: dict[str, asyncio.Future[bool]] = {}
         self._tools: dict[str, ToolView] = {}
+        self._asked: set[str] = set()
         self._stage = ""
 
     async def approve(self, request: ApprovalRequested) -> bool:
@@ -92,7 +93,8 @@ class Console:
     def _show_tool(self, event: ToolStarted | ToolOutput | ToolFinished) -> None:
         match event:
             case ToolStarted():
-                self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines)
+                titled = event.call.id not in self._asked
+                self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines, titled=titled)
             case ToolOutput():
                 self._tools[event.call_id].add(event.text)
             case ToolFinished():
@@ -119,6 +121,7 @@ class Console:
         if answer is None or self._terminal is None:
             return
         self._note(self._style.bold(printable(event.title)))
+        self._asked.add(event.call.id)
         word = await self._terminal.ask(f"{event.why}. Run it? [y/N] ")
         if not answer.done():
             answer.set_result(word.lower() in {"y", "yes"})

@@ -12,12 +12,12 @@ from vmpilot.tools.output import plain_text
 class ToolView:
     """Collects a call's live output by lines. `max_lines` None shows all; every line is shown or counted."""
 
-    def __init__(self, started: ToolStarted, style: Style, *, max_lines: int | None) -> None:
+    def __init__(self, started: ToolStarted, style: Style, *, max_lines: int | None, titled: bool = True) -> None:
         self._style = style
         self._max_lines = max_lines
         self._rest = ""
         self._count = 0
-        self._ready = [style.bold(printable(line)) for line in started.title.split("\n")]
+        self._ready = [style.bold(printable(line)) for line in started.title.split("\n")] if titled else []
 
     def add(self, text: str) -> None:
         """More output."""

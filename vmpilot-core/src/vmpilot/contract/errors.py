@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a backend or its model, drawn once.
+"""Everything that can go wrong with a backend or its model, drawn once::
 
     VMPilotError                        exit_code  retryable
     ├── UsageError                      2          no     wrong option, configuration or argument
@@ -18,7 +18,7 @@
         ├── StreamInterrupted                      yes    the stream broke before its proper end
         └── BadResponse                            yes    an answer that nobody can read
 
-A backend maps its library's exceptions onto the `ModelError`s at one border, `raise … from exc`. Whether trying again
+A backend maps its library's exceptions onto the model errors at one border, `raise … from exc`. Whether trying again
 can help and which exit code follows are facts of the class, never of a caller's `isinstance` ladder. Messages are
 sentences for a person: what happened, to which thing, what to do next; never a key.
 """

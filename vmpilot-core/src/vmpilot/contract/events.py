@@ -1,6 +1,6 @@
 """What happens in a turn, as values. Their JSON (`"type"` first) is the wire form of `--output jsonl` and of the log.
 
-A backend yields the `BackendEvent`s; the core adds the others. The grammar of a turn:
+A backend yields the events of `BackendEvent`; the core adds the others. The grammar of a turn::
 
     turn    = TurnStarted { call | tools | Notice | HistoryCompacted | LimitReached } TurnEnded
     call    = { TextDelta | ReasoningDelta | ToolCallDelta | Retrying | Notice } MessageCompleted

@@ -1,4 +1,4 @@
-"""The plugin seam. A backend is a module (or object) with functions marked by `hookimpl`, named by an entry point.
+"""The plugin seam. A backend is a module (or object) with functions marked by `hookimpl`, named by an entry point::
 
     # pyproject.toml
     [project.entry-points."vmpilot.backends"]
@@ -63,7 +63,7 @@ def generate_responses(
 ) -> AsyncIterator[BackendEvent] | Any:
     """Run one agent turn: ask the model, run the tools that it asks for, go on until it answers.
 
-    The hookimpl is an async generator of `BackendEvent`s. For small backends a sync generator (run in a thread) and
+    The hookimpl is an async generator of backend events. For small backends a sync generator (run in a thread) and
     plain `str` items (text deltas, completed into one message) are taken as well. It ends when the model has answered;
     it raises the contract's errors. Closing it must close its connections.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from vmpilot.contract.events import BackendEvent
@@ -15,7 +15,7 @@ StreamOnce: TypeAlias = Callable[[ModelCall], AsyncGenerator[BackendEvent, None]
 Every piece that arrives is yielded, fragments of tool calls as `ToolCallDelta`: silence is what the core's time limits
 act on. `MessageBuilder` makes the events and the message.
 
-It raises the contract's `ModelError`s and nothing else, does not retry, and closes its connection when it is closed
+It raises the contract's model errors and nothing else, does not retry, and closes its connection when it is closed
 or cancelled.
 """
 
@@ -43,7 +43,7 @@ class Toolbox(Protocol):
 class ModelCalls(Protocol):
     """Supervision for a backend's calls to the model: time limits, retries, one proper end, limits of the turn."""
 
-    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncIterator[BackendEvent]:
+    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
         """Make one supervised call and give its events; the backend yields them on.
 
         The last event is a `MessageCompleted` with a proper or a marked end; tool-call ids in it are unique. Raises a

@@ -73,7 +73,7 @@ async def _fetch(
         raise LocalModelError(
             f"what was fetched for {target} is not the expected file (its SHA-256 differs) and was deleted: try again"
         )
-    await asyncio.to_thread(_install, partial, target, source)
+    await run_abandonable(lambda guard: _install(partial, target, source, guard))
 
 
 async def _bring(
@@ -125,12 +125,13 @@ def _check_space(partial: Path, source: WeightsSource) -> None:
         )
 
 
-def _install(partial: Path, target: Path, source: WeightsSource) -> None:
+def _install(partial: Path, target: Path, source: WeightsSource, guard: Guard) -> None:
     """Make the verified file durable under its name, and vouch for it."""
     with partial.open("rb") as file:
         os.fsync(file.fileno())
-    partial.replace(target)
-    _vouch(target, source)
+    with guard.step():
+        partial.replace(target)
+        _vouch(target, source)
 
 
 def _identity(target: Path, source: WeightsSource) -> dict[str, str | int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from vmpilot.contract import (
     BackendEvent,
@@ -38,7 +38,7 @@ class PlainModelCalls:
         self._request = request
         self.count = 0
 
-    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncIterator[BackendEvent]:
+    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
         self.count += 1
         request = self._request
         return stream_once(ModelCall(tuple(messages), request.system, request.model, request.settings, request.tools))

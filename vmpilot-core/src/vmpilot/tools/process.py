@@ -155,6 +155,7 @@ class _Run:
         """End everything; nobody wants the output any more."""
         self._output.live.stop()
         await self._end(_TERM_GRACE)
+        self._settled = True
 
     def close(self) -> None:
         """Let go of everything; what still runs, because waiting was broken off, is ended at once."""
@@ -174,9 +175,10 @@ class _Run:
         await self._pump(lambda: self._output.ended, until)
         pause = 0.002
         while members := self._family.find(newer_only=self._loop.time() - self._started < _BRIEF):
-            if self._loop.time() >= until or self._output.flooded:
+            left = until - self._loop.time()
+            if left <= 0 or self._output.flooded:
                 return len(members), await self._end(_LEFT_OVER_GRACE)
-            await self._sleep(pause)
+            await self._sleep(min(pause, left))
             pause *= 2
         return 0, 0
 
@@ -249,7 +251,14 @@ class _ExitWatch:
         self._on_exit()
 
     def _poll(self, pause: float) -> None:
-        if os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        if _has_exited(self._pid):
             self._on_exit()
         else:
             self._timer = self._loop.call_later(pause, self._poll, min(2 * pause, 0.02))
+
+
+def _has_exited(pid: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:
+        return True

@@ -18,6 +18,7 @@ from pathlib import Path
 _LONGEST_ARGUMENT = 100_000
 """Bytes; execve(2) refuses single arguments of 128 KiB and more."""
 _LONGEST_PATH = 4_096
+_MFD_NOEXEC_SEAL = 0x8  # linux/memfd.h
 _NOTE_DESCRIPTORS_FROM = 500
 """Far from the numbers that scripts choose for themselves (3 to 9, 200)."""
 
@@ -93,7 +94,11 @@ def _find_shell(environment: Mapping[str, str]) -> tuple[str, bool]:
 
 
 def _open_memory(command_id: str, resources: ExitStack) -> int:
-    low = os.memfd_create(f"vmpilot-{command_id}", os.MFD_CLOEXEC)
+    name = f"vmpilot-{command_id}"
+    try:
+        low = os.memfd_create(name, os.MFD_CLOEXEC)
+    except PermissionError:  # vm.memfd_noexec=2
+        low = os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
     try:
         descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _NOTE_DESCRIPTORS_FROM)
     except OSError:  # the limit on descriptors is lower than that
