@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vmpilot.agent.history import messages_in, unanswered_calls
-from vmpilot.contract import Event, HistoryImported, Message, ToolFinished
+from vmpilot.contract import Event, HistoryImported, Message, ToolFinished, UserMessage
 from vmpilot.store import ConversationLog
 from vmpilot.workspace import Workspace
 
@@ -32,10 +32,9 @@ class Conversation:
     def id(self) -> str:
         return self.log.conversation_id
 
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The history so far, valid for a provider."""
-        return messages_in(self._events)
+    def history(self, message: UserMessage) -> tuple[Message, ...]:
+        """All that was said, then the user's new message; valid for a provider."""
+        return messages_in(self._events, message)
 
     async def import_history(self, messages: Iterable[Message]) -> None:
         """Begin with messages from elsewhere."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from itertools import count
 
 import msgspec
 
@@ -30,12 +31,18 @@ MAY_HAVE_RUN = (
     "The turn was interrupted while this call ran: it may have run in part. Look at what it did before you repeat it."
 )
 NO_ANSWER = "(This turn ended without an answer.)"
+NO_REQUEST = "(The user said nothing here.)"
+NO_CONTENT = "(This message is empty.)"
 
 _GOOD_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
-def messages_in(events: Iterable[Event]) -> tuple[Message, ...]:
-    """The history that the events tell; each tool call is answered, each user message has an answer but the last."""
+def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
+    """The history that the events tell, and the messages that follow on it.
+
+    Each tool call is answered right behind its message, user and assistant take turns, the user first: also where
+    messages came from elsewhere and were not so.
+    """
     messages: list[Message] = []
     for event in events:
         match event:
@@ -49,7 +56,7 @@ def messages_in(events: Iterable[Event]) -> tuple[Message, ...]:
                 messages.append(event.result)
             case _:
                 pass
-    return tuple(_answered(messages))
+    return tuple(_answered((*messages, *then)))
 
 
 def unanswered_calls(events: Iterable[Event]) -> tuple[ToolFinished, ...]:
@@ -73,10 +80,11 @@ def unanswered_calls(events: Iterable[Event]) -> tuple[ToolFinished, ...]:
 
 
 def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMessage:
-    """The message with an id for each call that is neither empty nor in `taken`, to which the ids are added."""
+    """The message with an id for each call that can be sent and is not in `taken`, to which the ids are added."""
     calls = []
     for call in message.tool_calls:
-        id_ = call.id if call.id and call.id not in taken else f"call_{secrets.token_hex(8)}"
+        usable = call.id and call.id not in taken and _clean(call.id) == call.id
+        id_ = call.id if usable else next(new for at in count(len(taken) + 1) if (new := f"call_{at}") not in taken)
         taken.add(id_)
         calls.append(call if id_ == call.id else msgspec.structs.replace(call, id=id_))
     if tuple(calls) == message.tool_calls:
@@ -101,23 +109,46 @@ class Sendable:
         return known[1]
 
 
-def _answered(messages: Sequence[Message]) -> Iterable[Message]:
-    """Results directly behind the message that asked for them, in its order; an answer before each user message."""
-    results = {message.call_id: message for message in messages if isinstance(message, ToolResult)}
-    before: Message | None = None
+def _answered(messages: Iterable[Message]) -> Iterator[Message]:
+    spoken, results = _paired(messages)
+    users_turn = True
+    for message in spoken:
+        if isinstance(message, UserMessage):
+            if not users_turn:
+                yield AssistantMessage(NO_ANSWER)
+            yield message
+            users_turn = False
+            continue
+        if users_turn:
+            yield UserMessage.from_text(NO_REQUEST)
+        yield message
+        for call in message.tool_calls:
+            yield results.get(call.id) or _interrupted(call, NEVER_STARTED)
+        users_turn = not message.tool_calls
+
+
+def _paired(messages: Iterable[Message]) -> tuple[list[UserMessage | AssistantMessage], dict[str, ToolResult]]:
+    """What user and assistant said, each call with an id of its own, and the calls' results by these ids.
+
+    Of calls with one id the first is the first to get a result; results that nobody asked for are left out.
+    """
+    spoken: list[UserMessage | AssistantMessage] = []
+    results: dict[str, ToolResult] = {}
+    waiting: defaultdict[str, deque[str]] = defaultdict(deque)
+    taken: set[str] = set()
     for message in messages:
         match message:
             case UserMessage():
-                if before is not None and not (isinstance(before, AssistantMessage) and not before.tool_calls):
-                    yield AssistantMessage(NO_ANSWER)
-                yield message
+                spoken.append(message)
             case AssistantMessage():
-                yield message
-                for call in message.tool_calls:
-                    yield results.get(call.id) or _interrupted(call, NEVER_STARTED)
+                spoken.append(renamed := with_unique_ids(message, taken))
+                for call, own in zip(message.tool_calls, renamed.tool_calls, strict=True):
+                    waiting[call.id].append(own.id)
             case ToolResult():
-                continue
-        before = message
+                if waiting[message.call_id]:
+                    id_ = waiting[message.call_id].popleft()
+                    results[id_] = message if message.call_id == id_ else msgspec.structs.replace(message, call_id=id_)
+    return spoken, results
 
 
 def _interrupted(call: ToolCall, text: str) -> ToolResult:
@@ -127,13 +158,18 @@ def _interrupted(call: ToolCall, text: str) -> ToolResult:
 def _sendable(message: Message) -> Message:
     match message:
         case UserMessage():
-            return UserMessage(tuple(_sendable_part(part) for part in message.content))
+            parts = tuple(_sendable_part(part) for part in message.content if not _is_blank(part))
+            return UserMessage(parts or (TextPart(NO_CONTENT),))
         case ToolResult():
             return msgspec.structs.replace(message, text=_clean(message.text))
         case AssistantMessage():
-            text = message.text or ("" if message.tool_calls else NO_ANSWER)
+            text = message.text if message.text.strip() or message.tool_calls else NO_ANSWER
             calls = tuple(_sendable_call(call) for call in message.tool_calls)
             return msgspec.structs.replace(message, text=_clean(text), tool_calls=calls)
+
+
+def _is_blank(part: TextPart | ImagePart) -> bool:
+    return isinstance(part, TextPart) and not part.text.strip()
 
 
 def _sendable_part(part: TextPart | ImagePart) -> TextPart | ImagePart:

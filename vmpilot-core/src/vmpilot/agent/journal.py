@@ -18,7 +18,18 @@ class Journal:
         self._seen: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def record(self, *events: Event) -> None:
-        """Write the events to the log, then show them. Raises `StoreError`, and then nothing is shown."""
+        """Write the events to the log, then show them. Raises `StoreError`, and then nothing is shown.
+
+        A cancelled record is carried out before it raises: what is in the log is always in `recorded`, too.
+        """
+        writing = asyncio.ensure_future(self._write(events))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait([writing])
+            raise
+
+    async def _write(self, events: tuple[Event, ...]) -> None:
         await self._log.append(*events)
         self.recorded.extend(events)
         for event in events:

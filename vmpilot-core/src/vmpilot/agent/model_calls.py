@@ -88,11 +88,12 @@ class _Clock:
         started = loop.time()
         limits = self._call.settings.time_limits
         patience = (limits.gap if self._begun else limits.first_content) - self._since_content
+        left = limits.whole - self._waited
         try:
-            async with asyncio.timeout(max(0.0, min(patience, limits.whole - self._waited))):
+            async with asyncio.timeout(max(0.0, min(patience, left))):
                 event = await anext(stream)
         except TimeoutError as error:
-            raise self._timed_out(limits) from error
+            raise self._timed_out(limits, whole=left <= patience) from error
         except StopAsyncIteration as error:
             raise BadResponse(f"the backend ended a call to {self._call.model} without a message") from error
         elapsed = loop.time() - started
@@ -102,9 +103,9 @@ class _Clock:
             self._since_content, self._begun = 0.0, True
         return event
 
-    def _timed_out(self, limits: TimeLimits) -> ModelTimeout:
+    def _timed_out(self, limits: TimeLimits, *, whole: bool) -> ModelTimeout:
         model = self._call.model
-        if self._waited + limits.gap >= limits.whole and self._begun:
+        if whole:
             return ModelTimeout(f"{model} was not done after {limits.whole:g} s")
         if self._begun:
             return ModelTimeout(f"{model} fell silent in mid-answer for {limits.gap:g} s")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from vmpilot.agent.arguments import ArgumentsProblem, check_arguments, read_arguments
@@ -34,6 +35,14 @@ Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[bool]]
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _RecordedCall:
+    """A call that is on disk, with the message that it stands in."""
+
+    call: ToolCall
+    message: AssistantMessage
+
+
 class TurnToolbox:
     """The `Toolbox` of one turn."""
 
@@ -48,25 +57,29 @@ class TurnToolbox:
         self._order = CallOrder()
         self._asking = asyncio.Lock()
         self._news = asyncio.Condition()
-        self._messages: dict[str, AssistantMessage] = {}
+        self._calls: dict[str, _RecordedCall] = {}
         self._results: dict[str, asyncio.Task[ToolResult]] = {}
         self.denied_last = False
 
     async def message_recorded(self, message: AssistantMessage) -> None:
         """The message is on disk: its calls may run."""
         async with self._news:
-            self._messages |= {call.id: message for call in message.tool_calls}
+            for call in message.tool_calls:
+                self._calls.setdefault(call.id, _RecordedCall(call, message))
             self._news.notify_all()
         if message.tool_calls:
             self.denied_last = False
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
-        """See `Toolbox.call`. A call that was made before gets the same result, and is not run again."""
+        """See `Toolbox.call`. A call that was made before gets the same result, and is not run again.
+
+        What runs is the call as it was recorded, whatever the backend made of it since.
+        """
         if not await self._is_recorded(tool_call.id):
             return _error(tool_call, "this call stands in no message that was yielded, so it was not run")
         task = self._results.get(tool_call.id)
         if task is None:
-            task = self._results[tool_call.id] = asyncio.create_task(self._carry_out(tool_call))
+            task = self._results[tool_call.id] = asyncio.create_task(self._carry_out(self._calls[tool_call.id].call))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -79,11 +92,11 @@ class TurnToolbox:
         return tuple(await asyncio.gather(*map(self.call, tool_calls)))
 
     async def _is_recorded(self, call_id: str) -> bool:
-        if call_id in self._messages:
+        if call_id in self._calls:
             return True
         try:
             async with asyncio.timeout(RECORD_PATIENCE), self._news:
-                await self._news.wait_for(lambda: call_id in self._messages)
+                await self._news.wait_for(lambda: call_id in self._calls)
         except TimeoutError:
             return False
         return True
@@ -113,7 +126,7 @@ class TurnToolbox:
             return await self._run(tool, call, arguments)
 
     def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
-        if not self._messages[call.id].ended_properly:
+        if not self._calls[call.id].message.ended_properly:
             raise ArgumentsProblem("the message was cut off before its end, so none of its calls can be trusted")
         tool = self._tools.get(call.name)
         if tool is None:
@@ -157,6 +170,11 @@ class TurnToolbox:
             outcome = ToolOutcome(str(problem), is_error=True)
         except VMPilotError:
             raise
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = ToolOutcome("The tool gave up before it was done; it may have run in part.", is_error=True)
         except Exception as error:  # noqa: BLE001  the one call into a tool: whatever it raises is the model's to hear
             _log.exception("tool %s failed", call.name)
             outcome = ToolOutcome(f"The tool failed: {type(error).__name__}: {error}", is_error=True)

@@ -76,11 +76,19 @@ class Turn:
         self._partial = _Partial()
         self._last: AssistantMessage | None = None
         self._task: asyncio.Task[None] | None = None
+        self._generating = False
+        self._stopped = False
 
     def stop(self) -> None:
-        """Interrupt the model and the running commands."""
-        if self._task is not None:
+        """Interrupt the model and the running commands; asking twice changes nothing."""
+        if self._generating and not self._stopped and self._task is not None:
             self._task.cancel()
+        self._stopped = True
+
+    async def wait(self) -> None:
+        """Wait until nothing of the turn runs any more."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """Run the turn and give its events; closing the iterator stops it and waits until nothing runs any more."""
@@ -90,8 +98,8 @@ class Turn:
                 yield event
             await self._task
         finally:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            self.stop()
+            await self.wait()
             self._plan.conversation.extend(self._journal.recorded)
 
     async def _run(self) -> None:
@@ -109,6 +117,20 @@ class Turn:
         await self._journal.record(started)
 
     async def _generate(self) -> TurnEnded:
+        """The turn's end, whatever happens; only from here to there can `stop` interrupt."""
+        if self._stopped:
+            return self._ended("interrupted", exit_code=130)
+        self._generating = True
+        try:
+            return await self._run_backend()
+        except VMPilotError as error:
+            return self._ended("failed", error=str(error), exit_code=error.exit_code)
+        except asyncio.CancelledError:
+            return self._ended("interrupted", exit_code=130)
+        finally:
+            self._generating = False
+
+    async def _run_backend(self) -> TurnEnded:
         try:
             async with aclosing(self._events_of_backend()) as events:
                 async for event in events:
@@ -116,10 +138,6 @@ class Turn:
         except LimitStop as stop:
             await self._journal.record(stop.event)
             return self._ended("limit", exit_code=stop.exit_code)
-        except VMPilotError as error:
-            return self._ended("failed", error=str(error), exit_code=error.exit_code)
-        except asyncio.CancelledError:
-            return self._ended("interrupted", exit_code=130)
         return await self._verdict()
 
     def _events_of_backend(self) -> AsyncGenerator[BackendEvent, None]:
@@ -127,7 +145,7 @@ class Turn:
         request = GenerationRequest(
             conversation_id=plan.conversation.id,
             turn_id=self._id,
-            messages=(*plan.conversation.messages, self._message),
+            messages=plan.conversation.history(self._message),
             system=plan.system,
             model=plan.model,
             settings=plan.settings,
