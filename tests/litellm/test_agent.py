@@ -1,0 +1,203 @@
+"""The loop: what comes out, what the model is sent next, what the toolbox is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    MessageCompleted,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+    UserMessage,
+)
+from vmpilot.testing import Framing, Reply, ScriptedCall, ScriptedServer
+from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot_backend_litellm import agent
+
+if TYPE_CHECKING:
+    from tests.litellm.conftest import Player
+
+MODELS = ("openai/m", "hosted_vllm/m", "groq/m", "xai/m")
+"""The openai client; LiteLLM's own client, its OpenAI format read by us; renamed fields; LiteLLM's translation."""
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_text_and_reasoning_are_streamed_and_completed(play: Player, model: str) -> None:
+    usage = Usage(input_tokens=11, output_tokens=7, cached_tokens=3)
+    reply = Reply("Grüße, 世界 😀!", reasoning="First I think.", usage=usage)
+    with ScriptedServer([reply]) as server:
+        turn = await play(server.base_url, model=model)
+    assert turn.text == turn.answer.text == "Grüße, 世界 😀!"
+    assert turn.reasoning == turn.answer.reasoning == "First I think."
+    assert turn.completed == [MessageCompleted(turn.answer, usage)]
+    assert turn.answer.finish == "stop"
+    assert sum(isinstance(event, TextDelta) for event in turn.events) == 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_usage_is_none_where_the_provider_told_none(play: Player, model: str) -> None:
+    with ScriptedServer([Reply("hi", usage=None)]) as server:
+        turn = await play(server.base_url, model=model)
+    assert turn.completed[0].usage is None
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_parallel_calls_run_and_their_results_go_back_in_order(play: Player, model: str) -> None:
+    calls = (
+        ScriptedCall("shell", {"command": "echo grüße 世界 😀"}, id="call_a"),
+        ScriptedCall("shell", {"command": "ls"}, id="call_b"),
+    )
+    with ScriptedServer([Reply("One moment.", tool_calls=calls), Reply("Done.")]) as server:
+        turn = await play(server.base_url, model=model, toolbox=ScriptedToolbox(lambda call: f"result of {call.id}"))
+    first, second = turn.completed
+    assert first.message.finish == "tool_calls"
+    assert [call.arguments for call in first.message.tool_calls] == [call.argument_text for call in calls]
+    assert turn.toolbox.calls == list(first.message.tool_calls)
+    assert second.message.text == "Done."
+    assert [message["role"] for message in server.requests[1].messages] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "tool",
+    ]
+    assert server.requests[1].messages[2]["content"] == "One moment."
+    assert [message["content"] for message in server.requests[1].messages[3:]] == [
+        "result of call_a",
+        "result of call_b",
+    ]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "arguments",
+    ['{"command": "rm -rf /srv', "[1, 2]", '"text"', "null", "", "{}{}", '{"command": "\\ud83d"}', '{"a": 1, "a": 2}'],
+)
+async def test_broken_arguments_reach_the_toolbox_untouched(play: Player, model: str, arguments: str) -> None:
+    call = ScriptedCall("shell", arguments, id="call_a")
+    with ScriptedServer([Reply(tool_calls=(call,)), Reply("Sorry.")], strict=False) as server:
+        turn = await play(server.base_url, model=model)
+    assert turn.toolbox.calls == [ToolCall("call_a", "shell", arguments)]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(("reason", "finish"), [("length", "length"), ("content_filter", "content_filter")])
+async def test_an_improper_end_is_marked_and_the_loop_goes_on(
+    play: Player, model: str, reason: str, finish: str
+) -> None:
+    call = ScriptedCall("shell", {"command": "ls"}, id="call_a")
+    with ScriptedServer([Reply(tool_calls=(call,), finish=reason), Reply("Done.")]) as server:
+        turn = await play(server.base_url, model=model)
+    assert [event.message.finish for event in turn.completed] == [finish, "stop"]
+    assert [call.id for call in turn.toolbox.calls] == ["call_a"]
+
+
+async def test_a_refusal_is_text_and_an_end(play: Player) -> None:
+    with ScriptedServer([Reply(refusal="I will not.")]) as server:
+        turn = await play(server.base_url)
+    assert (turn.text, turn.answer.finish) == ("I will not.", "refusal")
+
+
+async def test_equal_chunks_without_end_are_no_loop(play: Player) -> None:
+    with ScriptedServer([Reply(chunks=("again ",) * 300)]) as server:
+        turn = await play(server.base_url, model="xai/m")
+    assert turn.text == "again " * 300
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_closing_the_turn_closes_the_connection(play: Player, model: str) -> None:
+    with ScriptedServer([Reply(chunks=("word ",) * 1000, gap=0.01)]) as server:
+        request = play.request(server.base_url, model=model)
+        turn = agent.generate_responses(request, ScriptedToolbox(), PlainModelCalls(request))
+        assert isinstance(await anext(turn), TextDelta)
+        await turn.aclose()  # type: ignore[attr-defined]
+        await asyncio.to_thread(server.wait_for_hangup)
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_cancelling_the_turn_closes_the_connection(play: Player, model: str) -> None:
+    with ScriptedServer([Reply("late", delay=60.0)]) as server:
+        turn = asyncio.create_task(play(server.base_url, model=model))
+        await asyncio.to_thread(server.wait_for_requests, 1)
+        turn.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await turn
+        await asyncio.to_thread(server.wait_for_hangup)
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        Framing(line_end="\r\n"),
+        Framing(line_end="\r"),
+        Framing(byte_order_mark=True),
+        Framing(packet_bytes=1),
+        Framing(packet_bytes=7, line_end="\r\n"),
+        Framing(one_blob=True),
+        Framing(done=False),
+    ],
+    ids=str,
+)
+async def test_every_framing_is_read(play: Player, framing: Framing) -> None:
+    call = ScriptedCall("shell", {"command": "grüße 世界 😀"}, id="call_a")
+    with ScriptedServer([Reply("Größe 😀", tool_calls=(call,), framing=framing), Reply("ok")]) as server:
+        turn = await play(server.base_url)
+    assert turn.completed[0].message.text == "Größe 😀"
+    assert turn.toolbox.calls == [ToolCall("call_a", "shell", call.argument_text)]
+
+
+def test_parse_tool_calls_reads_every_shape(litellm: Any) -> None:
+    call = {"id": "call_a", "type": "function", "function": {"name": "shell", "arguments": '{"command": "l'}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    body = {"id": "x", "choices": [{"index": 0, "finish_reason": "tool_calls", "message": message}]}
+    response = litellm.ModelResponse(**body)
+    for shape in (body, message, response, response.choices[0].message):
+        assert agent.parse_tool_calls(shape) == (ToolCall("call_a", "shell", '{"command": "l'),)
+    assert agent.parse_tool_calls({"role": "assistant", "content": "no calls"}) == ()
+
+
+def test_importing_the_backend_imports_nothing_heavy() -> None:
+    program = "import json, sys, vmpilot_backend_litellm.agent; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert not {"litellm", "openai", "httpx", "pydantic"} & set(json.loads(output))
+
+
+async def test_a_history_of_every_kind_reaches_the_wire(play: Player) -> None:
+    history = (
+        UserMessage.from_text("list"),
+        AssistantMessage(tool_calls=(ToolCall("call_a", "shell", '{"command":"ls"}'),), finish="tool_calls"),
+        ToolResult("call_a", "shell", "a.txt"),
+        AssistantMessage("There is a.txt."),
+        UserMessage.from_text("thanks"),
+    )
+    with ScriptedServer([Reply("welcome")]) as server:
+        await play(server.base_url, messages=history)
+    assert server.requests[0].messages == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "list"},
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "call_a", "type": "function", "function": {"name": "shell", "arguments": '{"command":"ls"}'}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "call_a", "content": "a.txt"},
+        {"role": "assistant", "content": "There is a.txt."},
+        {"role": "user", "content": "thanks"},
+    ]
+
+
+def test_the_backend_describes_itself() -> None:
+    info = agent.describe_backend()
+    assert (info.name, info.contract_version) == ("litellm", 1)
+    assert {"streaming", "tools", "cancel"} <= info.capabilities

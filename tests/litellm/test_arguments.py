@@ -1,0 +1,148 @@
+"""What reaches the provider: settings, keys, messages and tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    ModelCall,
+    ModelNotFound,
+    ModelSettings,
+    Secret,
+    TextPart,
+    TimeLimits,
+    ToolCall,
+    ToolResult,
+    UserMessage,
+    chat_messages,
+)
+from vmpilot.testing import Reply, ScriptedServer
+from vmpilot_backend_litellm.arguments import make_arguments, name_model
+
+if TYPE_CHECKING:
+    from tests.litellm.conftest import Player
+
+WHOLE_ROUTES = ("groq/m", "openrouter/m")
+BODY_ROUTES = ("openai/m", "hosted_vllm/m", "Qwen/Qwen3-8B")
+
+
+@pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
+async def test_settings_and_tools_reach_the_wire(play: Player, model: str) -> None:
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(server.base_url, model=model, temperature=0.25, max_tokens=123, seed=7, api_key=Secret("sk-mine"))
+        request = server.requests[0]
+    name = model.removeprefix("openai/").removeprefix("hosted_vllm/").removeprefix("groq/").removeprefix("openrouter/")
+    expected = {"model": name, "temperature": 0.25, "max_tokens": 123, "seed": 7, "stream": True}
+    assert {key: request.body[key] for key in expected} == expected
+    assert request.body["stream_options"] == {"include_usage": True}
+    assert [tool["function"]["name"] for tool in request.body["tools"]] == ["shell"]
+    assert request.headers["authorization"] == "Bearer sk-mine"
+
+
+@pytest.mark.parametrize("model", BODY_ROUTES)
+async def test_reasoning_effort_reaches_a_server_whose_models_litellm_does_not_know(play: Player, model: str) -> None:
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(server.base_url, model=model, reasoning_effort="low")
+    assert server.requests[0].body["reasoning_effort"] == "low"
+
+
+async def test_what_is_not_set_is_not_sent(play: Player) -> None:
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(server.base_url, tools=())
+    assert set(server.requests[0].body) == {"messages", "model", "stream", "stream_options"}
+
+
+@pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
+async def test_the_whole_history_reaches_the_wire_unchanged(play: Player, model: str) -> None:
+    history = _long_history()
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(server.base_url, model=model, messages=history)
+    assert server.requests[0].messages == chat_messages(history, system="Be brief.")
+
+
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "groq/m"])
+async def test_a_server_of_the_users_never_gets_the_providers_own_key(
+    play: Player, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "HOSTED_VLLM_API_KEY", "GROQ_API_KEY"):
+        monkeypatch.setenv(name, "sk-of-the-provider")
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(server.base_url, model=model, api_key=None)
+    assert server.requests[0].headers["authorization"] == "Bearer none"
+
+
+@pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
+async def test_the_providers_own_variables_apply(play: Player, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ScriptedServer([Reply("ok")]) as server:
+        monkeypatch.setenv(variable, server.base_url)
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-provider")
+        await play(None, model="gpt-4o", api_key=None)
+    assert server.requests[0].headers["authorization"] == "Bearer sk-of-the-provider"
+    assert server.requests[0].body["model"] == "gpt-4o"
+
+
+async def test_a_bare_name_of_no_family_is_no_model(play: Player) -> None:
+    with pytest.raises(ModelNotFound, match="provider/wizard"):
+        await play(None, model="wizard")
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "effort", "in_body"),
+    [
+        ("gpt-4o", None, None, True),
+        ("gpt-4o", "http://server/v1", None, True),
+        ("openai/anything", "http://server/v1", "high", True),
+        ("hosted_vllm/gpt-5.4", None, None, True),
+        # These may go to OpenAI's Responses API, which LiteLLM makes from `messages`.
+        ("gpt-5.4", None, None, False),
+        ("gpt-5.4", "http://server/v1", "high", False),
+        ("gpt-5-codex", "http://server/v1", None, False),
+        ("openai/responses/gpt-4o", None, None, False),
+        # These have formats of their own.
+        ("anthropic/claude-sonnet-4-5", None, None, False),
+        ("gemini/gemini-2.5-pro", None, None, False),
+        ("azure/gpt-4o", "http://server", None, False),
+    ],
+)
+def test_messages_go_round_litellm_only_where_it_merges_the_body(
+    litellm: Any, model: str, base_url: str | None, effort: Any, in_body: bool
+) -> None:
+    arguments = _make(litellm, model, base_url=base_url, reasoning_effort=effort)
+    assert ("extra_body" in arguments) is in_body
+    conversation = arguments["extra_body"]["messages"] if in_body else arguments["messages"]
+    assert conversation[-1] == {"role": "user", "content": "hello"}
+
+
+def test_limits_beyond_the_cores_and_no_retries(litellm: Any) -> None:
+    arguments = _make(litellm, "gpt-4o", time_limits=TimeLimits(connect=3.0, whole=100.0))
+    assert (arguments["num_retries"], arguments["max_retries"]) == (0, 0)
+    assert arguments["timeout"].connect == 3.0
+    assert arguments["timeout"].read > 100.0
+
+
+def test_ollama_means_its_chat_api(litellm: Any) -> None:
+    assert _make(litellm, "ollama/qwen3")["model"] == "ollama_chat/qwen3"
+
+
+def _make(litellm: Any, model: str, **settings: Any) -> dict[str, Any]:
+    call = ModelCall((UserMessage.from_text("hello"),), "", model, ModelSettings(**settings), ())
+    return make_arguments(call, name_model(call), litellm=litellm)
+
+
+def _long_history() -> list[Message]:
+    image = ImagePart("data:image/png;base64,iVBORw0KGgo=", detail="low")
+    history: list[Message] = [UserMessage((TextPart("what is this?"), image)), AssistantMessage("a picture")]
+    for number in range(50):
+        call = ToolCall(f"call_{number}", "shell", f'{{"command": "echo {number} grüße 世界 😀"}}')
+        history += [
+            UserMessage.from_text(f"do {number}"),
+            AssistantMessage("I will.", tool_calls=(call,), finish="tool_calls"),
+            ToolResult(call.id, call.name, f"{number}\n\x1b[1mbold\x1b[0m"),
+            AssistantMessage("Done."),
+        ]
+    return [*history, UserMessage.from_text("and now?")]

@@ -1,0 +1,160 @@
+"""Providers with a format of their own, through LiteLLM's classes for them: text, reasoning, calls, signatures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import AuthenticationFailed, ProviderUnavailable, StreamInterrupted, Usage
+from vmpilot.testing.stand_ins import ScriptedToolbox
+
+if TYPE_CHECKING:
+    from tests.litellm.conftest import ByteServer, Player
+
+Serve = Callable[[bytes], Awaitable["ByteServer"]]
+
+ANTHROPIC: list[dict[str, Any]] = [
+    {
+        "type": "message_start",
+        "message": {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "content": [],
+            "model": "m",
+            "stop_reason": None,
+            "usage": {"input_tokens": 12, "output_tokens": 1},
+        },
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "I "}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "think."}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "c2lnbmVk"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "I will "}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "look."}},
+    {"type": "content_block_stop", "index": 1},
+    {
+        "type": "content_block_start",
+        "index": 2,
+        "content_block": {"type": "tool_use", "id": "toolu_1", "name": "shell", "input": {}},
+    },
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": '{"command":'}},
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": ' "ls"}'}},
+    {"type": "content_block_stop", "index": 2},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 30}},
+    {"type": "message_stop"},
+]
+
+GEMINI: list[dict[str, Any]] = [
+    {"candidates": [{"content": {"role": "model", "parts": [{"text": "I think.", "thought": True}]}, "index": 0}]},
+    {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hello."}]}, "index": 0}]},
+    {
+        "candidates": [
+            {
+                "content": {"role": "model", "parts": [{"text": "", "thoughtSignature": "c2lnbmVk"}]},
+                "finishReason": "STOP",
+                "index": 0,
+            }
+        ],
+        "usageMetadata": {"promptTokenCount": 8, "candidatesTokenCount": 5, "totalTokenCount": 13},
+    },
+]
+
+
+def _stream(events: list[dict[str, Any]], status: str = "200 OK") -> bytes:
+    body = b"".join(b"%bdata: %b\n\n" % (_name(event), json.dumps(event).encode()) for event in events)
+    head = f"HTTP/1.1 {status}\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    return head.encode() + body
+
+
+def _name(event: dict[str, Any]) -> bytes:
+    return b"event: %b\n" % event["type"].encode() if "type" in event else b""
+
+
+async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(play: Player, serve_bytes: Serve) -> None:
+    server = await serve_bytes(_stream(ANTHROPIC))
+    toolbox = _StopAfter(2)
+    with pytest.raises(_EnoughError):
+        await play(server.address, model="anthropic/claude-sonnet-4-5", toolbox=toolbox)
+    assert [(call.id, call.name, call.arguments) for call in toolbox.calls] == [
+        ("toolu_1", "shell", '{"command": "ls"}'),
+        ("toolu_1", "shell", '{"command": "ls"}'),
+    ]
+    sent = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
+    answer = next(message for message in sent["messages"] if message["role"] == "assistant")
+    assert answer["content"][0] == {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"}
+    assert answer["content"][1] == {"type": "text", "text": "I will look."}
+    assert answer["content"][2]["input"] == {"command": "ls"}
+    assert b"x-api-key: sk-test-0123456789abcdef" in server.requests[0].lower()
+
+
+async def test_anthropics_message_and_usage(play: Player, serve_bytes: Serve) -> None:
+    events = [event for event in ANTHROPIC if event.get("index") != 2]
+    events[-2]["delta"] = {"stop_reason": "end_turn"}
+    server = await serve_bytes(_stream(events))
+    turn = await play(server.address, model="anthropic/claude-sonnet-4-5")
+    assert (turn.text, turn.reasoning, turn.answer.finish) == ("I will look.", "I think.", "stop")
+    assert turn.completed[0].usage == Usage(input_tokens=12, output_tokens=30)
+    assert turn.answer.provider == "anthropic"
+    assert turn.answer.provider_data == {
+        "thinking_blocks": [{"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"}]
+    }
+
+
+async def test_anthropics_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:
+    server = await serve_bytes(_stream(ANTHROPIC[:-3]))
+    with pytest.raises(StreamInterrupted):
+        await play(server.address, model="anthropic/claude-sonnet-4-5")
+    assert len(server.requests) == 1
+
+
+async def test_anthropics_error_within_the_stream(play: Player, serve_bytes: Serve) -> None:
+    error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
+    server = await serve_bytes(_stream([*ANTHROPIC[:3], error]))
+    with pytest.raises(ProviderUnavailable, match="Overloaded"):
+        await play(server.address, model="anthropic/claude-sonnet-4-5")
+
+
+async def test_anthropics_refusal_of_the_key(play: Player, serve_bytes: Serve) -> None:
+    body = b'{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}'
+    head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    server = await serve_bytes(head + body)
+    with pytest.raises(AuthenticationFailed, match="invalid x-api-key"):
+        await play(server.address, model="anthropic/claude-sonnet-4-5")
+    assert len(server.requests) == 1
+
+
+async def test_geminis_answer_and_its_signature(play: Player, serve_bytes: Serve) -> None:
+    server = await serve_bytes(_stream(GEMINI))
+    turn = await play(server.address, model="gemini/gemini-2.5-pro", tools=())
+    assert (turn.text, turn.reasoning, turn.answer.finish) == ("Hello.", "I think.", "stop")
+    assert turn.completed[0].usage == Usage(input_tokens=8, output_tokens=5)
+    assert turn.answer.provider_data == {"provider_specific_fields": {"thought_signatures": ["c2lnbmVk"]}}
+
+
+async def test_geminis_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:
+    server = await serve_bytes(_stream(GEMINI[:2]))
+    with pytest.raises(StreamInterrupted):
+        await play(server.address, model="gemini/gemini-2.5-pro", tools=())
+
+
+class _EnoughError(Exception):
+    pass
+
+
+class _StopAfter(ScriptedToolbox):
+    """Ends a turn that would go on for ever."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(self._answer_call)
+        self._count = count
+
+    def _answer_call(self, call: object) -> str:
+        if len(self.calls) == self._count:
+            raise _EnoughError
+        return "a.txt"

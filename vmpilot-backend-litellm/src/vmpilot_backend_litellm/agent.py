@@ -1,0 +1,80 @@
+"""The backend that `litellm` names: its hooks, and the loop of one turn. Importing it does not import LiteLLM."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from vmpilot.contract import (
+    BackendEvent,
+    BackendInfo,
+    GenerationRequest,
+    Message,
+    MessageCompleted,
+    ModelCalls,
+    ModelInfo,
+    Toolbox,
+    hookimpl,
+)
+from vmpilot_backend_litellm.answer import parse_tool_calls
+
+__all__ = ["agent_loop", "describe_backend", "describe_model", "generate_responses", "parse_tool_calls"]
+
+_LEVELS = frozenset({"core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"})
+
+
+@hookimpl
+def generate_responses(
+    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+) -> AsyncIterator[BackendEvent]:
+    """Run one turn; see the hook's specification."""
+    return agent_loop(request, toolbox, model_calls)
+
+
+@hookimpl
+def describe_backend() -> BackendInfo:
+    """Name, version and conformance levels."""
+    return BackendInfo("litellm", version("vmpilot-backend-litellm"), capabilities=_LEVELS)
+
+
+@hookimpl
+def describe_model(model: str) -> ModelInfo | None:
+    """What LiteLLM's built-in list knows of the model, None where it does not know it."""
+    from vmpilot_backend_litellm.model_info import look_up_model
+
+    return look_up_model(model)
+
+
+async def agent_loop(
+    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+) -> AsyncGenerator[BackendEvent, None]:
+    """Ask the model, run the tools that it asks for, go on until it answers without asking for any.
+
+    Calls of a message that did not end properly go to the toolbox as well: it refuses them and tells the model so.
+    """
+    from vmpilot_backend_litellm.stream import ModelClient
+
+    messages: list[Message] = list(request.messages)
+    async with await ModelClient.open() as client:
+        while True:
+            answer = None
+            async with _closing(model_calls.run(client.stream_once, messages)) as events:
+                async for event in events:
+                    yield event
+                    if isinstance(event, MessageCompleted):
+                        answer = event.message
+            if answer is None or not answer.tool_calls:
+                return
+            results = await toolbox.call_all(answer.tool_calls)
+            messages += [answer, *results]
+
+
+@asynccontextmanager
+async def _closing(events: AsyncIterator[BackendEvent]) -> AsyncIterator[AsyncIterator[BackendEvent]]:
+    """Close what is being iterated with the block, and with it the connection to the provider."""
+    try:
+        yield events
+    finally:
+        if isinstance(events, AsyncGenerator):
+            await events.aclose()

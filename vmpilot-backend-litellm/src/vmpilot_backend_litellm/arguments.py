@@ -1,0 +1,77 @@
+"""One call to the model as the keyword arguments of `litellm.acompletion`; sends nothing."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import httpx
+
+from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_tool, parse_model_name
+from vmpilot_backend_litellm.connections import reveal_key
+
+_BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
+"""Providers for which LiteLLM merges `extra_body` into an OpenAI-compatible request as it is."""
+
+_PLACEHOLDER = ({"role": "user", "content": "The conversation is in extra_body."},)
+
+
+def name_model(call: ModelCall) -> ModelName:
+    """The model as LiteLLM spells it; raises `ModelNotFound` for a bare name of no known family."""
+    name = parse_model_name(call.model, base_url=call.settings.base_url)
+    # LiteLLM's `ollama` is the completions API, which knows no tools; `ollama_chat` is the chat API.
+    return ModelName("ollama_chat", name.name) if name.provider == "ollama" else name
+
+
+def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
+    """The keyword arguments, apart from `client`."""
+    settings = call.settings
+    arguments: dict[str, Any] = {
+        "model": str(model),
+        **place_conversation(call, model, litellm=litellm),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "api_base": settings.base_url,
+        "api_key": reveal_key(call),
+        "timeout": make_timeout(settings.time_limits),
+        "num_retries": 0,
+        "max_retries": 0,
+        "drop_params": True,
+        # LiteLLM drops what it believes the model cannot do. It does not know the models of the user's own server,
+        # and an agent without its tools is none: then the provider is to say so.
+        "allowed_openai_params": ["tools", "reasoning_effort"] if model.provider in _BODY_PROVIDERS else ["tools"],
+        "no-log": True,
+    }
+    for field in ("temperature", "max_tokens", "reasoning_effort", "seed"):
+        if (value := getattr(settings, field)) is not None:
+            arguments[field] = value
+    return arguments
+
+
+def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
+    """Messages and tools, in `extra_body` where that is safe.
+
+    LiteLLM and the openai client look at and copy every message and tool on every call, which costs 50 ms for 400
+    messages; what is in `extra_body` they only serialise.
+    """
+    messages = chat_messages(call.messages, system=call.system, provider=model.provider)
+    tools = {"tools": [chat_tool(tool) for tool in call.tools]} if call.tools else {}
+    if model.provider in _BODY_PROVIDERS and not _may_use_responses(call, model, litellm):
+        return {"messages": list(_PLACEHOLDER), "extra_body": {"messages": messages, **tools}}
+    return {"messages": messages, **tools}
+
+
+def make_timeout(limits: TimeLimits) -> httpx.Timeout:
+    """The HTTP client's own limits: connecting as told, everything else beyond the core's."""
+    return httpx.Timeout(limits.whole + 60.0, connect=limits.connect)
+
+
+def _may_use_responses(call: ModelCall, model: ModelName, litellm: ModuleType) -> bool:
+    """Whether LiteLLM may turn this call into one of OpenAI's Responses API, which is made from `messages`."""
+    if model.provider != "openai":
+        return False
+    known = litellm.model_cost.get(model.name)
+    if model.name.startswith("responses/") or (known is not None and known.get("mode") == "responses"):
+        return True
+    is_reasoning = "gpt-" in model.name and not model.name.startswith(("gpt-3", "gpt-4"))
+    return is_reasoning and (call.settings.base_url is None or call.settings.reasoning_effort is not None)

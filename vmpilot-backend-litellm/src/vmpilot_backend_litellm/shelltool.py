@@ -1,0 +1,25 @@
+"""The core's shell tool, in the form that LiteLLM takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vmpilot.config import current_environment
+from vmpilot.contract import chat_tool
+from vmpilot.tools.shell import DEFAULT_TIMEOUT, SHELL_SPEC, ShellTool
+from vmpilot.tools.shell_environment import child_environment
+from vmpilot.workspace import Workspace
+
+SHELL_TOOL: dict[str, Any] = chat_tool(SHELL_SPEC)
+"""For the `tools` of a request."""
+
+
+async def execute_shell_tool(command: str, *, timeout: float = DEFAULT_TIMEOUT, folder: Path | str = ".") -> str:
+    """Run a command line in `folder` and return its output, with how it ended in the last line.
+
+    No permission is asked for: this is the bare tool. `timeout` is in seconds.
+    """
+    tool = ShellTool(Workspace.at(Path(folder)), child_environment(current_environment().variables))
+    outcome = await tool.run({"command": command, "timeout": timeout}, lambda _output: None)
+    return outcome.text
