@@ -25,7 +25,7 @@ COMMAND_ID_VARIABLE = "VMPILOT_COMMAND_ID"
 
 _LEFT_OVER_PATIENCE = 0.3
 _LEFT_OVER_GRACE = 0.5
-_TERM_GRACE = 0.7  # with the 0.2 s for KILL: back within a second of the timeout
+_TERM_GRACE = 0.6  # with the 0.2 s for KILL: back within a second of the timeout, on a busy machine too
 _REAP_PATIENCE = 0.2
 _BRIEF = 1.0
 """Seconds in which process ids do not start again from the bottom."""

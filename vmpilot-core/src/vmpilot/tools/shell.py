@@ -8,7 +8,7 @@ from typing import Any
 from vmpilot.contract import ToolSpec
 from vmpilot.tools.output import OutputLimits
 from vmpilot.tools.process import CommandOutcome, run_command
-from vmpilot.tools.tool import ToolOutcome
+from vmpilot.tools.tool import ToolOutcome, ToolProblem
 from vmpilot.workspace import Workspace
 
 DEFAULT_TIMEOUT = 120.0
@@ -52,17 +52,21 @@ class ShellTool:
 
     async def run(self, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
         timeout = float(arguments.get("timeout", DEFAULT_TIMEOUT))
-        outcome = await run_command(
-            arguments["command"],
-            folder=self._workspace.folder,
-            environment=self._environment,
-            timeout=timeout,
-            limits=OutputLimits(),
-            on_output=on_output,
-        )
+        try:
+            outcome = await run_command(
+                arguments["command"],
+                folder=self._workspace.folder,
+                environment=self._environment,
+                timeout=timeout,
+                limits=OutputLimits(),
+                on_output=on_output,
+            )
+        except (ValueError, OSError) as error:
+            raise ToolProblem(f"The command could not be started: {error}") from error
         moved_to = self._follow(outcome)
+        text = _report(outcome, timeout, moved_to)
         failed = outcome.exit_code != 0
-        return ToolOutcome(_report(outcome, timeout, moved_to), is_error=failed, exit_code=outcome.exit_code, folder=moved_to)
+        return ToolOutcome(text, is_error=failed, exit_code=outcome.exit_code, folder=moved_to)
 
     def _follow(self, outcome: CommandOutcome) -> str | None:
         folder = outcome.working_folder
@@ -77,10 +81,18 @@ def _report(outcome: CommandOutcome, timeout: float, moved_to: str | None) -> st
     text = outcome.output.text
     facts = [_ending(outcome, timeout)]
     if outcome.left_running:
-        facts.append(f"{outcome.left_running} background processes were ended with it")
+        facts.append(f"{_processes(outcome.left_running)} left in the background, ended with it")
+    if outcome.unended:
+        facts.append(f"{_processes(outcome.unended)} could not be ended")
+    if outcome.remark is not None:
+        facts.append(outcome.remark)
     if moved_to is not None:
         facts.append(f"working folder from here on: {moved_to}")
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}[{'; '.join(facts)}]"
+
+
+def _processes(count: int) -> str:
+    return "1 process" if count == 1 else f"{count} processes"
 
 
 def _ending(outcome: CommandOutcome, timeout: float) -> str:

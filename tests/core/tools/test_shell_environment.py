@@ -1,0 +1,111 @@
+"""The environment for commands, as values and as real programs meet it."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vmpilot.tools.shell_environment import child_environment, is_secret_name, secret_values
+
+from .conftest import Run
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_TOKEN", "HF_TOKEN", "DB_PASSWORD"),
+        *("PGPASSWORD", "MYSQL_PWD", "SSHPASS", "DB_PASS", "GITHUB_PAT", "SSH_PRIVATE_DATA", "my_secret", "api-key"),
+        *("GOOGLE_APPLICATION_CREDENTIALS", "npm_config__authToken", "APIKEY", "REDISCLI_AUTH", "VMPILOT_API_KEY"),
+    ],
+)
+def test_secret_names(name: str) -> None:
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PATH", "HOME", "PWD", "KEYBOARD", "KEYMAP", "MONKEY", "TOKENIZERS_PARALLELISM", "MAX_TOKENS", "COMPASS"),
+        *("SSH_AUTH_SOCK", "XAUTHORITY", "SSH_ASKPASS", "PATTERN", "SSL_KEY_FILE", "TOKEN_PATH", "KEYRING", "_", ""),
+    ],
+)
+def test_names_that_are_no_secrets(name: str) -> None:
+    assert not is_secret_name(name)
+
+
+def test_secrets_are_left_out_unless_let_through() -> None:
+    environment = {"HOME": "/root", "A_TOKEN": "aaaaaa", "B_TOKEN": "bbbbbb", "SSH_AUTH_SOCK": "/run/agent"}
+    child = child_environment(environment, let_through=["B_TOKEN"])
+    assert "A_TOKEN" not in child
+    assert child["B_TOKEN"] == "bbbbbb"
+    assert (child["HOME"], child["SSH_AUTH_SOCK"]) == ("/root", "/run/agent")
+    assert environment["A_TOKEN"] == "aaaaaa"
+
+
+def test_what_waits_for_a_person_is_defused() -> None:
+    child = child_environment(
+        {"PAGER": "less", "EDITOR": "vim", "SUDO_EDITOR": "vim", "TERM": "xterm", "COLUMNS": "80"}
+    )
+    assert (child["PAGER"], child["TERM"], child["GIT_TERMINAL_PROMPT"]) == ("cat", "dumb", "0")
+    assert child["SUDO_ASKPASS"] == "/bin/false"
+    assert "vim" not in child.values()
+    assert "COLUMNS" not in child
+
+
+def test_secret_values_are_long_enough_and_longest_first() -> None:
+    values = secret_values(
+        {
+            "A_KEY": "short",
+            "B_KEY": "abcdef",
+            "C_TOKEN": " abcdefghij\n",
+            "HOME": "/home/somebody",
+            "D_CREDENTIALS": "/home/somebody/key.json",
+            "E_KEY": "/wJalrXUtnFEMI/K7MDENG/bPxRfiCY",
+            "DATABASE_URL": "postgresql://user:opensesame@db/name",
+            "F_PRIVATE_KEY": "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nshort\n-----END KEY-----\n",
+        }
+    )
+    assert set(values) == {
+        "abcdef",
+        "abcdefghij",
+        "/wJalrXUtnFEMI/K7MDENG/bPxRfiCY",
+        "opensesame",
+        "MIIEvQIBADANBgkqhkiG",
+        "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nshort\n-----END KEY-----",
+    }
+    assert [len(value) for value in values] == sorted((len(value) for value in values), reverse=True)
+
+
+@pytest.fixture
+def defused() -> dict[str, str]:
+    return child_environment({"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"})
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
+async def test_git_opens_no_editor_and_no_pager(run: Run, defused: dict[str, str]) -> None:
+    identity = {
+        "GIT_AUTHOR_NAME": "x",
+        "GIT_AUTHOR_EMAIL": "x@x",
+        "GIT_COMMITTER_NAME": "x",
+        "GIT_COMMITTER_EMAIL": "x@x",
+    }
+    outcome = await run("git init -q && git commit --allow-empty", timeout=10, variables=defused | identity)
+    assert "There is no editor here" in outcome.output.text
+    assert outcome.exit_code not in {0, None}
+    outcome = await run("git commit -q --allow-empty -m first && git log", timeout=10, variables=defused | identity)
+    assert outcome.exit_code == 0
+    assert "first" in outcome.output.text
+
+
+@pytest.mark.skipif(not shutil.which("sudo"), reason="sudo is not installed")
+async def test_sudo_never_waits(run: Run, defused: dict[str, str]) -> None:
+    outcome = await run("sudo -k; sudo -A true; sudo true", timeout=10, variables=defused)
+    assert not outcome.timed_out
+
+
+@pytest.mark.parametrize("variable", ["EDITOR", "VISUAL", "GIT_EDITOR"])
+async def test_an_editor_fails_with_a_message(run: Run, defused: dict[str, str], tmp_path: Path, variable: str) -> None:
+    outcome = await run(f'sh -c "${variable} {tmp_path}/file"', variables=defused)
+    assert outcome.exit_code == 1
+    assert outcome.output.text.startswith("There is no editor here")
