@@ -1,0 +1,49 @@
+"""A real model on this machine has real commands run, through each backend: effects are asserted, never words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FETCH_AND_ANSWER = 1_500.0
+"""Seconds: the first run fetches 1.1 GB."""
+
+
+def ask(folder: Path, backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """One run of the program in `folder`, with no setting but the ones that are given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VMPILOT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "vmpilot.cli", "--backend", backend, "--model", "local", "--mode", "full", *arguments],
+        cwd=folder,
+        env={**kept, "VMPILOT_DATA_DIR": str(folder / ".data"), "VMPILOT_CONFIG_DIR": str(folder / ".config")},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=FETCH_AND_ANSWER,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("backend", ["litellm", "langchain"])
+def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path) -> None:
+    answer = ask(tmp_path, backend, "-t", "0", "create the file hello.txt with the text hi")
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "hello.txt").is_file(), answer.stderr + answer.stdout
+    assert (tmp_path / "hello.txt").read_text().strip() == "hi"
+    assert answer.stdout.strip(), "the model told what came of it"
+
+
+def test_a_conversation_goes_on_with_the_other_backend(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("1\n")
+    (tmp_path / "two.txt").write_text("2\n")
+    first = ask(tmp_path, "litellm", "-t", "0", "--output", "json", "list the files in this folder")
+    second = ask(tmp_path, "langchain", "-t", "0", "--output", "json", "-c", "create the file three.txt with the text 3")
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    results = [json.loads(run.stdout) for run in (first, second)]
+    assert results[0]["conversation_id"] == results[1]["conversation_id"]
+    assert (tmp_path / "three.txt").read_text().strip() == "3"
