@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    BadResponse,
+    GenerationRequest,
+    MessageCompleted,
+    ModelError,
+    ModelSettings,
+    ReasoningDelta,
+    Secret,
+    StreamInterrupted,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    Usage,
+    UserMessage,
+)
+from vmpilot.testing import Drop, Framing, Raw, Reply, ScriptedCall, ScriptedServer, Step
+
+RequestMaker = Callable[..., GenerationRequest]
+TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
+
+
+async def ask(server: ScriptedServer, make_request: RequestMaker, run_turn: TurnRunner) -> MessageCompleted:
+    """The first completed message of a turn."""
+    events = await run_turn(make_request(server))
+    return next(event for event in events if isinstance(event, MessageCompleted))
+
+
+def stream(*chunks: dict[str, Any], done: bool = True) -> Raw:
+    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
+    return Raw(text="".join(lines) + ("data: [DONE]\n\n" if done else ""), content_type="text/event-stream")
+
+
+def delta(finish: str | None = None, **members: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": members, "finish_reason": finish}]}
+
+
+async def test_settings_reach_the_wire(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    with ScriptedServer([Reply("Yes.")]) as server:
+        settings = ModelSettings(
+            temperature=0.0,
+            max_tokens=77,
+            reasoning_effort="low",
+            seed=5,
+            base_url=server.base_url,
+            api_key=Secret("sk-of-the-user"),
+        )
+        await run_turn(make_request(server, settings=settings, model="Qwen/Qwen3-8B"))
+    (request,) = server.requests
+    wanted = {"model": "Qwen/Qwen3-8B", "temperature": 0.0, "max_tokens": 77, "reasoning_effort": "low", "seed": 5}
+    assert {name: request.body.get(name) for name in wanted} == wanted
+    assert "max_completion_tokens" not in request.body
+    assert request.headers["authorization"] == "Bearer sk-of-the-user"
+
+
+async def test_what_is_not_set_is_not_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    with ScriptedServer([Reply("Yes.")]) as server:
+        await run_turn(make_request(server, tools=(), system=""))
+    assert set(server.requests[0].body) == {"model", "stream", "stream_options", "messages"}
+    assert [message["role"] for message in server.requests[0].messages] == ["user"]
+
+
+async def test_nothing_of_openai_goes_to_another_server(
+    make_request: RequestMaker, run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "LANGSMITH_API_KEY"):
+        monkeypatch.setenv(name, "private-" + name)
+    with ScriptedServer([Reply("Yes.")]) as server:
+        await run_turn(make_request(server))
+    headers = server.requests[0].headers
+    assert headers["authorization"] == "Bearer none"
+    assert not [name for name, value in headers.items() if "private" in value]
+
+
+async def test_openai_gets_its_own_key_and_its_own_name_for_the_limit(
+    make_request: RequestMaker, run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer([Reply("Yes.")]) as server:
+        monkeypatch.setenv("OPENAI_API_KEY", "sk-own")
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        await run_turn(make_request(model="gpt-4o", settings=ModelSettings(max_tokens=9)))
+    (request,) = server.requests
+    assert request.headers["authorization"] == "Bearer sk-own"
+    assert request.body["model"] == "gpt-4o"
+
+
+async def test_reasoning_goes_back_to_deepseek_with_its_calls(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    history = (
+        UserMessage.from_text("Which files?"),
+        AssistantMessage(reasoning="List them.", tool_calls=(ToolCall("a", "shell", "{}"),), finish="tool_calls"),
+        ToolResult("a", "shell", "none"),
+        AssistantMessage("None.", reasoning="Tell them."),
+        UserMessage.from_text("Thanks."),
+    )
+    with ScriptedServer([Reply("Yes."), Reply("Yes.")]) as server:
+        await run_turn(make_request(server, messages=history, model="deepseek/deepseek-chat"))
+        await run_turn(make_request(server, messages=history))
+    told = [[message.get("reasoning_content") for message in request.messages] for request in server.requests]
+    assert told == [[None, None, "List them.", None, None, None], [None] * 6]
+
+
+async def test_usage(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    usage = Usage(input_tokens=1000, output_tokens=200, cached_tokens=600, reasoning_tokens=50)
+    with ScriptedServer([Reply("Yes.", usage=usage), Reply("No.", usage=None)]) as server:
+        assert (await ask(server, make_request, run_turn)).usage == usage
+        assert (await ask(server, make_request, run_turn)).usage is None
+
+
+@pytest.mark.parametrize(
+    "framing",
+    [
+        Framing(line_end="\r\n"),
+        Framing(line_end="\r"),
+        Framing(byte_order_mark=True),
+        Framing(packet_bytes=1),
+        Framing(packet_bytes=7),
+        Framing(one_blob=True),
+        Framing(done=False),
+    ],
+    ids=str,
+)
+async def test_however_the_stream_is_framed(framing: Framing, make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    calls = (ScriptedCall("shell", '{"command": "echo ü🎉"}', id="a", chunks=9),)
+    with ScriptedServer([Reply("Grüße 🎉", tool_calls=calls, framing=framing), Reply("Done.")]) as server:
+        message = (await ask(server, make_request, run_turn)).message
+    assert message == AssistantMessage(
+        "Grüße 🎉", tool_calls=(ToolCall("a", "shell", '{"command": "echo ü🎉"}'),), finish="tool_calls"
+    )
+
+
+@pytest.mark.parametrize(
+    ("step", "finish"),
+    [
+        pytest.param(Reply("One two.", framing=Framing(finish=False)), "cut", id="no reason, but [DONE]"),
+        pytest.param(Reply("One two.", framing=Framing(finish=False, done=False)), "cut", id="just ends"),
+        pytest.param(Reply("One two.", finish="length"), "length", id="length"),
+        pytest.param(Reply("One two.", finish="content_filter"), "content_filter", id="content filter"),
+        pytest.param(Reply("One two.", finish="mystery"), "cut", id="unknown reason"),
+        pytest.param(Reply(refusal="I will not."), "refusal", id="refusal"),
+        pytest.param(Reply("One two.", finish="tool_calls"), "cut", id="calls announced, none there"),
+        pytest.param(stream(delta(content="Hi"), {"choices": []}, {"object": "odd"}), "cut", id="odd chunks"),
+        pytest.param(stream(delta("stop", content=None)), "stop", id="silence"),
+        pytest.param(stream({"choices": [{"delta": None, "finish_reason": "stop"}]}), "stop", id="null delta"),
+    ],
+)
+async def test_every_end_is_told(step: Step, finish: str, make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    with ScriptedServer([step]) as server:
+        assert (await ask(server, make_request, run_turn)).message.finish == finish
+
+
+@pytest.mark.parametrize(
+    ("step", "error", "words"),
+    [
+        pytest.param(Raw(content_type="text/event-stream"), BadResponse, "empty", id="empty body"),
+        pytest.param(
+            Raw(text="data: [DONE]\n\n", content_type="text/event-stream"), BadResponse, "empty", id="only [DONE]"
+        ),
+        pytest.param(Raw(text="<html>Hello</html>", content_type="text/html"), BadResponse, "web page", id="HTML"),
+        pytest.param(Raw(text="{}"), BadResponse, "no answer", id="empty object"),
+        pytest.param(Raw(text="[1]"), BadResponse, "no answer", id="a list"),
+        pytest.param(Raw(text="oh {"), BadResponse, "no JSON", id="broken JSON"),
+        pytest.param(
+            Raw(text='data: {"a\n\n', content_type="text/event-stream"), BadResponse, "no JSON", id="bad event"
+        ),
+        pytest.param(
+            Raw(body=b"data: \xff\xfe\n\n", content_type="text/event-stream"), BadResponse, "no text", id="bytes"
+        ),
+        pytest.param(stream({"error": {"message": "It broke."}}), StreamInterrupted, "It broke.", id="error event"),
+        pytest.param(Raw(text='{"error": {"message": "Odd."}}'), StreamInterrupted, "Odd.", id="200 with an error"),
+        pytest.param(Drop(after=3), StreamInterrupted, "middle", id="drop"),
+        pytest.param(Drop(after=3, reset=True), StreamInterrupted, "middle", id="reset"),
+    ],
+)
+async def test_no_broken_stream_is_an_answer(
+    step: Step, error: type[ModelError], words: str, make_request: RequestMaker, run_turn: TurnRunner
+) -> None:
+    with ScriptedServer([step]) as server, pytest.raises(error, match=words):
+        await run_turn(make_request(server))
+    assert len(server.requests) == 1
+
+
+async def test_a_stream_truncated_within_arguments_is_cut(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    reply = Reply(
+        tool_calls=(ScriptedCall("shell", '{"command": "rm -rf /srv/old"}', chunks=30),),
+        framing=Framing(truncate_at=4000),
+    )
+    with ScriptedServer([reply, Reply("I see.")], strict=False) as server:
+        message = (await ask(server, make_request, run_turn)).message
+    assert message.finish == "cut"
+    assert '{"command": "rm -rf /srv/old"}'.startswith(message.tool_calls[0].arguments)
+
+
+async def test_an_answer_that_is_not_streamed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    answer = {
+        "choices": [{"message": {"role": "assistant", "content": "All at once."}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+    }
+    with ScriptedServer([Raw(text=json.dumps(answer))]) as server:
+        events = await run_turn(make_request(server))
+    assert events == [
+        TextDelta("All at once."),
+        MessageCompleted(AssistantMessage("All at once."), Usage(input_tokens=3, output_tokens=4)),
+    ]
+
+
+async def test_calls_without_an_index(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    calls = (ScriptedCall("shell", "{}", id="a", index=None), ScriptedCall("shell", '{"b": 1}', id="b", index=None))
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")], strict=False) as server:
+        message = (await ask(server, make_request, run_turn)).message
+    assert message.tool_calls == (ToolCall("a", "shell", "{}"), ToolCall("b", "shell", '{"b": 1}'))
+
+
+async def test_reasoning_under_its_other_name_and_in_parts(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes."}]
+    step = stream(delta(reasoning="Well."), delta(content=parts), delta("stop"))
+    with ScriptedServer([step]) as server:
+        events = await run_turn(make_request(server))
+    assert events[:3] == [ReasoningDelta("Well."), ReasoningDelta("Hm."), TextDelta("Yes.")]
+
+
+async def test_one_connection_serves_all_calls_of_a_turn(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    calls = (ScriptedCall("shell", {"command": "ls"}),)
+    with ScriptedServer([Reply(tool_calls=calls), Reply(tool_calls=calls), Reply("Done.")]) as server:
+        relay = Relay(int(server.base_url.removesuffix("/v1").rpartition(":")[2]))
+        listener = await asyncio.start_server(relay.connect, "127.0.0.1", 0)
+        port = listener.sockets[0].getsockname()[1]
+        await run_turn(make_request(settings=ModelSettings(base_url=f"http://127.0.0.1:{port}/v1")))
+        listener.close()
+        await asyncio.gather(*relay.connections)
+    assert len(server.requests) == 3
+    assert len(relay.connections) == 1
+
+
+class Relay:
+    """Carries bytes to the scripted server and counts the connections."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.connections: list[asyncio.Future[None]] = []
+
+    def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections.append(asyncio.ensure_future(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_a_redirect_is_not_followed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    with ScriptedServer([]) as elsewhere:
+        place = f"{elsewhere.base_url}/chat/completions"
+        redirect = Raw(status=307, headers={"Location": place})
+        with ScriptedServer([redirect]) as server, pytest.raises(ModelError, match=place):
+            await run_turn(make_request(server))
+    assert elsewhere.requests == ()

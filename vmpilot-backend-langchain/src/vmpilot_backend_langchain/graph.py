@@ -1,0 +1,116 @@
+"""LangChain's agent on LangGraph, with the model and the tools behind middleware; it holds no state of any user."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    AgentState,
+    ModelRequest,
+    ModelResponse,
+    ToolCallRequest,
+)
+from langchain_core.language_models import FakeListChatModel
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
+from langsmith import tracing_context
+
+from vmpilot.contract import BackendEvent, GenerationRequest, ModelCalls, Toolbox
+from vmpilot_backend_langchain.stream import ModelStream
+from vmpilot_backend_langchain.turn import Turn, TurnContext
+
+if TYPE_CHECKING:
+    from langgraph.graph.state import CompiledStateGraph
+
+_BEYOND_ALL_LIMITS = 2**31
+_NOTE = "During task with name"
+
+
+class SupervisedSteps(AgentMiddleware[AgentState[Any], TurnContext]):
+    """Sends every call to the model through the core's supervision, and every call of a tool to its toolbox.
+
+    Neither asks the `handler`, which would go on to the agent's own model or tool. Both are plain functions that give
+    a coroutine: around an `async def` LangSmith's wrapper goes to a thread of the default pool twice, traced or not.
+    """
+
+    def awrap_model_call(
+        self,
+        request: ModelRequest[TurnContext],
+        handler: Callable[[ModelRequest[TurnContext]], Awaitable[ModelResponse[Any]]],
+    ) -> Coroutine[Any, Any, ModelResponse[Any]]:
+        del handler
+        return _ask_model(request.runtime.context.turn)
+
+    def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> Coroutine[Any, Any, ToolMessage | Command[Any]]:
+        del handler
+        context = cast("TurnContext", request.runtime.context)
+        return context.turn.run_tool(str(request.tool_call["id"]))
+
+
+async def _ask_model(turn: Turn) -> ModelResponse[Any]:
+    return ModelResponse(result=[await turn.ask_model()])
+
+
+@functools.cache
+def agent_graph() -> CompiledStateGraph[Any, TurnContext, Any, Any]:
+    """The compiled agent, made once in a process (6 ms): a turn comes in as the run's context.
+
+    The model that `create_agent` insists on is never asked.
+    """
+    return create_agent(FakeListChatModel(responses=[]), middleware=[SupervisedSteps()], context_schema=TurnContext)
+
+
+async def run_turn(
+    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+) -> AsyncGenerator[BackendEvent, None]:
+    """Run the agent for one turn and give its events in their order.
+
+    The graph runs in a task of its own: it goes on while the receiver of a `MessageCompleted` writes it down (which the
+    message's tools wait for), its context variables stay its own, and closing waits until all of it has ended.
+    """
+    stream = ModelStream()
+    turn = Turn(request, toolbox, model_calls, stream_once=stream.stream_once)
+    task = asyncio.create_task(_drive(turn))
+    try:
+        while (event := await turn.events.get()) is not None:
+            yield event
+        await asyncio.wait([task])
+        if turn.failure is not None:
+            raise _without_notes(turn.failure)
+        task.result()
+    finally:
+        await _end(task)
+        await stream.close()
+
+
+async def _drive(turn: Turn) -> None:
+    try:
+        with tracing_context(enabled=False):
+            await agent_graph().ainvoke(
+                {"messages": []}, {"recursion_limit": _BEYOND_ALL_LIMITS}, context=TurnContext(turn)
+            )
+    finally:
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():  # nobody takes events any more while the turn is being closed
+            await turn.events.put(None)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # taken, or asyncio complains that nobody did
+
+
+def _without_notes(error: BaseException) -> BaseException:
+    """LangGraph notes its own names for what was running on each exception, which tell a person nothing."""
+    notes = getattr(error, "__notes__", [])
+    notes[:] = [note for note in notes if not note.startswith(_NOTE)]
+    return error

@@ -1,0 +1,251 @@
+"""The contract's model names and settings to LangChain's chat models, with HTTP clients that end with the turn."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import openai
+from langchain_core.language_models import BaseChatModel
+from langchain_openai import ChatOpenAI
+
+from vmpilot.contract import (
+    AuthenticationFailed,
+    InvalidRequest,
+    ModelCall,
+    ModelError,
+    ModelInfo,
+    ModelName,
+    ModelNotFound,
+    ModelSettings,
+    Secret,
+    parse_model_name,
+)
+from vmpilot_backend_langchain.providers import Provider, find_provider
+from vmpilot_backend_langchain.target import Target
+
+NO_KEY = "none"
+"""Sent where a base URL is given without a key: a provider's own key never goes to another server."""
+
+_SETTINGS = {
+    "temperature": ("temperature",),
+    "max_tokens": ("max_tokens", "max_output_tokens", "num_predict"),
+    "seed": ("seed",),
+    "reasoning_effort": ("reasoning_effort", "effort", "thinking_level"),
+}
+"""The contract's settings, and what the integrations call them."""
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+class _LazyCompletions:
+    """The client's `chat.completions`, for whoever asks: to import all of the SDK's resources for it takes 0.3 s."""
+
+    def __init__(self, client: openai.AsyncOpenAI) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client.chat.completions, name)
+
+
+class ChatModels:
+    """The chat models of one turn. Each has an HTTP client of its own, for a client serves one event loop only."""
+
+    def __init__(self) -> None:
+        self._models: dict[tuple[str, ModelSettings], BaseChatModel] = {}
+        self._clients: list[_Closable] = []
+
+    def open_model(self, call: ModelCall, target: Target) -> BaseChatModel:
+        """The chat model for a call, made on its first use.
+
+        Raises `ModelNotFound` where the provider or its integration is missing, `AuthenticationFailed` without a key.
+        """
+        key = (call.model, call.settings)
+        if key not in self._models:
+            self._models[key] = self._make_model(call.settings, target)
+        return self._models[key]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        while self._clients:
+            await self._clients.pop().aclose()
+
+    def _make_model(self, settings: ModelSettings, target: Target) -> BaseChatModel:
+        _check_key(target)
+        provider = find_provider(target.name.provider)
+        if provider.integration == "openai" or (settings.base_url and provider.openai_like):
+            return self._make_openai_model(settings, target)
+        arguments = self._connection_arguments(provider, settings)
+        try:
+            model = _make_integrated_model(target.name, provider, arguments)
+        except ModelError:
+            raise
+        except ValueError as error:
+            raise _explain_construction(error, target) from error
+        model = model.model_copy(update=_known_settings(model, settings))
+        if provider.integration == "anthropic":
+            self._separate_anthropic(model, settings)
+        return model
+
+    def _separate_anthropic(self, model: Any, settings: ModelSettings) -> None:
+        """ChatAnthropic takes no HTTP client: it shares one in the process, which follows redirects with the key."""
+        client = importlib.import_module("anthropic").DefaultAsyncHttpxClient(
+            timeout=_make_timeout(settings), verify=_choose_tls(settings.base_url), follow_redirects=False
+        )
+        self._clients.append(client)
+        model.__dict__["_async_client"] = model._async_client.with_options(http_client=client)  # noqa: SLF001
+
+    def _make_openai_model(self, settings: ModelSettings, target: Target) -> ChatOpenAI:
+        if target.name.provider == "hosted_vllm" and settings.base_url is None:
+            raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL.")
+        client = self._open_client(settings, target)
+        return ChatOpenAI(
+            model=target.name.name,
+            root_async_client=client,
+            async_client=_LazyCompletions(client),
+            api_key=_read_no_key,
+            use_responses_api=False,
+            cache=False,
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,  # type: ignore[call-arg]  # named by its alias in the plugin's eyes
+            seed=settings.seed,
+            reasoning_effort=settings.reasoning_effort,
+        )
+
+    def _open_client(self, settings: ModelSettings, target: Target) -> openai.AsyncOpenAI:
+        try:
+            client = openai.AsyncOpenAI(
+                base_url=settings.base_url,
+                api_key=_make_key_reader(settings),
+                timeout=_make_timeout(settings),
+                http_client=self._make_client(settings),
+                max_retries=0,
+            )
+        except openai.OpenAIError as error:
+            raise AuthenticationFailed(f"There is no key for {target}. {target.key_advice}") from error
+        client._platform = "Linux"  # noqa: SLF001  # or the SDK finds out in a thread, for each client
+        if settings.base_url is not None:
+            _forget_account(client)
+        return client
+
+    def _connection_arguments(self, provider: Provider, settings: ModelSettings) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"max_retries": 0, "timeout": settings.time_limits.whole}
+        if settings.base_url is not None:
+            arguments |= {"base_url": settings.base_url, "azure_endpoint": settings.base_url}
+        if settings.base_url is not None or settings.api_key is not None:
+            arguments["api_key"] = settings.api_key.reveal() if settings.api_key else NO_KEY
+        if "http_async_client" in provider.connection:
+            arguments |= {"http_async_client": self._make_client(settings), "timeout": _make_timeout(settings)}
+        return {name: value for name, value in arguments.items() if name in provider.connection}
+
+    def _make_client(self, settings: ModelSettings) -> openai.DefaultAsyncHttpxClient:
+        # Redirects are not followed: the key must not travel to where they lead.
+        client = openai.DefaultAsyncHttpxClient(
+            timeout=_make_timeout(settings), verify=_choose_tls(settings.base_url), follow_redirects=False
+        )
+        self._clients.append(client)
+        return client
+
+
+def read_model_info(model: str) -> ModelInfo | None:
+    """What LangChain's tables know of a model; None where they know nothing or its integration is not installed."""
+    settings = ModelSettings(api_key=Secret(NO_KEY))
+    try:
+        target = Target(parse_model_name(model), None, None)
+        profile = ChatModels()._make_model(settings, target).profile or {}  # noqa: SLF001
+    except ModelError:
+        return None
+    if not profile:
+        return None
+    return ModelInfo(
+        context_window=profile.get("max_input_tokens"),
+        max_output_tokens=profile.get("max_output_tokens"),
+        supports_tools=profile.get("tool_calling"),
+        supports_images=profile.get("image_inputs"),
+    )
+
+
+def _make_integrated_model(name: ModelName, provider: Provider, arguments: dict[str, Any]) -> BaseChatModel:
+    from langchain.chat_models import init_chat_model
+
+    try:
+        model: BaseChatModel = init_chat_model(name.name, model_provider=provider.integration, **arguments)
+    except ImportError as error:
+        raise ModelNotFound(
+            f"{name} needs LangChain's integration for this provider: pip install {provider.package}"
+        ) from error
+    return model
+
+
+def _explain_construction(error: ValueError, target: Target) -> ModelError:
+    """Integrations raise (pydantic's) ValueError for a provider that nobody knows, and for a missing key."""
+    text = str(error)
+    if text.startswith("Unsupported provider"):
+        return ModelNotFound(f'LangChain has no integration for the provider "{target.name.provider}".')
+    if "key" in text.lower() or "credential" in text.lower():
+        return AuthenticationFailed(f"There is no key for {target}. {target.key_advice}")
+    return InvalidRequest(f"{target} cannot be used with these settings: {target.quote(text)}")
+
+
+def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, Any]:
+    fields = type(model).model_fields
+    known: dict[str, Any] = {"cache": False}
+    for name, spellings in _SETTINGS.items():
+        value = getattr(settings, name)
+        field = next((spelling for spelling in spellings if spelling in fields), None)
+        if value is not None and field is not None:
+            known[field] = value
+    return known
+
+
+def _check_key(target: Target) -> None:
+    if target.key is not None and not (target.key.isascii() and target.key.isprintable()):
+        raise AuthenticationFailed(
+            f"The key for {target} has characters that no key has, perhaps a line break. {target.key_advice}"
+        )
+
+
+def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | None:
+    """A function, so that the client keeps the key nowhere where it prints."""
+    if settings.base_url is None and settings.api_key is None:
+        return None
+
+    async def read_key() -> str:
+        return settings.api_key.reveal() if settings.api_key else NO_KEY
+
+    return read_key
+
+
+async def _read_no_key() -> str:
+    """What spares ChatOpenAI the making of a synchronous client; the asynchronous one has its own key."""
+    return NO_KEY
+
+
+def _forget_account(client: openai.AsyncOpenAI) -> None:
+    """What the SDK reads from OpenAI's own variables is nothing for another server."""
+    client.organization = None
+    client.project = None
+    client.admin_api_key = None
+
+
+def _make_timeout(settings: ModelSettings) -> openai.Timeout:
+    """Connecting is bounded here; every other limit is the core's."""
+    return openai.Timeout(None, connect=settings.time_limits.connect)
+
+
+def _choose_tls(base_url: str | None) -> ssl.SSLContext:
+    encrypted = base_url is None or not base_url.lower().startswith("http://")
+    return _load_tls() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@functools.cache
+def _load_tls() -> ssl.SSLContext:
+    """The trusted authorities, read once in a process (20 ms); it holds nothing of any user."""
+    import httpx
+
+    return httpx.create_ssl_context()

@@ -1,0 +1,42 @@
+"""One call to the model, as the core's supervision asks for it: the backend's `stream_once`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from langchain_core.language_models import BaseChatModel
+from langchain_openai.chat_models.base import BaseChatOpenAI
+
+from vmpilot.contract import BackendEvent, ModelCall
+from vmpilot_backend_langchain.chat_completions import stream_chat_completion
+from vmpilot_backend_langchain.chat_model import stream_chat_model
+from vmpilot_backend_langchain.errors import translated_errors
+from vmpilot_backend_langchain.models import ChatModels
+from vmpilot_backend_langchain.target import Target, find_target
+
+
+class ModelStream:
+    """Calls to the model within one turn; `close` ends their connections."""
+
+    def __init__(self) -> None:
+        self._models = ChatModels()
+
+    async def stream_once(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        """Deltas as they come, then one `MessageCompleted`; raises the contract's `ModelError`s and nothing else."""
+        target = find_target(call)
+        with translated_errors(target):
+            model = self._models.open_model(call, target)
+            async with aclosing(_stream(model, call, target)) as events:
+                async for event in events:
+                    yield event
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._models.close()
+
+
+def _stream(model: BaseChatModel, call: ModelCall, target: Target) -> AsyncGenerator[BackendEvent, None]:
+    if isinstance(model, BaseChatOpenAI):
+        return stream_chat_completion(model, call, target)
+    return stream_chat_model(model, call, target)
