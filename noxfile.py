@@ -27,7 +27,7 @@ def lint(session: nox.Session) -> None:
     install(session)
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
-    session.run("lint-imports")
+    session.run("lint-imports", "--no-cache")
 
 
 @nox.session

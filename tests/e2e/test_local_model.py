@@ -42,7 +42,9 @@ def test_a_conversation_goes_on_with_the_other_backend(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("1\n")
     (tmp_path / "two.txt").write_text("2\n")
     first = ask(tmp_path, "litellm", "-t", "0", "--output", "json", "list the files in this folder")
-    second = ask(tmp_path, "langchain", "-t", "0", "--output", "json", "-c", "create the file three.txt with the text 3")
+    second = ask(
+        tmp_path, "langchain", "-t", "0", "--output", "json", "-c", "create the file three.txt with the text 3"
+    )
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     results = [json.loads(run.stdout) for run in (first, second)]
     assert results[0]["conversation_id"] == results[1]["conversation_id"]
