@@ -10,6 +10,8 @@ from pathlib import Path
 
 import platformdirs
 
+from vmpilot.contract import UsageError
+
 VARIABLES: Mapping[str, str] = {
     "VMPILOT_MODEL": "model",
     "VMPILOT_LANGCHAIN_MODEL": "langchain_model",
@@ -71,6 +73,7 @@ def current_environment() -> Environment:
     """Read the process's environment, now.
 
     `VMPILOT_CONFIG_DIR`, `VMPILOT_DATA_DIR` and `VMPILOT_CACHE_DIR` move the folders from where the platform has them.
+    Raises `UsageError` where there is no home folder for those that are not moved.
     """
     variables = dict(os.environ)
     return Environment(
@@ -78,7 +81,7 @@ def current_environment() -> Environment:
         config_folder=_folder(variables, "VMPILOT_CONFIG_DIR", platformdirs.user_config_path),
         data_folder=_folder(variables, "VMPILOT_DATA_DIR", platformdirs.user_data_path),
         cache_folder=_folder(variables, "VMPILOT_CACHE_DIR", platformdirs.user_cache_path),
-        user=getpass.getuser(),
+        user=_user(),
     )
 
 
@@ -87,10 +90,20 @@ def use_litellm() -> bool:
     return _is_yes(os.environ.get("VMPILOT_USE_LITELLM", ""))
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return str(os.getuid())
+
+
 def _is_yes(text: str) -> bool:
     return text.strip().lower() in {"true", "1", "yes"}
 
 
 def _folder(variables: Mapping[str, str], variable: str, default: Callable[[str], Path]) -> Path:
     named = variables.get(variable)
-    return Path(named).expanduser() if named else default("vmpilot")
+    try:
+        return Path(named).expanduser() if named else default("vmpilot")
+    except RuntimeError as error:  # neither a HOME nor a user who has one
+        raise UsageError(f"there is no home folder to keep files in: set HOME, or {variable} to a folder") from error

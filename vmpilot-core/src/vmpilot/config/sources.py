@@ -63,9 +63,12 @@ def _in_order(
 def find_project_file(folder: Path) -> Path | None:
     """The nearest project file in the folder or above it, up to the root of a git repository."""
     for candidate in (folder, *folder.parents):
-        if (candidate / PROJECT_FILE).is_file():
-            return candidate / PROJECT_FILE
-        if (candidate / ".git").exists():
+        try:
+            if (candidate / PROJECT_FILE).is_file():
+                return candidate / PROJECT_FILE
+            if (candidate / ".git").exists():
+                return None
+        except PermissionError:  # a folder that we may work below, but not look into
             return None
     return None
 

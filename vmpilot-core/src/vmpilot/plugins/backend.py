@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
+from types import GeneratorType
 from typing import Any, cast
 
 import pluggy
@@ -28,6 +30,8 @@ from vmpilot.contract import (
 )
 from vmpilot.plugins.installed import InstalledBackend
 
+_log = logging.getLogger(__name__)
+
 _EVENTS = (TextDelta, ReasoningDelta, ToolCallDelta, MessageCompleted, Retrying, Notice)
 _DONE = object()
 
@@ -47,8 +51,13 @@ class Backend:
         return told or BackendInfo(self._installed.name, self._installed.version)
 
     def model_info(self, model: str) -> ModelInfo | None:
-        """What the backend knows of the model."""
-        return cast("ModelInfo | None", self._hook.describe_model(model=model))
+        """What the backend knows of the model; one that fails to tell knows nothing."""
+        try:
+            told = self._hook.describe_model(model=model)
+        except Exception:  # noqa: BLE001  a price that is not known must not cost the turn
+            _log.debug("backend %s cannot describe %s", self.name, model, exc_info=True)
+            return None
+        return told if isinstance(told, ModelInfo) else None
 
     async def generate(
         self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
@@ -62,9 +71,12 @@ class Backend:
             items = self._hook.generate_responses(request=request, toolbox=toolbox, model_calls=model_calls)
             async with aclosing(_as_async(items)) as stream:
                 async for item in stream:
+                    event = self._event(item)
                     if isinstance(item, str):
                         text.append(item)
-                    yield self._event(item)
+                    elif isinstance(event, MessageCompleted):
+                        text.clear()
+                    yield event
         except VMPilotError:
             raise
         except Exception as error:  # a foreign backend may raise anything
@@ -81,12 +93,31 @@ class Backend:
 
 
 async def _as_async(items: Any) -> AsyncGenerator[object, None]:
-    """The items of an async generator, or of a sync one, which is run in a thread."""
-    if isinstance(items, AsyncGenerator):
-        async with aclosing(items) as stream:
-            async for item in stream:
+    """The items of an async iterator, or of a sync one, which is run in a thread."""
+    match items:
+        case AsyncGenerator():
+            async with aclosing(items) as stream:
+                async for item in stream:
+                    yield item
+        case AsyncIterable():
+            async for item in items:
                 yield item
-        return
-    iterator: Iterator[object] = iter(items)
-    while (item := await asyncio.to_thread(next, iterator, _DONE)) is not _DONE:
-        yield item
+        case Iterable():
+            async with aclosing(_in_thread(iter(items))) as stream:
+                async for item in stream:
+                    yield item
+        case Coroutine():
+            items.close()
+            raise TypeError("generate_responses is a coroutine, not a generator: it has no yield")
+        case _:
+            raise TypeError(f"generate_responses returned a {type(items).__name__}, not a generator")
+
+
+async def _in_thread(iterator: Iterator[object]) -> AsyncGenerator[object, None]:
+    try:
+        while (item := await asyncio.to_thread(next, iterator, _DONE)) is not _DONE:
+            yield item
+    finally:
+        # One that still runs was cancelled; it is closed when its thread lets go of it.
+        if isinstance(iterator, GeneratorType) and not iterator.gi_running:
+            iterator.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pluggy
 
-from vmpilot.contract import CONTRACT_VERSION, PROJECT, BackendError, hooks
+from vmpilot.contract import CONTRACT_VERSION, PROJECT, BackendError, BackendInfo, hooks
 from vmpilot.plugins.backend import Backend
 from vmpilot.plugins.installed import InstalledBackend
 
@@ -25,7 +25,7 @@ def load_backend(installed: InstalledBackend) -> Backend:
     if not manager.hook.generate_responses.get_hookimpls():
         raise _broken(installed, "has no generate_responses marked with vmpilot.contract.hookimpl")
     backend = Backend(installed, manager.hook)
-    version = backend.info.contract_version
+    version = _described(backend, installed).contract_version
     if version != CONTRACT_VERSION:
         raise _broken(installed, f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
     return backend
@@ -34,10 +34,20 @@ def load_backend(installed: InstalledBackend) -> Backend:
 def _import_plugin(installed: InstalledBackend) -> object:
     try:
         plugin: object = installed.entry_point.load()
-    except Exception as error:  # a foreign module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
         target = installed.entry_point.value
         raise _broken(installed, f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
     return plugin
+
+
+def _described(backend: Backend, installed: InstalledBackend) -> BackendInfo:
+    try:
+        info: object = backend.info
+    except Exception as error:  # as above
+        raise _broken(installed, f"cannot describe itself ({type(error).__name__}: {error})") from error
+    if not isinstance(info, BackendInfo):
+        raise _broken(installed, f"describes itself by a {type(info).__name__}, not a BackendInfo")
+    return info
 
 
 def _broken(installed: InstalledBackend, what: str) -> BackendError:

@@ -6,25 +6,36 @@ Expansions, redirections (but to /dev/null), assignments, escapes, hidden files 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 
-from vmpilot.policy.reading_programs import PROGRAMS
+from vmpilot.policy.reading_programs import PROGRAMS, READERS_OF_TREES
 
 LINE_LIMIT = 2_000
 """Longer lines are not read at all."""
 
-_JOINT = re.compile(r"\s*(&&|\|\||;|\|)\s*")
+_JOINT = re.compile(r" *(?:&&|\|\||;|\|) *")
 _HARMLESS_REDIRECTION = re.compile(r"(?:2>&1|[12&]?> ?/dev/null)(?=[ ;|&]|$)")
 _PLAIN = re.compile(r"[A-Za-z0-9_./,:=@%+*?^-]+")
 _SINGLE_QUOTED = re.compile(r"'([^'\x00-\x1f\x7f]*)'")
 _DOUBLE_QUOTED = re.compile(r'"([^"$`\\!\x00-\x1f\x7f]*)"')
+_WILDCARD = re.compile(r"[*?]")
+_NO_WILDCARDS = str.maketrans("*?", "__")
+_TAME_WILDCARD = re.compile(r"(?:--[a-z-]+=|[^*?-])[^*?]*[*?][^/]*\.[A-Za-z0-9]+")
+"""Wildcards in the last part of a path, before an ending: no option and hardly a file of secrets comes of them."""
+
 _SENSITIVE = re.compile(
     r"(?:^|[/=:])\.(?!\.?(?:/|$))|(?:^|/)dev(?:/|$)(?!null$)"
     r"|(?:^|/)proc(?:/|$)(?!(?:cpuinfo|meminfo|loadavg|uptime|version|mounts)$)"
-    r"|environ|shadow|id_[a-z0-9]+|\.pem|\.key|secret|password|credential|private|token",
+    r"|environ|shadow|opasswd|htpasswd|id_[a-z0-9]+|\.(?:pem|key|p12|pfx|jks|ppk|gpg|kdbx|keytab|keystore|tfstate)"
+    r"|_key(?![a-z])|secret|password|credential|private|token|cookie|wireguard|system-connections|kubeconfig",
     re.IGNORECASE,
 )
+_SECRET_TREES = re.compile(
+    r"\.\.(?:/.*)?|/+(?:(?:etc|run)(?:/.*)?|root|boot|sys|home(?:/[^/]+)?|var(?:/(?:lib|backups))?)?"
+)
+"""Folders that are not searched through whole: somewhere below them are other people's and the system's secrets."""
 
 
 def plainly_reads(line: str) -> bool:
@@ -66,24 +77,36 @@ def simple_commands(line: str) -> tuple[tuple[str, ...], ...] | None:
 def _read_word(line: str, start: int) -> tuple[str, int] | None:
     """The word at `start` with its quotes removed, and where it ends; None where it is not plain."""
     pieces: list[str] = []
+    pattern = ""
     position = start
     while position < len(line) and line[position] not in " ;|&":
         if plain := _PLAIN.match(line, position):
-            # An expansion that begins with a wildcard could turn a file's name into an option.
-            if not pieces and plain[0][0] in "*?":
-                return None
             pieces.append(plain[0])
+            pattern += plain[0]
             position = plain.end()
         elif quoted := _SINGLE_QUOTED.match(line, position) or _DOUBLE_QUOTED.match(line, position):
             pieces.append(quoted[1])
+            pattern += quoted[1].translate(_NO_WILDCARDS)
             position = quoted.end()
         else:
             return None
-    return ("".join(pieces), position) if position > start else None
+    if position == start or (_WILDCARD.search(pattern) and not _TAME_WILDCARD.fullmatch(pattern)):
+        return None
+    return "".join(pieces), position
 
 
 def _is_permitted(command: Sequence[str]) -> bool:
-    program = PROGRAMS.get(command[0])
-    if program is None:
+    name, *arguments = command
+    program = PROGRAMS.get(name)
+    if program is None or not program.permits(arguments):
         return False
-    return program.permits(command[1:]) and not any(_SENSITIVE.search(word) for word in command[1:])
+    return not any(_SENSITIVE.search(word) for word in arguments) and not _searches_secret_tree(name, arguments)
+
+
+def _searches_secret_tree(name: str, arguments: Sequence[str]) -> bool:
+    """Whether the contents of all files below a folder are read, and it is one that holds secrets somewhere."""
+    options = [word for word in arguments if word.startswith("-")]
+    recursive = any("r" in word if word[1:2] != "-" else word == "--recursive" for word in options)
+    if name not in READERS_OF_TREES or not recursive:
+        return False
+    return any(_SECRET_TREES.fullmatch(posixpath.normpath(word)) for word in arguments if word)

@@ -16,8 +16,9 @@ _NUMBER = re.compile(r"-\d+")
 class Program:
     """What one program may be given: short options in getopt's notation (`n:` takes a value), long ones, operands.
 
-    `#` among the short options permits a number (`head -5`), `words` are long options with one dash (`find -name`),
-    `first` are the only words that a first operand may be (`systemctl status`).
+    `#` among the short options permits a number (`head -5`). A long option that ends in `=` must have its value
+    attached. `words` are long options with one dash (`find -name`), `first` are the only words that a first operand
+    may be (`systemctl status`). A colon that the program does not mean would hide what follows: check its manual.
     """
 
     short: str = ""
@@ -28,20 +29,26 @@ class Program:
 
     def permits(self, arguments: Sequence[str]) -> bool:
         """Whether every option and operand is permitted."""
-        operands = [word for word in arguments if not self._is_option(word)]
-        if any(not self._permits_option(word) for word in arguments if self._is_option(word)):
+        operands = self._read_operands(arguments)
+        if operands is None or len(operands) > self.operands:
             return False
-        if self.first and operands and operands[0] not in self.first:
-            return False
-        return len(operands) <= self.operands
+        return not (self.first and operands and operands[0] not in self.first)
 
-    @staticmethod
-    def _is_option(word: str) -> bool:
-        return len(word) > 1 and word.startswith("-")
+    def _read_operands(self, arguments: Sequence[str]) -> list[str] | None:
+        """The words that are neither options nor their values; None where an option is not permitted."""
+        operands: list[str] = []
+        words = iter(arguments)
+        for word in words:
+            if not _is_option(word):
+                operands.append(word)
+            elif not self._permits_option(word) or (self._wants_value(word) and not _is_value(next(words, "-"))):
+                return None
+        return operands
 
     def _permits_option(self, word: str) -> bool:
         if word.startswith("--"):
-            return word[2:].partition("=")[0] in self.long
+            name, equals, _ = word[2:].partition("=")
+            return name in self.long or name + equals in self.long
         if word in self.words:
             return True
         if _NUMBER.fullmatch(word):
@@ -50,12 +57,27 @@ class Program:
 
     def _permits_letters(self, letters: str) -> bool:
         for letter in letters:
-            position = self.short.find(letter)
-            if position < 0 or letter in ":#":
+            if letter in ":#" or letter not in self.short:
                 return False
-            if self.short[position + 1 : position + 2] == ":":
+            if f"{letter}:" in self.short:
                 return True  # the rest is its value
         return True
+
+    def _wants_value(self, word: str) -> bool:
+        """Whether the next word is the value of this permitted option."""
+        if word.startswith("--") or word in self.words:
+            return False
+        valued = [letter for letter in word[1:] if f"{letter}:" in self.short]
+        return bool(valued) and word.index(valued[0]) == len(word) - 1
+
+
+def _is_option(word: str) -> bool:
+    return len(word) > 1 and word.startswith("-")
+
+
+def _is_value(word: str) -> bool:
+    """A value that looks like an option could be one, or hide one: only numbers may."""
+    return not word.startswith("-") or _NUMBER.fullmatch(word) is not None
 
 
 def _program(short: str = "", long: str = "", **more: object) -> Program:
@@ -78,13 +100,16 @@ _SUMS = _program("bt", "tag")
 _NOTHING = _program(operands=0)
 
 _FIND = Program(
-    short="HLP",
+    short="HLP#",
     words=_words(
         "-name -iname -path -ipath -type -size -mtime -mmin -atime -amin -ctime -cmin -newer -maxdepth -mindepth "
         "-empty -user -group -perm -print -not -a -o -and -or -xdev -mount -readable -writable -executable -links "
         "-regex -ls"
     ),
 )
+
+READERS_OF_TREES = frozenset({"diff", "egrep", "fgrep", "grep"})
+"""Programs of the table that read the contents of whole folders when told to (`-r`, `--recursive`)."""
 
 PROGRAMS: Mapping[str, Program] = {
     "[": _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge")),
@@ -115,9 +140,11 @@ PROGRAMS: Mapping[str, Program] = {
     "hexdump": _program("bcCn:s:v"),
     "hostname": _program("fiIs", operands=0),
     "id": _program("gGnru"),
-    "ip": _program("46bcdhors", "brief", first=_words("a addr address r route l link"), operands=1),
+    "ip": _program(
+        words=_words("-4 -6 -br -brief -c -d -h -o -r -s"), first=_words("a addr address r route l link"), operands=1
+    ),
     "journalctl": _program(
-        "ab:ekmn:o:p:ru:xS:U:#",
+        "abekmn:o:p:ru:xS:U:#",
         "unit since until lines no-pager boot priority output reverse dmesg list-boots disk-usage",
     ),
     "ls": _LS,
@@ -129,7 +156,8 @@ PROGRAMS: Mapping[str, Program] = {
     "nproc": _program(long="all", operands=0),
     "od": _program("A:bcdij:N:ot:vwx"),
     "printf": _program(),
-    "ps": _program("efFlwC:o:Au:p:", "sort no-headers", operands=1, first=_words("aux auxw auxww ax u a x")),
+    # No -u: ps reads a line that names an unknown user once more in BSD's way, where `e` shows environments.
+    "ps": _program("efFlwC:o:Ap:", "sort= no-headers", operands=1, first=_words("aux auxw auxww ax u a x")),
     "pwd": _program("LP", operands=0),
     "readlink": _program("efmn"),
     "realpath": _program("emqsz"),
@@ -142,17 +170,18 @@ PROGRAMS: Mapping[str, Program] = {
     "sort": _program("bcCdfghiMnrRsk:t:uVz", "numeric-sort reverse unique key field-separator human-numeric-sort"),
     "ss": _program("46aelmnoprstuwx", "tcp udp listening numeric processes summary", operands=0),
     "stat": _program("c:fLt", "format printf terse file-system"),
-    "strings": _program("an:o:t:e:"),
+    "strings": _program("an:ot:e:"),
     "systemctl": _program(
         "aln:qt:p:",
-        "no-pager all type state full lines",
+        "no-pager all full type= state= lines=",
         first=_words("status is-active is-enabled is-failed list-units list-unit-files list-timers show cat"),
     ),
     "tac": _program("brs:"),
     "tail": _program("c:n:qv#", "lines bytes quiet verbose"),
     "test": _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge")),
     "tr": _program("cdst"),
-    "tree": _program("adDfFghiL:psuCI:P:", "du dirsfirst noreport"),
+    # Not in getopt's way: behind a letter with a value, the other letters of the cluster are options still.
+    "tree": _program("adDfFghipsuC", "du dirsfirst noreport", words=_words("-L -I -P")),
     "true": _NOTHING,
     "type": _program("aptP"),
     "uname": _program("asnrvmpio", "all", operands=0),

@@ -45,8 +45,9 @@ class ConversationLog:
         await asyncio.shield(self._store.run(self._lease.release))
 
     def _write(self, events: Sequence[Event]) -> None:
-        self._store.save(self.conversation_id, self._length + 1, events)
-        self._length += len(events)
+        if events:
+            self._store.save(self.conversation_id, self._length + 1, events)
+            self._length += len(events)
 
 
 class ConversationStore:

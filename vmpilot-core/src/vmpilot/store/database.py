@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine, event, exc
 
 from vmpilot.contract import StoreError, UsageError
+from vmpilot.store.lease import exclusive
 from vmpilot.store.schema import SCHEMA_VERSION, metadata
 
 
@@ -27,7 +28,8 @@ def open_database(path: Path) -> Engine:
         ) from error
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10.0, "check_same_thread": False})
     event.listen(engine, "connect", _make_durable)
-    with store_errors(path):
+    # SQLite's own locks do not order processes that make the same file at the same moment.
+    with store_errors(path), exclusive(path.parent / "locks" / "schema.lock"):
         _prepare_schema(engine, path)
     return engine
 

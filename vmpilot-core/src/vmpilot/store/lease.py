@@ -1,9 +1,11 @@
-"""One writer per conversation: a lock on a file that the system frees when its holder dies."""
+"""Locks between processes, on files that the system frees when the holder dies; one writer per conversation is one."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vmpilot.contract import UsageError
@@ -18,8 +20,7 @@ class Lease:
     @classmethod
     def take(cls, path: Path, *, conversation_id: str) -> Lease:
         """Raises `UsageError` naming the holder where another process or task holds it."""
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = _open_file(path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -34,3 +35,24 @@ class Lease:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Wait until nobody else is in a block with this path. Raises `UsageError` where it cannot be written."""
+    descriptor = _open_file(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _open_file(path: Path) -> int:
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"cannot write conversations to {path}: {error.strerror}; make it writable, or set VMPILOT_DATA_DIR"
+        ) from error

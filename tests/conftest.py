@@ -1,0 +1,86 @@
+"""The sample distributions of `tests/samples`, made visible to a real interpreter without pip."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+
+SAMPLES = Path(__file__).parent / "samples"
+
+SampleFolders: TypeAlias = Callable[..., tuple[Path, ...]]
+"""Names of samples to the folders that hold their modules and metadata, as `site-packages` does."""
+
+
+@pytest.fixture(scope="session")
+def sample_folders(tmp_path_factory: pytest.TempPathFactory) -> SampleFolders:
+    """Put these on `PYTHONPATH` or `sys.path`, and the samples are installed as far as importlib.metadata can tell."""
+    site = tmp_path_factory.mktemp("samples")
+
+    def install(*names: str) -> tuple[Path, ...]:
+        for name in names:
+            if not (site / name).exists():
+                _install_sample(SAMPLES / name, site / name)
+        return tuple(site / name for name in names)
+
+    return install
+
+
+@pytest.fixture
+def sample_environment(sample_folders: SampleFolders, tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """The environment of a person without settings, where the named samples are installed, for a subprocess."""
+
+    def make(*names: str, **variables: str) -> dict[str, str]:
+        own = {
+            "HOME": str(tmp_path),
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": os.pathsep.join(map(str, sample_folders(*names))),
+            **{f"VMPILOT_{name}_DIR": str(tmp_path / name.lower()) for name in ("CONFIG", "DATA", "CACHE")},
+        }
+        return own | variables
+
+    return make
+
+
+@pytest.fixture
+def installed_samples(sample_folders: SampleFolders, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """In this process, make the named samples importable; undone after the test.
+
+    With `alone=True` they are the only distributions that are found.
+    """
+    known = set(sys.modules)
+    standard_library = [folder for folder in sys.path if not any(Path(folder).glob("*-info"))]
+
+    def install(*names: str, alone: bool = False) -> None:
+        rest = standard_library if alone else sys.path
+        monkeypatch.setattr(sys, "path", [*map(str, sample_folders(*names)), *rest])
+
+    yield install
+    for name in [name for name in sys.modules if name.startswith("vmpilot_sample_") and name not in known]:
+        del sys.modules[name]
+
+
+def _install_sample(source: Path, folder: Path) -> None:
+    """Do what pip would: copy the modules and write the metadata that pyproject.toml asks for."""
+    project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir(parents=True)
+    for module in source.glob("*.py"):
+        (folder / module.name).write_bytes(module.read_bytes())
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n", encoding="utf-8"
+    )
+    (metadata / "entry_points.txt").write_text(_write_entry_points(project["entry-points"]), encoding="utf-8")
+
+
+def _write_entry_points(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    sections = [
+        "\n".join([f"[{group}]", *(f"{name} = {value}" for name, value in entries.items())])
+        for group, entries in groups.items()
+    ]
+    return "\n\n".join(sections) + "\n"

@@ -1,0 +1,318 @@
+"""Where settings come from, which source wins, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from vmpilot.config import Environment, Settings, Sourced, load_settings
+from vmpilot.config.environment import VARIABLES
+from vmpilot.config.settings import PROJECT_KEYS
+from vmpilot.config.sources import DESCRIPTIONS, find_project_file
+from vmpilot.contract import RetryPolicy, Secret, TimeLimits, UsageError
+
+KEY = "sk-never-shown-0123456789"
+
+
+class Sources:
+    """A person's folders, files and variables."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "project"
+        self.folder.mkdir()
+        self.user_file = folder / "config" / "config.toml"
+        self.user_file.parent.mkdir()
+        self.project_file = self.folder / ".vmpilot.toml"
+        self.variables: dict[str, str] = {}
+
+    def load(self, options: Mapping[str, tuple[Any, str]] | None = None) -> Sourced:
+        home = self.user_file.parent
+        environment = Environment(self.variables, home, home, home, "tester")
+        return load_settings(environment, folder=self.folder, options=options or {})
+
+    def error(self, options: Mapping[str, tuple[Any, str]] | None = None) -> str:
+        with pytest.raises(UsageError) as caught:
+            self.load(options)
+        assert caught.value.exit_code == 2
+        return str(caught.value)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Sources:
+    return Sources(tmp_path)
+
+
+def test_defaults(sources: Sources) -> None:
+    sourced = sources.load()
+    assert sourced.settings == Settings()
+    assert sourced.origins == {}
+    assert sourced.shown()["mode"] == ("operate", "default")
+    assert Settings().time_limits == TimeLimits()
+    assert Settings().retry_policy == RetryPolicy()
+
+
+def test_the_nearer_source_wins_and_says_so(sources: Sources) -> None:
+    seen = [sources.load().shown()["model"]]
+    sources.user_file.write_text('model = "of-user"')
+    seen.append(sources.load().shown()["model"])
+    sources.project_file.write_text('model = "of-project"')
+    seen.append(sources.load().shown()["model"])
+    sources.variables["VMPILOT_MODEL"] = "of-variable"
+    seen.append(sources.load().shown()["model"])
+    seen.append(sources.load({"model": ("of-option", "--model")}).shown()["model"])
+    assert seen == [
+        (None, "default"),
+        ("of-user", str(sources.user_file)),
+        ("of-project", str(sources.project_file)),
+        ("of-variable", "VMPILOT_MODEL"),
+        ("of-option", "--model"),
+    ]
+
+
+def test_sources_are_merged_key_by_key(sources: Sources) -> None:
+    sources.user_file.write_text('model = "m"\nmax_steps = 1\nseed = 1')
+    sources.project_file.write_text("max_steps = 2\nseed = 2")
+    sources.variables["VMPILOT_MAX_TOKENS"] = "3"
+    settings = sources.load({"seed": (4, "--seed")}).settings
+    assert (settings.model, settings.max_steps, settings.max_tokens, settings.seed) == ("m", 2, 3, 4)
+
+
+@pytest.mark.parametrize("variable", sorted(VARIABLES))
+def test_each_variable_sets_its_setting(sources: Sources, variable: str) -> None:
+    text = {"VMPILOT_REASONING_EFFORT": "high", "VMPILOT_MODE": "full"}.get(variable, "1")
+    sources.variables[variable] = text
+    sourced = sources.load()
+    key = VARIABLES[variable]
+    value = getattr(sourced.settings, key)
+    assert (value.reveal() if isinstance(value, Secret) else str(value).removesuffix(".0")) == text
+    assert sourced.origins == {key: variable}
+
+
+def test_an_empty_variable_counts_as_unset(sources: Sources) -> None:
+    sources.user_file.write_text('model = "m"\nbackend = "b"')
+    sources.variables |= {"VMPILOT_MODEL": "", "VMPILOT_BACKEND": "", "VMPILOT_USE_LITELLM": ""}
+    settings = sources.load().settings
+    assert (settings.model, settings.backend) == ("m", "b")
+
+
+@pytest.mark.parametrize(
+    ("flag", "backend"),
+    [(flag, "litellm") for flag in ("true", "True", "TRUE", "1", "yes", "Yes", "YES", " yes ")]
+    + [(flag, "langchain") for flag in ("false", "0", "no", "off", "on", "y", "t", "litellm", "11", " ")],
+)
+def test_the_old_flag_chooses_a_backend(sources: Sources, flag: str, backend: str) -> None:
+    sources.user_file.write_text('backend = "of-file"')
+    sources.variables["VMPILOT_USE_LITELLM"] = flag
+    assert sources.load().shown()["backend"] == (backend, "VMPILOT_USE_LITELLM")
+    sources.variables["VMPILOT_BACKEND"] = "named"
+    assert sources.load().shown()["backend"] == ("named", "VMPILOT_BACKEND")
+    assert sources.load({"backend": ("option", "--backend")}).shown()["backend"] == ("option", "--backend")
+
+
+def test_the_narrower_model_wins() -> None:
+    assert Settings().model_for("litellm") == Settings().model_for("langchain") == "gpt-4o"
+    settings = Settings(model="common", litellm_model="own")
+    assert settings.model_for("litellm") == "own"
+    assert settings.model_for("langchain") == settings.model_for("third") == "common"
+
+
+WRONG = [
+    ("model", 5, "a string"),
+    ("temperature", 2.1, "a number from 0 to 2"),
+    ("temperature", -1, "a number from 0 to 2"),
+    ("temperature", True, "a number from 0 to 2"),
+    ("max_tokens", 0, "a whole number above 0"),
+    ("max_steps", 1.5, "a whole number above 0"),
+    ("max_steps", True, "a whole number above 0"),
+    ("attempts", "3", "a whole number above 0"),
+    ("seed", "x", "a whole number"),
+    ("tool_output_lines", -1, "a whole number, 0 or more"),
+    ("reasoning_effort", "huge", "one of minimal, low, medium, high"),
+    ("mode", "yolo", "one of observe, operate, full"),
+    ("gap_timeout", 0, "a number of seconds above 0"),
+    ("retry_seconds", -0.1, "a number of seconds, 0 or more"),
+    ("pass_environment", "HOME", "a list of names of variables"),
+    ("backend", ["a"], "a string"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "kind"), WRONG)
+def test_a_wrong_type_names_file_key_and_kind(sources: Sources, key: str, value: object, kind: str) -> None:
+    sources.user_file.write_text(f"{key} = {json.dumps(value)}")
+    assert sources.error() == f"{sources.user_file}: {key} takes {kind}, not {value!r}"
+
+
+@pytest.mark.parametrize("text", ["nan", "two", "3", "-1", "1,5", "0x1"])
+def test_a_wrong_variable_is_named(sources: Sources, text: str) -> None:
+    sources.variables["VMPILOT_TEMPERATURE"] = text
+    assert sources.error() == f"VMPILOT_TEMPERATURE: temperature takes a number from 0 to 2, not {text!r}"
+
+
+def test_a_wrong_option_is_named(sources: Sources) -> None:
+    error = sources.error({"temperature": (3.0, "--temperature")})
+    assert error == "--temperature: temperature takes a number from 0 to 2, not 3.0"
+
+
+def test_a_wrong_value_is_an_error_even_where_another_source_wins(sources: Sources) -> None:
+    sources.user_file.write_text("max_steps = 0")
+    assert sources.error({"max_steps": (3, "--max-steps")}).startswith(f"{sources.user_file}: max_steps")
+
+
+def test_an_unknown_key_lists_the_known_ones(sources: Sources) -> None:
+    sources.user_file.write_text("modell = 'x'")
+    error = sources.error()
+    assert error.startswith(f'{sources.user_file}: unknown key "modell"; the keys are: backend, model, ')
+    assert all(key in error for key in Settings.__struct_fields__)
+
+
+@pytest.mark.parametrize("content", [b"model = ", b'model = "a"\nmodel = "b"', b"\xff\xfe", b"model = 'a' 'b'"])
+def test_a_file_that_is_no_toml(sources: Sources, content: bytes) -> None:
+    sources.user_file.write_bytes(content)
+    assert sources.error().startswith(f"cannot read the configuration file {sources.user_file}: ")
+
+
+def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
+    sources.user_file.mkdir()
+    assert "Is a directory" in sources.error()
+
+
+@pytest.mark.parametrize("key", sorted(set(Settings.__struct_fields__) - PROJECT_KEYS))
+def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
+    sources.project_file.write_text(f'{key} = "full"')
+    error = sources.error()
+    assert error.startswith(f"{sources.project_file}: {key} is not taken from a project's file")
+    assert error.endswith("set it in your own file or by an option")
+
+
+def test_what_a_project_may_set_is_harmless() -> None:
+    assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment"}
+
+
+@pytest.mark.parametrize("model", ["local:/tmp/evil.gguf", "local:weights"])
+def test_a_project_may_not_name_weights(sources: Sources, model: str) -> None:
+    sources.project_file.write_text(f'model = "{model}"')
+    assert "may not name a file of weights" in sources.error()
+
+
+def test_the_project_file_is_looked_for_up_to_the_repository(tmp_path: Path) -> None:
+    (tmp_path / ".vmpilot.toml").touch()
+    inner = tmp_path / "repository" / "src" / "deep"
+    inner.mkdir(parents=True)
+    assert find_project_file(inner) == tmp_path / ".vmpilot.toml"
+    (tmp_path / "repository" / ".git").mkdir()
+    assert find_project_file(inner) is None
+    (tmp_path / "repository" / ".vmpilot.toml").touch()
+    assert find_project_file(inner) == tmp_path / "repository" / ".vmpilot.toml"
+    (inner / ".vmpilot.toml").mkdir()
+    assert find_project_file(inner) == tmp_path / "repository" / ".vmpilot.toml"
+
+
+def test_every_setting_is_described() -> None:
+    assert set(DESCRIPTIONS) == set(Settings.__struct_fields__)
+    assert set(VARIABLES.values()) | PROJECT_KEYS <= set(Settings.__struct_fields__)
+
+
+def test_secrets_are_not_shown(sources: Sources) -> None:
+    sources.variables["VMPILOT_API_KEY"] = KEY
+    sourced = sources.load()
+    assert sourced.settings.api_key == Secret(KEY)
+    assert sourced.shown()["api_key"] == ("(set)", "VMPILOT_API_KEY")
+    environment = Environment(sources.variables, sources.folder, sources.folder, sources.folder, "tester")
+    for shown in (repr(sourced), str(sourced.settings), repr(sourced.shown()), repr(environment)):
+        assert KEY not in shown
+    with pytest.raises(TypeError):
+        msgspec.json.encode(sourced.settings)
+
+
+def test_a_wrong_key_is_not_shown_either(sources: Sources) -> None:
+    sources.user_file.write_text(f'api_key = ["{KEY}"]')
+    assert sources.error() == f"{sources.user_file}: api_key takes a string, not this value"
+
+
+SHOW = """
+import json
+from pathlib import Path
+from vmpilot.config import current_environment, load_settings, use_litellm
+from vmpilot.contract import UsageError
+try:
+    found = current_environment()
+except UsageError as error:
+    raise SystemExit(str(error))
+try:
+    model = load_settings(found, folder=Path.cwd(), options={}).settings.model
+except UsageError as error:
+    model = str(error)
+folders = [str(found.config_folder), str(found.data_folder), str(found.cache_folder)]
+print(json.dumps([found.user, *folders, model, use_litellm()]))
+"""
+
+
+def show(environment: Mapping[str, str], *before: str, cwd: Path | None = None) -> list[Any]:
+    command = [*before, sys.executable, "-c", SHOW]
+    ran = subprocess.run(command, env=environment, cwd=cwd, capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    result: list[Any] = json.loads(ran.stdout)
+    return result
+
+
+def test_the_real_environment(tmp_path: Path) -> None:
+    home = str(tmp_path)
+    plain = show({"HOME": home, "USER": "ada"})
+    assert plain == [
+        "ada",
+        f"{home}/.config/vmpilot",
+        f"{home}/.local/share/vmpilot",
+        f"{home}/.cache/vmpilot",
+        None,
+        False,
+    ]
+    moved = {"VMPILOT_CONFIG_DIR": "~/a", "VMPILOT_DATA_DIR": "/b", "VMPILOT_CACHE_DIR": "c"}
+    assert show({"HOME": home, "USER": "ada", **moved, "VMPILOT_USE_LITELLM": "YES"}) == [
+        "ada",
+        f"{home}/a",
+        "/b",
+        "c",
+        None,
+        True,
+    ]
+
+
+STRANGER = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
+"""A user who has no name and no home, as in containers that run under any number."""
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@as_root
+def test_a_user_without_a_name_in_a_folder_that_is_not_theirs(tmp_path: Path) -> None:
+    inner = tmp_path / "closed" / "open"
+    inner.mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    enter = f'cd {inner} && exec "$@"'
+    shown = show({"HOME": "/nowhere"}, "bash", "-c", enter, "bash", *STRANGER)
+    assert shown[0] == "54321"
+    assert shown[4] is None
+
+
+@as_root
+def test_a_user_without_a_home() -> None:
+    ran = subprocess.run([*STRANGER, sys.executable, "-c", SHOW], env={}, capture_output=True, text=True, check=False)
+    assert ran.stderr == "there is no home folder to keep files in: set HOME, or VMPILOT_CONFIG_DIR to a folder\n"
+
+
+@as_root
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    path = tmp_path / "config.toml"
+    path.touch(mode=0o600)
+    shown = show({"HOME": "/nowhere", "VMPILOT_CONFIG_DIR": os.fspath(tmp_path)}, *STRANGER)
+    assert shown[4] == f"cannot read the configuration file {path}: [Errno 13] Permission denied: '{path}'"

@@ -1,0 +1,64 @@
+"""The tree of errors: where each class stands, what it ends with, and whether trying again can help."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmpilot.contract import (
+    AuthenticationFailed,
+    BackendError,
+    BadResponse,
+    ContentFiltered,
+    ContextOverflow,
+    InvalidRequest,
+    ModelError,
+    ModelNotFound,
+    ModelTimeout,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    StoreError,
+    StreamInterrupted,
+    TurnStopped,
+    UsageError,
+    VMPilotError,
+    errors,
+)
+
+TREE: dict[type[VMPilotError], tuple[type[Exception], int, bool]] = {
+    VMPilotError: (Exception, 1, False),
+    UsageError: (VMPilotError, 2, False),
+    TurnStopped: (VMPilotError, 3, False),
+    BackendError: (VMPilotError, 5, False),
+    StoreError: (VMPilotError, 1, False),
+    ModelError: (VMPilotError, 1, False),
+    AuthenticationFailed: (ModelError, 1, False),
+    ModelNotFound: (ModelError, 1, False),
+    InvalidRequest: (ModelError, 1, False),
+    ContextOverflow: (InvalidRequest, 1, False),
+    ContentFiltered: (ModelError, 1, False),
+    RateLimited: (ModelError, 1, True),
+    QuotaExhausted: (ModelError, 1, False),
+    ProviderUnavailable: (ModelError, 1, True),
+    ModelTimeout: (ModelError, 1, True),
+    StreamInterrupted: (ModelError, 1, True),
+    BadResponse: (ModelError, 1, True),
+}
+
+
+@pytest.mark.parametrize("error", TREE, ids=lambda error: error.__name__)
+def test_facts_of_the_class(error: type[VMPilotError]) -> None:
+    assert (error.__base__, error.exit_code, error.retryable) == TREE[error]
+    assert str(error("a sentence")) == "a sentence"
+    assert error.__doc__
+
+
+def test_the_whole_tree_is_here() -> None:
+    classes = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VMPilotError)}
+    assert classes == set(TREE)
+
+
+@pytest.mark.parametrize("error", [RateLimited, ProviderUnavailable])
+def test_some_tell_when_to_come_back(error: type[RateLimited | ProviderUnavailable]) -> None:
+    assert error("x").retry_after is None
+    assert error("x", retry_after=2.5).retry_after == 2.5

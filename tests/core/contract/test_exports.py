@@ -1,0 +1,80 @@
+"""What third parties build on: names, hook signatures and versions. A change here is a change of the contract."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from vmpilot import contract
+from vmpilot.contract import hooks
+
+NAMES = set(
+    """
+CONTRACT_VERSION ENTRY_POINT_GROUP PROJECT WIRE_VERSION
+ApprovalRequested AssistantMessage AuthenticationFailed BackendError BackendEvent BackendInfo BadResponse
+ContentFiltered ContextOverflow EndReason Event Finish GenerationRequest HistoryCompacted HistoryImported ImagePart
+InvalidRequest LimitName LimitReached Message MessageBuilder MessageCompleted ModelCall ModelCalls ModelError ModelInfo
+ModelName ModelNotFound ModelSettings ModelTimeout Notice ProviderUnavailable QuotaExhausted RateLimited ReasoningDelta
+ReasoningEffort RetryPolicy Retrying Secret StoreError StreamInterrupted StreamOnce TextDelta TextPart TimeLimits
+ToolCall ToolCallDelta ToolFinished ToolOutput ToolResult ToolSpec ToolStarted Toolbox TurnEnded TurnStarted TurnStopped
+Usage UsageError UserMessage VMPilotError
+chat_message chat_messages chat_tool decode_event encode_event hookimpl hookspec parse_model_name read_chat_messages
+read_tool_call
+""".split()  # noqa: SIM905  a block of words reads better
+)
+
+
+def test_exported_names() -> None:
+    assert set(contract.__all__) == NAMES
+    assert len(contract.__all__) == len(NAMES)
+    assert all(hasattr(contract, name) for name in NAMES)
+
+
+def test_versions_and_names_of_the_seam() -> None:
+    assert (contract.CONTRACT_VERSION, contract.WIRE_VERSION) == (1, 1)
+    assert (contract.PROJECT, contract.ENTRY_POINT_GROUP) == ("vmpilot", "vmpilot.backends")
+
+
+def test_hooks() -> None:
+    marked = {name: value for name, value in vars(hooks).items() if hasattr(value, "vmpilot_spec")}
+    signatures = {name: list(inspect.signature(hook).parameters) for name, hook in marked.items()}
+    assert signatures == {
+        "generate_responses": ["request", "toolbox", "model_calls"],
+        "describe_backend": [],
+        "describe_model": ["model"],
+    }
+    assert all(hook.vmpilot_spec["firstresult"] and hook.__doc__ for hook in marked.values())
+
+
+@pytest.mark.parametrize(
+    ("owner", "members"),
+    [
+        (contract.Toolbox, {"call": ["self", "tool_call"], "call_all": ["self", "tool_calls"]}),
+        (contract.ModelCalls, {"run": ["self", "stream_once", "messages"]}),
+        (
+            contract.MessageBuilder,
+            {
+                "add_text": ["self", "piece"],
+                "add_reasoning": ["self", "piece"],
+                "add_refusal": ["self", "piece"],
+                "add_tool_call": ["self", "index", "id", "name", "arguments"],
+                "build": ["self", "finish_reason", "provider", "provider_data"],
+            },
+        ),
+    ],
+)
+def test_what_a_backend_is_given(owner: type, members: dict[str, list[str]]) -> None:
+    public = {name: value for name, value in vars(owner).items() if not name.startswith("_") and callable(value)}
+    assert {name: list(inspect.signature(value).parameters) for name, value in public.items()} == members
+
+
+def test_the_contract_needs_little() -> None:
+    """Importing it loads nothing of the core's other packages, and no library but msgspec and pluggy."""
+    program = "import sys; import vmpilot.contract; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name.split(".")[1] for name in loaded if name.startswith("vmpilot.")}
+    assert ours == {"contract"}
+    assert not {"sqlalchemy", "jsonschema_rs", "platformdirs", "httpx", "asyncio", "argparse"} & set(loaded)

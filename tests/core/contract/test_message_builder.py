@@ -1,0 +1,121 @@
+"""Putting messages together from what servers really send."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import AssistantMessage, MessageBuilder, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+
+Fragment = tuple[int | None, str | None, str | None, str | None]
+
+
+def build(*fragments: Fragment, finish: str | None = "tool_calls") -> AssistantMessage:
+    builder = MessageBuilder()
+    for index, id_, name, arguments in fragments:
+        builder.add_tool_call(index=index, id=id_, name=name, arguments=arguments)
+    return builder.build(finish)
+
+
+def test_pieces_are_joined_and_come_back_as_events() -> None:
+    builder = MessageBuilder()
+    assert builder.add_reasoning("h") == ReasoningDelta("h")
+    assert builder.add_reasoning("m") == ReasoningDelta("m")
+    assert builder.add_text("a") == TextDelta("a")
+    assert builder.add_text("b") == TextDelta("b")
+    assert builder.add_tool_call(index=0, id="1", name="s", arguments="{") == ToolCallDelta(0, "{", "s")
+    assert builder.add_tool_call(index=1, id="2", name="t", arguments=None) == ToolCallDelta(1, "", "t")
+    assert builder.add_tool_call(index=0, id=None, name=None, arguments="}") == ToolCallDelta(0, "}", "")
+    expected = AssistantMessage("ab", "hm", (ToolCall("1", "s", "{}"), ToolCall("2", "t", "")), "tool_calls")
+    assert builder.build("tool_calls") == expected
+
+
+@pytest.mark.parametrize(
+    ("fragments", "calls"),
+    [
+        pytest.param(
+            [(0, "1", "a", "{"), (1, "2", "b", "["), (0, None, None, "}"), (1, None, None, "]")],
+            [("1", "a", "{}"), ("2", "b", "[]")],
+            id="interleaved",
+        ),
+        pytest.param(
+            [(None, "1", "a", "{"), (None, None, None, "}"), (None, "2", "b", "{}")],
+            [("1", "a", "{}"), ("2", "b", "{}")],
+            id="no index",
+        ),
+        pytest.param(
+            [(None, "1", "a", "{"), (None, "1", "a", "}")], [("1", "a", "{}")], id="no index, id in every piece"
+        ),
+        pytest.param(
+            [(None, "1", "a", "{"), (None, "2", "b", "{"), (None, "1", None, "}"), (None, "2", None, "}")],
+            [("1", "a", "{}"), ("2", "b", "{}")],
+            id="no index, ids interleaved",
+        ),
+        pytest.param([(0, "1", "a", "{"), (0, "1", "a", "}")], [("1", "a", "{}")], id="id and name in every piece"),
+        pytest.param(
+            [(0, "1", "a", "{}"), (0, "2", "b", "{"), (0, None, None, "}")],
+            [("1", "a", "{}"), ("2", "b", "{}")],
+            id="a second id on one index",
+        ),
+        pytest.param([(0, "", "a", "{"), (0, "1", "", "}")], [("1", "a", "{}")], id="empty id and name first"),
+        pytest.param([(0, None, "a", "{}")], [("", "a", "{}")], id="no id"),
+        pytest.param([(0, "1", None, "{}")], [("1", "", "{}")], id="no name"),
+        pytest.param([(None, None, None, "{}")], [("", "", "{}")], id="arguments only"),
+        pytest.param([(5, "1", "a", "{}"), (2, "2", "b", "")], [("1", "a", "{}"), ("2", "b", "")], id="odd indices"),
+        pytest.param([(0, "1", "a", '{"x": 1'), (0, None, None, "")], [("1", "a", '{"x": 1')], id="not repaired"),
+    ],
+)
+def test_how_servers_number_fragments(fragments: list[Fragment], calls: list[tuple[str, str, str]]) -> None:
+    assert build(*fragments).tool_calls == tuple(ToolCall(*call) for call in calls)
+
+
+def test_positions_count_the_calls() -> None:
+    builder = MessageBuilder()
+    fragments: list[dict[str, Any]] = [
+        {"index": 3, "id": "1", "name": "a", "arguments": "{"},
+        {"index": 3, "id": "2", "name": "b", "arguments": "{"},
+        {"index": 3, "id": None, "name": None, "arguments": "}"},
+    ]
+    assert [builder.add_tool_call(**fragment).position for fragment in fragments] == [0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("word", "without_calls", "with_calls"),
+    [
+        ("stop", "stop", "tool_calls"),
+        ("end_turn", "stop", "tool_calls"),
+        ("tool_calls", "cut", "tool_calls"),
+        ("tool_use", "cut", "tool_calls"),
+        ("function_call", "cut", "tool_calls"),
+        ("length", "length", "length"),
+        ("max_tokens", "length", "length"),
+        ("content_filter", "content_filter", "content_filter"),
+        ("refusal", "refusal", "refusal"),
+        (None, "cut", "cut"),
+        ("", "cut", "cut"),
+        ("STOP", "cut", "cut"),
+        ("banana", "cut", "cut"),
+    ],
+)
+def test_how_a_message_ended(word: str | None, without_calls: str, with_calls: str) -> None:
+    assert build(finish=word).finish == without_calls
+    assert build((0, "1", "a", "{}"), finish=word).finish == with_calls
+    assert build(finish=word).ended_properly == (without_calls in {"stop", "tool_calls"})
+
+
+@pytest.mark.parametrize("word", ["stop", "tool_calls", None, "length"])
+def test_a_refusal_stays_one(word: str | None) -> None:
+    builder = MessageBuilder()
+    builder.add_text("I ")
+    assert builder.add_refusal("won't") == TextDelta("won't")
+    message = builder.build(word)
+    assert (message.text, message.finish) == ("I won't", "refusal")
+
+
+def test_opaque_data_belongs_to_its_provider() -> None:
+    assert MessageBuilder().build("stop", provider="p", provider_data={"k": 1}) == AssistantMessage(
+        provider="p", provider_data={"k": 1}
+    )
+    assert MessageBuilder().build("stop", provider="p", provider_data={}) == AssistantMessage()
+    assert MessageBuilder().build("stop", provider="p") == AssistantMessage()

@@ -1,0 +1,161 @@
+"""Messages to and from the dictionaries of chat completions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vmpilot.contract import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    TextPart,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+    chat_message,
+    chat_messages,
+    chat_tool,
+    read_chat_messages,
+    read_tool_call,
+)
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
+NAMES = st.sampled_from(["c1", "c2", "c3", ""])
+USERS = st.builds(
+    UserMessage,
+    st.lists(st.builds(TextPart, TEXTS) | st.builds(ImagePart, TEXTS, st.none() | TEXTS), max_size=3).map(tuple),
+)
+CALLS = st.lists(st.builds(ToolCall, NAMES, TEXTS, TEXTS), min_size=1, max_size=2).map(tuple)
+ANSWERS = st.builds(AssistantMessage, text=TEXTS) | st.builds(
+    AssistantMessage, text=TEXTS, tool_calls=CALLS, finish=st.just("tool_calls")
+)
+RESULTS = st.builds(ToolResult, NAMES, st.just(""), TEXTS)
+
+
+def name_results(messages: list[Message]) -> tuple[Message, ...]:
+    """Results named after the call that they answer, as the reader finds them."""
+    names: dict[str, str] = {}
+    named: list[Message] = []
+    for message in messages:
+        if isinstance(message, AssistantMessage):
+            names.update({call.id: call.name for call in message.tool_calls})
+        elif isinstance(message, ToolResult):
+            message = msgspec.structs.replace(message, name=names.get(message.call_id, ""))  # noqa: PLW2901
+        named.append(message)
+    return tuple(named)
+
+
+@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@given(system=TEXTS, messages=st.lists(USERS | ANSWERS | RESULTS, max_size=5).map(name_results))
+def test_messages_come_back(system: str, messages: tuple[Message, ...]) -> None:
+    dictionaries = chat_messages(messages, system=system)
+    assert read_chat_messages(dictionaries) == (system, messages)
+    json.dumps(dictionaries)
+
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "shell", "arguments": '{"command": "ls"}'}}
+
+DICTIONARIES: list[dict[str, Any]] = [
+    {"role": "system", "content": "You help."},
+    {"role": "user", "content": "hi"},
+    {
+        "role": "user",
+        "content": [
+            {"type": "text", "text": "what is this?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}},
+            {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}},
+        ],
+    },
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "a\nb"},
+    {"role": "assistant", "content": "done"},
+]
+
+
+def test_dictionaries_come_back() -> None:
+    system, messages = read_chat_messages(DICTIONARIES)
+    assert chat_messages(messages, system=system) == DICTIONARIES
+    assert messages[-2] == ToolResult("c1", "shell", "a\nb")
+
+
+def test_what_has_no_place_stays_behind() -> None:
+    message = AssistantMessage("t", "thought", finish="cut")
+    assert chat_message(message) == {"role": "assistant", "content": "t"}
+    assert chat_message(ToolResult("c", "n", "t", is_error=True, denied=True)) == {
+        "role": "tool",
+        "tool_call_id": "c",
+        "content": "t",
+    }
+
+
+def test_opaque_data_goes_to_its_provider_only() -> None:
+    message = AssistantMessage("t", provider="p", provider_data={"signature": "s"})
+    assert chat_message(message, provider="p") == {"role": "assistant", "content": "t", "signature": "s"}
+    for other in (None, "q", ""):
+        assert "signature" not in chat_message(message, provider=other)
+
+
+def test_system_prompts_are_joined() -> None:
+    given: list[dict[str, Any]] = [
+        {"role": "system", "content": "a"},
+        {"role": "user", "content": "hi"},
+        {"role": "developer", "content": [{"type": "text", "text": "b"}, {"type": "text", "text": "c"}]},
+    ]
+    assert read_chat_messages(given) == ("a\n\nbc", (UserMessage.from_text("hi"),))
+    assert read_chat_messages([]) == ("", ())
+
+
+def test_reasoning_and_names_are_read_where_they_are() -> None:
+    _, messages = read_chat_messages(
+        [
+            {"role": "assistant", "content": [{"type": "text", "text": "a"}], "reasoning_content": "r"},
+            {"role": "tool", "tool_call_id": "x", "name": "n", "content": None},
+        ]
+    )
+    assert messages == (AssistantMessage("a", "r"), ToolResult("x", "n", ""))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {},
+        {"role": "alien", "content": "x"},
+        {"role": ["user"], "content": "x"},
+        {"role": "user"},
+        {"role": "user", "content": None},
+        {"role": "user", "content": 5},
+        {"role": "user", "content": ["x"]},
+        {"role": "user", "content": [{"type": "input_audio"}]},
+        {"role": "user", "content": [{"type": "text"}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": "https://example.org/a.png"}]},
+        {"role": "assistant", "content": 5},
+        {"role": "assistant", "tool_calls": [{}]},
+        {"role": "assistant", "tool_calls": [{"id": "1", "function": {"name": "x"}}]},
+        {"role": "tool", "content": "x"},
+        None,
+        "user",
+    ],
+)
+def test_the_message_that_cannot_be_read_is_named(wrong: Any) -> None:
+    with pytest.raises(ValueError, match="message 1 is no chat message: "):
+        read_chat_messages([{"role": "user", "content": "x"}, wrong])
+
+
+def test_a_call_keeps_its_raw_arguments() -> None:
+    call = read_tool_call({"id": None, "function": {"name": None, "arguments": '{"half'}})
+    assert call == ToolCall("", "", '{"half')
+
+
+def test_a_tool() -> None:
+    parameters = {"type": "object", "properties": {}}
+    assert chat_tool(ToolSpec("n", "d", parameters)) == {
+        "type": "function",
+        "function": {"name": "n", "description": "d", "parameters": parameters},
+    }

@@ -1,0 +1,103 @@
+"""Every rule of choosing a backend, and every sentence where there is none to choose."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from vmpilot.contract import ENTRY_POINT_GROUP, BackendError
+from vmpilot.plugins import InstalledBackend, choose_backend
+
+
+def backend(name: str, distribution: str = "", version: str = "1.0") -> InstalledBackend:
+    return InstalledBackend(name, distribution or f"dist-{name}", version, EntryPoint(name, "m", ENTRY_POINT_GROUP))
+
+
+LANGCHAIN = backend("langchain", "vmpilot-backend-langchain")
+LITELLM = backend("litellm", "vmpilot-backend-litellm")
+ECHO = backend("echo")
+
+
+@pytest.mark.parametrize("installed", [(LITELLM,), (LANGCHAIN, LITELLM), (ECHO, LITELLM)])
+def test_the_one_that_is_asked_for_wins(installed: tuple[InstalledBackend, ...]) -> None:
+    choice = choose_backend(installed, "litellm", asked_by="VMPILOT_BACKEND")
+    assert choice.backend is LITELLM
+    assert choice.why == "VMPILOT_BACKEND"
+
+
+@pytest.mark.parametrize("installed", [(LANGCHAIN,), (LANGCHAIN, LITELLM), (ECHO, LANGCHAIN, LITELLM)])
+def test_langchain_is_the_default(installed: tuple[InstalledBackend, ...]) -> None:
+    choice = choose_backend(installed, None)
+    assert choice.backend is LANGCHAIN
+    assert choice.why == "the default"
+
+
+@pytest.mark.parametrize("only", [LITELLM, ECHO])
+def test_the_only_one_is_taken(only: InstalledBackend) -> None:
+    choice = choose_backend([only], None)
+    assert choice.backend is only
+    assert choice.why == "the only one installed"
+
+
+@pytest.mark.parametrize(
+    ("installed", "asked_for", "sentence"),
+    [
+        (
+            (),
+            None,
+            "no backend is installed: "
+            "run `pip install vmpilot-backend-litellm` or `pip install vmpilot-backend-langchain`",
+        ),
+        (
+            (ECHO, LITELLM),
+            None,
+            "several backends are installed (echo, litellm) and none is chosen: "
+            "name one with --backend or VMPILOT_BACKEND",
+        ),
+        ((), "echo", 'the backend "echo" (--backend) is not installed: run `pip install vmpilot-backend-litellm`'),
+        (
+            (LANGCHAIN, ECHO),
+            "litellm",
+            'the backend "litellm" (--backend) is not installed: '
+            "run `pip install vmpilot-backend-litellm`, or choose among: echo, langchain",
+        ),
+        (
+            (),
+            "langchain",
+            'the backend "langchain" (--backend) is not installed: run `pip install vmpilot-backend-langchain`',
+        ),
+        ((LITELLM, ECHO), "ecko", 'the backend "ecko" (--backend) is not installed: choose among: echo, litellm'),
+        ((LITELLM,), "LiteLLM", 'the backend "LiteLLM" (--backend) is not installed: choose among: litellm'),
+        ((LITELLM,), "", 'the backend "" (--backend) is not installed: choose among: litellm'),
+        (
+            (ECHO, backend("echo", "other", "2.0")),
+            "echo",
+            'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
+            "run `pip uninstall` for the one that you do not want",
+        ),
+        (
+            (ECHO, backend("echo", "other", "2.0")),
+            None,
+            'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
+            "run `pip uninstall` for the one that you do not want",
+        ),
+        (
+            (LANGCHAIN, backend("langchain", "other", "2.0"), LITELLM),
+            None,
+            'the backend "langchain" is claimed by vmpilot-backend-langchain 1.0 and other 2.0: '
+            "run `pip uninstall` for the one that you do not want",
+        ),
+    ],
+)
+def test_why_none_is_chosen(installed: tuple[InstalledBackend, ...], asked_for: str | None, sentence: str) -> None:
+    with pytest.raises(BackendError) as caught:
+        choose_backend(installed, asked_for, asked_by="--backend")
+    assert str(caught.value) == sentence
+    assert caught.value.exit_code == 5
+
+
+def test_a_clash_of_others_does_not_disturb() -> None:
+    installed = (ECHO, backend("echo", "other"), LITELLM)
+    assert choose_backend(installed, "litellm").backend is LITELLM
+    assert choose_backend((*installed, LANGCHAIN), None).backend is LANGCHAIN

@@ -1,0 +1,189 @@
+"""The conversation log among processes that fight over it, are killed, may not write, or find the disk full."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from vmpilot.contract import Notice, UsageError
+from vmpilot.store import ConversationStore
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from vmpilot.contract import Notice, VMPilotError
+from vmpilot.store import ConversationStore
+
+async def main(folder, name, count, size):
+    try:
+        store = ConversationStore(Path(folder))
+        log = await (store.open(name) if name else store.create())
+        for number in range(int(count)):
+            await log.append(Notice(f"{number}" + "x" * int(size)))
+            print(log.conversation_id, number, flush=True)
+        if sys.stdin.readline():
+            await log.close()
+    except VMPilotError as error:
+        print(type(error).__name__, error, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def start_writer(
+    folder: Path, *, name: str = "", count: int = 1, size: int = 0, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    command = [*before, sys.executable, "-c", WRITER, os.fspath(folder), name, str(count), str(size)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def read_line(writer: subprocess.Popen[str]) -> str:
+    assert writer.stdout is not None
+    return writer.stdout.readline().strip()
+
+
+async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(tmp_path: Path) -> None:
+    with start_writer(tmp_path) as writer:
+        name = read_line(writer).split()[0]
+        store = ConversationStore(tmp_path)
+        with pytest.raises(UsageError, match=f"conversation {name} is in use by process {writer.pid}: wait for it"):
+            await store.open(name)
+        writer.kill()
+        assert writer.wait() == -signal.SIGKILL
+        log = await store.open(name)
+        assert await log.read() == (Notice("0"),)
+        await log.append(Notice("1"))
+        await store.close()
+
+
+async def test_a_kill_in_mid_write_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with start_writer(tmp_path, count=1_000_000, size=500) as writer:
+        for _ in range(40):
+            name, number = read_line(writer).split()
+        writer.kill()
+        assert writer.stdout is not None
+        last = int((writer.stdout.read().split() or [number])[-1])
+    store = ConversationStore(tmp_path)
+    log = await store.open(name)
+    events = await log.read()
+    assert len(events) in {last + 1, last + 2}
+    assert events == tuple(Notice(f"{number}" + "x" * 500) for number in range(len(events)))
+    await log.append(Notice("on"))
+    await store.close()
+
+
+OPENERS = """
+import os, sys
+from pathlib import Path
+from vmpilot.store.database import open_database
+
+for attempt in range(8):
+    go, gone = os.pipe()
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            os.close(gone)
+            os.read(go, 1)
+            open_database(Path(sys.argv[1]) / str(attempt) / "conversations.db").dispose()
+            os._exit(0)
+        children.append(child)
+    os.close(gone)
+    for child in children:
+        assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+def test_many_processes_may_begin_at_once(tmp_path: Path) -> None:
+    ran = subprocess.run([sys.executable, "-c", OPENERS, tmp_path], capture_output=True, text=True, check=False)
+    assert ran.stderr == ""
+    assert ran.returncode == 0
+    assert len(list(tmp_path.glob("*/conversations.db"))) == 8
+
+
+AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+@pytest.fixture
+def open_folder(tmp_path: Path) -> Path:
+    """A folder that any user can reach."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and folder != Path("/") and folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(folder.stat().st_mode | 0o055)
+    return tmp_path
+
+
+def write_as_nobody(folder: Path, name: str = "") -> str:
+    with start_writer(folder, name=name, before=AS_NOBODY if os.geteuid() == 0 else ()) as writer:
+        return writer.communicate("end\n")[0].strip()
+
+
+def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
+    locked = open_folder / "locked"
+    locked.mkdir(mode=0o555)
+    assert write_as_nobody(locked / "data") == (
+        f"UsageError cannot write conversations to {locked}/data/conversations.db: Permission denied; "
+        "make it writable, or set VMPILOT_DATA_DIR"
+    )
+
+
+async def test_files_that_cannot_be_written(open_folder: Path) -> None:
+    data = open_folder / "data"
+    store = ConversationStore(data)
+    log = await store.create()
+    await log.append(Notice("a"))
+    await store.close()
+    for path, mode in ((data / "conversations.db", 0o444), (data / "locks", 0o555), (data, 0o555)):
+        path.chmod(mode)
+    said = write_as_nobody(data, log.conversation_id)
+    assert said.startswith("UsageError cannot write conversations to "), said
+    assert said.endswith("make it writable, or set VMPILOT_DATA_DIR")
+
+
+async def test_locks_that_cannot_be_made(open_folder: Path) -> None:
+    data = open_folder / "data"
+    store = ConversationStore(data)
+    log = await store.create()
+    await log.append(Notice("a"))
+    await store.close()
+    for path in (data, data / "conversations.db", data / "locks" / "schema.lock"):
+        path.chmod(0o777)
+    (data / "locks").chmod(0o555)
+    said = write_as_nobody(data, log.conversation_id)
+    assert said.startswith(f"UsageError cannot write conversations to {data}/locks"), said
+    assert said.endswith("Permission denied; make it writable, or set VMPILOT_DATA_DIR")
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """What was acknowledged before stays readable, and the error says what to do."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    script = f"""
+        mount -t tmpfs -o size=400k none {tmp_path} || exit 99
+        {sys.executable} -c "$1" {tmp_path} "" 100000 2000
+        cp {tmp_path}/conversations.db* "$2"
+    """
+    saved = tmp_path.parent / f"{tmp_path.name}-saved"
+    saved.mkdir()
+    ran = subprocess.run(
+        ["unshare", "--mount", "bash", "-c", script, "bash", WRITER, saved],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if ran.returncode == 99:
+        pytest.skip("mounting is not permitted here")
+    *written, error = ran.stdout.splitlines()
+    assert error.startswith(f"StoreError the conversation log {tmp_path}/conversations.db cannot be used: "), ran
+    assert error.endswith("free space or mend the file, then ask again")
+    assert written
+    with sqlite3.connect(saved / "conversations.db") as connection:
+        assert connection.execute("SELECT max(number) FROM entries").fetchone() == (len(written),)

@@ -1,0 +1,7 @@
+"""Broken: the marker is forgotten."""
+
+from collections.abc import Iterator
+
+
+def generate_responses() -> Iterator[str]:
+    yield "never"

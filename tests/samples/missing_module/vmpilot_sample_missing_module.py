@@ -1,0 +1,1 @@
+"""Broken: the entry point names another module, which is not there."""

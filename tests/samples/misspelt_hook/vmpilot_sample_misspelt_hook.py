@@ -1,0 +1,10 @@
+"""Broken: the name of the hook is misspelt."""
+
+from collections.abc import Iterator
+
+from vmpilot.contract import hookimpl
+
+
+@hookimpl
+def generate_response() -> Iterator[str]:
+    yield "never"

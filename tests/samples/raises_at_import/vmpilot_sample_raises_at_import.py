@@ -1,0 +1,3 @@
+"""Broken: it fails while it is imported."""
+
+raise RuntimeError("no licence found")
