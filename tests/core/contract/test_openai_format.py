@@ -159,3 +159,17 @@ def test_a_tool() -> None:
         "type": "function",
         "function": {"name": "n", "description": "d", "parameters": parameters},
     }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "text", "text": None}]},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": 7}}]},
+        {"role": "assistant", "content": "", "tool_calls": [{"id": 7, "function": {"name": "a", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": 7, "content": "a"},
+    ],
+)
+def test_members_of_another_type_are_refused(message: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="message 0"):
+        read_chat_messages([message])

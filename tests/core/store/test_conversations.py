@@ -126,6 +126,22 @@ async def test_the_latest_is_the_one_that_was_written_to_last(store: Conversatio
     assert await store.latest() == one.conversation_id
 
 
+async def test_a_cancelled_opening_holds_nothing(store: ConversationStore) -> None:
+    log = await store.create()
+    await log.append(*notices("a"))
+    await log.close()
+    go_on = threading.Event()
+    store.run(go_on.wait)
+    opening = asyncio.create_task(store.open(log.conversation_id))
+    await asyncio.sleep(0)
+    opening.cancel()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    await store.run(lambda: None)  # what was asked for before is done
+    await (await store.open(log.conversation_id)).close()
+
+
 async def test_a_cancelled_append_is_carried_out(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))

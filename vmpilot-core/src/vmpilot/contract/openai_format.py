@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from vmpilot.contract.messages import (
     AssistantMessage,
     ImagePart,
@@ -64,7 +66,7 @@ def read_chat_messages(dictionaries: Iterable[Mapping[str, Any]]) -> tuple[str, 
             if dictionary["role"] in {"system", "developer"}:
                 system.append(_plain_text(dictionary["content"]))
                 continue
-            message = _read_message(dictionary, names)
+            message = _checked(_read_message(dictionary, names))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"message {position} is no chat message: {error!r}") from error
         if isinstance(message, AssistantMessage):
@@ -123,6 +125,11 @@ def read_tool_call(dictionary: Mapping[str, Any]) -> ToolCall:
     """
     function = dictionary["function"]
     return ToolCall(dictionary["id"] or "", function["name"] or "", function["arguments"] or "")
+
+
+def _checked(message: Message) -> Message:
+    """Raises `ValueError` where a member has another type than it must have: the dictionaries are anybody's."""
+    return msgspec.convert(msgspec.to_builtins(message), type(message))
 
 
 def _read_parts(content: object) -> tuple[TextPart | ImagePart, ...]:

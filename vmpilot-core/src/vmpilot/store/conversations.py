@@ -42,7 +42,11 @@ class ConversationLog:
 
     async def close(self) -> None:
         """Let others write; waits for what is being appended."""
-        await asyncio.shield(self._store.run(self._lease.release))
+        await asyncio.shield(self._store.run(self.release))
+
+    def release(self) -> None:
+        """Let others write, at once."""
+        self._lease.release()
 
     def _write(self, events: Sequence[Event]) -> None:
         if events:
@@ -69,14 +73,14 @@ class ConversationStore:
     async def create(self) -> ConversationLog:
         """A new conversation; it appears in the log with its first event."""
         conversation_id = secrets.token_hex(6)
-        return await self.run(lambda: self._open(conversation_id))
+        return await self._take(lambda: self._open(conversation_id))
 
     async def open(self, conversation_id: str) -> ConversationLog:
         """The conversation whose id is or begins with `conversation_id`.
 
         Raises `UsageError` where there is none, where several begin so, or where somebody else writes to it.
         """
-        return await self.run(lambda: self._open(self._find(conversation_id)))
+        return await self._take(lambda: self._open(self._find(conversation_id)))
 
     async def latest(self) -> str:
         """The id of the conversation that was used last. Raises `UsageError` where there is none."""
@@ -86,6 +90,15 @@ class ConversationStore:
         """Wait for the work under way and close the file."""
         await self.run(self._close)
         self._thread.shutdown(wait=False)
+
+    async def _take(self, work: Callable[[], ConversationLog]) -> ConversationLog:
+        """What `work` opens; where nobody waits for it any more, it is closed again."""
+        opening = self.run(work)
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_release)
+            raise
 
     def load(self, conversation_id: str) -> tuple[Event, ...]:
         """Read a conversation's events; in the store's thread."""
@@ -144,3 +157,8 @@ class ConversationStore:
         if self._opened is not None:
             self._opened.dispose()
             self._opened = None
+
+
+def _release(opening: asyncio.Future[ConversationLog]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().release()
