@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.local_model import LocalModelError, LocalServer, Progress
+from vmpilot.local_model import LocalModelError, LocalServer, Progress, check_engine
 
 from .conftest import gguf_bytes
 
@@ -175,6 +175,12 @@ async def test_no_gguf_file(tmp_path: Path) -> None:
 async def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(LocalModelError, match="cannot be read: Is a directory"):
         await LocalServer.start(tmp_path, progress=ignore)
+
+
+def test_the_engine_is_looked_for_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(LocalModelError, match=r"pip install .vmpilot-core\[local\]"):
+        check_engine()
 
 
 async def test_a_missing_engine_says_what_to_install(tmp_path: Path, model_file: Path) -> None:

@@ -19,6 +19,7 @@ from vmpilot.contract import (
     ImagePart,
     Message,
     MessageCompleted,
+    ModelError,
     ModelSettings,
     Secret,
     TurnEnded,
@@ -27,7 +28,7 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
-from vmpilot.local_model import LocalServer, Progress
+from vmpilot.local_model import LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_backends, load_backend
 from vmpilot.policy import Gate
 from vmpilot.prompts import system_prompt
@@ -94,8 +95,9 @@ class Agent:
         self._conversation: Conversation | None = None
         self._backend: Backend | None = None
         self._endpoint: _Endpoint | None = None
-        self._preparing = asyncio.Lock()
+        self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
+        self._opened: set[Conversation] = set()
         self._open = AsyncExitStack()
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None
@@ -122,30 +124,25 @@ class Agent:
         request: str | UserMessage,
         *,
         conversation: str | None = None,
-        history: Iterable[Message] = (),
+        history: Iterable[Message] | None = None,
         instructions: str = "",
     ) -> AsyncGenerator[Event, None]:
         """Run one turn and give its events; closing the iterator ends the turn and its commands.
 
-        The turn belongs to the agent's own conversation, or to `conversation` (an id), or with `history` to a new one
-        that begins with these messages. `instructions` go behind the system prompt. Raises the contract's errors where
-        the turn cannot begin; after `TurnStarted` nothing is raised, and `TurnEnded` says how it went.
+        The turn belongs to the agent's own conversation, or to `conversation` (an id), or with `history` (an empty
+        one, too) to a new one that begins with these messages. `instructions` go behind the system prompt. Raises the
+        contract's errors where the turn cannot begin; after `TurnStarted` nothing is raised, and `TurnEnded` says how
+        it went.
         """
         message = _checked(UserMessage.from_text(request) if isinstance(request, str) else request)
-        backend = self._load_backend()
-        opened = await self._open_conversation(conversation, tuple(history))
+        turn = await self._begin(message, conversation, history, instructions)
         try:
-            turn = Turn(await self._plan(opened, backend, instructions), message)
-            self._turns.add(turn)
-            try:
-                async with aclosing(turn.events()) as events:
-                    async for event in events:
-                        yield event
-            finally:
-                self._turns.discard(turn)
+            async with aclosing(turn.events()) as events:
+                async for event in events:
+                    yield event
         finally:
-            if opened is not self._conversation:
-                await opened.close()
+            self._turns.discard(turn)
+            await self._release(turn.conversation)
 
     async def answer(self, request: str | UserMessage) -> Answer:
         """Run one turn of the agent's own conversation to its end."""
@@ -184,11 +181,18 @@ class Agent:
             turn.stop()
         return bool(self._turns)
 
+    async def wait(self) -> None:
+        """Wait until no turn runs any more."""
+        for turn in tuple(self._turns):
+            await turn.wait()
+
     async def aclose(self) -> None:
-        """Close the conversation and end what the agent started."""
-        if self._conversation is not None:
-            await self._conversation.close()
-            self._conversation = None
+        """Interrupt the turns that run, close the conversations, and end what the agent started."""
+        self.stop()
+        await self.wait()
+        while self._opened:
+            await self._opened.pop().close()
+        self._conversation = None
         if self._store is not None:
             await self._store.close()
             self._store = None
@@ -265,26 +269,53 @@ class Agent:
             self._backend = load_backend(self.backend_choice.backend)
         return self._backend
 
-    async def _open_conversation(self, conversation: str | None, history: tuple[Message, ...]) -> Conversation:
-        store, workspace = self._conversations, Workspace(self._folder)
-        if conversation is not None:
-            return await Conversation.open(await store.open(conversation), workspace)
-        if history:
-            opened = await Conversation.open(await store.create(), workspace)
-            await opened.import_history(history)
-            return opened
+    async def _begin(
+        self, message: UserMessage, conversation: str | None, history: Iterable[Message] | None, instructions: str
+    ) -> Turn:
+        backend = self._load_backend()
+        async with self._beginning:
+            own = history is None and conversation in {None, self._conversation_id}
+            held = await (self._own_conversation() if own else self._open_conversation(conversation))
+            try:
+                if conversation is None and (imported := tuple(history or ())):
+                    await held.import_history(imported)
+                turn = Turn(await self._plan(held, backend, instructions), message)
+            except BaseException:
+                await self._release(held)
+                raise
+            self._turns.add(turn)
+            return turn
+
+    async def _own_conversation(self) -> Conversation:
+        """Raises `UsageError` where a turn of it is under way."""
         if self._conversation is None:
-            known = self._conversation_id
-            log = await (store.open(known) if known else store.create())
-            self._conversation = await Conversation.open(log, workspace)
-            self._conversation_id = log.conversation_id
+            self._conversation = await self._open_conversation(self._conversation_id)
+            self._conversation_id = self._conversation.id
+        for turn in tuple(self._turns):
+            if turn.conversation is self._conversation:
+                if not turn.over:
+                    raise UsageError("this conversation has a turn under way: wait for its end, or begin a new one")
+                await turn.wait()
         return self._conversation
 
+    async def _open_conversation(self, conversation: str | None) -> Conversation:
+        """Open a conversation, a new one for None."""
+        store = self._conversations
+        log = await (store.create() if conversation is None else store.open(conversation))
+        opened = await Conversation.open(log, Workspace(self._folder))
+        self._opened.add(opened)
+        return opened
+
+    async def _release(self, conversation: Conversation) -> None:
+        """Close what is not the agent's own, unless the agent was closed before."""
+        if conversation is not self._conversation and conversation in self._opened:
+            self._opened.remove(conversation)
+            await conversation.close()
+
     async def _find_model(self, backend: Backend) -> _Endpoint:
-        async with self._preparing:
-            if self._endpoint is None:
-                self._endpoint = await self._prepare_model(self.settings.model_for(backend.name))
-            return self._endpoint
+        if self._endpoint is None:
+            self._endpoint = await self._prepare_model(self.settings.model_for(backend.name))
+        return self._endpoint
 
     async def _prepare_model(self, model: str) -> _Endpoint:
         settings = self.settings
@@ -306,15 +337,20 @@ class Agent:
         )
 
     async def _start_local(self, path: str) -> LocalServer:
-        from vmpilot.local_model import ensure_weights
-
-        if path:
-            weights = Path(path)
-        else:
-            weights = await ensure_weights(self.environment.cache_folder / "models", progress=self.progress)
-        server = await LocalServer.start(weights, progress=self.progress)
+        variables = self.environment.variables
+        try:
+            check_engine()
+            folder = self.environment.cache_folder / "models"
+            fetched = None if path else await ensure_weights(folder, progress=self.progress, environment=variables)
+            server = await LocalServer.start(fetched or _file(path), progress=self.progress, environment=variables)
+        except LocalModelError as error:
+            raise ModelError(str(error)) from error
         self._open.push_async_callback(server.stop)
         return server
+
+
+def _file(path: str) -> Path:
+    return Path(path).expanduser()
 
 
 def _settings(environment: Environment, folder: Path, given: Mapping[str, Any], origins: Mapping[str, str]) -> Sourced:

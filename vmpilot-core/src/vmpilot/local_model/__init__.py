@@ -2,8 +2,16 @@
 
 from vmpilot.local_model.errors import LocalModelError
 from vmpilot.local_model.progress import Progress
-from vmpilot.local_model.server import LocalServer
+from vmpilot.local_model.server import LocalServer, check_engine
 from vmpilot.local_model.source import QWEN_CODER, WeightsSource
 from vmpilot.local_model.weights import ensure_weights
 
-__all__ = ["QWEN_CODER", "LocalModelError", "LocalServer", "Progress", "WeightsSource", "ensure_weights"]
+__all__ = [
+    "QWEN_CODER",
+    "LocalModelError",
+    "LocalServer",
+    "Progress",
+    "WeightsSource",
+    "check_engine",
+    "ensure_weights",
+]

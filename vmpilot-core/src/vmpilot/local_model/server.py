@@ -8,6 +8,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
@@ -23,6 +24,12 @@ _KEPT_VARIABLES = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"),
     *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "OMP_NUM_THREADS"),
 )
+
+
+def check_engine() -> None:
+    """Raises `LocalModelError` where llama.cpp is not installed; to be asked before gigabytes are fetched for it."""
+    if find_spec("xllamacpp") is None:
+        raise LocalModelError('the local model needs llama.cpp: run `pip install "vmpilot-core[local]"`')
 
 
 class LocalServer:
