@@ -163,7 +163,8 @@ class Agent:
         return Answer(text, ended.reason, conversation, ended.usage, ended.cost, ended.error)
 
     def ask(self, request: str | UserMessage) -> Answer:
-        """`answer`, blocking, for programs that are not asynchronous; not to be called from a running event loop."""
+        """`answer`, blocking, for programs that are not asynchronous; raises `RuntimeError` in a running event loop."""
+        _refuse_running_loop()
         if self._runner is None:
             self._runner = asyncio.Runner()
         return self._runner.run(self.answer(request))
@@ -351,6 +352,14 @@ class Agent:
 
 def _file(path: str) -> Path:
     return Path(path).expanduser()
+
+
+def _refuse_running_loop() -> None:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError("Agent.ask blocks, so it cannot be called in a running event loop: use `await agent.answer(…)`")
 
 
 def _settings(environment: Environment, folder: Path, given: Mapping[str, Any], origins: Mapping[str, str]) -> Sourced:

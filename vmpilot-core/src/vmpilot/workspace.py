@@ -17,8 +17,12 @@ class Workspace:
     @classmethod
     def at(cls, path: Path) -> Workspace:
         """Raises `UsageError` where `path` is no folder."""
-        resolved = path.expanduser().resolve()
-        if not resolved.is_dir():
+        try:
+            resolved = path.expanduser().resolve()
+            is_folder = resolved.is_dir()
+        except (OSError, RuntimeError, ValueError):  # a loop of links, a name too long, no such user, NUL
+            is_folder = False
+        if not is_folder:
             raise UsageError(f"{path} is no folder: give an existing one with --cwd")
         return cls(resolved)
 

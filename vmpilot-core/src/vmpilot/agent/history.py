@@ -7,6 +7,7 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from itertools import count
+from typing import NoReturn
 
 import msgspec
 
@@ -180,10 +181,14 @@ def _sendable_call(call: ToolCall) -> ToolCall:
     """Servers parse the arguments in a history and fail on broken ones; the result behind them says what was wrong."""
     name = call.name if _GOOD_NAME.fullmatch(call.name) else "unreadable_name"
     try:
-        whole = isinstance(json.loads(call.arguments), dict)
+        whole = isinstance(json.loads(call.arguments, parse_constant=_refuse_constant), dict)
     except (ValueError, RecursionError):
         whole = False
     return ToolCall(call.id, name, _clean(call.arguments) if whole else "{}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is Python's, no JSON")
 
 
 def _clean(text: str) -> str:

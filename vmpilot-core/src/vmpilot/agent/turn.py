@@ -62,7 +62,10 @@ class TurnPlan:
 
 
 class Turn:
-    """One turn under way. Iterate over `events()`; `stop()` ends it early, with `TurnEnded` as its last event."""
+    """One turn under way. Iterate over `events()`; `stop()` ends it early, with `TurnEnded` as its last event.
+
+    `over` is true from shortly before `TurnEnded`.
+    """
 
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
@@ -78,12 +81,17 @@ class Turn:
         self._task: asyncio.Task[None] | None = None
         self._generating = False
         self._stopped = False
+        self.over = False
 
     def stop(self) -> None:
         """Interrupt the model and the running commands; asking twice changes nothing."""
         if self._generating and not self._stopped and self._task is not None:
             self._task.cancel()
         self._stopped = True
+
+    @property
+    def conversation(self) -> Conversation:
+        return self._plan.conversation
 
     async def wait(self) -> None:
         """Wait until nothing of the turn runs any more."""
@@ -100,13 +108,13 @@ class Turn:
         finally:
             self.stop()
             await self.wait()
-            self._plan.conversation.extend(self._journal.recorded)
 
     async def _run(self) -> None:
         try:
             await self._begin()
             await self._end(await self._generate())
         finally:
+            self._plan.conversation.extend(self._journal.recorded)
             self._journal.close()
 
     async def _begin(self) -> None:
@@ -190,6 +198,7 @@ class Turn:
         return TurnEnded(reason, time.time(), usage, cost, error, exit_code)
 
     async def _end(self, end: TurnEnded) -> None:
+        self.over = True
         partial = self._partial.message()
         try:
             if partial is not None:

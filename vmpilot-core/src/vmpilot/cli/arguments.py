@@ -99,4 +99,5 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"vmpilot {version('vmpilot-core')}\n")
+        print(f"vmpilot {version('vmpilot-core')}")
+        parser.exit()

@@ -122,7 +122,7 @@ class Console:
             return
         self._note(self._style.bold(printable(event.title)))
         self._asked.add(event.call.id)
-        word = await self._terminal.ask(f"{event.why}. Run it? [y/N] ")
+        word = await self._terminal.ask(f"{event.why}. Run it? [y/N] ", withdrawn=answer)
         if not answer.done():
             answer.set_result(word.lower() in {"y", "yes"})
 

@@ -43,6 +43,7 @@ class JsonObject:
             case ApprovalRequested():
                 await self._console.show(event)
             case TurnEnded():
+                await self._console.show(event)
                 ended = msgspec.to_builtins(event)
                 self._result |= {key: ended.get(key) for key in ("reason", "error", "cost")}
                 self._result["usage"] = msgspec.structs.asdict(event.usage)

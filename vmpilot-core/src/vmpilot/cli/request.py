@@ -31,7 +31,10 @@ _OPTIONS: Mapping[str, str] = {
 def run_request(options: argparse.Namespace) -> int:
     """Run the request and return the exit code. Raises the contract's errors where it cannot begin."""
     request = _request(options.words)
-    return asyncio.run(_run(options, request))
+    try:
+        return asyncio.run(_run(options, request))
+    except asyncio.CancelledError:  # a signal, while no turn was there to be interrupted
+        raise KeyboardInterrupt from None
 
 
 async def _run(options: argparse.Namespace, request: str) -> int:
@@ -65,13 +68,16 @@ async def _show(agent: Agent, request: str, console: Console, output: str) -> in
 
 
 def _stop_on_signals(agent: Agent) -> None:
-    """The first signal interrupts the turn and lets it end properly; one before or after the turn ends the program."""
+    """The first signal interrupts the turn and lets it end properly; the next one, or one without a turn, is final."""
     main = asyncio.current_task()
     assert main is not None, "called from a coroutine"  # noqa: S101
+    asked = False
 
     def stop() -> None:
-        if not agent.stop():
+        nonlocal asked
+        if asked or not agent.stop():
             main.cancel()
+        asked = True
 
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(name, stop)

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import termios
+from typing import Any
 
 
 class Terminal:
@@ -24,15 +25,21 @@ class Terminal:
         except OSError:
             return None
 
-    async def ask(self, question: str) -> str:
-        """The line that the person answers, stripped; empty at the end of input. What was typed before is not taken."""
+    async def ask(self, question: str, *, withdrawn: asyncio.Future[Any]) -> str:
+        """The line that the person answers, stripped; empty at the end of input. What was typed before is not taken.
+
+        When `withdrawn` is done nobody wants the answer any more, and it is empty.
+        """
         termios.tcflush(self._descriptor, termios.TCIFLUSH)
         os.write(self._descriptor, question.encode())
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
         loop.add_reader(self._descriptor, lambda: None if answered.done() else answered.set_result(None))
         try:
-            await answered
+            await asyncio.wait([answered, withdrawn], return_when=asyncio.FIRST_COMPLETED)
         finally:
             loop.remove_reader(self._descriptor)
+        if not answered.done():
+            os.write(self._descriptor, b"\n")
+            return ""
         return os.read(self._descriptor, 4096).decode("utf-8", "replace").strip()

@@ -8,38 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import aclosing
 from queue import SimpleQueue
-from threading import Event as Flag
 from threading import Lock, Thread
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
 from vmpilot.assembly import Agent
 from vmpilot.contract import (
-    Event,
-    LimitReached,
-    Notice,
-    Retrying,
-    TextDelta,
-    ToolFinished,
-    ToolStarted,
-    TurnEnded,
     UserMessage,
     VMPilotError,
     read_chat_messages,
 )
+from vmpilot.pipeline.markdown import markdown
 from vmpilot.plugins import installed_backends
+
+_Messages: TypeAlias = Sequence[Mapping[str, Any]]
 
 _TASKS: Mapping[str, Callable[[str], str]] = {
     "title_generation": lambda text: json.dumps({"title": " ".join(text.split()[:6])}),
     "tags_generation": lambda _text: json.dumps({"tags": []}),
     "follow_up_generation": lambda _text: json.dumps({"follow_ups": []}),
+    "query_generation": lambda _text: json.dumps({"queries": []}),
+    "autocomplete_generation": lambda _text: json.dumps({"text": ""}),
+    "image_prompt_generation": lambda text: json.dumps({"prompt": text}),
+    "emoji_generation": lambda _text: "",
 }
 """Open WebUI's own small requests about a chat, which are answered without the agent."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Pipeline:
@@ -63,23 +65,25 @@ class Pipeline:
         self.name = "VMPilot: "
         self.valves = self.Valves()
         self._agents: dict[tuple[str, str], Agent] = {}
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
         self._starting = Lock()
+        self._stop: Callable[[], None] | None = None
 
     async def on_startup(self) -> None:
         """Nothing to prepare: agents are made when they are first asked."""
 
     async def on_shutdown(self) -> None:
         """End what runs and stop the thread."""
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._close_agents(), loop))
-            loop.call_soon_threadsafe(loop.stop)
+        with self._starting:
+            stop, self._stop = self._stop, None
+        if stop is not None:
+            self._loop.call_soon_threadsafe(stop)
+            await asyncio.to_thread(self._thread.join)
 
     async def on_valves_updated(self) -> None:
-        """New settings: new agents, from the next request on."""
-        if self._loop is not None:
-            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._close_agents(), self._loop))
+        """New settings: new agents, from the next request on; turns under way end in their own time."""
+        if self._stop is not None:
+            self._loop.call_soon_threadsafe(self._retire_agents)
 
     def pipelines(self) -> list[dict[str, str]]:
         """The models to choose from: the backend that the rules choose first, then each installed one by name."""
@@ -87,7 +91,7 @@ class Pipeline:
         return [{"id": "default", "name": "default"}, *({"id": name, "name": name} for name in names)]
 
     def pipe(
-        self, user_message: str, model_id: str, messages: Sequence[Mapping[str, Any]], body: Mapping[str, Any]
+        self, user_message: str, model_id: str, messages: _Messages, body: Mapping[str, Any]
     ) -> str | Iterator[str]:
         """Answer the last message: an iterator of Markdown, or one string where `body` says `stream: false`.
 
@@ -99,25 +103,22 @@ class Pipeline:
         pieces = self._pieces(user_message, model_id, messages)
         return pieces if body.get("stream", True) else "".join(pieces)
 
-    def _pieces(self, user_message: str, model_id: str, messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    def _pieces(self, user_message: str, model_id: str, messages: _Messages) -> Iterator[str]:
         pieces: SimpleQueue[str | None] = SimpleQueue()
-        over = Flag()
-        task = self._start(self._produce(user_message, model_id, messages, pieces.put, over))
+        task = self._start(self._produce(user_message, model_id, messages, pieces.put))
+        piece: str | None = ""
         try:
             while (piece := pieces.get()) is not None:
                 yield piece
         finally:
             task.cancel()
-            over.wait()
+            while piece is not None:
+                piece = pieces.get()
 
     async def _produce(
-        self,
-        user_message: str,
-        model_id: str,
-        messages: Sequence[Mapping[str, Any]],
-        put: Callable[[str | None], None],
-        over: Flag,
+        self, user_message: str, model_id: str, messages: _Messages, put: Callable[[str | None], None]
     ) -> None:
+        """Put the pieces of the answer, and None behind the last."""
         try:
             system, earlier = read_chat_messages(messages)
             *history, last = earlier or (UserMessage.from_text(user_message),)
@@ -125,12 +126,14 @@ class Pipeline:
             run = self._agent(model_id).run(request, history=history, instructions=system)
             async with aclosing(run) as events:
                 async for event in events:
-                    put(_markdown(event))
+                    put(markdown(event))
         except (VMPilotError, ValueError) as error:
             put(f"\n\n**VMPilot cannot answer:** {error}\n")
+        except Exception as error:  # noqa: BLE001  the front end's top: a bug becomes a sentence, too
+            _log.exception("unexpected error")
+            put(f"\n\n**VMPilot cannot answer:** unexpected {type(error).__name__}\n")
         finally:
             put(None)
-            over.set()
 
     def _agent(self, model_id: str) -> Agent:
         """The agent for a model id: `default`, a backend's name, or `backend/model`."""
@@ -138,58 +141,43 @@ class Pipeline:
         valves = self.valves
         if backend in {"", "default", self.id}:
             backend = valves.backend
-        known = self._agents.get((backend, model))
-        if known is None:
-            given: dict[str, Any] = {
-                "backend": backend,
-                "model": model or valves.model,
-                "base_url": valves.base_url,
-                "api_key": valves.api_key,
-                "mode": valves.mode,
-                "temperature": valves.temperature,
-                "max_steps": valves.max_steps,
-            }
+        key = (backend, model)
+        if key not in self._agents:
+            given = valves.model_dump(exclude={"folder"}) | {"backend": backend, "model": model or valves.model}
             given = {name: value for name, value in given.items() if value not in {"", None}}
-            known = self._agents[backend, model] = Agent(folder=valves.folder, **given)
-        return known
+            self._agents[key] = Agent(folder=valves.folder, **given)
+        return self._agents[key]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         """Run work in the pipeline's own loop, which begins with the first request."""
         with self._starting:
-            if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                Thread(target=self._loop.run_forever, name="vmpilot-pipeline", daemon=True).start()
+            if self._stop is None:
+                ready: Future[None] = Future()
+                self._thread = Thread(target=asyncio.run, args=(self._serve(ready),), daemon=True)
+                self._thread.start()
+                ready.result()
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
-    async def _close_agents(self) -> None:
-        agents, self._agents = list(self._agents.values()), {}
-        for agent in agents:
-            await agent.aclose()
+    async def _serve(self, ready: Future[None]) -> None:
+        """Keep the loop running until it is to stop; what still runs then is ended."""
+        stopping = asyncio.Event()
+        self._loop, self._stop = asyncio.get_running_loop(), stopping.set
+        ready.set_result(None)
+        await stopping.wait()
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(
+            *self._retiring, *(agent.aclose() for agent in self._agents.values()), return_exceptions=True
+        )
+
+    def _retire_agents(self) -> None:
+        for agent in self._agents.values():
+            task = asyncio.create_task(_close_when_idle(agent))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        self._agents.clear()
 
 
-def _markdown(event: Event) -> str:
-    match event:
-        case TextDelta():
-            return event.text
-        case ToolStarted():
-            return f"\n\n{_fenced(event.title)}\n"
-        case ToolFinished():
-            return f"\n{_fenced(_first_lines(event.result.text))}\n\n"
-        case Retrying(why=text) | Notice(text=text) | LimitReached(text=text) | TurnEnded(error=str(text)):
-            return f"\n\n*{text}*\n\n"
-        case _:
-            return ""
-
-
-def _first_lines(text: str, *, most: int = 10) -> str:
-    lines = text.splitlines()
-    hidden = len(lines) - most
-    return "\n".join(lines[:most] + ([f"(and {hidden} more lines)"] if hidden > 0 else []))
-
-
-def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
-    fence = "`" * 3
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+async def _close_when_idle(agent: Agent) -> None:
+    async with agent:
+        await agent.wait()
