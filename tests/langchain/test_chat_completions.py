@@ -3,28 +3,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
-    BadResponse,
     GenerationRequest,
     MessageCompleted,
-    ModelError,
     ModelSettings,
-    ReasoningDelta,
     Secret,
-    StreamInterrupted,
     TextDelta,
     ToolCall,
     ToolResult,
     Usage,
     UserMessage,
 )
-from vmpilot.testing import Drop, Framing, Raw, Reply, ScriptedCall, ScriptedServer, Step
+from vmpilot.testing import Framing, Raw, Reply, ScriptedCall, ScriptedServer
 
 RequestMaker = Callable[..., GenerationRequest]
 TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
@@ -34,15 +29,6 @@ async def ask(server: ScriptedServer, make_request: RequestMaker, run_turn: Turn
     """The first completed message of a turn."""
     events = await run_turn(make_request(server))
     return next(event for event in events if isinstance(event, MessageCompleted))
-
-
-def stream(*chunks: dict[str, Any], done: bool = True) -> Raw:
-    lines = [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks]
-    return Raw(text="".join(lines) + ("data: [DONE]\n\n" if done else ""), content_type="text/event-stream")
-
-
-def delta(finish: str | None = None, **members: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": members, "finish_reason": finish}]}
 
 
 async def test_settings_reach_the_wire(make_request: RequestMaker, run_turn: TurnRunner) -> None:
@@ -138,68 +124,6 @@ async def test_however_the_stream_is_framed(framing: Framing, make_request: Requ
     )
 
 
-@pytest.mark.parametrize(
-    ("step", "finish"),
-    [
-        pytest.param(Reply("One two.", framing=Framing(finish=False)), "cut", id="no reason, but [DONE]"),
-        pytest.param(Reply("One two.", framing=Framing(finish=False, done=False)), "cut", id="just ends"),
-        pytest.param(Reply("One two.", finish="length"), "length", id="length"),
-        pytest.param(Reply("One two.", finish="content_filter"), "content_filter", id="content filter"),
-        pytest.param(Reply("One two.", finish="mystery"), "cut", id="unknown reason"),
-        pytest.param(Reply(refusal="I will not."), "refusal", id="refusal"),
-        pytest.param(Reply("One two.", finish="tool_calls"), "cut", id="calls announced, none there"),
-        pytest.param(stream(delta(content="Hi"), {"choices": []}, {"object": "odd"}), "cut", id="odd chunks"),
-        pytest.param(stream(delta("stop", content=None)), "stop", id="silence"),
-        pytest.param(stream({"choices": [{"delta": None, "finish_reason": "stop"}]}), "stop", id="null delta"),
-    ],
-)
-async def test_every_end_is_told(step: Step, finish: str, make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    with ScriptedServer([step]) as server:
-        assert (await ask(server, make_request, run_turn)).message.finish == finish
-
-
-@pytest.mark.parametrize(
-    ("step", "error", "words"),
-    [
-        pytest.param(Raw(content_type="text/event-stream"), BadResponse, "empty", id="empty body"),
-        pytest.param(
-            Raw(text="data: [DONE]\n\n", content_type="text/event-stream"), BadResponse, "empty", id="only [DONE]"
-        ),
-        pytest.param(Raw(text="<html>Hello</html>", content_type="text/html"), BadResponse, "web page", id="HTML"),
-        pytest.param(Raw(text="{}"), BadResponse, "no answer", id="empty object"),
-        pytest.param(Raw(text="[1]"), BadResponse, "no answer", id="a list"),
-        pytest.param(Raw(text="oh {"), BadResponse, "no JSON", id="broken JSON"),
-        pytest.param(
-            Raw(text='data: {"a\n\n', content_type="text/event-stream"), BadResponse, "no JSON", id="bad event"
-        ),
-        pytest.param(
-            Raw(body=b"data: \xff\xfe\n\n", content_type="text/event-stream"), BadResponse, "no text", id="bytes"
-        ),
-        pytest.param(stream({"error": {"message": "It broke."}}), StreamInterrupted, "It broke.", id="error event"),
-        pytest.param(Raw(text='{"error": {"message": "Odd."}}'), StreamInterrupted, "Odd.", id="200 with an error"),
-        pytest.param(Drop(after=3), StreamInterrupted, "middle", id="drop"),
-        pytest.param(Drop(after=3, reset=True), StreamInterrupted, "middle", id="reset"),
-    ],
-)
-async def test_no_broken_stream_is_an_answer(
-    step: Step, error: type[ModelError], words: str, make_request: RequestMaker, run_turn: TurnRunner
-) -> None:
-    with ScriptedServer([step]) as server, pytest.raises(error, match=words):
-        await run_turn(make_request(server))
-    assert len(server.requests) == 1
-
-
-async def test_a_stream_truncated_within_arguments_is_cut(make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    reply = Reply(
-        tool_calls=(ScriptedCall("shell", '{"command": "rm -rf /srv/old"}', chunks=30),),
-        framing=Framing(truncate_at=4000),
-    )
-    with ScriptedServer([reply, Reply("I see.")], strict=False) as server:
-        message = (await ask(server, make_request, run_turn)).message
-    assert message.finish == "cut"
-    assert '{"command": "rm -rf /srv/old"}'.startswith(message.tool_calls[0].arguments)
-
-
 async def test_an_answer_that_is_not_streamed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     answer = {
         "choices": [{"message": {"role": "assistant", "content": "All at once."}, "finish_reason": "stop"}],
@@ -218,14 +142,6 @@ async def test_calls_without_an_index(make_request: RequestMaker, run_turn: Turn
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")], strict=False) as server:
         message = (await ask(server, make_request, run_turn)).message
     assert message.tool_calls == (ToolCall("a", "shell", "{}"), ToolCall("b", "shell", '{"b": 1}'))
-
-
-async def test_reasoning_under_its_other_name_and_in_parts(make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes."}]
-    step = stream(delta(reasoning="Well."), delta(content=parts), delta("stop"))
-    with ScriptedServer([step]) as server:
-        events = await run_turn(make_request(server))
-    assert events[:3] == [ReasoningDelta("Well."), ReasoningDelta("Hm."), TextDelta("Yes.")]
 
 
 async def test_one_connection_serves_all_calls_of_a_turn(make_request: RequestMaker, run_turn: TurnRunner) -> None:
@@ -262,12 +178,3 @@ async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
     writer.close()
     await writer.wait_closed()
-
-
-async def test_a_redirect_is_not_followed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    with ScriptedServer([]) as elsewhere:
-        place = f"{elsewhere.base_url}/chat/completions"
-        redirect = Raw(status=307, headers={"Location": place})
-        with ScriptedServer([redirect]) as server, pytest.raises(ModelError, match=place):
-            await run_turn(make_request(server))
-    assert elsewhere.requests == ()

@@ -23,6 +23,7 @@ from vmpilot.contract import (
     ModelCall,
     ModelName,
     ModelSettings,
+    ModelTarget,
     ReasoningDelta,
     TextDelta,
     TextPart,
@@ -33,12 +34,11 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot_backend_langchain.chat_model import stream_chat_model
-from vmpilot_backend_langchain.target import Target
 
 RequestMaker = Callable[..., GenerationRequest]
 TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
 
-TARGET = Target(ModelName("anthropic", "m"), None, None)
+TARGET = ModelTarget(ModelName("anthropic", "m"))
 SHELL = ToolSpec("shell", "Run a command.", {"type": "object", "properties": {}})
 CALL = ModelCall((UserMessage.from_text("Hello?"),), "Be brief.", "anthropic/m", ModelSettings(), ())
 

@@ -13,11 +13,11 @@ from vmpilot.contract import (
     ModelNotFound,
     ModelSettings,
     Secret,
+    find_target,
 )
 from vmpilot.testing import Reply, ScriptedServer
 from vmpilot_backend_langchain.models import ChatModels
 from vmpilot_backend_langchain.stream import ModelStream
-from vmpilot_backend_langchain.target import find_target
 
 RequestMaker = Callable[..., GenerationRequest]
 TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
@@ -96,7 +96,12 @@ async def test_azure_takes_the_deployment_into_the_path(
     [
         ("no-such-family", None, ModelNotFound, "provider/no-such-family"),
         ("unheard_of/model", None, ModelNotFound, 'no integration for the provider "unheard_of"'),
-        ("gpt-4o", None, AuthenticationFailed, "no key for openai/gpt-4o. Set OPENAI_API_KEY or VMPILOT_API_KEY"),
+        (
+            "gpt-4o",
+            None,
+            AuthenticationFailed,
+            "There is no key for openai/gpt-4o: set OPENAI_API_KEY or VMPILOT_API_KEY",
+        ),
         ("gpt-4o", Secret("sk-1\nsk-2"), AuthenticationFailed, "a line break"),
         ("hosted_vllm/m", None, InvalidRequest, "VMPILOT_BASE_URL"),
     ],

@@ -20,9 +20,10 @@ from vmpilot.contract import (
     ToolResult,
     UserMessage,
     chat_messages,
+    parse_model_name,
 )
 from vmpilot.testing import Reply, ScriptedServer
-from vmpilot_backend_litellm.arguments import make_arguments, name_model
+from vmpilot_backend_litellm.arguments import make_arguments
 
 if TYPE_CHECKING:
     from tests.litellm.conftest import Player
@@ -131,7 +132,7 @@ def test_ollama_means_its_chat_api(litellm: Any) -> None:
 
 def _make(litellm: Any, model: str, **settings: Any) -> dict[str, Any]:
     call = ModelCall((UserMessage.from_text("hello"),), "", model, ModelSettings(**settings), ())
-    return make_arguments(call, name_model(call), litellm=litellm)
+    return make_arguments(call, parse_model_name(model, base_url=call.settings.base_url), litellm=litellm)
 
 
 def _long_history() -> list[Message]:

@@ -13,7 +13,7 @@ from vmpilot.contract import hooks
 
 NAMES = set(
     """
-CONTRACT_VERSION ENTRY_POINT_GROUP PROJECT WIRE_VERSION
+CONTRACT_VERSION ENTRY_POINT_GROUP NO_KEY PROJECT WIRE_VERSION
 ApprovalRequested AssistantMessage AuthenticationFailed BackendError BackendEvent BackendInfo BadResponse
 ContentFiltered ContextOverflow EndReason Event Finish GenerationRequest HistoryCompacted HistoryImported ImagePart
 InvalidRequest LimitName LimitReached Message MessageBuilder MessageCompleted ModelCall ModelCalls ModelError ModelInfo
@@ -23,6 +23,8 @@ ToolCall ToolCallDelta ToolFinished ToolOutput ToolResult ToolSpec ToolStarted T
 Usage UsageError UserMessage VMPilotError
 chat_message chat_messages chat_tool decode_event encode_event hookimpl hookspec parse_model_name read_chat_messages
 read_tool_call
+CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
+read_error_body read_retry_after translate_error translated_errors
 """.split()  # noqa: SIM905  a block of words reads better
 )
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from importlib.metadata import version
 
 from vmpilot.contract import (
@@ -15,6 +14,7 @@ from vmpilot.contract import (
     ModelInfo,
     Toolbox,
     hookimpl,
+    paused_collector,
 )
 
 _CAPABILITIES = frozenset({"core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"})
@@ -25,7 +25,7 @@ async def generate_responses(
     request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
 ) -> AsyncGenerator[BackendEvent, None]:
     """Run one turn of LangChain's agent."""
-    with _paused_collector():
+    with paused_collector():
         from vmpilot_backend_langchain.graph import run_turn
     async with aclosing(run_turn(request, toolbox, model_calls)) as events:
         async for event in events:
@@ -41,18 +41,6 @@ def describe_backend() -> BackendInfo:
 @hookimpl
 def describe_model(model: str) -> ModelInfo | None:
     """What LangChain's own tables say of the model, without the network."""
-    with _paused_collector():
+    with paused_collector():
         from vmpilot_backend_langchain.models import read_model_info
     return read_model_info(model)
-
-
-@contextmanager
-def _paused_collector() -> Iterator[None]:
-    """Importing LangChain makes very many objects and no garbage: without the collector it takes 3/4 of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

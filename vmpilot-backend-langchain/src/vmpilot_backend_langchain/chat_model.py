@@ -17,11 +17,12 @@ from vmpilot.contract import (
     MessageBuilder,
     MessageCompleted,
     ModelCall,
+    ModelTarget,
     Usage,
     chat_tool,
+    translated_errors,
 )
 from vmpilot_backend_langchain.messages import CONTENT, EXTRAS, convert_messages
-from vmpilot_backend_langchain.target import Target
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -47,23 +48,26 @@ _KEPT_ELSEWHERE = frozenset({"tool_calls", "function_call", "reasoning_content"}
 
 
 async def stream_chat_model(
-    model: BaseChatModel, call: ModelCall, target: Target
+    model: BaseChatModel, call: ModelCall, target: ModelTarget
 ) -> AsyncGenerator[BackendEvent, None]:
     """Make the call and give its events; closing it closes the model's stream."""
     messages = convert_messages(call.messages, system=call.system, provider=target.name.provider)
     runnable = model.bind_tools([chat_tool(tool) for tool in call.tools]) if call.tools else model
     reader = ChunkReader(target)
     async with aclosing(cast("AsyncGenerator[Any, None]", runnable.astream(messages))) as chunks:
-        async for chunk in chunks:
-            for event in reader.read(chunk):
-                yield event
+        chunk = await anext(chunks, None)  # here the request is made
+        with translated_errors(target, answering=True):
+            while chunk is not None:
+                for event in reader.read(chunk):
+                    yield event
+                chunk = await anext(chunks, None)
     yield reader.complete()
 
 
 class ChunkReader:
     """Puts one message together from LangChain's chunks; `complete` gives it when the stream is over."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: ModelTarget) -> None:
         self._target = target
         self._builder = MessageBuilder()
         self._contents: list[Any] = []
@@ -75,7 +79,7 @@ class ChunkReader:
     def read(self, chunk: BaseMessageChunk) -> Iterator[BackendEvent]:
         """The deltas in one chunk."""
         if not isinstance(chunk, AIMessageChunk):
-            raise BadResponse(f"{self._target} gave a {type(chunk).__name__} where an answer belongs.")
+            raise BadResponse(f"{self._target} sent something that is no answer ({type(chunk).__name__}); try again")
         self._empty = self._empty and not (chunk.content or chunk.tool_call_chunks or chunk.response_metadata)
         extras = chunk.additional_kwargs
         if reasoning := extras.get("reasoning_content"):
@@ -98,7 +102,7 @@ class ChunkReader:
     def complete(self) -> MessageCompleted:
         """The message as far as it came; raises `BadResponse` if nothing came."""
         if self._empty:
-            raise BadResponse(f"{self._target} answered with an empty stream: try again.")
+            raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
         data = self._provider_data()
         return MessageCompleted(
             self._builder.build(self._finish, provider=self._target.name.provider, provider_data=data), self._usage

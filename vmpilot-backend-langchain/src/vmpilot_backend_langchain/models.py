@@ -13,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
 from vmpilot.contract import (
-    AuthenticationFailed,
+    NO_KEY,
     InvalidRequest,
     ModelCall,
     ModelError,
@@ -21,14 +21,12 @@ from vmpilot.contract import (
     ModelName,
     ModelNotFound,
     ModelSettings,
+    ModelTarget,
     Secret,
+    choose_key,
     parse_model_name,
 )
 from vmpilot_backend_langchain.providers import Provider, find_provider
-from vmpilot_backend_langchain.target import Target
-
-NO_KEY = "none"
-"""Sent where a base URL is given without a key: a provider's own key never goes to another server."""
 
 _SETTINGS = {
     "temperature": ("temperature",),
@@ -60,7 +58,7 @@ class ChatModels:
         self._models: dict[tuple[str, ModelSettings], BaseChatModel] = {}
         self._clients: list[_Closable] = []
 
-    def open_model(self, call: ModelCall, target: Target) -> BaseChatModel:
+    def open_model(self, call: ModelCall, target: ModelTarget) -> BaseChatModel:
         """The chat model for a call, made on its first use.
 
         Raises `ModelNotFound` where the provider or its integration is missing, `AuthenticationFailed` without a key.
@@ -75,8 +73,8 @@ class ChatModels:
         while self._clients:
             await self._clients.pop().aclose()
 
-    def _make_model(self, settings: ModelSettings, target: Target) -> BaseChatModel:
-        _check_key(target)
+    def _make_model(self, settings: ModelSettings, target: ModelTarget) -> BaseChatModel:
+        target.check_key()
         provider = find_provider(target.name.provider)
         if provider.integration == "openai" or (settings.base_url and provider.openai_like):
             return self._make_openai_model(settings, target)
@@ -100,9 +98,9 @@ class ChatModels:
         self._clients.append(client)
         model.__dict__["_async_client"] = model._async_client.with_options(http_client=client)  # noqa: SLF001
 
-    def _make_openai_model(self, settings: ModelSettings, target: Target) -> ChatOpenAI:
+    def _make_openai_model(self, settings: ModelSettings, target: ModelTarget) -> ChatOpenAI:
         if target.name.provider == "hosted_vllm" and settings.base_url is None:
-            raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL.")
+            raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL")
         client = self._open_client(settings, target)
         return ChatOpenAI(
             model=target.name.name,
@@ -117,7 +115,7 @@ class ChatModels:
             reasoning_effort=settings.reasoning_effort,
         )
 
-    def _open_client(self, settings: ModelSettings, target: Target) -> openai.AsyncOpenAI:
+    def _open_client(self, settings: ModelSettings, target: ModelTarget) -> openai.AsyncOpenAI:
         try:
             client = openai.AsyncOpenAI(
                 base_url=settings.base_url,
@@ -127,7 +125,7 @@ class ChatModels:
                 max_retries=0,
             )
         except openai.OpenAIError as error:
-            raise AuthenticationFailed(f"There is no key for {target}. {target.key_advice}") from error
+            raise target.missing_key() from error
         client._platform = "Linux"  # noqa: SLF001  # or the SDK finds out in a thread, for each client
         if settings.base_url is not None:
             _forget_account(client)
@@ -137,8 +135,8 @@ class ChatModels:
         arguments: dict[str, Any] = {"max_retries": 0, "timeout": settings.time_limits.whole}
         if settings.base_url is not None:
             arguments |= {"base_url": settings.base_url, "azure_endpoint": settings.base_url}
-        if settings.base_url is not None or settings.api_key is not None:
-            arguments["api_key"] = settings.api_key.reveal() if settings.api_key else NO_KEY
+        if (key := choose_key(settings)) is not None:
+            arguments["api_key"] = key
         if "http_async_client" in provider.connection:
             arguments |= {"http_async_client": self._make_client(settings), "timeout": _make_timeout(settings)}
         return {name: value for name, value in arguments.items() if name in provider.connection}
@@ -156,7 +154,7 @@ def read_model_info(model: str) -> ModelInfo | None:
     """What LangChain's tables know of a model; None where they know nothing or its integration is not installed."""
     settings = ModelSettings(api_key=Secret(NO_KEY))
     try:
-        target = Target(parse_model_name(model), None, None)
+        target = ModelTarget(parse_model_name(model))
         profile = ChatModels()._make_model(settings, target).profile or {}  # noqa: SLF001
     except ModelError:
         return None
@@ -182,14 +180,16 @@ def _make_integrated_model(name: ModelName, provider: Provider, arguments: dict[
     return model
 
 
-def _explain_construction(error: ValueError, target: Target) -> ModelError:
+def _explain_construction(error: ValueError, target: ModelTarget) -> ModelError:
     """Integrations raise (pydantic's) ValueError for a provider that nobody knows, and for a missing key."""
     text = str(error)
     if text.startswith("Unsupported provider"):
-        return ModelNotFound(f'LangChain has no integration for the provider "{target.name.provider}".')
+        return ModelNotFound(
+            f'LangChain has no integration for the provider "{target.name.provider}": choose another model'
+        )
     if "key" in text.lower() or "credential" in text.lower():
-        return AuthenticationFailed(f"There is no key for {target}. {target.key_advice}")
-    return InvalidRequest(f"{target} cannot be used with these settings: {target.quote(text)}")
+        return target.missing_key()
+    return InvalidRequest(f"{target} cannot be used with these settings ({target.quote(text)}); change them")
 
 
 def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, Any]:
@@ -203,20 +203,13 @@ def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, 
     return known
 
 
-def _check_key(target: Target) -> None:
-    if target.key is not None and not (target.key.isascii() and target.key.isprintable()):
-        raise AuthenticationFailed(
-            f"The key for {target} has characters that no key has, perhaps a line break. {target.key_advice}"
-        )
-
-
 def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | None:
     """A function, so that the client keeps the key nowhere where it prints."""
-    if settings.base_url is None and settings.api_key is None:
+    if choose_key(settings) is None:
         return None
 
     async def read_key() -> str:
-        return settings.api_key.reveal() if settings.api_key else NO_KEY
+        return choose_key(settings) or NO_KEY
 
     return read_key
 

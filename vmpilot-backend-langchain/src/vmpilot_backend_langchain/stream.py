@@ -8,12 +8,11 @@ from contextlib import aclosing
 from langchain_core.language_models import BaseChatModel
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from vmpilot.contract import BackendEvent, ModelCall
+from vmpilot.contract import BackendEvent, ModelCall, ModelTarget, find_target, translated_errors
 from vmpilot_backend_langchain.chat_completions import stream_chat_completion
 from vmpilot_backend_langchain.chat_model import stream_chat_model
-from vmpilot_backend_langchain.errors import translated_errors
 from vmpilot_backend_langchain.models import ChatModels
-from vmpilot_backend_langchain.target import Target, find_target
+from vmpilot_backend_langchain.providers import KEY_VARIABLES
 
 
 class ModelStream:
@@ -24,7 +23,7 @@ class ModelStream:
 
     async def stream_once(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         """Deltas as they come, then one `MessageCompleted`; raises the contract's `ModelError`s and nothing else."""
-        target = find_target(call)
+        target = find_target(call, key_variables=KEY_VARIABLES)
         with translated_errors(target):
             model = self._models.open_model(call, target)
             async with aclosing(_stream(model, call, target)) as events:
@@ -36,7 +35,7 @@ class ModelStream:
         await self._models.close()
 
 
-def _stream(model: BaseChatModel, call: ModelCall, target: Target) -> AsyncGenerator[BackendEvent, None]:
+def _stream(model: BaseChatModel, call: ModelCall, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
     if isinstance(model, BaseChatOpenAI):
         return stream_chat_completion(model, call, target)
     return stream_chat_model(model, call, target)

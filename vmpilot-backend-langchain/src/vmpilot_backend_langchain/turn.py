@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, ToolMessage
@@ -75,15 +75,11 @@ class Turn:
 
     async def _complete_message(self) -> AssistantMessage:
         message: AssistantMessage | None = None
-        events = self._model_calls.run(self._stream_once, tuple(self._history))
-        try:
+        async with aclosing(self._model_calls.run(self._stream_once, tuple(self._history))) as events:
             async for event in events:
                 if isinstance(event, MessageCompleted):
                     message = event.message
                 await self.events.put(event)
-        finally:
-            if isinstance(events, AsyncGenerator):
-                await events.aclose()
         if message is None:
             raise StreamInterrupted("the call to the model ended without a message")
         return message

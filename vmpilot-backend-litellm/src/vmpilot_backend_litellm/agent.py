@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from importlib.metadata import version
+from typing import Any
 
 from vmpilot.contract import (
     BackendEvent,
@@ -15,9 +16,10 @@ from vmpilot.contract import (
     ModelCalls,
     ModelInfo,
     Toolbox,
+    ToolCall,
     hookimpl,
+    read_tool_call,
 )
-from vmpilot_backend_litellm.answer import parse_tool_calls
 
 __all__ = ["agent_loop", "describe_backend", "describe_model", "generate_responses", "parse_tool_calls"]
 
@@ -59,7 +61,7 @@ async def agent_loop(
     async with await ModelClient.open() as client:
         while True:
             answer = None
-            async with _closing(model_calls.run(client.stream_once, messages)) as events:
+            async with aclosing(model_calls.run(client.stream_once, messages)) as events:
                 async for event in events:
                     yield event
                     if isinstance(event, MessageCompleted):
@@ -70,11 +72,12 @@ async def agent_loop(
             messages += [answer, *results]
 
 
-@asynccontextmanager
-async def _closing(events: AsyncIterator[BackendEvent]) -> AsyncIterator[AsyncIterator[BackendEvent]]:
-    """Close what is being iterated with the block, and with it the connection to the provider."""
-    try:
-        yield events
-    finally:
-        if isinstance(events, AsyncGenerator):
-            await events.aclose()
+def parse_tool_calls(response: Any) -> tuple[ToolCall, ...]:
+    """The tool calls of a whole response: a LiteLLM `ModelResponse`, its message, or either as a dictionary.
+
+    Arguments stay the raw strings, which may be broken. Raises `TypeError` or `KeyError` for anything else.
+    """
+    dictionary = response if isinstance(response, Mapping) else response.model_dump()
+    if "choices" in dictionary:
+        dictionary = dictionary["choices"][0]["message"]
+    return tuple(read_tool_call(call) for call in dictionary.get("tool_calls") or ())

@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_tool, parse_model_name
-from vmpilot_backend_litellm.connections import reveal_key
+from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_tool, choose_key
 
 _BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
 """Providers for which LiteLLM merges `extra_body` into an OpenAI-compatible request as it is."""
@@ -16,23 +15,25 @@ _BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
 _PLACEHOLDER = ({"role": "user", "content": "The conversation is in extra_body."},)
 
 
-def name_model(call: ModelCall) -> ModelName:
-    """The model as LiteLLM spells it; raises `ModelNotFound` for a bare name of no known family."""
-    name = parse_model_name(call.model, base_url=call.settings.base_url)
-    # LiteLLM's `ollama` is the completions API, which knows no tools; `ollama_chat` is the chat API.
-    return ModelName("ollama_chat", name.name) if name.provider == "ollama" else name
+KEY_VARIABLES = {
+    "azure": "AZURE_API_KEY",
+    "huggingface": "HF_TOKEN",
+    "perplexity": "PERPLEXITYAI_API_KEY",
+    "together_ai": "TOGETHERAI_API_KEY",
+}
+"""Where LiteLLM looks for keys, as far as it has its own names for that."""
 
 
 def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
     """The keyword arguments, apart from `client`."""
     settings = call.settings
     arguments: dict[str, Any] = {
-        "model": str(model),
+        "model": _spell_model(model),
         **place_conversation(call, model, litellm=litellm),
         "stream": True,
         "stream_options": {"include_usage": True},
         "api_base": settings.base_url,
-        "api_key": reveal_key(call),
+        "api_key": choose_key(settings),
         "timeout": make_timeout(settings.time_limits),
         "num_retries": 0,
         "max_retries": 0,
@@ -64,6 +65,11 @@ def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType
 def make_timeout(limits: TimeLimits) -> httpx.Timeout:
     """The HTTP client's own limits: connecting as told, everything else beyond the core's."""
     return httpx.Timeout(limits.whole + 60.0, connect=limits.connect)
+
+
+def _spell_model(model: ModelName) -> str:
+    """LiteLLM's `ollama` is the completions API, which knows no tools; `ollama_chat` is the chat API."""
+    return f"ollama_chat/{model.name}" if model.provider == "ollama" else str(model)
 
 
 def _may_use_responses(call: ModelCall, model: ModelName, litellm: ModuleType) -> bool:

@@ -10,10 +10,7 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName
-
-NO_KEY = "none"
-"""What a server named by `base_url` gets in place of a key: the provider's own key is not for it."""
+from vmpilot.contract import ModelCall, ModelName, choose_key
 
 _HANDLER_PROVIDERS = frozenset(
     {
@@ -26,7 +23,7 @@ _HANDLER_PROVIDERS = frozenset(
         "hosted_vllm",
         "huggingface",
         "mistral",
-        "ollama_chat",
+        "ollama",
         "openrouter",
         "together_ai",
         "vertex_ai",
@@ -58,7 +55,7 @@ class Connections:
         if model.provider == "openai":
             return self._make_openai_client(call)
         if model.provider in _HANDLER_PROVIDERS:
-            return self._make_handler()
+            return self._make_handler(call)
         return None
 
     def _make_openai_client(self, call: ModelCall) -> Any:
@@ -68,30 +65,40 @@ class Connections:
         settings = call.settings
         base_url = settings.base_url or get_secret_str("OPENAI_BASE_URL") or get_secret_str("OPENAI_API_BASE")
         return openai.AsyncOpenAI(
-            api_key=reveal_key(call), base_url=base_url, http_client=self._open_pool(), max_retries=0
+            api_key=choose_key(settings), base_url=base_url, http_client=self._open_pool(call), max_retries=0
         )
 
-    def _make_handler(self) -> Any:
+    def _make_handler(self, call: ModelCall) -> Any:
         handler = self._litellm.AsyncHTTPHandler(transport=_NoTransport())
-        handler.client = self._open_pool()
+        handler.client = self._open_pool(call)
         return handler
 
-    def _open_pool(self) -> httpx.AsyncClient:
+    def _open_pool(self, call: ModelCall) -> httpx.AsyncClient:
         if self._pool is None:
             from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
 
             # LiteLLM's TLS settings, whose context it makes once in a process. No redirects: the conversation and
             # some providers' key headers would follow to wherever they lead.
-            self._pool = OneTryClient(verify=get_ssl_configuration(), follow_redirects=False, timeout=None)
+            self._pool = OneTryClient(
+                call.settings.time_limits.connect, verify=get_ssl_configuration(), follow_redirects=False, timeout=None
+            )
         return self._pool
 
 
 class OneTryClient(httpx.AsyncClient):
-    """A client whose failures LiteLLM's HTTP handler does not answer with a second request behind our back."""
+    """A client whose failures LiteLLM's HTTP handler does not answer with a second request behind our back.
 
-    async def send(self, *args: Any, **kwargs: Any) -> httpx.Response:
+    `connect` is how many seconds connecting may take: of an `httpx.Timeout` LiteLLM leaves most providers the longest.
+    """
+
+    def __init__(self, connect: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._connect = connect
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "connect": self._connect}
         try:
-            return await super().send(*args, **kwargs)
+            return await super().send(request, **options)
         except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
             # The handler tries again on exactly these two.
             raise httpx.NetworkError(str(error), request=error.request) from error
@@ -99,11 +106,3 @@ class OneTryClient(httpx.AsyncClient):
 
 class _NoTransport(httpx.AsyncBaseTransport):
     """For the client that an `AsyncHTTPHandler` makes before it is given ours."""
-
-
-def reveal_key(call: ModelCall) -> str | None:
-    """The key to send with this call; None leaves it to the provider's own variables."""
-    settings = call.settings
-    if settings.api_key is not None:
-        return settings.api_key.reveal()
-    return NO_KEY if settings.base_url is not None else None

@@ -10,6 +10,8 @@ import sys
 import warnings
 from types import ModuleType
 
+from vmpilot.contract import paused_collector
+
 _VARIABLES = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the import fetches a price list over the network
     "LITELLM_LOG": "ERROR",
@@ -26,7 +28,8 @@ def import_litellm() -> ModuleType:
         os.environ.setdefault(name, value)
     # Pydantic says so, once, about a class of LiteLLM's; nobody who uses VMPilot can do anything about it.
     warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier", category=UserWarning)
-    import litellm
+    with paused_collector():
+        import litellm
 
     litellm.telemetry = False
     litellm.suppress_debug_info = True

@@ -1,41 +1,46 @@
-"""The chunks of one answer as dictionaries, read from what `litellm.acompletion(stream=True)` gave.
+"""The events of one answer, read from what `litellm.acompletion(stream=True)` gave.
 
 LiteLLM's own iteration is not used: it makes up a finish reason and a usage that the provider never sent, turns an
-error page into an empty success and takes most of the time. Where the provider speaks OpenAI's format the bytes are
-read here; elsewhere LiteLLM's class for the provider reads them and its wrapper translates chunk by chunk.
+error page into an empty success and takes most of the time. Where the provider speaks OpenAI's format its bytes are
+read; elsewhere LiteLLM's class for the provider reads them and its wrapper translates chunk by chunk.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from typing import Any
 
 import httpx
 
-from vmpilot_backend_litellm.events import EventParser
-from vmpilot_backend_litellm.faults import AnswerRefused, UnreadableAnswer
-
-END: dict[str, Any] = {}
-"""The chunk that stands for a stream's announced end, `[DONE]`; streams that end without it do not give it."""
+from vmpilot.contract import BackendEvent, CompletionReader, ModelTarget, read_completion
 
 _OPENAI_FORMAT = frozenset({"groq", "openrouter"})
-"""Providers whose class in LiteLLM only renames what is read here by either name."""
-
-_DRAIN_SECONDS = 0.2
-_MAX_BODY = 64 * 1024 * 1024
+"""Providers whose class in LiteLLM only renames what the contract reads by either name."""
 
 
-def read_chunks(answer: Any) -> AsyncGenerator[dict[str, Any], None]:
-    """The chunks of LiteLLM's answer, which is closed when they are.
+async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
+    """The events of LiteLLM's answer, which is closed when they are.
 
-    Raises `AnswerRefused` where the stream holds an error, `UnreadableAnswer` where it is no stream of chunks, and
-    whatever LiteLLM and httpx raise.
+    Raises the contract's errors for what is no answer, and whatever LiteLLM and httpx raise.
     """
     response = _find_openai_response(answer)
-    return _read_litellm(answer) if response is None else _read_openai(response)
+    events = _read_translated(answer, target) if response is None else read_completion(response.aiter_bytes(), target)
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    finally:
+        await (answer if response is None else response).aclose()
+
+
+async def _read_translated(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
+    reader = CompletionReader(target)
+    async with aclosing(_read_litellm(answer)) as chunks:
+        async for chunk in chunks:
+            for event in reader.read(chunk):
+                yield event
+    yield reader.complete()
 
 
 def _find_openai_response(answer: Any) -> httpx.Response | None:
@@ -53,102 +58,19 @@ def _find_openai_response(answer: Any) -> httpx.Response | None:
     return None
 
 
-async def _read_openai(response: httpx.Response) -> AsyncGenerator[dict[str, Any], None]:
-    try:
-        body = response.aiter_bytes()
-        first = await anext(body, b"")
-        while first and not first.strip(b"\xef\xbb\xbf\r\n\t "):
-            first = await anext(body, b"")
-        if first.lstrip(b"\xef\xbb\xbf\r\n\t ").startswith((b"{", b"<")):
-            yield await _read_whole(first, body)
-            yield END
-            return
-        async with aclosing(_read_events(first, body)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-    finally:
-        await response.aclose()
-
-
-async def _read_events(first: bytes, body: AsyncIterator[bytes]) -> AsyncGenerator[dict[str, Any], None]:
-    parser = EventParser()
-    received = first
-    while received:
-        for data in parser.feed(received):
-            if data.strip() == b"[DONE]":
-                await _drain(body)
-                yield END
-                return
-            yield _read_chunk(data)
-        received = await anext(body, b"")
-    for data in parser.finish():
-        if data.strip() == b"[DONE]":
-            yield END
-        elif data.rstrip().endswith(b"}"):  # else the stream was cut within the event
-            yield _read_chunk(data)
-
-
-async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read to the end of the response, so that its connection can serve the next call; some servers leave it open."""
-    try:
-        async with asyncio.timeout(_DRAIN_SECONDS):
-            async for _ in body:
-                pass
-    except (TimeoutError, httpx.TransportError):
-        return
-
-
-def _read_chunk(data: bytes) -> dict[str, Any]:
-    try:
-        chunk = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError) as error:
-        raise UnreadableAnswer(data) from error
-    if not isinstance(chunk, dict):
-        raise UnreadableAnswer(data)
-    _raise_error_in(chunk)
-    return chunk
-
-
-async def _read_whole(first: bytes, body: AsyncIterator[bytes]) -> dict[str, Any]:
-    """A body that is no stream: a whole answer or an error, as a chunk."""
-    received = bytearray(first)
-    async for piece in body:
-        received += piece
-        if len(received) > _MAX_BODY:
-            raise UnreadableAnswer(bytes(received[:1000]))
-    chunk = _read_chunk(bytes(received).removeprefix(b"\xef\xbb\xbf"))
-    if not chunk.get("choices"):
-        raise UnreadableAnswer(bytes(received))
-    for position, call in enumerate((chunk["choices"][0].get("message") or {}).get("tool_calls") or ()):
-        call.setdefault("index", position)
-    return chunk
-
-
-def _raise_error_in(chunk: dict[str, Any]) -> None:
-    """Raise for the ways in which servers put an error where a chunk should be."""
-    if chunk.get("error"):
-        raise AnswerRefused(chunk["error"])
-    if chunk.get("object") == "error":
-        raise AnswerRefused(chunk)
-
-
 async def _read_litellm(answer: Any) -> AsyncGenerator[dict[str, Any], None]:
-    try:
-        stream = await answer.fetch_stream()
-        end = _GeminiEnd(stream) if _is_gemini(stream) else None
-        async with aclosing(_translate(answer, stream)) as chunks:
-            async for chunk in chunks:
-                yield _dump_chunk(chunk)
-        reason = answer.received_finish_reason
-        if end is not None:
-            reason = (reason or answer.intermittent_finish_reason) if end.is_told else None
-        if reason:
-            from litellm.litellm_core_utils.core_helpers import map_finish_reason
+    stream = await answer.fetch_stream()
+    end = _GeminiEnd(stream) if _is_gemini(stream) else None
+    async with aclosing(_translate(answer, stream)) as chunks:
+        async for chunk in chunks:
+            yield _dump_chunk(chunk)
+    reason = answer.received_finish_reason
+    if end is not None:
+        reason = (reason or answer.intermittent_finish_reason) if end.is_told else None
+    if reason:
+        from litellm.litellm_core_utils.core_helpers import map_finish_reason
 
-            yield {"choices": [{"finish_reason": map_finish_reason(reason)}]}
-            yield END
-    finally:
-        await answer.aclose()
+        yield {"choices": [{"finish_reason": map_finish_reason(reason)}]}
 
 
 async def _translate(answer: Any, stream: Any) -> AsyncGenerator[Any, None]:

@@ -1,4 +1,4 @@
-"""One call to the model: a chunk comes in, deltas go out, one `MessageCompleted` ends it. No retries, no loop."""
+"""One call to the model, as the core's supervision asks for it: the backend's `stream_once`. No retries, no loop."""
 
 from __future__ import annotations
 
@@ -7,16 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import ModuleType
 
-import httpx
-
-from vmpilot.contract import BackendEvent, BadResponse, ModelCall, StreamInterrupted
-from vmpilot_backend_litellm.answer import AnswerReader
-from vmpilot_backend_litellm.arguments import make_arguments, name_model
+from vmpilot.contract import BackendEvent, ModelCall, find_target, translated_errors
+from vmpilot_backend_litellm.arguments import KEY_VARIABLES, make_arguments
 from vmpilot_backend_litellm.connections import Connections
-from vmpilot_backend_litellm.errors import translated_errors
 from vmpilot_backend_litellm.library import import_litellm
-from vmpilot_backend_litellm.refusals import name_target
-from vmpilot_backend_litellm.sources import END, read_chunks
+from vmpilot_backend_litellm.sources import read_answer
 
 
 class ModelClient:
@@ -39,23 +34,13 @@ class ModelClient:
 
     async def stream_once(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         """The contract's `StreamOnce`."""
-        model = name_model(call)
-        reader = AnswerReader(model.provider)
-        with translated_errors(call, model):
-            arguments = make_arguments(call, model, litellm=self._litellm)
-            client = self._connections.client_for(model, call)
+        target = find_target(call, key_variables=KEY_VARIABLES)
+        target.check_key()
+        with translated_errors(target):
+            arguments = make_arguments(call, target.name, litellm=self._litellm)
+            client = self._connections.client_for(target.name, call)
             answer = await self._litellm.acompletion(**arguments, client=client)
-            chunk = END
-            try:
-                async with aclosing(read_chunks(answer)) as chunks:
-                    async for chunk in chunks:
-                        for event in reader.read(chunk):
-                            yield event
-            except httpx.TransportError:
-                if reader.finish_reason is None:
-                    raise  # after it only the usage can be missing
-            if not reader.has_begun:
-                raise BadResponse(f"{name_target(call, model)} sent an empty answer; try again")
-            if reader.finish_reason is None and chunk is not END:
-                raise StreamInterrupted(f"{name_target(call, model)} stopped in the middle of its answer; try again")
-        yield reader.complete()
+        with translated_errors(target, answering=True):
+            async with aclosing(read_answer(answer, target)) as events:
+                async for event in events:
+                    yield event

@@ -4,6 +4,9 @@ All that a backend imports from VMPilot. It needs the standard library, pluggy a
 disk nor network, process or environment.
 """
 
+from vmpilot.contract.collector import paused_collector
+from vmpilot.contract.completion_reader import CompletionReader
+from vmpilot.contract.completion_stream import read_completion
 from vmpilot.contract.errors import (
     AuthenticationFailed,
     BackendError,
@@ -47,6 +50,7 @@ from vmpilot.contract.events import (
     decode_event,
     encode_event,
 )
+from vmpilot.contract.failures import translate_error, translated_errors
 from vmpilot.contract.hooks import (
     CONTRACT_VERSION,
     ENTRY_POINT_GROUP,
@@ -77,6 +81,7 @@ from vmpilot.contract.openai_format import (
     read_tool_call,
 )
 from vmpilot.contract.protocols import ModelCalls, StreamOnce, Toolbox
+from vmpilot.contract.refusals import Refusal, describe_refusal, read_error_body, read_retry_after
 from vmpilot.contract.request import (
     GenerationRequest,
     ModelCall,
@@ -87,10 +92,12 @@ from vmpilot.contract.request import (
     TimeLimits,
     ToolSpec,
 )
+from vmpilot.contract.target import NO_KEY, ModelTarget, choose_key, find_target
 
 __all__ = [
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
+    "NO_KEY",
     "PROJECT",
     "WIRE_VERSION",
     "ApprovalRequested",
@@ -100,6 +107,7 @@ __all__ = [
     "BackendEvent",
     "BackendInfo",
     "BadResponse",
+    "CompletionReader",
     "ContentFiltered",
     "ContextOverflow",
     "EndReason",
@@ -122,6 +130,7 @@ __all__ = [
     "ModelName",
     "ModelNotFound",
     "ModelSettings",
+    "ModelTarget",
     "ModelTimeout",
     "Notice",
     "ProviderUnavailable",
@@ -129,6 +138,7 @@ __all__ = [
     "RateLimited",
     "ReasoningDelta",
     "ReasoningEffort",
+    "Refusal",
     "RetryPolicy",
     "Retrying",
     "Secret",
@@ -156,11 +166,20 @@ __all__ = [
     "chat_message",
     "chat_messages",
     "chat_tool",
+    "choose_key",
     "decode_event",
+    "describe_refusal",
     "encode_event",
+    "find_target",
     "hookimpl",
     "hookspec",
     "parse_model_name",
+    "paused_collector",
     "read_chat_messages",
+    "read_completion",
+    "read_error_body",
+    "read_retry_after",
     "read_tool_call",
+    "translate_error",
+    "translated_errors",
 ]

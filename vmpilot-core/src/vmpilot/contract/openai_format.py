@@ -22,6 +22,9 @@ from vmpilot.contract.messages import (
 )
 from vmpilot.contract.request import ToolSpec
 
+_WANT_REASONING_BACK = frozenset({"deepseek", "moonshot"})
+"""Providers that refuse a tool's result unless the message that asked for it comes back with its reasoning."""
+
 
 def chat_messages(
     messages: Iterable[Message], *, system: str = "", provider: str | None = None
@@ -93,6 +96,8 @@ def _chat_answer(message: AssistantMessage, provider: str | None) -> dict[str, A
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in message.tool_calls
         ]
+        if message.reasoning and provider in _WANT_REASONING_BACK:
+            answer["reasoning_content"] = message.reasoning
     if message.provider_data and provider is not None and message.provider == provider:
         answer.update(message.provider_data)
     return answer

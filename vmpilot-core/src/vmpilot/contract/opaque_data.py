@@ -1,15 +1,14 @@
 """What a provider wants back unchanged with the next request: signed or hidden reasoning, joined from its pieces.
 
-It goes back as keys of the assistant message's dictionary, which LiteLLM turns into the provider's own form.
+It goes back as keys of the assistant message's dictionary. Their forms are LiteLLM's `thinking_blocks` and
+`provider_specific_fields` (https://docs.litellm.ai/docs/reasoning_content), which its proxy sends as well, and
+OpenRouter's `reasoning_details` (https://openrouter.ai/docs/use-cases/reasoning-tokens).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-
-_WANT_REASONING_BACK = frozenset({"deepseek", "moonshot"})
-"""Providers that refuse a tool's result unless the message that asked for it comes back with its reasoning."""
 
 _GROWING = frozenset({"data", "signature", "summary", "text", "thinking"})
 """The members of a block whose pieces follow one another; of any other member the last value stays."""
@@ -18,21 +17,19 @@ _GROWING = frozenset({"data", "signature", "summary", "text", "thinking"})
 class OpaqueData:
     """Collects it from the deltas of one answer."""
 
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-        self._reasoning: list[str] = []
+    def __init__(self) -> None:
         self._blocks: list[dict[str, Any]] = []
         self._details: list[dict[str, Any]] = []
         self._signatures: list[str] = []
 
-    def add_delta(self, delta: Mapping[str, Any], reasoning: str | None) -> None:
-        """Take in a delta and the reasoning that was read out of it."""
-        if reasoning:
-            self._reasoning.append(reasoning)
-        _join_pieces(self._blocks, delta.get("thinking_blocks") or ())
-        _join_pieces(self._details, delta.get("reasoning_details") or ())
-        fields = delta.get("provider_specific_fields") or {}
-        self._signatures += fields.get("thought_signatures") or ()
+    def add_delta(self, delta: Mapping[str, Any]) -> None:
+        """Take in what a delta holds of it."""
+        if blocks := delta.get("thinking_blocks"):
+            _join_pieces(self._blocks, blocks)
+        if details := delta.get("reasoning_details"):
+            _join_pieces(self._details, details)
+        if fields := delta.get("provider_specific_fields"):
+            self._signatures += fields.get("thought_signatures") or ()
 
     def collect(self) -> dict[str, Any]:
         """The keys of the message's dictionary; empty for most providers."""
@@ -43,8 +40,6 @@ class OpaqueData:
             data["reasoning_details"] = self._details
         if self._signatures:
             data["provider_specific_fields"] = {"thought_signatures": self._signatures}
-        if self._reasoning and self._provider in _WANT_REASONING_BACK:
-            data["reasoning_content"] = "".join(self._reasoning)
         return data
 
 

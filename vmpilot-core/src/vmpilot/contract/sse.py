@@ -6,9 +6,13 @@ _MARK = b"\xef\xbb\xbf"
 
 
 class EventParser:
-    """Takes in bytes wherever they were cut and gives the data of the events that they complete."""
+    """Takes in bytes wherever they were cut and gives the data of the events that they complete.
+
+    `held` is how many bytes it keeps until the next event is complete.
+    """
 
     def __init__(self) -> None:
+        self.held = 0
         self._pieces: list[bytes] = []
         self._data: list[bytes] = []
         self._started = False
@@ -16,6 +20,7 @@ class EventParser:
     def feed(self, received: bytes) -> list[bytes]:
         """The data of each event that `received` completes."""
         self._pieces.append(received)
+        self.held += len(received)
         if b"\n" not in received and b"\r" not in received:
             return []
         block = b"".join(self._pieces)
@@ -26,7 +31,9 @@ class EventParser:
             block = _unify_line_ends(block)
         *lines, rest = block.split(b"\n")
         self._pieces = [rest] if rest else []
-        return self._read_lines(lines)
+        events = self._read_lines(lines)
+        self.held = len(rest) + sum(map(len, self._data))
+        return events
 
     def finish(self) -> list[bytes]:
         """The data of a last event that the stream's end left without its empty line."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpilot_backend_litellm.answer import AnswerReader
+from vmpilot.contract import CompletionReader, ModelName, ModelTarget
 
 
 def _read(provider: str, *deltas: dict[str, Any]) -> dict[str, Any] | None:
-    reader = AnswerReader(provider)
+    reader = CompletionReader(ModelTarget(ModelName(provider, "m")))
     for delta in deltas:
         reader.read({"choices": [{"index": 0, "delta": delta}]})
-    return reader.complete().message.provider_data
+    return reader.complete(end_is_told=True).message.provider_data
 
 
 def _thinking(**block: str) -> dict[str, Any]:
@@ -55,9 +55,3 @@ def test_openrouters_details_are_joined_by_kind_and_index() -> None:
             {"type": "reasoning.encrypted", "data": "abc", "index": 1},
         ]
     }
-
-
-def test_reasoning_goes_back_only_to_those_who_ask_for_it() -> None:
-    delta = {"reasoning_content": "I think."}
-    assert _read("deepseek", delta) == {"reasoning_content": "I think."}
-    assert _read("openai", delta) is None

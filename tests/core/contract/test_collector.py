@@ -1,0 +1,24 @@
+"""The pause of the garbage collector ends with its block, and is not ended by one within it."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from vmpilot.contract import paused_collector
+
+
+def test_the_collector_rests_within_the_block_only() -> None:
+    assert gc.isenabled()
+    with paused_collector():
+        with paused_collector():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_failed_import_wakes_it() -> None:
+    with pytest.raises(ImportError), paused_collector():
+        raise ImportError
+    assert gc.isenabled()

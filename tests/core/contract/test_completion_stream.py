@@ -1,0 +1,143 @@
+"""A response's bytes into events, wherever they were cut and whatever stands in the place of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    BadResponse,
+    MessageCompleted,
+    ModelError,
+    ModelName,
+    ModelTarget,
+    QuotaExhausted,
+    StreamInterrupted,
+    TextDelta,
+    Usage,
+    read_completion,
+)
+from vmpilot.contract.completion_stream import ChunkStream
+
+HERE = ModelTarget(ModelName("openai", "m"))
+HI = b'data: {"choices": [{"delta": {"content": "Gr\xc3\xbc\xc3\x9fe"}}]}\n\n'
+STOP = b'data: {"choices": [{"delta": {}, "finish_reason": "stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+WHOLE: dict[str, Any] = {
+    "choices": [{"message": {"role": "assistant", "content": "All at once."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 4},
+}
+
+
+class Body:
+    """A body in pieces; an exception among them is raised, and what was read is counted."""
+
+    def __init__(self, *pieces: bytes | Exception) -> None:
+        self._pieces = pieces
+        self.given = 0
+
+    async def __call__(self) -> AsyncGenerator[bytes, None]:
+        for piece in self._pieces:
+            self.given += 1
+            if isinstance(piece, Exception):
+                raise piece
+            yield piece
+
+
+async def _read(*pieces: bytes | Exception) -> list[BackendEvent]:
+    return [event async for event in read_completion(Body(*pieces)(), HERE)]
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n\n", b": hello\n\n", b"event: x\n", b"\xef\xbb\xbf\r\n "])
+async def test_wherever_the_bytes_are_cut(before: bytes, size: int) -> None:
+    body = before + HI + HI + STOP + DONE
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    assert await _read(*pieces) == [
+        TextDelta("Grüße"),
+        TextDelta("Grüße"),
+        MessageCompleted(AssistantMessage("GrüßeGrüße")),
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_a_whole_answer_where_a_stream_was_asked_for(size: int) -> None:
+    body = b"\n" + json.dumps(WHOLE).encode()
+    assert await _read(*(body[at : at + size] for at in range(0, len(body), size))) == [
+        TextDelta("All at once."),
+        MessageCompleted(AssistantMessage("All at once."), Usage(3, 4)),
+    ]
+
+
+async def test_the_end_by_done_alone_marks_the_message_as_cut() -> None:
+    (_, completed) = await _read(HI, DONE)
+    assert completed == MessageCompleted(AssistantMessage("Grüße", finish="cut"))
+
+
+async def test_the_body_is_read_to_its_end_for_the_next_call() -> None:
+    body = Body(HI + STOP + DONE, b": bye\n\n", b"")
+    assert len([event async for event in read_completion(body(), HERE)]) == 2
+    assert body.given == 3
+
+
+async def test_a_body_that_stays_open_behind_its_end_does_not_hold_the_answer_up() -> None:
+    async def stay_open() -> AsyncGenerator[bytes, None]:
+        yield HI + STOP + DONE
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(10):
+        assert len([event async for event in read_completion(stay_open(), HERE)]) == 2
+
+
+async def test_a_connection_lost_after_the_end_was_told_is_an_answer() -> None:
+    events = await _read(HI, STOP, ConnectionResetError())
+    assert events[-1] == MessageCompleted(AssistantMessage("Grüße"))
+    assert len(await _read(HI, STOP, DONE, ConnectionResetError())) == 2
+    with pytest.raises(ConnectionResetError):
+        await _read(HI, ConnectionResetError())
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "words"),
+    [
+        (b"", BadResponse, "an empty answer"),
+        (b" \r\n", BadResponse, "an empty answer"),
+        (DONE, BadResponse, "an empty answer"),
+        (b": wait\n\n: wait\n\n", BadResponse, "an empty answer"),
+        (b"\n<html><h1>Log in</h1>", BadResponse, "a web page in place of an answer; check the base URL"),
+        (b"Hello.", BadResponse, r"no answer \(Hello\.\)"),
+        (b"{}", BadResponse, r"no answer \(\{\}\)"),
+        (b"[1]", BadResponse, r"no answer \(\[1\]\)"),
+        (b'{"ok": tru', BadResponse, "no answer"),
+        (b"[" * 100_000, BadResponse, "no answer"),
+        (b'{"error": {"message": "no", "type": "insufficient_quota"}}', QuotaExhausted, "no credit"),
+        (HI + b'data: {"choi\n\n' + DONE, BadResponse, "no answer"),
+        (b"data: \xff\xfe\n\n", BadResponse, "no answer"),
+        (HI, StreamInterrupted, "in the middle of its answer"),
+        (HI + b'data: {"choices": [{"del', StreamInterrupted, "in the middle of its answer"),
+    ],
+)
+async def test_what_is_no_answer(body: bytes, kind: type[ModelError], words: str) -> None:
+    with pytest.raises(kind, match=words):
+        await _read(body)
+
+
+async def test_an_event_without_its_empty_line_counts() -> None:
+    assert len(await _read(HI, STOP.rstrip())) == 2
+    assert len(await _read(HI, DONE.rstrip())) == 2
+
+
+@pytest.mark.parametrize("beginning", [b"data: ", b"{"])
+def test_an_endless_answer_has_an_end(beginning: bytes) -> None:
+    stream = ChunkStream(HERE)
+    piece = b"x" * 2**24
+    for received in (beginning, piece, piece, piece):
+        assert list(stream.feed(received)) == []
+    with pytest.raises(BadResponse, match="bytes without an end"):
+        list(stream.feed(piece))

@@ -1,0 +1,114 @@
+"""What providers say, and what it means. The sentences are tested through real backends, in tests/system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import (
+    AuthenticationFailed,
+    ContextOverflow,
+    ModelError,
+    ModelName,
+    ModelTarget,
+    QuotaExhausted,
+    RateLimited,
+    Refusal,
+    Secret,
+    describe_refusal,
+    read_error_body,
+    read_retry_after,
+)
+
+HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
+GOOGLES = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("body", "refusal"),
+    [
+        ({"error": {"message": "No.", "type": "t", "code": "c"}}, Refusal(None, "c t", "No.")),
+        ({"message": "No.", "type": "t", "code": None}, Refusal(None, "t", "No.")),
+        ([{"error": {"code": 503, "message": "No.", "status": "UNAVAILABLE"}}], Refusal(503, "503 UNAVAILABLE", "No.")),
+        ({"object": "error", "message": "No.", "code": "404"}, Refusal(404, "404", "No.")),
+        ({"error": "No."}, Refusal(None, "", "No.")),
+        ({"detail": [{"loc": ["body"], "msg": "missing"}]}, Refusal(None, "", '[{"loc": ["body"], "msg": "missing"}]')),
+        ({"error": {"message": ""}}, Refusal(None, "", "")),
+        ({"odd": 1}, Refusal(None, "", '{"odd": 1}')),
+        ("No.", Refusal(None, "", "No.")),
+        ("", Refusal(None, "", "")),
+    ],
+)
+def test_error_bodies_of_every_shape(body: Any, refusal: Refusal) -> None:
+    assert read_error_body(body) == refusal
+
+
+def test_a_body_nested_without_end_is_read() -> None:
+    body: Any = "deep"
+    for _ in range(5000):
+        body = {"error": [body]}
+    assert read_error_body(body).status is None
+
+
+def test_the_response_knows_better_than_its_body() -> None:
+    headers = {"Retry-After": "7", "Location": "http://elsewhere"}
+    refusal = read_error_body({"error": {"code": 500}}, status=429, headers=headers)
+    assert (refusal.status, refusal.retry_after, refusal.place) == (429, 7.0, "http://elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [
+        (Refusal(429, "RESOURCE_EXHAUSTED", GOOGLES), RateLimited),
+        (Refusal(429, "insufficient_quota", GOOGLES), QuotaExhausted),
+        (Refusal(None, "ContextWindowExceededError", "litellm"), ContextOverflow),
+        (Refusal(None, "", "nobody knows"), ModelError),
+        (Refusal(401, "", "Missing API key"), AuthenticationFailed),
+    ],
+)
+def test_words_decide_where_the_status_does_not(refusal: Refusal, kind: type[ModelError]) -> None:
+    assert type(describe_refusal(refusal, HERE)) is kind
+
+
+def test_a_key_that_was_sent_is_not_missing() -> None:
+    refusal = Refusal(401, "", "Missing API key")
+    assert str(describe_refusal(refusal, HERE)).startswith("There is no key for openai/m at http://host/v1: set")
+    with_key = ModelTarget(HERE.name, HERE.base_url, Secret("sk-0123456789"))
+    assert "refused the key (status 401: Missing API key); set VMPILOT_API_KEY" in str(
+        describe_refusal(refusal, with_key)
+    )
+
+
+def test_what_a_provider_says_is_no_template() -> None:
+    sentence = str(describe_refusal(Refusal(307, "", "{place} {0}", place="{variables}"), HERE))
+    assert "redirects to {variables}, where the key must not follow (status 307: {place} {0})" in sentence
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "12"}, 12.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"date": "Sun, 06 Nov 1994 08:49:37 GMT", "retry-after": "Sun, 06 Nov 1994 09:49:37 GMT"}, 3600.0),
+        ({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999999 07:28:00 GMT"}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert read_retry_after(headers) == seconds
+
+
+def test_a_date_to_come_by_our_own_clock() -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    seconds = read_retry_after({"retry-after": date})
+    assert seconds is not None
+    assert 3500 < seconds <= 3600

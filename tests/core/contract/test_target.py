@@ -1,0 +1,113 @@
+"""Whom a call goes to, in words without secrets; which key it takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from vmpilot.contract import (
+    AuthenticationFailed,
+    ModelCall,
+    ModelName,
+    ModelNotFound,
+    ModelSettings,
+    ModelTarget,
+    Secret,
+    choose_key,
+    find_target,
+)
+
+OPENAI = ModelTarget(ModelName("openai", "gpt-4o"), key=Secret("my own key"))
+
+
+def _target(
+    model: str, base_url: str | None = None, key: Secret | None = None, own: dict[str, str] | None = None
+) -> ModelTarget:
+    call = ModelCall((), "", model, ModelSettings(base_url=base_url, api_key=key), ())
+    return find_target(call, key_variables=own)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "name"),
+    [
+        (None, "openai/gpt-4o"),
+        ("http://127.0.0.1:8000/v1", "openai/gpt-4o at http://127.0.0.1:8000/v1"),
+        ("https://me:hidden@host:8000/v1?token=hidden#hidden", "openai/gpt-4o at https://host:8000/v1"),
+        ("http://[::1", "openai/gpt-4o at http://[::1"),
+        ("no url", "openai/gpt-4o at no url"),
+    ],
+)
+def test_its_name_holds_no_secret(base_url: str | None, name: str) -> None:
+    target = _target("gpt-4o", base_url, Secret("hidden"))
+    assert str(target) == name
+    assert "hidden" not in repr(target)
+
+
+@pytest.mark.parametrize(
+    ("model", "base_url", "own", "sentence"),
+    [
+        ("openai/gpt-4o", None, {}, "There is no key for openai/gpt-4o: set OPENAI_API_KEY or VMPILOT_API_KEY"),
+        ("claude-x", None, {}, "There is no key for anthropic/claude-x: set ANTHROPIC_API_KEY or VMPILOT_API_KEY"),
+        ("gemini/x", None, {}, "There is no key for gemini/x: set GOOGLE_API_KEY or VMPILOT_API_KEY"),
+        ("azure/x", None, {"azure": "AZURE_KEY"}, "There is no key for azure/x: set AZURE_KEY or VMPILOT_API_KEY"),
+        ("ollama/x", None, {}, "There is no key for ollama/x: set VMPILOT_API_KEY"),
+        ("x", "http://host/v1", {}, "There is no key for openai/x at http://host/v1: set VMPILOT_API_KEY"),
+    ],
+)
+def test_a_missing_key_names_its_variables(
+    model: str, base_url: str | None, own: dict[str, str], sentence: str
+) -> None:
+    assert str(_target(model, base_url, own=own).missing_key()) == sentence
+
+
+def test_a_bare_name_of_no_family_is_no_model() -> None:
+    with pytest.raises(ModelNotFound, match="provider/wizard"):
+        _target("wizard")
+
+
+@pytest.mark.parametrize("key", ["sk-1\nsk-2", "schlüssel"])
+def test_a_key_that_cannot_be_sent(key: str) -> None:
+    with pytest.raises(AuthenticationFailed, match="perhaps a line break: set OPENAI_API_KEY or VMPILOT_API_KEY"):
+        _target("gpt-4o", key=Secret(key)).check_key()
+    _target("gpt-4o", key=Secret("sk-whole")).check_key()
+    _target("gpt-4o").check_key()
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key", "sent"),
+    [
+        (None, None, None),
+        (None, "mine", "mine"),
+        ("http://host/v1", "mine", "mine"),
+        ("http://host/v1", None, "none"),
+    ],
+)
+def test_a_server_of_the_users_never_gets_the_providers_own_key(
+    base_url: str | None, key: str | None, sent: str | None
+) -> None:
+    assert choose_key(ModelSettings(base_url=base_url, api_key=Secret(key) if key else None)) == sent
+
+
+@pytest.mark.parametrize(
+    ("text", "quoted"),
+    [
+        ("wrong my own key here", "wrong … here"),
+        ("wrong sk-proj-abcdefghijkl here", "wrong … here"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer …"),
+        ("?key=abcdefgh&x=1", "?key=…&x=1"),
+        ("two\n  lines", "two lines"),
+        ("a \x1b[31mred\x00 half \ud83d", "a [31mred half"),
+        (" <!DOCTYPE html><p>no</p>", ""),
+        ("task-force one", "task-force one"),
+        ("", ""),
+    ],
+)
+def test_quotes_without_keys_pages_and_control_characters(text: str, quoted: str) -> None:
+    assert OPENAI.quote(text) == quoted
+
+
+def test_long_texts_are_cut() -> None:
+    assert OPENAI.quote("x" * 9999) == "x" * 299 + "…"
+
+
+def test_a_key_of_three_letters_is_no_reason_to_mask_words() -> None:
+    assert ModelTarget(OPENAI.name, key=Secret("key")).quote("your key is wrong") == "your key is wrong"

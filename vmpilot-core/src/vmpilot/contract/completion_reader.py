@@ -1,0 +1,162 @@
+"""Chat completion chunks, as JSON values and wherever they came from, into the contract's events.
+
+Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and for the members of other
+providers `vmpilot.contract.opaque_data`. Members may be missing, null or of another type: servers that call themselves
+compatible differ in all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from vmpilot.contract.errors import BadResponse, ModelError, StreamInterrupted
+from vmpilot.contract.events import BackendEvent, MessageCompleted
+from vmpilot.contract.message_builder import MessageBuilder
+from vmpilot.contract.messages import Usage
+from vmpilot.contract.opaque_data import OpaqueData
+from vmpilot.contract.refusals import describe_refusal, read_error_body
+from vmpilot.contract.target import ModelTarget
+
+
+class CompletionReader:
+    """Puts one message together; `complete` gives it when the answer is over.
+
+    `finish_reason` and `usage` are None for as long as the provider has told none.
+    """
+
+    def __init__(self, target: ModelTarget) -> None:
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self._target = target
+        self._builder = MessageBuilder()
+        self._opaque = OpaqueData()
+        self._has_begun = False
+
+    def read(self, chunk: Any) -> list[BackendEvent]:
+        """The deltas of one chunk.
+
+        Raises `BadResponse` for what is no chunk, and the error of a refusal that stands in its place.
+        """
+        try:
+            if chunk.get("error") or chunk.get("object") == "error":
+                raise self._refused(chunk)
+            return self._read_chunk(chunk)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            said = self._target.quote(json.dumps(chunk, default=str)[:2000])
+            raise BadResponse(
+                f"{self._target} sent something that is no answer ({said}); try again or check the base URL"
+            ) from error
+
+    def complete(self, *, end_is_told: bool = False) -> MessageCompleted:
+        """The whole message, marked as cut where only the stream's end was told and no reason for it.
+
+        Raises `BadResponse` if nothing came, `StreamInterrupted` if the end was not told at all.
+        """
+        if not self._has_begun:
+            raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
+        if self.finish_reason is None and not end_is_told:
+            raise StreamInterrupted(f"{self._target} stopped in the middle of its answer; try again")
+        provider = self._target.name.provider
+        data = self._opaque.collect()
+        return MessageCompleted(
+            self._builder.build(self.finish_reason, provider=provider, provider_data=data), self.usage
+        )
+
+    def _refused(self, chunk: Mapping[str, Any]) -> ModelError:
+        """The provider's own failure where it does not say what it is."""
+        refusal = read_error_body(chunk)
+        if not refusal.status:
+            refusal = msgspec.structs.replace(refusal, code=f"{refusal.code} server_error")
+        return describe_refusal(refusal, self._target)
+
+    def _read_chunk(self, chunk: Mapping[str, Any]) -> list[BackendEvent]:
+        if usage := chunk.get("usage"):
+            self.usage = _read_usage(usage)
+        choices = chunk.get("choices")
+        if not choices:
+            return []
+        self._has_begun = True
+        choice = choices[0]
+        reason = choice.get("finish_reason")
+        if reason and isinstance(reason, str):
+            self.finish_reason = reason
+        events: list[BackendEvent] = []
+        if delta := choice.get("delta"):
+            self._read_delta(delta, events)
+        elif message := choice.get("message"):
+            self._read_delta(_number_calls(message), events)
+        return events
+
+    def _read_delta(self, delta: Mapping[str, Any], events: list[BackendEvent]) -> None:
+        self._opaque.add_delta(delta)
+        if reasoning := _string(delta.get("reasoning_content") or delta.get("reasoning")):
+            events.append(self._builder.add_reasoning(reasoning))
+        if content := delta.get("content"):
+            self._read_content(content, events)
+        if refusal := _string(delta.get("refusal")):
+            events.append(self._builder.add_refusal(refusal))
+        for fragment in delta.get("tool_calls") or ():
+            self._read_fragment(fragment, events)
+
+    def _read_content(self, content: str | list[dict[str, Any]], events: list[BackendEvent]) -> None:
+        if isinstance(content, str):
+            events.append(self._builder.add_text(content))
+            return
+        for part in content:  # Mistral's way to send reasoning beside text
+            if thinking := _join_texts(part.get("thinking")):
+                events.append(self._builder.add_reasoning(thinking))
+            elif text := _string(part.get("text")):
+                events.append(self._builder.add_text(text))
+
+    def _read_fragment(self, fragment: Mapping[str, Any], events: list[BackendEvent]) -> None:
+        function = fragment.get("function") or {}
+        index = fragment.get("index")
+        delta = self._builder.add_tool_call(
+            index=index if isinstance(index, int) else None,
+            id=_string(fragment.get("id")),
+            name=_string(function.get("name")),
+            arguments=_write_arguments(function.get("arguments")),
+        )
+        events.append(delta)
+
+
+def _number_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The calls of a whole message are apart, whatever their ids."""
+    calls = message.get("tool_calls") or ()
+    return {**message, "tool_calls": [{**call, "index": position} for position, call in enumerate(calls)]}
+
+
+def _read_usage(usage: Mapping[str, Any]) -> Usage:
+    """Token counts by OpenAI's names; what is missing or no count is 0."""
+    return Usage(
+        input_tokens=_read_count(usage.get("prompt_tokens")),
+        output_tokens=_read_count(usage.get("completion_tokens")),
+        cached_tokens=_read_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
+        reasoning_tokens=_read_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
+    )
+
+
+def _read_count(value: object) -> int:
+    return int(value) if isinstance(value, int | float) and 0 <= value < 1e15 else 0
+
+
+def _write_arguments(arguments: object) -> str | None:
+    """Arguments are a string; where a server sends the JSON itself, that is written out."""
+    if arguments is None or isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments, ensure_ascii=False)
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _join_texts(parts: object) -> str:
+    if isinstance(parts, str):
+        return parts
+    texts = (part.get("text") for part in parts if isinstance(part, dict)) if isinstance(parts, list) else ()
+    return "".join(text for text in texts if isinstance(text, str))

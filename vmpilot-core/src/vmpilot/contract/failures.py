@@ -1,0 +1,185 @@
+"""The one border where exceptions of model libraries, their SDKs and HTTP clients become the contract's errors.
+
+It goes by what they share (names of classes, statuses, responses, bodies) and imports none of them. A library's own
+class says little: LiteLLM's for a refused connection is its `InternalServerError`. So the HTTP response or the
+connection's failure is looked for behind it, and the class follows from that.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vmpilot.contract.errors import (
+    BadResponse,
+    ContextOverflow,
+    InvalidRequest,
+    ModelError,
+    ModelTimeout,
+    ProviderUnavailable,
+    StreamInterrupted,
+    VMPilotError,
+)
+from vmpilot.contract.refusals import Refusal, classify_refusal, describe_refusal, read_error_body, read_status
+from vmpilot.contract.target import ModelTarget
+
+_Meaning: TypeAlias = tuple[str, type[ModelError], str]
+
+_CONNECTION: tuple[_Meaning, ...] = (
+    (
+        "UnicodeEncodeError",
+        InvalidRequest,
+        "cannot be sent this conversation, for it holds characters that are none; start a new one",
+    ),
+    ("InvalidURL", InvalidRequest, "has a base URL that is none; correct it"),
+    ("UnsupportedProtocol", InvalidRequest, "has a base URL that is no http:// or https:// address; correct it"),
+    (
+        "LocalProtocolError",
+        InvalidRequest,
+        "cannot be sent this request; look for odd characters in the key and the base URL",
+    ),
+    ("ConnectTimeout", ModelTimeout, "did not take the connection in time; check the network and the base URL"),
+    (
+        "ConnectError",
+        ProviderUnavailable,
+        "cannot be reached; check the base URL, the network and that the server runs",
+    ),
+    ("ProxyError", ProviderUnavailable, "cannot be reached; check the proxy"),
+    ("TimeoutException", ModelTimeout, "did not answer in time; try again"),
+    ("DecodingError", BadResponse, "sent something that cannot be unpacked; try again"),
+)
+"""What the exceptions of httpx, and those before its request is made, mean by the name of their class."""
+
+_WITHOUT_STATUS: tuple[_Meaning, ...] = (
+    (
+        "ContextOverflowError",
+        ContextOverflow,
+        "has no room for this conversation; start a new one or choose a model with a larger window",
+    ),
+    ("TimeoutError", ModelTimeout, "did not answer in time; try again"),
+    ("ConnectionError", StreamInterrupted, "broke the connection off before its answer was complete; try again"),
+    ("ClientError", StreamInterrupted, "broke the connection off before its answer was complete; try again"),
+    ("JSONDecodeError", BadResponse, "sent something that is no JSON; try again or check the base URL"),
+    ("UnicodeDecodeError", BadResponse, "sent bytes that are no text; try again or check the base URL"),
+    ("APIError", StreamInterrupted, "broke off its answer; try again"),
+)
+"""The same for whatever tells no status."""
+
+
+@contextmanager
+def translated_errors(target: ModelTarget, *, answering: bool = False) -> Iterator[None]:
+    """Let the contract's errors pass, raise every other exception as a `ModelError`, `from` that exception.
+
+    `answering` says that the answer has begun, so that a lost connection is a broken answer.
+    """
+    handled = sys.exception()
+    try:
+        yield
+    except VMPilotError:
+        raise
+    except Exception as error:
+        raise translate_error(error, target, answering=answering, handled=handled) from error
+
+
+def translate_error(
+    error: Exception, target: ModelTarget, *, answering: bool = False, handled: BaseException | None = None
+) -> ModelError:
+    """The contract's error for an exception that a call to a model raised.
+
+    `handled` is an exception of before the call, which has no part in it.
+    """
+    links = list(_walk_links(error, handled))
+    response = next((_member(link, "response") for link in links if "HTTPStatusError" in _name_classes(link)), None)
+    if response is not None:
+        return describe_refusal(_read_response(response, error), target)
+    lost = _describe_by_name(links, _CONNECTION, target) or _describe_loss(links, target, answering=answering)
+    if lost is not None:
+        return lost
+    refusal = _read_exception(error)
+    if refusal.status is None and classify_refusal(refusal) == "unknown":
+        return _describe_by_name(links, _WITHOUT_STATUS, target) or describe_refusal(refusal, target)
+    return describe_refusal(refusal, target)
+
+
+def _walk_links(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
+    """The exception and those behind it, nearest first."""
+    pending: list[object] = [error]
+    seen = {id(handled)}
+    while pending:
+        link = pending.pop()
+        if isinstance(link, BaseException) and id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            pending += [link.__context__, link.__cause__, _member(link, "original_exception")]
+
+
+def _name_classes(error: BaseException) -> set[str]:
+    return {cls.__name__ for cls in type(error).__mro__}
+
+
+def _describe_by_name(
+    links: Sequence[BaseException], meanings: Sequence[_Meaning], target: ModelTarget
+) -> ModelError | None:
+    for name, kind, words in meanings:
+        link = next((link for link in links if name in _name_classes(link)), None)
+        if link is not None:
+            what, _, advice = words.partition("; ")
+            said = target.quote(str(link)) if name == "ConnectError" else ""
+            return kind(f"{target} {what}{f' ({said})' if said else ''}; {advice}")
+    return None
+
+
+def _describe_loss(links: Sequence[BaseException], target: ModelTarget, *, answering: bool) -> ModelError | None:
+    """httpx's other failures of a connection: it was lost."""
+    if not any("TransportError" in _name_classes(link) for link in links):
+        return None
+    if answering:
+        return StreamInterrupted(f"{target} broke the connection off before its answer was complete; try again")
+    return ProviderUnavailable(f"{target} closed the connection before it answered; try again")
+
+
+def _read_response(response: Any, error: Exception) -> Refusal:
+    status, headers = read_status(_member(response, "status_code")), _read_headers(response)
+    try:
+        text = str(response.text)
+    except RuntimeError:  # httpx's, where the body was not read
+        text = str(error)
+    return read_error_body(_read_json(text), status=status, headers=headers)
+
+
+def _read_json(text: str) -> Any:
+    if text.lstrip()[:1] not in {"{", "["}:
+        return text
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _read_exception(error: Exception) -> Refusal:
+    """What an exception tells by itself, by the members that SDKs share; none is trusted to be of the usual type."""
+    response = _member(error, "response")
+    bodies = (_member(error, "body"), _member(error, "details"))
+    body = next((body for body in bodies if isinstance(body, dict) and body), None)
+    amazon = response.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(response, dict) else None
+    candidates = (_member(error, "status_code"), _member(response, "status_code"), amazon, _member(error, "code"))
+    status = next((status for status in map(read_status, candidates) if status is not None), None)
+    told = _member(error, "message")
+    text = (told if isinstance(told, str) else "") or str(error)
+    refusal = read_error_body(text if body is None else body, status=status, headers=_read_headers(response))
+    name = type(error).__name__
+    return msgspec.structs.replace(refusal, code=f"{refusal.code} {name}", text=refusal.text or text or name)
+
+
+def _read_headers(response: object) -> Mapping[str, str]:
+    headers = _member(response, "headers")
+    return headers if isinstance(headers, Mapping) else {}
+
+
+def _member(value: object, name: str) -> Any:
+    return getattr(value, name, None)

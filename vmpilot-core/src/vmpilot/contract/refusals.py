@@ -1,0 +1,217 @@
+"""What a provider says when it refuses a request, and the contract's error and sentence for it.
+
+The statuses and codes are those of https://platform.openai.com/docs/guides/error-codes and
+https://docs.anthropic.com/en/api/errors, which most others follow.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from vmpilot.contract.errors import (
+    AuthenticationFailed,
+    ContentFiltered,
+    ContextOverflow,
+    InvalidRequest,
+    ModelError,
+    ModelNotFound,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+)
+from vmpilot.contract.target import ModelTarget
+
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "overflow": r"context.?(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
+        r"input token(s exceed| count)|exceeds? the (available )?context|input is too long|request_too_large",
+        "quota": r"insufficient_quota|billing_hard_limit|billing_not_active|credit balance|"
+        # Google says the same of a limit that is over in a minute.
+        r"insufficient (balance|credits)|\A(?!.*RESOURCE_EXHAUSTED).*exceeded your current quota",
+        "filter": r"content_?filter|content.?policy|content management policy|responsible_?ai_?policy|safety system",
+        "no_key": r"api_key.{0,40}must be set|missing .{0,40}(api.?key|credentials)",
+        "key": r"AuthenticationError|authentication_error|invalid_api_key|incorrect api key|api key not valid",
+        "model": r"model_not_found|model .{0,80}(does not exist|not found)|LLM Provider NOT provided|UnknownProvider",
+        "rate": r"rate_?limit|too many requests",
+        "unavailable": r"overloaded|server_error|internal_?(server_?)?error|service_?unavailable|api_error|unavailable",
+        "invalid": r"invalid_request|BadRequestError",
+    }
+)
+"""What providers say, in the order in which it decides."""
+
+_STATUSES: Mapping[int, str] = MappingProxyType(
+    {
+        **dict.fromkeys((401, 407), "key"),
+        **dict.fromkeys((404, 410), "model"),
+        **dict.fromkeys((408, 409, 425), "unavailable"),
+        402: "quota",
+        403: "forbidden",
+        413: "overflow",
+        429: "rate",
+    }
+)
+"""What a status means by itself."""
+
+_MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "forbidden": ("quota", "filter"),
+        "invalid": ("overflow", "quota", "filter", "no_key", "key", "model", "rate"),
+        "key": ("quota", "filter", "no_key"),
+        "rate": ("quota",),
+        "unavailable": ("overflow", "quota"),
+    }
+)
+"""What the words may make of a status; llama.cpp reports an overflow as a failure of the server."""
+
+_KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
+    {
+        "filter": (ContentFiltered, "refused the request by its content policy", "put the request differently"),
+        "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
+        "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
+        "key": (AuthenticationFailed, "refused the key", "set {variables}"),
+        "model": (ModelNotFound, "was not found", "check the model's name and the base URL"),
+        "overflow": (
+            ContextOverflow,
+            "has no room for this conversation",
+            "start a new one or choose a model with a larger window",
+        ),
+        "quota": (QuotaExhausted, "has no credit left for this key", "check the account's plan and billing"),
+        "rate": (RateLimited, "got too many requests", "try again later"),
+        "redirect": (
+            InvalidRequest,
+            "redirects to {place}, where the key must not follow",
+            "set the base URL to the new place",
+        ),
+        "unavailable": (ProviderUnavailable, "failed or is overloaded", "try again later"),
+        "unknown": (ModelError, "failed in an unknown way", "try again or choose another model"),
+    }
+)
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """A provider's refusal; nothing in it is fit to be shown as it is.
+
+    `code` is whatever short words the provider gave for the kind of error, joined by blanks. `retry_after` is in
+    seconds, `place` where a redirect leads.
+    """
+
+    status: int | None
+    code: str
+    text: str
+    retry_after: float | None = None
+    place: str = ""
+
+
+def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> Refusal:
+    """A refusal from an error body: OpenAI's `{"error": {...}}`, its inner part, another server's words, or text."""
+    lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
+    inner = _find_innermost(body)
+    words: list[str] = []
+    if isinstance(inner, dict):
+        words = [str(inner[name]) for name in ("code", "type", "status") if inner.get(name) is not None]
+        status = status or read_status(inner.get("code")) or read_status(inner.get("status"))
+    return Refusal(status, " ".join(words), _find_text(inner), read_retry_after(lower), lower.get("location", ""))
+
+
+def read_status(value: object) -> int | None:
+    """An HTTP status of a failure, also one that is written as text; None for anything else."""
+    if isinstance(value, str) and value.isdecimal() and len(value) == 3:
+        value = int(value)
+    return value if isinstance(value, int) and 300 <= value < 600 else None
+
+
+def read_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by the headers of a response, whose names are in lower case; None where they do not tell.
+
+    `retry-after-ms` is milliseconds; `retry-after` is seconds or a date (RFC 9110, section 10.2.3), measured from the
+    response's own `date` where it has one, for clocks differ.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        seconds = _read_number(headers.get(name, ""))
+        if seconds is not None:
+            return seconds / unit
+    moment = _read_date(headers.get("retry-after", ""))
+    if moment is None:
+        return None
+    now = _read_date(headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (moment - now).total_seconds())
+
+
+def classify_refusal(refusal: Refusal) -> str:
+    """The kind of a refusal in one word: from its status, which its words make more exact."""
+    said = f"{refusal.code} {refusal.text}"
+    found = [kind for kind, words in _WORDS.items() if re.search(words, said, re.IGNORECASE | re.DOTALL)]
+    if refusal.status is None:
+        return found[0] if found else "unknown"
+    kind = _STATUSES.get(refusal.status) or _classify_range(refusal.status)
+    return next((word for word in found if word in _MAY_BECOME.get(kind, ())), kind)
+
+
+def describe_refusal(refusal: Refusal, target: ModelTarget) -> ModelError:
+    """The contract's error, its message one sentence for the person."""
+    kind = classify_refusal(refusal)
+    if kind == "no_key" and target.key is None:
+        return target.missing_key()
+    error, what, advice = _KINDS["key" if kind == "no_key" else kind]
+    what = what.format(place=target.quote(refusal.place) or "another place")
+    details = _join_details(refusal.status, target.quote(refusal.text).rstrip(". "))
+    sentence = f"{target} {what}{details}; {advice.format(variables=target.key_variables)}"
+    if issubclass(error, RateLimited | ProviderUnavailable):
+        return error(sentence, retry_after=refusal.retry_after)
+    return error(sentence)
+
+
+def _classify_range(status: int) -> str:
+    if status >= 500:
+        return "unavailable"
+    return "redirect" if 300 <= status < 400 else "invalid"
+
+
+def _join_details(status: int | None, quote: str) -> str:
+    parts = [f"status {status}"] if status else []
+    parts += [quote] if quote else []
+    return f" ({': '.join(parts)})" if parts else ""
+
+
+def _find_innermost(body: Any) -> Any:
+    while True:
+        match body:
+            case [first, *_]:
+                body = first
+            case {"error": dict() | list() as inner} if inner:
+                body = inner
+            case _:
+                return body
+
+
+def _find_text(body: Any) -> str:
+    told = body
+    if isinstance(body, dict):
+        texts = [body[name] for name in ("message", "detail", "error") if body.get(name) is not None]
+        told = next((text for text in texts if text), "") if texts else body
+    return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=str)
+
+
+def _read_number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 <= number < float("inf") else None
+
+
+def _read_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,108 @@
+"""Whom a call to a model goes to, and with which key, in words fit for a person: no key, no password, one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import msgspec
+
+from vmpilot.contract.errors import AuthenticationFailed
+from vmpilot.contract.model_names import ModelName, parse_model_name
+from vmpilot.contract.request import ModelCall, ModelSettings, Secret
+
+NO_KEY = "none"
+"""What a server named by `base_url` gets where there is no key: the provider's own key is not for it."""
+
+_KEY_VARIABLES: Mapping[str, str | None] = MappingProxyType(
+    {
+        "bedrock": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+        "gemini": "GOOGLE_API_KEY",
+        "hosted_vllm": None,
+        "ollama": None,
+        "vertex_ai": "GOOGLE_APPLICATION_CREDENTIALS",
+    }
+)
+"""Where providers' keys are kept by common consent; any other provider's is in `PROVIDER_API_KEY`."""
+
+_LONGEST_QUOTE = 300
+_LOOKED_AT = 10_000
+_SHORTEST_KEY = 4
+_NAMED_KEY = r"""(?i)(\bbearer\s+|\bkey[=:]\s*)[^\s"'&,;]{6,}"""
+_BARE_KEY = r"\b(?:(?:sk|pk|gsk|xai|pplx|hf|key)[-_]|AIza)[\w*.-]{6,}"
+
+
+class ModelTarget(msgspec.Struct, frozen=True):
+    """A model at its provider; its `str` is what an error message calls it.
+
+    `key_variable` is where the provider's own key is looked for, None where it has none. `key` is only there to be
+    judged and blotted out.
+    """
+
+    name: ModelName
+    base_url: str | None = None
+    key: Secret | None = None
+    key_variable: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} at {_strip_secrets(self.base_url)}" if self.base_url else str(self.name)
+
+    def __repr__(self) -> str:
+        return f"ModelTarget({self})"
+
+    @property
+    def key_variables(self) -> str:
+        """The variables in which a key for this target may stand, for a sentence."""
+        own = None if self.base_url else self.key_variable
+        return f"{own} or VMPILOT_API_KEY" if own else "VMPILOT_API_KEY"
+
+    def check_key(self) -> None:
+        """Raise `AuthenticationFailed` for a key that cannot be sent at all."""
+        key = self.key.reveal() if self.key else ""
+        if not (key.isascii() and key.isprintable()):
+            raise AuthenticationFailed(
+                f"The key for {self} has characters that no key has, perhaps a line break: set {self.key_variables}"
+            )
+
+    def missing_key(self) -> AuthenticationFailed:
+        """The error to raise where there is no key."""
+        return AuthenticationFailed(f"There is no key for {self}: set {self.key_variables}")
+
+    def quote(self, text: str) -> str:
+        """What the provider said, fit for a sentence: one short line, without web page, key or control character."""
+        if text.lstrip()[:1] == "<":
+            return ""
+        text = text[:_LOOKED_AT]
+        key = self.key.reveal() if self.key else ""
+        if len(key) >= _SHORTEST_KEY:
+            text = text.replace(key, "…")
+        text = re.sub(_BARE_KEY, "…", re.sub(_NAMED_KEY, r"\1…", text))
+        line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+        return line if len(line) <= _LONGEST_QUOTE else line[: _LONGEST_QUOTE - 1] + "…"
+
+
+def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = None) -> ModelTarget:
+    """Whom this call goes to.
+
+    `key_variables` are those of the backend's library, by provider, where it has its own names for them.
+
+    Raises `ModelNotFound` where the provider is not known.
+    """
+    settings = call.settings
+    name = parse_model_name(call.model, base_url=settings.base_url)
+    usual = _KEY_VARIABLES.get(name.provider, f"{name.provider.upper()}_API_KEY")
+    variable = (key_variables or {}).get(name.provider, usual)
+    return ModelTarget(name, settings.base_url, settings.api_key, variable)
+
+
+def choose_key(settings: ModelSettings) -> str | None:
+    """The key to send; None leaves it to the provider's own variables, which a server of the user's never gets."""
+    if settings.api_key is not None:
+        return settings.api_key.reveal()
+    return NO_KEY if settings.base_url is not None else None
+
+
+def _strip_secrets(url: str) -> str:
+    """The URL without user, password, query and fragment; it may be none."""
+    return re.sub(r"[?#].*", "", re.sub(r"(?<=//)[^/?#]*@", "", url), flags=re.DOTALL)
