@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpilot.agent.arguments import SIZE_LIMIT, ArgumentsProblem, check_arguments, read_arguments
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"command": {"type": "string", "minLength": 1}, "timeout": {"type": "number", "exclusiveMinimum": 0}},
+    "required": ["command"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("raw", ["", "{}", " {} "])
+def test_nothing_is_an_object_without_members(raw: str) -> None:
+    assert read_arguments(raw) == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        ('{"a": 1', "no valid JSON"),
+        ('{"a": 1}{', "no valid JSON"),
+        ("{'a': 1}", "no valid JSON"),
+        ('{"a": 1, "a": 1}', "twice"),
+        ('{"a": {"b": 1, "b": 2}}', "twice"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": -Infinity}', "Infinity"),
+        ("[]", "list"),
+        ('"{}"', "str"),
+        ("null", "NoneType"),
+        ("7", "int"),
+        ('{"a": "\\u0000"}', "NUL"),
+        ('{"a": "\\ud800"}', "half a character"),
+        ('{"\\udfff": 1}', "half a character"),
+        ("[" * 100_000, "nested"),
+        ('{"a":' * 100_000, "nested"),
+        ('{"a": ' + "1" * 5_000 + "}", "no valid JSON"),
+        (" " * (SIZE_LIMIT + 1), "characters"),
+    ],
+)
+def test_what_is_doubtful_is_refused_with_a_reason(raw: str, why: str) -> None:
+    with pytest.raises(ArgumentsProblem, match=why) as caught:
+        read_arguments(raw)
+    assert len(str(caught.value)) < 300
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+            lambda inner: st.lists(inner, max_size=3),
+            max_leaves=5,
+        ),
+    )
+)
+def test_every_object_comes_out_as_it_was_written(value: dict[str, Any]) -> None:
+    assert read_arguments(json.dumps(value)) == value
+    assert read_arguments(json.dumps(value, ensure_ascii=False)) == value
+
+
+@given(st.text())
+def test_no_text_does_anything_but_read_or_refuse(raw: str) -> None:
+    try:
+        value = read_arguments(raw)
+    except ArgumentsProblem:
+        return
+    assert json.loads(raw or "{}") == value
+
+
+def test_arguments_that_fit_pass() -> None:
+    check_arguments({"command": "ls", "timeout": 0.5}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, '"command" is a required property'),
+        ({"command": 1}, "command: 1 is not of type"),
+        ({"command": ""}, "command: "),
+        ({"command": "ls", "timeout": 0}, "timeout: 0"),
+        ({"command": "ls", "force": True}, "force"),
+        ({"command": 1, "timeout": "x"}, "timeout: "),
+    ],
+)
+def test_each_place_that_does_not_fit_is_named(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ArgumentsProblem, match="do not fit") as caught:
+        check_arguments(arguments, SCHEMA)
+    assert told in str(caught.value)

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.agent import toolbox as toolbox_module
+from vmpilot.contract import (
+    ApprovalRequested,
+    StoreError,
+    ToolCall,
+    ToolFinished,
+    ToolOutput,
+    ToolResult,
+    ToolStarted,
+)
+from vmpilot.tools import ToolOutcome, ToolProblem
+
+if TYPE_CHECKING:
+    from tests.core.agent.conftest import Bench, FakeTool
+
+    MakeBench = Callable[..., Bench]
+    MakeTool = Callable[..., FakeTool]
+
+A, B = ToolCall("a", "work", '{"n": 1}'), ToolCall("b", "work", '{"n": 2}')
+
+
+async def done(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+    return ToolOutcome("done")
+
+
+async def test_a_call_runs_once_its_message_is_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    early = asyncio.create_task(bench.toolbox.call(A))
+    await asyncio.sleep(0.02)
+    assert tool.runs == []
+    await bench.message(A)
+    assert await early == ToolResult("a", "work", "done")
+    assert tool.runs == [{"n": 1}]
+    assert [type(event) for event in (await bench.events())[1:]] == [ToolStarted, ToolFinished]
+
+
+async def test_a_call_of_no_recorded_message_is_not_run(
+    make_bench: MakeBench, fake_tool: MakeTool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toolbox_module, "RECORD_PATIENCE", 0.02)
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    await bench.message(A)
+    result = await bench.toolbox.call(B)
+    assert result.is_error
+    assert "no message" in result.text
+    assert tool.runs == []
+
+
+async def test_the_same_call_again_gets_the_same_result_and_does_not_run_again(
+    make_bench: MakeBench, fake_tool: MakeTool
+) -> None:
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    await bench.message(A)
+    first = await bench.toolbox.call(A)
+    second, third = await bench.toolbox.call_all([A, A])
+    assert first is second is third
+    assert len(tool.runs) == 1
+    assert len([event for event in await bench.events() if isinstance(event, ToolFinished)]) == 1
+
+
+async def test_what_runs_is_what_was_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    await bench.message(A)
+    await bench.toolbox.call(ToolCall("a", "work", '{"n": 999}'))
+    assert tool.runs == [{"n": 1}]
+
+
+async def test_a_crash_is_told_to_the_model(
+    make_bench: MakeBench, fake_tool: MakeTool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def crash(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+        on_output("so far\n")
+        raise ZeroDivisionError("by zero")
+
+    bench = make_bench(fake_tool(crash))
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result == ToolResult("a", "work", "The tool failed: ZeroDivisionError: by zero", is_error=True)
+    assert [event.text for event in await bench.events() if isinstance(event, ToolOutput)] == ["so far\n"]
+    assert "tool work failed" in caplog.text
+
+
+async def test_a_problem_is_told_in_its_own_words(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    async def refuse(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        raise ToolProblem("There is no such folder: make it first.")
+
+    bench = make_bench(fake_tool(refuse))
+    await bench.message(A)
+    assert (await bench.toolbox.call(A)).text == "There is no such folder: make it first."
+
+
+async def test_a_tool_that_is_cancelled_from_within_is_a_failed_tool(
+    make_bench: MakeBench, fake_tool: MakeTool
+) -> None:
+    async def give_up(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        raise asyncio.CancelledError
+
+    bench = make_bench(fake_tool(give_up))
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result.is_error
+    assert "may have run in part" in result.text
+
+
+async def test_a_cancelled_call_ends_its_tool_before_it_returns(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    ended: list[str] = []
+    begun = asyncio.Event()
+
+    async def wait(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.02)
+            ended.append("ended")
+        raise AssertionError
+
+    bench = make_bench(fake_tool(wait))
+    await bench.message(A)
+    call = asyncio.create_task(bench.toolbox.call(A))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert ended == ["ended"]
+
+
+async def test_results_come_in_the_order_of_the_calls(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    bench = make_bench(fake_tool(done))
+    await bench.message(A, B)
+    assert [result.call_id for result in await bench.toolbox.call_all([B, A])] == ["b", "a"]
+    assert await bench.toolbox.call_all([]) == ()
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "cut"])
+async def test_calls_of_a_message_without_a_proper_end_are_refused(
+    make_bench: MakeBench, fake_tool: MakeTool, finish: str
+) -> None:
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    await bench.message(A, finish=finish)
+    result = await bench.toolbox.call(A)
+    assert result.is_error
+    assert "cut off" in result.text
+    assert tool.runs == []
+
+
+async def test_output_and_result_are_masked(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    async def leak(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+        for piece in ("my sec", "ret is out", " sec"):
+            on_output(piece)
+        return ToolOutcome("my secret is out sec")
+
+    bench = make_bench(fake_tool(leak), secrets=("secret",))
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    live = [event.text for event in await bench.events() if isinstance(event, ToolOutput)]
+    assert result.text == "".join(live) == "my [masked] is out sec"
+    assert live[0] == "my "
+
+
+async def test_an_error_of_the_log_is_no_error_of_the_tool(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    async def lose_log(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        raise StoreError("the disk is full")
+
+    bench = make_bench(fake_tool(lose_log))
+    await bench.message(A)
+    with pytest.raises(StoreError, match="full"):
+        await bench.toolbox.call(A)
+
+
+async def test_nobody_is_asked_twice_at_once(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    open_questions: list[str] = []
+    most = 0
+
+    async def approve(request: ApprovalRequested) -> bool:
+        nonlocal most
+        open_questions.append(request.call.id)
+        most = max(most, len(open_questions))
+        await asyncio.sleep(0.01)
+        open_questions.remove(request.call.id)
+        return request.call.id == "a"
+
+    tool = fake_tool(done)
+    bench = make_bench(tool, mode="operate", approver=approve)
+    await bench.message(A, B)
+    first, second = await bench.toolbox.call_all([A, B])
+    assert most == 1
+    assert (first.denied, second.denied) == (False, True)
+    assert tool.runs == [{"n": 1}]
+    assert bench.toolbox.denied_last
+
+
+async def test_a_later_message_with_calls_forgets_the_denial(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    bench = make_bench(fake_tool(done), mode="observe")
+    await bench.message(A)
+    await bench.toolbox.call(A)
+    assert bench.toolbox.denied_last
+    await bench.message(finish="stop", text="Sorry.")
+    assert bench.toolbox.denied_last
+    await bench.message(B)
+    assert not bench.toolbox.denied_last

@@ -1,0 +1,162 @@
+"""The program as others start it: pipes, signals, another user, and what it imports."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
+
+Start = Callable[..., "subprocess.Popen[str]"]
+LONG = Reply("I wait.", tool_calls=(ScriptedCall("shell", {"command": "echo begun; sleep 60"}),))
+
+
+def live_processes(mark: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_in_a_command_ends_it_and_the_turn(program: Start, tmp_path: Path, name: str) -> None:
+    with ScriptedServer([LONG]) as server:
+        process = program("--mode", "full", "x", server=server)
+        assert process.stderr is not None
+        while process.stderr.readline() != "begun\n":
+            assert process.poll() is None
+        process.send_signal(getattr(signal, name))
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert err.endswith("vmpilot: interrupted\n")
+    assert "Traceback" not in err
+    assert live_processes(str(tmp_path / "data")) == []
+
+
+def test_two_signals_in_a_row_end_it_too(program: Start, tmp_path: Path) -> None:
+    stubborn = Reply(
+        tool_calls=(ScriptedCall("shell", {"command": "trap '' TERM; echo begun; while :; do sleep 1; done"}),)
+    )
+    with ScriptedServer([stubborn]) as server:
+        process = program("--mode", "full", "x", server=server)
+        assert process.stderr is not None
+        while process.stderr.readline() != "begun\n":
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert live_processes(str(tmp_path / "data")) == []
+
+
+def test_a_signal_in_mid_stream(program: Start) -> None:
+    with ScriptedServer([Stall(after=3)]) as server:
+        process = program("--output", "jsonl", "x", server=server)
+        assert process.stdout is not None
+        while "text_delta" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        server.wait_for_hangup()
+    assert process.returncode == 130
+    assert '"reason":"interrupted"' in out.splitlines()[-1]
+    assert err == ""
+
+
+def test_a_signal_before_the_turn_ends_the_program_quietly(program: Start) -> None:
+    reading, writing = os.pipe()
+    with ScriptedServer([]) as server:
+        process = program("x", server=server, stdin=reading)
+        os.close(reading)
+        assert process.stderr is not None
+        assert "reading standard input" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=10)
+        os.close(writing)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("output", ["text", "jsonl"])
+def test_a_reader_that_goes_away_ends_the_program_without_a_complaint(program: Start, output: str) -> None:
+    with ScriptedServer([Reply("word " * 5000)], repeat_last=True) as server:
+        process = program("--output", output, "x", server=server)
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        err = process.stderr.read()
+        process.wait(10)
+        process.stderr.close()
+    assert err == ""
+    assert process.returncode == 1
+
+
+def give_up_rights() -> None:
+    """Run between fork and exec: also root is then bound by the modes of files (prctl(2), capabilities(7))."""
+    if os.getuid() == 0:
+        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def test_a_data_folder_that_cannot_be_written(program: Start, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(0o555)
+    with ScriptedServer([]) as server:
+        process = program("x", server=server, preexec_fn=give_up_rights)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, ""), err
+    assert err == (
+        f"vmpilot: cannot write conversations to {tmp_path}/data/conversations.db: Permission denied; "
+        f"make it writable, or set VMPILOT_DATA_DIR\n"
+    )
+
+
+def test_a_configuration_that_cannot_be_read(program: Start, tmp_path: Path) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "config.toml").touch(0o000)
+    process = program("config", "show", preexec_fn=give_up_rights)
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (2, ""), err
+    assert err.startswith(f"vmpilot: cannot read the configuration file {tmp_path}/config/config.toml: ")
+    assert err.count("\n") == 1
+
+
+def test_a_closed_standard_input_is_no_request(program: Start) -> None:
+    process = program(preexec_fn=lambda: os.close(0), stdin=None)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "the request is empty" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "allowed"),
+    [(["--help"], set[str]()), (["--version"], set[str]()), (["config", "path"], {"msgspec"})],
+)
+def test_what_is_not_needed_is_not_imported(arguments: list[str], allowed: set[str]) -> None:
+    code = (
+        "import sys; from vmpilot.cli import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    modules = set(ran.stderr.split())
+    heavy = {"asyncio", "sqlalchemy", "msgspec", "pluggy", "litellm", "langchain", "openai", "pydantic", "httpx"}
+    assert modules & heavy <= allowed | ({"asyncio", "pluggy"} if allowed else set())
+    assert not [name for name in modules if name.startswith("vmpilot_backend")]
+
+
+@pytest.mark.parametrize("module", ["vmpilot", "vmpilot.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    ran = subprocess.run([sys.executable, "-m", module, "--version"], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith("vmpilot ")

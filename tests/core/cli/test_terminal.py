@@ -1,0 +1,149 @@
+"""The program on a real (pseudo-)terminal of 60 columns: streaming, questions, emphasis, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.core.cli.conftest import Screen
+
+Start = Callable[..., "Screen"]
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+def calls(*commands: str, text: str = "") -> Reply:
+    return Reply(text, tool_calls=tuple(ScriptedCall("shell", {"command": command}) for command in commands))
+
+
+def test_the_answer_streams_and_long_lines_are_left_to_the_terminal(screen: Start) -> None:
+    long = "word " * 40
+    with ScriptedServer([Stall(after=3, reply=Reply("First comes this."))]) as server:
+        shown = screen("x", server=server)
+        assert shown.wait_for("First comes ").endswith("First comes ")
+        shown.signal(signal.SIGINT)
+        assert shown.end() == 130
+    assert shown.text == "First comes \nvmpilot: interrupted\n"
+    with ScriptedServer([Reply(long)]) as server:
+        shown = screen("x", server=server)
+        assert shown.end() == 0
+    assert shown.text == f"{long}\n"
+
+
+def test_a_command_is_echoed_in_bold_and_its_output_dimmed_and_counted(screen: Start) -> None:
+    with ScriptedServer([calls("seq 14; exit 3", text="I count."), Reply("Counted.")]) as server:
+        shown = screen("--mode", "full", "x", server=server)
+        assert shown.end() == 0
+    numbers = "".join(f"{DIM}{number}{PLAIN}\n" for number in range(1, 11))
+    counted = f"{DIM}(and 4 more lines){PLAIN}\n{DIM}(exit code 3){PLAIN}\n"
+    assert shown.text == f"I count.\n{BOLD}$ seq 14; exit 3{PLAIN}\n{numbers}{counted}Counted.\n"
+
+
+def test_what_could_steer_the_terminal_is_shown_as_escapes(screen: Start) -> None:
+    evil = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\r"
+    command = "printf 'x\\033[31mred\\033[0my\\n' # \x1b[8mhidden\u202e"
+    with ScriptedServer([calls(command), Reply(evil)]) as server:
+        shown = screen("--mode", "full", "x", server=server)
+        assert shown.end() == 0
+    assert "a\\x1b]0;title\\x07b\\x1b[2Jc\\u202ed\\x0d" in shown.text
+    assert f"{BOLD}$ printf 'x\\033[31mred\\033[0my\\n' # \\x1b[8mhidden\\u202e{PLAIN}\n" in shown.text
+    assert f"{DIM}xredy{PLAIN}\n" in shown.text
+
+
+@pytest.mark.parametrize(
+    ("answer", "made", "code"),
+    [("y\n", True, 0), ("yes\n", True, 0), ("n\n", False, 4), ("\n", False, 4), ("\x04", False, 4)],
+)
+def test_the_question_and_its_answers(screen: Start, tmp_path: Path, answer: str, made: bool, code: int) -> None:
+    with ScriptedServer([calls("touch made"), Reply("As you say.")]) as server:
+        shown = screen("x", server=server)
+        shown.wait_for(f"{BOLD}$ touch made{PLAIN}\n", "Run it? [y/N] ")
+        assert not (tmp_path / "made").exists()
+        shown.type(answer)
+        assert shown.end() == code
+    assert (tmp_path / "made").exists() == made
+    assert shown.text.count("touch made") == 1
+    assert "As you say.\n" in shown.text
+
+
+def test_what_was_typed_before_the_question_is_no_answer(screen: Start, tmp_path: Path) -> None:
+    with ScriptedServer([Reply(tool_calls=calls("touch made").tool_calls, delay=0.5), Reply("As you say.")]) as server:
+        shown = screen("x", server=server)
+        shown.type("y\n")
+        shown.wait_for("Run it? [y/N] ")
+        shown.type("n\n")
+        assert shown.end() == 4
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("how", ["key", "signal"])
+def test_ctrl_c_at_the_question_ends_the_turn(screen: Start, tmp_path: Path, how: str) -> None:
+    with ScriptedServer([calls("touch made")]) as server:
+        shown = screen("x", server=server)
+        shown.wait_for("Run it? [y/N] ")
+        if how == "key":
+            shown.type("\x03")
+        else:
+            shown.signal(signal.SIGINT)
+        assert shown.end() == 130
+    assert not (tmp_path / "made").exists()
+    assert shown.text.endswith("\nvmpilot: interrupted\n")
+    assert "Traceback" not in shown.text
+
+
+def test_two_questions_come_one_after_the_other(screen: Start, tmp_path: Path) -> None:
+    with ScriptedServer([calls("touch one", "touch two"), Reply("Done.")]) as server:
+        shown = screen("x", server=server)
+        assert "touch two" not in shown.wait_for("Run it? [y/N] ")
+        shown.type("n\n")
+        shown.wait_for("Run it? [y/N] ", times=2)
+        assert "$ touch two" in shown.text
+        shown.type("y\n")
+        assert shown.end() == 4
+    assert ((tmp_path / "one").exists(), (tmp_path / "two").exists()) == (False, True)
+
+
+def test_a_question_is_asked_though_input_and_output_are_pipes(screen: Start, tmp_path: Path) -> None:
+    with ScriptedServer([calls("touch made"), Reply("Made.")]) as server:
+        shown = screen("x", server=server, script='echo more | "$@" > out')
+        shown.wait_for("Run it? [y/N] ")
+        shown.type("y\n")
+        assert shown.end() == 0
+    assert (tmp_path / "out").read_text() == "Made.\n"
+    assert (tmp_path / "made").exists()
+    assert server.requests[0].messages[1]["content"] == "x\n\nmore"
+
+
+@pytest.mark.parametrize("output", ["json", "jsonl"])
+def test_a_question_is_asked_beside_output_for_programs(screen: Start, tmp_path: Path, output: str) -> None:
+    with ScriptedServer([calls("touch made"), Reply("Made.")]) as server:
+        shown = screen("--output", output, "x", server=server, script='"$@" > out')
+        shown.wait_for("$ touch made", "Run it? [y/N] ")
+        shown.type("y\n")
+        assert shown.end() == 0
+    assert (tmp_path / "made").exists()
+    assert "Made." in (tmp_path / "out").read_text()
+
+
+def test_calls_side_by_side_are_shown_one_after_the_other(screen: Start) -> None:
+    with ScriptedServer([calls("sleep 0.3 && echo slow", "echo quick"), Reply("Done.")]) as server:
+        shown = screen("x", server=server)
+        assert shown.end() == 0
+    lines = [line.replace(BOLD, "").replace(DIM, "").replace(PLAIN, "") for line in shown.text.splitlines()]
+    assert sorted(lines) == sorted(["$ sleep 0.3 && echo slow", "slow", "$ echo quick", "quick", "Done."])
+    assert lines.index("quick") == lines.index("$ echo quick") + 1
+
+
+def test_a_failed_try_is_told_and_the_answer_follows(screen: Start) -> None:
+    with ScriptedServer([Reply(""), Reply("Now.")]) as server:
+        shown = screen("x", server=server, script='VMPILOT_ATTEMPTS=2 exec "$@"')
+        assert shown.end() == 0
+    assert "the model gave an empty answer; trying again in " in shown.text
+    assert shown.text.endswith("Now.\n")

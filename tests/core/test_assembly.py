@@ -1,0 +1,187 @@
+"""The library's face, over the sample backend; what both shipped backends do with it is in tests/system."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import vmpilot
+from vmpilot import Agent, Answer
+from vmpilot.config import Environment
+from vmpilot.contract import BackendError, Notice, TextDelta, Usage, UsageError
+from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
+
+MakeAgent = Callable[..., Agent]
+
+
+@pytest.fixture
+def make_agent(installed_samples: Callable[..., None], tmp_path: Path) -> MakeAgent:
+    """Makes an agent with the sample backend in an empty folder; keywords are settings, or replace a member."""
+    installed_samples("bare")
+    (tmp_path / "work").mkdir()
+
+    def make(server: ScriptedServer | None = None, **given: Any) -> Agent:
+        variables = {"PATH": os.environ["PATH"], **given.pop("variables", {})}
+        environment = Environment(variables, tmp_path / "config", tmp_path / "data", tmp_path / "cache", "ada")
+        settings = {"backend": "bare", "model": "m", "base_url": server.base_url if server else None, **given}
+        return Agent(**{"folder": tmp_path / "work", "environment": environment, **settings})
+
+    return make
+
+
+def test_ask_gives_an_answer(make_agent: MakeAgent) -> None:
+    with ScriptedServer([Reply("Hello.")]) as server, make_agent(server) as agent:
+        answer = agent.ask("hi")
+    assert answer == Answer("Hello.", "answered", agent.conversation_id or "", Usage(100, 20), None, None)
+
+
+def test_ask_gives_a_failure_as_a_value(make_agent: MakeAgent) -> None:
+    with ScriptedServer([HttpError(401)]) as server, make_agent(server) as agent:
+        answer = agent.ask("hi")
+    assert (answer.text, answer.reason) == ("", "failed")
+    assert answer.error
+
+
+async def test_ask_within_a_running_loop_says_what_to_do(make_agent: MakeAgent) -> None:
+    agent = make_agent()
+    with pytest.raises(RuntimeError, match=r"await agent\.answer"):
+        agent.ask("hi")
+    agent.close()
+
+
+def test_an_agent_that_was_closed_goes_on_with_its_conversation(make_agent: MakeAgent) -> None:
+    with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
+        agent = make_agent(server)
+        for request in ("One?", "Two?"):
+            agent.ask(request)
+            agent.close()
+    assert [message["content"] for message in server.requests[1].messages[1:]] == ["One?", "One.", "Two?"]
+
+
+def test_an_agent_that_was_not_used_has_nothing_to_close(make_agent: MakeAgent, tmp_path: Path) -> None:
+    with make_agent() as agent:
+        assert agent.conversation_id is None
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"modle": "x"}, 'no setting "modle"; the settings are: backend, model'),
+        ({"max_steps": 0}, "max_steps takes a whole number above 0, not 0"),
+        ({"max_steps": "3"}, "max_steps takes a whole number above 0"),
+        ({"mode": "god"}, "one of observe, operate, full"),
+        ({"folder": "/no/such/folder"}, "/no/such/folder is no folder"),
+    ],
+)
+def test_wrong_settings_are_told_when_the_agent_is_made(
+    make_agent: MakeAgent, given: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        make_agent(**given)
+
+
+def test_a_setting_of_none_is_left_to_the_others(make_agent: MakeAgent) -> None:
+    assert make_agent(model=None, variables={"VMPILOT_MODEL": "theirs"}).settings.model == "theirs"
+
+
+async def test_a_backend_that_is_not_there_is_told_before_anything_is_recorded(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    async with make_agent(backend="nonsense") as agent:
+        with pytest.raises(BackendError, match="nonsense"):
+            await agent.answer("hi")
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_choice_and_its_reason(make_agent: MakeAgent) -> None:
+    choice = make_agent(backend=None, variables={"VMPILOT_BACKEND": "bare"}).backend_choice
+    assert (choice.backend.name, choice.why) == ("bare", "VMPILOT_BACKEND")
+
+
+async def test_a_conversation_that_is_not_there(make_agent: MakeAgent) -> None:
+    async with make_agent(conversation="abc") as agent:
+        with pytest.raises(UsageError, match='no conversation "abc"'):
+            await agent.answer("hi")
+        with pytest.raises(UsageError, match="no conversation yet"):
+            await agent.go_on_with_latest()
+
+
+async def test_a_turn_that_could_not_begin_leaves_nothing_held(make_agent: MakeAgent, tmp_path: Path) -> None:
+    with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
+        async with make_agent(server) as agent:
+            conversation = (await agent.answer("One?")).conversation_id
+        async with make_agent(server, model=f"local:{tmp_path}/no-such.gguf") as broken:
+            with pytest.raises(vmpilot.contract.VMPilotError):
+                async for _ in broken.run("x", conversation=conversation):
+                    pass
+            async with make_agent(server, conversation=conversation) as agent:
+                await agent.answer("Two?")
+
+
+async def test_the_system_prompt_knows_the_machine_the_folder_the_mode_and_the_tools(
+    make_agent: MakeAgent, tmp_path: Path
+) -> None:
+    with ScriptedServer([Reply("Yes.")]) as server:
+        async with make_agent(server, mode="observe") as agent:
+            await agent.answer("hi")
+    prompt = server.requests[0].messages[0]["content"]
+    for word in ("User: ada", str(tmp_path / "work"), "`shell`", "You may only look"):
+        assert word in prompt
+    assert "{" not in prompt
+
+
+async def test_commands_get_the_persons_variables_without_the_secrets(make_agent: MakeAgent) -> None:
+    variables = {"PLAIN": "plain value", "MY_TOKEN": "hush-hush-hush", "PASSED_TOKEN": "tell-tell-tell"}
+    calls = (ScriptedCall("shell", {"command": "echo $PLAIN ${MY_TOKEN:-none}; echo $PASSED_TOKEN | tr a-z A-Z"}),)
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Seen.")]) as server:
+        async with make_agent(server, mode="full", variables=variables, pass_environment=["PASSED_TOKEN"]) as agent:
+            await agent.answer("hi")
+    assert server.requests[1].messages[-1]["content"] == "plain value none\nTELL-TELL-TELL\n[exit code 0]"
+
+
+async def test_stop_without_a_turn_says_so(make_agent: MakeAgent) -> None:
+    async with make_agent() as agent:
+        assert not agent.stop()
+        await agent.wait()
+
+
+async def test_stop_reaches_every_turn(make_agent: MakeAgent) -> None:
+    with ScriptedServer([Stall(after=3), Stall(after=3)]) as server:
+        async with make_agent(server) as agent:
+            begun = [asyncio.Event(), asyncio.Event()]
+
+            async def play(first_delta: asyncio.Event) -> object:
+                last: object = Notice("nothing")
+                async for event in agent.run("go on", history=()):
+                    last = event
+                    if isinstance(event, TextDelta):
+                        first_delta.set()
+                return last
+
+            turns = [asyncio.create_task(play(first_delta)) for first_delta in begun]
+            for first_delta in begun:
+                await first_delta.wait()
+            assert agent.stop()
+            ends = await asyncio.gather(*turns)
+    assert [getattr(end, "reason", None) for end in ends] == ["interrupted", "interrupted"]
+
+
+def test_importing_the_library_imports_next_to_nothing() -> None:
+    code = "import sys, vmpilot; print(*sorted(name for name in sys.modules if name.startswith('vmpilot')))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["vmpilot"]
+
+
+def test_the_library_exports_the_agent_and_its_answer() -> None:
+    assert vmpilot.__all__ == ["Agent", "Answer"]
+    assert vmpilot.Agent is Agent
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = vmpilot.nonsense

@@ -1,0 +1,253 @@
+"""The Open WebUI adapter as its server uses it: in threads, over a real model server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpilot.pipeline import Pipeline
+from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
+
+Pipe = Callable[..., Any]
+RUNS_LONG = Reply("I wait.", tool_calls=(ScriptedCall("shell", {"command": "echo begun > begun; sleep 60"}),))
+
+
+def calls(command: str, text: str = "") -> Reply:
+    return Reply(text, tool_calls=(ScriptedCall("shell", {"command": command}),))
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+@pytest.fixture
+async def pipeline(
+    installed_samples: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Pipeline]:
+    """A pipeline whose administrator chose the sample backend, mode full and a folder."""
+    installed_samples("bare")
+    for name in [name for name in os.environ if name.startswith("VMPILOT_")]:
+        monkeypatch.delenv(name)
+    for name in ("CONFIG", "DATA", "CACHE"):
+        monkeypatch.setenv(f"VMPILOT_{name}_DIR", str(tmp_path / name.lower()))
+    (tmp_path / "work").mkdir()
+    pipeline = Pipeline()
+    await pipeline.on_startup()
+    yield pipeline
+    await pipeline.on_shutdown()
+
+
+@pytest.fixture
+def pipe(pipeline: Pipeline, tmp_path: Path) -> Pipe:
+    """Asks the pipeline, as Open WebUI does: `pipe(server, user("hello"))`."""
+
+    def ask(server: ScriptedServer, *messages: dict[str, Any], model: str = "default", **body: Any) -> Any:
+        pipeline.valves = pipeline.Valves(
+            backend="bare",
+            model="m",
+            base_url=server.base_url,
+            api_key="sk-pipe-0123",
+            mode="full",
+            folder=str(tmp_path / "work"),
+        )
+        return pipeline.pipe(messages[-1]["content"], model, messages, {"stream": True, **body})
+
+    return ask
+
+
+def wait_for_file(path: Path) -> None:
+    give_up = time.monotonic() + 10
+    while not path.exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def commands_in(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").readlink() == folder and int(process.name) != os.getpid():
+                found.append((process / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def test_an_answer_streams_with_its_tools_as_markdown(pipe: Pipe, tmp_path: Path) -> None:
+    with ScriptedServer([calls("seq 12; echo '```' > made", "I look."), Reply("All **done**.")]) as server:
+        pieces = pipe(server, user("do it"))
+        assert isinstance(pieces, Iterator)
+        received = list(pieces)
+    numbers = "\n".join(map(str, range(1, 11)))
+    assert "".join(received) == (
+        "I look.\n\n````\n$ seq 12; echo '```' > made\n````\n"
+        f"\n```\n{numbers}\n(and 3 more lines)\n```\n\nAll **done**."
+    )
+    assert [piece for piece in received if piece][-2:] == ["All ", "**done**."]
+    assert (tmp_path / "work" / "made").exists()
+
+
+def test_without_a_stream_it_is_one_string(pipe: Pipe) -> None:
+    with ScriptedServer([Reply("Hello.")]) as server:
+        assert pipe(server, user("hi"), stream=False) == "Hello."
+
+
+def test_the_requests_messages_are_the_history_and_its_system_message_instructs(pipe: Pipe) -> None:
+    messages = [
+        {"role": "system", "content": "Speak like a pirate."},
+        user("One?"),
+        {"role": "assistant", "content": "One."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+            ],
+        },
+    ]
+    with ScriptedServer([Reply("Arr.")]) as server:
+        list(pipe(server, *messages))
+    sent = server.requests[0].messages
+    assert sent[0]["content"].endswith("\n\nSpeak like a pirate.")
+    assert sent[1:] == messages[1:]
+
+
+def test_first_messages_of_two_users_share_nothing(pipe: Pipe) -> None:
+    with ScriptedServer([Reply("Hello Ada."), Reply("Who?")]) as server:
+        list(pipe(server, user("I am Ada, my number is 4711.")))
+        list(pipe(server, user("What is the number?")))
+    assert server.requests[1].messages[1:] == [user("What is the number?")]
+
+
+def test_two_users_at_once(pipe: Pipe) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def answer(request: Any) -> Reply:
+        return Reply(f"Hello {request.messages[-1]['content']}.", delay=0.3)
+
+    def ask(name: str) -> str:
+        together.wait()
+        return "".join(pipe(server, user(name)))
+
+    with ScriptedServer([answer, answer]) as server, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(ask, ["Ada", "Bob"])) == ["Hello Ada.", "Hello Bob."]
+        first, second = server.requests
+    assert first.finished_at is not None
+    assert second.arrived_at < first.finished_at
+
+
+def test_closing_early_ends_the_command(pipe: Pipe, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    with ScriptedServer([RUNS_LONG]) as server:
+        pieces = pipe(server, user("wait"))
+        for piece in pieces:
+            if "sleep 60" in piece:
+                break
+        wait_for_file(folder / "begun")
+        assert commands_in(folder) != []
+        pieces.close()
+        assert commands_in(folder) == []
+
+
+def test_closing_early_hangs_up_on_the_model(pipe: Pipe) -> None:
+    with ScriptedServer([Stall(after=3)]) as server:
+        pieces = pipe(server, user("go on"))
+        while not next(pieces):
+            pass
+        pieces.close()
+        server.wait_for_hangup()
+
+
+def test_an_answer_that_nobody_began_to_read_costs_nothing(pipe: Pipe) -> None:
+    with ScriptedServer([]) as server:
+        pipe(server, user("hi")).close()
+
+
+@pytest.mark.parametrize("task", ["title_generation", "tags_generation", "follow_up_generation", "query_generation"])
+def test_open_webuis_own_requests_do_not_ask_the_model(pipe: Pipe, task: str) -> None:
+    with ScriptedServer([]) as server:
+        answer = pipe(server, user("Make a title for all of this, please."), metadata={"task": task})
+    assert isinstance(json.loads(answer), dict)
+
+
+def test_errors_are_text(pipe: Pipe) -> None:
+    with ScriptedServer([HttpError(401)]) as server:
+        failed = "".join(pipe(server, user("hi")))
+    assert failed.startswith("\n\n*m: ")
+    assert "sk-pipe" not in failed
+    with ScriptedServer([]) as server:
+        assert "not installed" in "".join(pipe(server, user("hi"), model="nonsense"))
+        assert "cannot answer" in "".join(pipe(server, {"role": "robot", "content": "hi"}))
+        assert "the request is empty" in "".join(pipe(server, user(" ")))
+
+
+def test_a_bug_is_told_too(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+    with ScriptedServer([]) as server:
+        pieces = pipe(server, user("hi"))
+        pipeline.valves = None  # type: ignore[assignment]
+        assert "unexpected AttributeError" in "".join(pieces)
+    assert "unexpected error" in caplog.text
+
+
+def test_nobody_can_be_asked(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
+    with ScriptedServer([calls("touch made"), Reply("I may not.")]) as server:
+        pieces = pipe(server, user("do it"))
+        pipeline.valves.mode = "operate"
+        assert "nobody is there to be asked" in "".join(pieces)
+    assert not (tmp_path / "work" / "made").exists()
+
+
+def test_the_models_are_the_installed_backends(pipeline: Pipeline) -> None:
+    models = [model["id"] for model in pipeline.pipelines()]
+    assert models[0] == "default"
+    assert "bare" in models
+    assert (pipeline.type, pipeline.id) == ("manifold", "vmpilot")
+
+
+@pytest.mark.parametrize(("model", "sent"), [("bare", "m"), ("vmpilot.bare", "m"), ("bare/other", "other"), ("", "m")])
+def test_a_model_id_names_backend_and_model(pipe: Pipe, model: str, sent: str) -> None:
+    with ScriptedServer([Reply("Yes.")]) as server:
+        assert "".join(pipe(server, user("hi"), model=model)) == "Yes."
+    assert server.requests[0].body["model"] == sent
+
+
+def test_the_key_does_not_print() -> None:
+    assert "sk-pipe" not in repr(Pipeline.Valves(api_key="sk-pipe-0123"))
+
+
+async def test_new_valves_count_from_the_next_request_and_disturb_nobody(
+    pipe: Pipe, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    reply = calls("echo begun > begun; while [ ! -e go ]; do sleep 0.05; done", "I wait.")
+    with ScriptedServer([reply, Reply("New."), Reply("Old.")]) as server, ThreadPoolExecutor(2) as threads:
+        loop = asyncio.get_running_loop()
+        old = loop.run_in_executor(threads, lambda: "".join(pipe(server, user("old"))))
+        await asyncio.to_thread(wait_for_file, tmp_path / "work" / "begun")
+        await pipeline.on_valves_updated()
+        new = await loop.run_in_executor(threads, lambda: "".join(pipe(server, user("new"), model="bare/new")))
+        (tmp_path / "work" / "go").touch()
+        assert (await old).endswith("Old.")
+    assert new == "New."
+
+
+async def test_shutdown_ends_what_runs_and_those_who_read_are_told(
+    pipe: Pipe, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    folder = tmp_path / "work"
+    with ScriptedServer([RUNS_LONG, Reply("Again.")]) as server, ThreadPoolExecutor(1) as threads:
+        reading = asyncio.get_running_loop().run_in_executor(threads, lambda: "".join(pipe(server, user("wait"))))
+        await asyncio.to_thread(wait_for_file, folder / "begun")
+        await pipeline.on_shutdown()
+        async with asyncio.timeout(5):
+            assert (await reading).startswith("I wait.")
+        assert commands_in(folder) == []
+        assert await asyncio.to_thread(lambda: "".join(pipe(server, user("again")))) == "Again."

@@ -1,0 +1,117 @@
+"""The shell tool: what its result tells the model, and where the next command starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpilot.agent.arguments import ArgumentsProblem, check_arguments
+from vmpilot.tools import ShellTool, ToolOutcome, ToolProblem
+from vmpilot.tools.shell import SHELL_SPEC
+from vmpilot.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace.at(tmp_path)
+
+
+@pytest.fixture
+def shell(workspace: Workspace) -> Callable[..., Any]:
+    """Runs a command: `outcome = await shell("ls")`."""
+    tool = ShellTool(workspace, {"PATH": os.environ["PATH"], "HOME": str(workspace.root)})
+
+    async def run(command: str, on_output: Callable[[str], None] = lambda _: None, **members: Any) -> ToolOutcome:
+        return await tool.run({"command": command, **members}, on_output)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "exit_code"),
+    [
+        ("echo out; echo err >&2", "out\nerr\n[exit code 0]", 0),
+        ("printf 'no line end'; exit 3", "no line end\n[exit code 3]", 3),
+        ("true", "[exit code 0]", 0),
+        ("kill -9 $$", "[ended by signal 9]", None),
+        ("no-such-program", "bash: line 1: no-such-program: command not found\n[exit code 127]", 127),
+        ("sleep 60 &", "[exit code 0; 1 process left in the background, ended with it]", 0),
+        ("sleep 60 & sleep 61 &", "[exit code 0; 2 processes left in the background, ended with it]", 0),
+    ],
+)
+async def test_the_output_and_the_way_it_ended(
+    shell: Callable[..., Any], command: str, text: str, exit_code: int | None
+) -> None:
+    outcome = await shell(command)
+    assert outcome == ToolOutcome(text, is_error=exit_code != 0, exit_code=exit_code)
+
+
+async def test_beyond_its_time_it_is_ended(shell: Callable[..., Any]) -> None:
+    outcome = await shell("echo begun; sleep 60", timeout=0.2)
+    assert outcome.text.startswith("begun\n[ended after 0.2 s, its time limit: ")
+    assert (outcome.is_error, outcome.exit_code) == (True, None)
+
+
+async def test_the_folder_carries_over(shell: Callable[..., Any], workspace: Workspace) -> None:
+    outcome = await shell("mkdir 'a b' && cd 'a b'")
+    folder = workspace.root / "a b"
+    assert outcome.text == f"[exit code 0; working folder from here on: {folder}]"
+    assert outcome.folder == str(folder)
+    assert workspace.folder == folder
+    assert (await shell("pwd")).text == f"{folder}\n[exit code 0]"
+    assert (await shell("cd ..; exit 1")).folder == str(workspace.root)
+    assert (await shell("(cd 'a b')")).folder is None
+
+
+async def test_live_output_comes_raw(shell: Callable[..., Any]) -> None:
+    live: list[str] = []
+    outcome = await shell("printf '\\033[31mred\\033[0m\\n'", live.append)
+    assert "".join(live) == "\x1b[31mred\x1b[0m\n"
+    assert outcome.text == "red\n[exit code 0]"
+
+
+async def test_a_working_folder_that_is_gone_is_a_problem_that_says_so(
+    shell: Callable[..., Any], workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.root = tmp_path / "gone"
+    workspace.move_to(workspace.root)
+    with pytest.raises(ToolProblem, match=r"could not be started: .*gone"):
+        await shell("ls")
+
+
+async def test_a_command_that_no_shell_takes_is_a_problem(shell: Callable[..., Any]) -> None:
+    with pytest.raises(ToolProblem, match="NUL"):
+        await shell("echo \0")
+
+
+async def test_without_bash_the_model_is_told(workspace: Workspace) -> None:
+    programs = workspace.root / "bin"
+    programs.mkdir()
+    (programs / "sh").symlink_to("/bin/sh")
+    outcome = await ShellTool(workspace, {"PATH": str(programs)}).run({"command": "echo hi"}, lambda _: None)
+    assert outcome.text.startswith("hi\n[exit code 0; bash was not found")
+
+
+def test_the_title_is_the_whole_command(workspace: Workspace) -> None:
+    command = "echo 1\n" + "x" * 500
+    assert ShellTool(workspace, {}).title({"command": command}) == f"$ {command}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"command": ""},
+        {"command": ["ls"]},
+        {"command": "ls", "timeout": 0},
+        {"command": "ls", "timeout": 3601},
+        {"command": "ls", "cwd": "/"},
+    ],
+)
+def test_the_schema_refuses(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentsProblem):
+        check_arguments(arguments, SHELL_SPEC.parameters)

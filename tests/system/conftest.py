@@ -1,0 +1,230 @@
+"""Whole turns through `vmpilot.Agent`, the same for both backends: real HTTP, a real log, real commands."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import sqlite3
+import warnings
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from vmpilot import Agent
+from vmpilot.config import Environment
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    MessageCompleted,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+    decode_event,
+    encode_event,
+)
+from vmpilot.plugins import installed_backends, load_backend
+from vmpilot.testing import ScriptedServer
+
+KEY = "sk-system-0123456789abcdef"
+BACKENDS = ("litellm", "langchain")
+
+EventType = TypeVar("EventType")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # LiteLLM's modules warn about its own dependencies while they are imported.
+    config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:litellm")
+    config.addinivalue_line("filterwarnings", "ignore::pydantic.warnings.PydanticDeprecatedSince20")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries() -> None:
+    """Each library is imported once, by the way that users take, and not within the time of a test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for installed in installed_backends():
+            if installed.name in BACKENDS:
+                load_backend(installed).model_info("gpt-4o")
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of the backend under test."""
+    return str(request.param)
+
+
+@dataclass
+class Seen:
+    """What a front end saw of one turn."""
+
+    events: list[Event]
+
+    @property
+    def text(self) -> str:
+        """The streamed text, without what was taken back."""
+        return _joined(self.events, TextDelta)
+
+    @property
+    def reasoning(self) -> str:
+        return _joined(self.events, ReasoningDelta)
+
+    @property
+    def started(self) -> TurnStarted:
+        return self.of(TurnStarted)[0]
+
+    @property
+    def end(self) -> TurnEnded:
+        return self.of(TurnEnded)[0]
+
+    @property
+    def error(self) -> str:
+        assert self.end.error is not None
+        return self.end.error
+
+    @property
+    def messages(self) -> list[AssistantMessage]:
+        return [event.message for event in self.of(MessageCompleted)]
+
+    @property
+    def results(self) -> list[ToolResult]:
+        return [event.result for event in self.of(ToolFinished)]
+
+    def of(self, kind: type[EventType]) -> list[EventType]:
+        """The events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+    def check(self) -> None:
+        """The grammar of a turn: one beginning, one end, each started tool finished, messages repeat their deltas."""
+        assert [type(self.events[0]), type(self.events[-1])] == [TurnStarted, TurnEnded]
+        assert len(self.of(TurnStarted)) == len(self.of(TurnEnded)) == 1
+        started = [event.call.id for event in self.of(ToolStarted)]
+        finished = [event.result.call_id for event in self.of(ToolFinished)]
+        assert len(set(finished)) == len(finished)
+        assert set(started) <= set(finished)
+        assert "".join(message.text for message in self.messages) == self.text
+
+
+def _joined(events: list[Event], kind: type[TextDelta | ReasoningDelta]) -> str:
+    kept: list[str] = []
+    pieces: list[str] = []
+    for event in events:
+        match event:
+            case MessageCompleted():
+                kept += pieces
+                pieces = []
+            case Retrying(discard=True):
+                pieces = []
+            case TextDelta() | ReasoningDelta() if isinstance(event, kind):
+                pieces.append(event.text)
+            case _:
+                pass
+    return "".join(kept + pieces)
+
+
+@dataclass
+class Machine:
+    """A person's machine: folders, variables, and agents on it."""
+
+    home: Path
+    backend: str
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
+    variables: dict[str, str] = field(default_factory=dict)
+    seen: list[Event] = field(default_factory=list)
+
+    @property
+    def folder(self) -> Path:
+        """Where the agents work."""
+        return self.home / "work"
+
+    @property
+    def database(self) -> Path:
+        return self.home / "data" / "conversations.db"
+
+    @property
+    def environment(self) -> Environment:
+        variables = {"PATH": os.environ["PATH"], "HOME": str(self.home), "TEST_MARK": self.mark, **self.variables}
+        return Environment(variables, self.home / "config", self.home / "data", self.home / "cache", "tester")
+
+    def agent(self, server: ScriptedServer | str, **settings: Any) -> Agent:
+        """An agent in mode full that asks `server`; `settings` win."""
+        given = {
+            "backend": self.backend,
+            "base_url": server if isinstance(server, str) else server.base_url,
+            "model": "scripted",
+            "api_key": KEY,
+            "mode": "full",
+            **settings,
+        }
+        return Agent(folder=self.folder, environment=self.environment, **given)
+
+    async def play(self, agent: Agent, request: Any = "Do it.", **options: Any) -> Seen:
+        """One turn to its end, its grammar checked."""
+        async with aclosing(agent.run(request, **options)) as events:
+            seen = Seen([event async for event in events])
+        self.seen += seen.events
+        seen.check()
+        return seen
+
+    async def ask(self, server: ScriptedServer | str, request: Any = "Do it.", **settings: Any) -> Seen:
+        """One turn of an agent of its own."""
+        async with self.agent(server, **settings) as agent:
+            return await self.play(agent, request)
+
+    def stored(self, conversation: str | None = None) -> list[Event]:
+        """What the log holds, read past VMPilot."""
+        query = "SELECT body FROM entries WHERE ?1 IS NULL OR conversation_id = ?1 ORDER BY conversation_id, number"
+        connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
+        try:
+            return [decode_event(body) for (body,) in connection.execute(query, (conversation,))]
+        finally:
+            connection.close()
+
+    def survivors(self) -> list[str]:
+        """Processes that commands left behind."""
+        return [line for process in Path("/proc").glob("[0-9]*") if (line := _describe(process, self.mark))]
+
+
+def _describe(process: Path, mark: str) -> str:
+    try:
+        ours = f"TEST_MARK={mark}".encode() in (process / "environ").read_bytes().split(b"\0")
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode() if ours else ""
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def machine(backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Machine]:
+    """A machine; afterwards no command is left, and the key is nowhere but on the wire."""
+    machine = Machine(tmp_path, backend)
+    machine.folder.mkdir()
+    yield machine
+    assert machine.survivors() == []
+    assert not any(KEY in encode_event(event) for event in machine.seen)
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    printed = capfd.readouterr()
+    assert KEY not in printed.out + printed.err
+    assert printed.err == ""
+
+
+async def next_of(events: AsyncGenerator[Event, None], kind: type[EventType]) -> EventType:
+    """Skip to the next event of a kind."""
+    async for event in events:
+        if isinstance(event, kind):
+            return event
+    raise AssertionError(f"the turn ended without {kind.__name__}")
+
+
+@pytest.fixture
+def wait_for() -> Callable[[AsyncGenerator[Event, None], type[Any]], Any]:
+    """Skips to the next event of a kind: `await wait_for(events, ToolStarted)`."""
+    return lambda events, kind: asyncio.wait_for(next_of(events, kind), 10)

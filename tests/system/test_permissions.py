@@ -1,0 +1,93 @@
+"""The modes: what is denied, what is asked about, what the model and the caller are told."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import ApprovalRequested, ToolStarted
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Machine
+
+CHANGE = Reply(tool_calls=(ScriptedCall("shell", {"command": "touch changed"}),))
+LOOK = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
+
+
+class Person:
+    """Answers every question in the same way, and remembers what was asked."""
+
+    def __init__(self, answer: bool) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    async def __call__(self, request: ApprovalRequested) -> bool:
+        self.asked.append(request.title)
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        pytest.param({"mode": "observe"}, "mode observe", id="observe"),
+        pytest.param({"mode": "observe", "approver": Person(True)}, "mode observe", id="observe with a person"),
+        pytest.param({"mode": "operate"}, "nobody is there to be asked", id="operate alone"),
+        pytest.param({"mode": "operate", "approver": Person(False)}, "the user said no", id="operate and no"),
+    ],
+)
+async def test_what_is_denied_does_not_run_and_everybody_is_told(
+    machine: Machine, settings: dict[str, Any], told: str
+) -> None:
+    with ScriptedServer([CHANGE, Reply("I could not.")]) as server:
+        seen = await machine.ask(server, **settings)
+    assert not (machine.folder / "changed").exists()
+    assert seen.of(ToolStarted) == []
+    assert told in server.requests[1].messages[-1]["content"]
+    assert [result.denied for result in seen.results] == [True]
+    assert (seen.end.reason, seen.end.exit_code) == ("denied", 4)
+    assert seen.messages[-1].text == "I could not."
+
+
+async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
+    person = Person(True)
+    with ScriptedServer([CHANGE, Reply("Changed.")]) as server:
+        seen = await machine.ask(server, mode="operate", approver=person)
+    assert (machine.folder / "changed").exists()
+    assert person.asked == ["$ touch changed"]
+    assert [event.title for event in seen.of(ApprovalRequested)] == ["$ touch changed"]
+    assert [event.allowed_by for event in seen.of(ToolStarted)] == ["the user"]
+    assert (seen.end.reason, seen.end.exit_code) == ("answered", 0)
+
+
+@pytest.mark.parametrize("mode", ["observe", "operate", "full"])
+async def test_reading_is_free_in_every_mode(machine: Machine, mode: str) -> None:
+    with ScriptedServer([LOOK, Reply("Nothing there.")]) as server:
+        seen = await machine.ask(server, mode=mode, approver=Person(False))
+    assert [event.allowed_by for event in seen.of(ToolStarted)] == ["it only reads"]
+    assert seen.end.exit_code == 0
+
+
+async def test_in_full_nobody_is_asked(machine: Machine) -> None:
+    person = Person(False)
+    with ScriptedServer([CHANGE, Reply("Changed.")]) as server:
+        await machine.ask(server, mode="full", approver=person)
+    assert (machine.folder / "changed").exists()
+    assert person.asked == []
+
+
+async def test_a_denial_that_the_model_got_over_is_no_denied_turn(machine: Machine) -> None:
+    with ScriptedServer([CHANGE, LOOK, Reply("I only looked.")]) as server:
+        seen = await machine.ask(server, mode="observe")
+    assert (seen.end.reason, seen.end.exit_code) == ("answered", 0)
+
+
+async def test_questions_come_one_at_a_time_and_in_order(machine: Machine) -> None:
+    calls = tuple(ScriptedCall("shell", {"command": f"touch {name}"}) for name in ("one", "two", "three"))
+    person = Person(True)
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
+        seen = await machine.ask(server, mode="operate", approver=person)
+    assert person.asked == ["$ touch one", "$ touch two", "$ touch three"]
+    kinds = [type(event) for event in seen.events if isinstance(event, ApprovalRequested | ToolStarted)]
+    assert kinds == [ApprovalRequested, ToolStarted] * 3
