@@ -185,3 +185,11 @@ def test_the_library_exports_the_agent_and_its_answer() -> None:
     assert vmpilot.Agent is Agent
     with pytest.raises(AttributeError, match="nonsense"):
         _ = vmpilot.nonsense
+
+
+def test_secrets_in_a_request_reach_neither_model_nor_log(make_agent: MakeAgent, tmp_path: Path) -> None:
+    variables = {"GITHUB_TOKEN": "ghp_0123456789"}
+    with ScriptedServer([Reply("Seen.")]) as server, make_agent(server, variables=variables) as agent:
+        agent.ask("what is wrong here? GITHUB_TOKEN=ghp_0123456789")
+    assert server.requests[0].body["messages"][-1]["content"] == "what is wrong here? GITHUB_TOKEN=[masked]"
+    assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() and b"ghp_012" in path.read_bytes()]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmpilot.agent import Approver, Conversation, Turn, TurnPlan
+from vmpilot.agent import Approver, Conversation, Turn, TurnPlan, masked_history
 from vmpilot.config import Environment, Settings, Sourced, current_environment, load_settings
 from vmpilot.contract import (
     EndReason,
@@ -241,7 +241,7 @@ class Agent:
             tools=tools,
             gate=Gate(settings.mode),
             approver=self.approver,
-            masker=Masker(self._secrets()),
+            masker=self._masker,
             max_steps=settings.max_steps,
             retry=settings.retry_policy,
         )
@@ -255,9 +255,10 @@ class Agent:
             today=date.today(),  # noqa: DTZ011  the person's own date
         )
 
-    def _secrets(self) -> tuple[str, ...]:
+    @property
+    def _masker(self) -> Masker:
         own = () if self.settings.api_key is None else (self.settings.api_key.reveal(),)
-        return (*secret_values(self.environment.variables), *own)
+        return Masker((*secret_values(self.environment.variables), *own))
 
     @property
     def _conversations(self) -> ConversationStore:
@@ -279,7 +280,7 @@ class Agent:
             held = await (self._own_conversation() if own else self._open_conversation(conversation))
             try:
                 if conversation is None and (imported := tuple(history or ())):
-                    await held.import_history(imported)
+                    await held.import_history(masked_history(imported, self._masker))
                 turn = Turn(await self._plan(held, backend, instructions), message)
             except BaseException:
                 await self._release(held)

@@ -1,7 +1,8 @@
 """One turn, from the user's message to `TurnEnded`: the same for every backend."""
 
 from vmpilot.agent.conversation import Conversation
+from vmpilot.agent.secrecy import masked_history
 from vmpilot.agent.toolbox import Approver
 from vmpilot.agent.turn import Turn, TurnPlan
 
-__all__ = ["Approver", "Conversation", "Turn", "TurnPlan"]
+__all__ = ["Approver", "Conversation", "Turn", "TurnPlan", "masked_history"]

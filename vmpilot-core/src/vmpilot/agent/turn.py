@@ -16,6 +16,7 @@ from vmpilot.agent.history import unanswered_calls
 from vmpilot.agent.journal import Journal
 from vmpilot.agent.limits import Limits, LimitStop
 from vmpilot.agent.model_calls import SupervisedModelCalls
+from vmpilot.agent.secrecy import masked_request
 from vmpilot.agent.toolbox import Approver, TurnToolbox
 from vmpilot.contract import (
     AssistantMessage,
@@ -69,7 +70,7 @@ class Turn:
 
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
-        self._message = message
+        self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
         self._limits = Limits(max_steps=plan.max_steps)

@@ -85,7 +85,7 @@ class Console:
         message = event.message
         if self._streams:
             self._end_line()
-        elif message.text and (message.tool_calls or not message.ended_properly):
+        elif message.text and message.tool_calls:
             self._note(printable(message.text.rstrip("\n")))
         elif message.text:
             print(message.text.rstrip("\n"), flush=True)

@@ -1,21 +1,25 @@
-"""Conversations on disk: create, find and open them; append events durably and in order."""
+"""Conversations in a database: create, find and open them; append events durably and in order; the views' way in.
+
+SQLAlchemy is the largest part of a program's start: it is imported in the store's thread, by the first use.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import Engine, func, insert, select, update
+from vmpilot.contract import Event, Secret, StoreError, UsageError
+from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
 
-from vmpilot.contract import Event, UsageError, decode_event, encode_event
-from vmpilot.store.database import open_database, store_errors
-from vmpilot.store.lease import Lease
-from vmpilot.store.schema import conversations, entries
+if TYPE_CHECKING:
+    from vmpilot.store.chats import Chats
+    from vmpilot.store.database import Lock
+    from vmpilot.store.migration import AnyDatabase
+    from vmpilot.store.writing import Claim
 
 _T = TypeVar("_T")
 
@@ -23,73 +27,173 @@ _T = TypeVar("_T")
 class ConversationLog:
     """One conversation, opened for writing by nobody else until `close`."""
 
-    def __init__(self, store: ConversationStore, conversation_id: str, *, lease: Lease, length: int) -> None:
-        self.conversation_id = conversation_id
+    def __init__(self, store: ConversationStore, lock: Lock, *, claim: Claim, length: int) -> None:
+        self.conversation_id = claim.conversation_id
         self._store = store
-        self._lease = lease
+        self._lock: Lock | None = lock
+        self._claim = claim
         self._length = length
+        self._sure = True
 
     async def append(self, *events: Event) -> None:
         """Write the events behind what is there; when this returns they survive a crash of the machine.
 
-        A cancelled append is still carried out. Raises `StoreError`, and then nothing was written.
+        A cancelled append is still carried out. Raises `StoreError` where it is not known to be written: nothing was,
+        unless the connection to a database server broke in the very moment in which it agreed.
         """
         await asyncio.shield(self._store.run(lambda: self._write(events)))
 
     async def read(self) -> tuple[Event, ...]:
         """All events, oldest first."""
-        return await self._store.run(lambda: self._store.load(self.conversation_id))
+        return await self._store.run(lambda: self._store.chats.events(self.conversation_id))
 
     async def close(self) -> None:
         """Let others write; waits for what is being appended."""
         await asyncio.shield(self._store.run(self.release))
 
     def release(self) -> None:
-        """Let others write, at once."""
-        self._lease.release()
+        """Let others write, at once; in the store's thread."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def _write(self, events: Sequence[Event]) -> None:
-        if events:
-            self._store.save(self.conversation_id, self._length + 1, events)
-            self._length += len(events)
+        from vmpilot.store.writing import append_entries, last_number
+
+        if not events:
+            return
+        if self._lock is None or not self._lock.is_held():
+            raise StoreError(
+                f"conversation {self.conversation_id} is open elsewhere by now: nothing was written; open it again"
+            )
+        database = self._store.database
+        with database.writing() as connection:
+            if not self._sure:
+                self._length = max(self._length, last_number(connection, self.conversation_id))
+            self._sure = False
+            append_entries(connection, database.words, claim=self._claim, number=self._length + 1, events=events)
+        self._length += len(events)
+        self._sure = True
 
 
 class ConversationStore:
-    """The conversations below a data folder, in one SQLite file.
+    """The conversations in one database: an SQLite file below a data folder, or what `database_url` names.
 
-    All database work runs in one thread of the store's own, in the order in which it was asked for.
+    All database work runs in one thread of the store's own, in the order in which it was asked for. A conversation is
+    named by its id or the beginning of it. Whatever is asked for first raises `UsageError` where the folder cannot be
+    written, or where `database_url` is wrong or its driver not installed; anything raises `StoreError` where the
+    database cannot be used.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, database_url: Secret | None = None) -> None:
         self._path = folder / "conversations.db"
+        self._database_url = database_url
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vmpilot-store")
-        self._opened: Engine | None = None
+        self._opened: AnyDatabase | None = None
 
     def run(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         """Start work in the store's thread."""
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
+    def warm_up(self) -> None:
+        """Begin to open the database, so that the first use waits less; what fails is raised by that use."""
+        self._thread.submit(lambda: self.database)
+
     async def create(self) -> ConversationLog:
         """A new conversation; it appears in the log with its first event."""
-        conversation_id = secrets.token_hex(6)
-        return await self._take(lambda: self._open(conversation_id))
+        return await self._take(lambda: self._begin(secrets.token_hex(6)))
 
     async def open(self, conversation_id: str) -> ConversationLog:
-        """The conversation whose id is or begins with `conversation_id`.
+        """Open a conversation to go on with it.
 
         Raises `UsageError` where there is none, where several begin so, or where somebody else writes to it.
         """
-        return await self._take(lambda: self._open(self._find(conversation_id)))
+        return await self._take(lambda: self._open(self.chats.find(conversation_id)))
 
     async def latest(self) -> str:
         """The id of the conversation that was used last. Raises `UsageError` where there is none."""
-        return await self.run(self._latest)
+        return await self.run(lambda: self.chats.latest())
+
+    async def find(self, conversation_id: str) -> str:
+        """The whole id. Raises `UsageError` where there is none, or where several begin so."""
+        return await self.run(lambda: self.chats.find(conversation_id))
+
+    async def chat(self, conversation_id: str) -> Chat:
+        """What a list says of one conversation."""
+        return await self.run(lambda: self.chats.chat(self.chats.find(conversation_id)))
+
+    async def list_chats(self, *, limit: int | None = None) -> tuple[Chat, ...]:
+        """The conversations, the one that was used last first."""
+        return await self.run(lambda: self.chats.list(limit))
+
+    async def events(self, conversation_id: str) -> tuple[Event, ...]:
+        """All events of a conversation, also while somebody writes to it."""
+        return await self.run(lambda: self.chats.events(self.chats.find(conversation_id)))
+
+    async def search(self, words: str, *, limit: int = 50) -> tuple[Hit, ...]:
+        """The entries in which each of the words begins a word, newest first; case and accents do not count.
+
+        Raises `UsageError` where there is no word to search for.
+        """
+        return await self.run(lambda: self.chats.search(words, limit))
+
+    async def export(self, conversation_id: str) -> str:
+        """The conversation as a JSON document that `import_document` takes."""
+        return await self.run(lambda: self.chats.export(self.chats.find(conversation_id)))
+
+    async def import_document(self, data: str | bytes) -> Chat:
+        """Store what `export` gave, under its own id, or a new one where that is taken.
+
+        Its turns and commands are not counted in `costs` and `audit`: they happened elsewhere or are counted already.
+        Raises `UsageError` for what is no such document, or is from a newer version.
+        """
+        return await self.run(lambda: self.chats.import_document(data))
+
+    async def fork(self, conversation_id: str, *, at: int | None = None) -> Chat:
+        """A new conversation that begins with all entries of another one, or those of its first `at` turns.
+
+        The other one stays as it is. Raises `UsageError` where it has fewer turns.
+        """
+        return await self.run(lambda: self.chats.fork(self.chats.find(conversation_id), at))
+
+    async def rename(self, conversation_id: str, title: str) -> Chat:
+        """Give a conversation another title, cut to one line of 80 characters. Raises `UsageError` for an empty one."""
+        return await self.run(lambda: self.chats.rename(self.chats.find(conversation_id), title))
+
+    async def delete(self, conversation_id: str) -> Chat:
+        """Delete a conversation for good; what it was is returned. Raises `UsageError` while somebody writes to it."""
+        return await self.run(lambda: self._delete(self.chats.find(conversation_id)))
+
+    async def costs(self, by: CostBy = "day", *, since: float = 0.0) -> tuple[Cost, ...]:
+        """What the turns that began since then (seconds since the epoch) cost, added up."""
+        return await self.run(lambda: self.chats.costs(by, since))
+
+    async def audit(self, *, conversation_id: str | None = None, limit: int | None = None) -> tuple[Command, ...]:
+        """The commands that were started, the newest `limit` of them, oldest first."""
+        return await self.run(lambda: self.chats.audit(conversation_id, limit))
 
     async def close(self) -> None:
-        """Wait for the work under way and close the file."""
+        """Wait for the work under way and close the database."""
         await self.run(self._close)
         self._thread.shutdown(wait=False)
+
+    @property
+    def database(self) -> AnyDatabase:
+        """The open database; in the store's thread."""
+        if self._opened is not None and self._opened.is_replaced:
+            self._close()
+        if self._opened is None:
+            from vmpilot.store.opening import open_database
+
+            self._opened = open_database(self._path, self._database_url)
+        return self._opened
+
+    @property
+    def chats(self) -> Chats:
+        """The views; in the store's thread."""
+        from vmpilot.store.chats import Chats
+
+        return Chats(self.database)
 
     async def _take(self, work: Callable[[], ConversationLog]) -> ConversationLog:
         """What `work` opens; where nobody waits for it any more, it is closed again."""
@@ -97,68 +201,52 @@ class ConversationStore:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_release)
+            opening.add_done_callback(self._release)
             raise
 
-    def load(self, conversation_id: str) -> tuple[Event, ...]:
-        """Read a conversation's events; in the store's thread."""
-        query = select(entries.c.body).where(entries.c.conversation_id == conversation_id).order_by(entries.c.number)
-        with store_errors(self._path), self._engine.connect() as connection:
-            return tuple(decode_event(body) for body in connection.scalars(query))
+    def _release(self, opening: asyncio.Future[ConversationLog]) -> None:
+        if not opening.cancelled() and opening.exception() is None:
+            self._thread.submit(opening.result().release)
 
-    def save(self, conversation_id: str, number: int, events: Sequence[Event]) -> None:
-        """Write events in one transaction, the first one as entry `number`; in the store's thread."""
-        now = time.time()
-        rows = [
-            {"conversation_id": conversation_id, "number": position, "body": encode_event(event)}
-            for position, event in enumerate(events, start=number)
-        ]
-        with store_errors(self._path), self._engine.begin() as connection:
-            if number == 1:
-                connection.execute(insert(conversations), {"id": conversation_id, "started": now, "touched": now})
-            else:
-                touch = update(conversations).where(conversations.c.id == conversation_id)
-                connection.execute(touch.values(touched=now))
-            connection.execute(insert(entries), rows)
+    def _begin(self, conversation_id: str) -> ConversationLog:
+        from vmpilot.store.lease import Holder
+        from vmpilot.store.writing import Claim
 
-    @property
-    def _engine(self) -> Engine:
-        if self._opened is None:
-            self._opened = open_database(self._path)
-        return self._opened
+        lock = self._lock(conversation_id)
+        claim = Claim(conversation_id, 1, Holder.this_process())
+        return ConversationLog(self, lock, claim=claim, length=0)
 
     def _open(self, conversation_id: str) -> ConversationLog:
-        engine = self._engine
-        path = self._folder / "locks" / f"{conversation_id}.lock"
-        lease = Lease.take(path, conversation_id=conversation_id)
-        count = select(func.count()).select_from(entries).where(entries.c.conversation_id == conversation_id)
-        with store_errors(self._path), engine.connect() as connection:
-            return ConversationLog(self, conversation_id, lease=lease, length=connection.execute(count).scalar_one())
+        from vmpilot.store.lease import Holder
+        from vmpilot.store.writing import take_lease
 
-    def _find(self, prefix: str) -> str:
-        query = select(conversations.c.id).where(conversations.c.id.startswith(prefix, autoescape=True)).limit(3)
-        with store_errors(self._path), self._engine.connect() as connection:
-            found = [] if not prefix else list(connection.scalars(query))
-        if prefix in found or len(found) == 1:
-            return prefix if prefix in found else found[0]
-        if found:
-            raise UsageError(f'several conversations begin with "{prefix}": {", ".join(found)}, …; give more of the id')
-        raise UsageError(f'there is no conversation "{prefix}": leave out -r to begin a new one')
+        lock = self._lock(conversation_id)
+        try:
+            # A lease need not survive a loss of power: the writers that it excludes do not either.
+            with self.database.writing(durable=False) as connection:
+                taken = take_lease(connection, conversation_id, Holder.this_process())
+            if taken is None:
+                raise UsageError(f"conversation {conversation_id} was deleted a moment ago")
+        except BaseException:
+            lock.release()
+            raise
+        return ConversationLog(self, lock, claim=taken[0], length=taken[1])
 
-    def _latest(self) -> str:
-        query = select(conversations.c.id).order_by(conversations.c.touched.desc()).limit(1)
-        with store_errors(self._path), self._engine.connect() as connection:
-            found: str | None = connection.scalars(query).first()
-        if found is None:
-            raise UsageError("there is no conversation yet to go on with: leave out -c")
-        return found
+    def _lock(self, conversation_id: str) -> Lock:
+        lock = self.database.lock(conversation_id)
+        if lock is None:
+            holder = self.chats.holder(conversation_id)
+            raise UsageError(f"conversation {conversation_id} is in use by {holder}: wait for it, or begin a new one")
+        return lock
+
+    def _delete(self, conversation_id: str) -> Chat:
+        log = self._open(conversation_id)
+        try:
+            return self.chats.delete(conversation_id)
+        finally:
+            log.release()
 
     def _close(self) -> None:
         if self._opened is not None:
-            self._opened.dispose()
+            self._opened.close()
             self._opened = None
-
-
-def _release(opening: asyncio.Future[ConversationLog]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        opening.result().release()

@@ -1,63 +1,83 @@
-"""Open the SQLite file: durable settings, the schema's version, and clear errors where it cannot be used."""
+"""What the store needs of a database, whichever it is: transactions, leases, and errors that say what to do."""
 
 from __future__ import annotations
 
-import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Protocol
 
-from sqlalchemy import Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
 
-from vmpilot.contract import StoreError, UsageError
-from vmpilot.store.lease import exclusive
-from vmpilot.store.schema import SCHEMA_VERSION, metadata
-
-
-def open_database(path: Path) -> Engine:
-    """An engine on the log's file, which is made where it is missing.
-
-    Raises `UsageError` where the file cannot be made or opened, `StoreError` where it is no log of ours.
-    """
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write conversations to {path}: {error.strerror}; make it writable, or set VMPILOT_DATA_DIR"
-        ) from error
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 10.0, "check_same_thread": False})
-    event.listen(engine, "connect", _make_durable)
-    # SQLite's own locks do not order processes that make the same file at the same moment.
-    with store_errors(path), exclusive(path.parent / "locks" / "schema.lock"):
-        _prepare_schema(engine, path)
-    return engine
+from vmpilot.contract import VMPilotError
+from vmpilot.store.words import WordIndex
 
 
-@contextmanager
-def store_errors(path: Path) -> Iterator[None]:
-    """Maps the database library's exceptions to `StoreError`."""
-    try:
-        yield
-    except exc.SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        raise StoreError(
-            f"the conversation log {path} cannot be used: {cause}; free space or mend the file, then ask again"
-        ) from error
+class Lock(Protocol):
+    """The right to write to one conversation, which the system frees when its holder dies."""
+
+    def is_held(self) -> bool:
+        """Whether nobody else can have it now; takes it again where a broken connection lost it."""
+
+    def release(self) -> None:
+        """Let others have it; never raises."""
 
 
-def _make_durable(connection: sqlite3.Connection, _record: object) -> None:
-    """What was acknowledged survives a power loss: a write-ahead log that is synced at each commit."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+class Database(ABC):
+    """An open database. All but `close` raise `StoreError` where it cannot be used."""
 
+    words: WordIndex
+    place: str
+    """What to call it in an error: `the conversation log /path`."""
 
-def _prepare_schema(engine: Engine, path: Path) -> None:
-    with engine.connect() as connection:
-        version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-    if version > SCHEMA_VERSION:
-        raise StoreError(f"{path} was written by a newer VMPilot (schema {version}): upgrade vmpilot-core")
-    if version < SCHEMA_VERSION:
-        with engine.begin() as connection:
-            metadata.create_all(connection)
-            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection that sees one state of the database."""
+        with self.guarded(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction, committed at the end of the block; with `durable` it then survives a loss of power."""
+        with self.guarded(), self.engine.connect() as connection:
+            connection = connection.execution_options(vmpilot_write="FULL" if durable else "NORMAL")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Maps the library's errors; after one nothing of the connections is used again."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            self.engine.dispose()
+            raise self.failure(error) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.engine.dispose()
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether another database is now where this one was."""
+        return False
+
+    @abstractmethod
+    def lock(self, conversation_id: str) -> Lock | None:
+        """The lock of a conversation, None where somebody has it."""
+
+    @abstractmethod
+    def forget_lock(self, conversation_id: str) -> None:
+        """The conversation is gone: leave nothing of its lock behind, which is held."""
+
+    @abstractmethod
+    def failure(self, error: SQLAlchemyError) -> VMPilotError:
+        """What to raise for an error of the library."""
+
+    @abstractmethod
+    def clean_up(self) -> None:
+        """What was deleted leaves the disk, as far as that can be had."""

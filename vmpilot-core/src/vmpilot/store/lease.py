@@ -1,37 +1,74 @@
-"""Locks between processes, on files that the system frees when the holder dies; one writer per conversation is one."""
+"""Locks between processes, on files that the system frees when the holder dies; who holds a conversation's lease."""
 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
+import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, EIO, ENOSPC
 from pathlib import Path
 
-from vmpilot.contract import UsageError
+import msgspec
+
+from vmpilot.contract import StoreError, UsageError, VMPilotError
+
+_DISK_ERRORS = {EDQUOT, EIO, ENOSPC}
 
 
-class Lease:
-    """The right to write to one conversation, held until `release` or the end of the process."""
+class Holder(msgspec.Struct, frozen=True):
+    """Who writes to a conversation; `since` is seconds since the epoch."""
+
+    pid: int
+    host: str
+    since: float
+
+    @classmethod
+    def this_process(cls) -> Holder:
+        return cls(os.getpid(), platform.node(), time.time())
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since))
+        return f"process {self.pid} on {self.host} since {since}"
+
+
+def holder_to_json(holder: Holder) -> str:
+    return json.dumps(msgspec.to_builtins(holder))
+
+
+def describe_holder(text: str) -> str:
+    """The holder that `holder_to_json` wrote, in words."""
+    try:
+        return str(msgspec.json.decode(text, type=Holder))
+    except msgspec.DecodeError:
+        return "another process"
+
+
+class FileLock:
+    """A lock on a file, held until `release` or the end of the process."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
-    def take(cls, path: Path, *, conversation_id: str) -> Lease:
-        """Raises `UsageError` naming the holder where another process or task holds it."""
-        descriptor = _open_file(path)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-            os.close(descriptor)
-            raise UsageError(
-                f"conversation {conversation_id} is in use by process {holder}: wait for it, or begin a new one"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
-        return cls(descriptor)
+    def take(cls, path: Path) -> FileLock | None:
+        """None where another process or task holds it. Raises `UsageError` where the file cannot be written."""
+        while True:
+            descriptor = _open_file(path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                return None
+            if is_same_file(descriptor, path):
+                return cls(descriptor)
+            os.close(descriptor)  # its holder removed it meanwhile: this lock would exclude nobody
+
+    def is_held(self) -> bool:
+        return True
 
     def release(self) -> None:
         os.close(self._descriptor)
@@ -48,11 +85,26 @@ def exclusive(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_same_file(descriptor: int, path: Path) -> bool:
+    """Whether the open file is the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def file_error(path: Path, error: OSError) -> VMPilotError:
+    """What to raise where the system does not let us make or open a file of the log."""
+    if error.errno in _DISK_ERRORS:
+        return StoreError(f"cannot write conversations to {path}: {error.strerror}; free space or mend the disk")
+    return UsageError(
+        f"cannot write conversations to {path}: {error.strerror}; make it writable, or set VMPILOT_DATA_DIR"
+    )
+
+
 def _open_file(path: Path) -> int:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise UsageError(
-            f"cannot write conversations to {path}: {error.strerror}; make it writable, or set VMPILOT_DATA_DIR"
-        ) from error
+        raise file_error(path, error) from error

@@ -1,10 +1,14 @@
-"""The tables, in SQLAlchemy Core. Bodies are events as ASCII JSON, so NUL and lone surrogates survive."""
+"""The tables, in SQLAlchemy Core. Text from outside is kept as ASCII JSON, so NUL and lone surrogates survive.
+
+`entries` is the log and the only truth. `texts` (with the word index), `turns` and `commands` are drawn from it, in the
+transaction that appends, and can be drawn again.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, MetaData, String, Table, Text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -14,6 +18,15 @@ conversations = Table(
     Column("id", String(32), primary_key=True),
     Column("started", Float, nullable=False),
     Column("touched", Float, nullable=False, index=True),
+    Column("lease", Integer, nullable=False, server_default="1"),  # raised by each writer: an older one cannot commit
+    Column("holder", Text, nullable=False, server_default="{}"),  # JSON: who took the lease last
+    Column("title", Text, nullable=False, server_default='""'),  # JSON
+    Column("model", Text, nullable=False, server_default='""'),  # JSON: the last turn's
+    Column("turns", Integer, nullable=False, server_default="0"),
+    Column("origin", String(32)),  # the conversation that this one is a fork of
+    Column(
+        "inherited", Integer, nullable=False, server_default="0"
+    ),  # entries that happened elsewhere: copied, imported
 )
 
 entries = Table(
@@ -24,3 +37,55 @@ entries = Table(
     Column("body", Text, nullable=False),
     sqlite_with_rowid=False,
 )
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("conversation_id", String(32), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("conversation_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),  # of the entry that began it
+    Column("started", Float, nullable=False, index=True),
+    Column("model", Text, nullable=False),  # JSON
+    Column("ended", Float),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cached_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("reasoning_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("cost", Float),  # US dollars
+)
+
+commands = Table(
+    "commands",
+    metadata,
+    Column("conversation_id", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True),  # of the entry that says that it started
+    Column("started", Float, nullable=False, index=True),
+    Column("call", String(32), nullable=False),  # a digest of the call's id
+    Column("finished", Integer),  # the number of the entry that has its result
+    Index("ix_commands_call", "conversation_id", "call"),
+)
+
+version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
+
+WORD_INDEX = {
+    "sqlite": ("CREATE VIRTUAL TABLE words USING fts5(text, content='', detail=none, columnsize=0, tokenize='ascii')",),
+    "postgresql": (
+        "ALTER TABLE texts ADD COLUMN words tsvector NOT NULL",
+        "CREATE INDEX ix_texts_words ON texts USING gin (words)",
+    ),
+}
+
+
+def create_schema(connection: Connection) -> None:
+    """Make everything, as the migrations would, in an empty database."""
+    metadata.create_all(connection, checkfirst=False)
+    for statement in WORD_INDEX[connection.dialect.name]:
+        connection.exec_driver_sql(statement)
+    connection.execute(version.insert(), {"version_num": str(SCHEMA_VERSION)})

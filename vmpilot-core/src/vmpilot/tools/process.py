@@ -3,7 +3,7 @@
 What is left when the shell has exited (`sleep 100 &`, daemons) gets 300 ms and is then ended and counted. The look at
 /proc for it costs a twentieth of a millisecond on the normal path: only processes younger than the shell are examined
 (`family`). Not found is what shakes off session, environment, descriptors and parents together, or belongs to a service
-that was asked to start it (systemd, docker).
+that was asked to start it (systemd, docker). If this program itself is killed, a `Guard` ends the command.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpilot.tools.family import Family
+from vmpilot.tools.guard import Guard
 from vmpilot.tools.output import CappedText, OutputLimits
 from vmpilot.tools.output_reader import OutputReader
 from vmpilot.tools.shell_launch import ShellLaunch, prepare_launch
@@ -73,8 +74,10 @@ async def run_command(
     with ExitStack() as resources:
         command_id = secrets.token_hex(12)
         launch = prepare_launch(command, environment, command_id=command_id, resources=resources)
+        guard = resources.enter_context(Guard(command_id, descriptor=launch.note))
         ids = f"{environment.get(COMMAND_ID_VARIABLE, '')} {command_id}".strip()
         process, pipe = _spawn(launch, folder, {**environment, **launch.variables, COMMAND_ID_VARIABLE: ids})
+        guard.watch(process.pid)
         family = Family(command_id, shell=process.pid, descriptor=launch.note)
         run = _Run(process, family, launch, OutputReader(pipe, limits, on_output))
         try:

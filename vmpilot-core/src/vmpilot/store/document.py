@@ -1,0 +1,81 @@
+"""A conversation as one JSON document, to keep or to take elsewhere. The form is versioned."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from vmpilot.contract import WIRE_VERSION, Event, UsageError, decode_event, encode_event
+from vmpilot.store.text import title_from
+
+FORMAT = 1
+GOOD_ID = re.compile(r"[0-9a-z]{1,32}")
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """What is exported. Times are seconds since the epoch; `events` are the log's entries, each in its own JSON form."""
+
+    vmpilot_conversation: int = FORMAT
+    wire_version: int = WIRE_VERSION
+    id: str
+    title: str
+    started: float
+    touched: float
+    events: list[dict[str, Any]]
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """A document that was read and found good."""
+
+    id: str
+    title: str
+    started: float
+    touched: float
+    events: tuple[Event, ...]
+
+
+def write_document(
+    events: tuple[Event, ...], *, conversation_id: str, title: str, started: float, touched: float
+) -> str:
+    """The document's JSON, one entry a line, all in ASCII."""
+    head = {"vmpilot_conversation": FORMAT, "wire_version": WIRE_VERSION, "id": conversation_id, "title": title}
+    opening = json.dumps(head | {"started": started, "touched": touched})[:-1]
+    return f'{opening}, "events": [\n' + ",\n".join(map(encode_event, events)) + "\n]}\n"
+
+
+def read_document(data: str | bytes) -> Imported:
+    """Raises `UsageError` for what is no such document, or is from a newer version."""
+    try:
+        raw = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"this is no exported conversation: it is no JSON ({error})") from error
+    version = raw.get("vmpilot_conversation") if isinstance(raw, dict) else None
+    if not isinstance(version, int):
+        raise UsageError('this is no exported conversation: take what "vmpilot chats export ID --format json" gives')
+    if version > FORMAT or _newer_events(raw):
+        raise UsageError("this conversation was exported by a newer VMPilot: upgrade vmpilot-core")
+    try:
+        document = msgspec.convert(raw, Document)
+        events = tuple(decode_event(json.dumps(event)) for event in document.events)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"this exported conversation is not whole: {error}") from error
+    if not (math.isfinite(document.started) and math.isfinite(document.touched)):
+        raise UsageError("this exported conversation is not whole: its times are no numbers")
+    if not events:
+        raise UsageError("this exported conversation is empty: there is nothing to import")
+    return Imported(
+        document.id if GOOD_ID.fullmatch(document.id) else "",
+        title_from(document.title),
+        document.started,
+        document.touched,
+        events,
+    )
+
+
+def _newer_events(raw: dict[str, Any]) -> bool:
+    version = raw.get("wire_version")
+    return isinstance(version, int) and version > WIRE_VERSION

@@ -1,0 +1,220 @@
+"""The log in PostgreSQL, in a schema of its own: its URL, its sessions, and advisory locks for the leases."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+from vmpilot.contract import Secret, StoreError, UsageError, VMPilotError
+from vmpilot.store.database import Database
+from vmpilot.store.words import PostgresWords
+
+SCHEMA = "vmpilot"
+_PATIENCE = {
+    # seconds, and milliseconds for the last: a server that is gone without a word is noticed
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+_ABSENT = {"42P01", "3F000"}
+"""SQLSTATEs: there is no such table, no such schema."""
+
+_BEGIN_SESSION = f"""
+SELECT set_config('search_path', '{SCHEMA}', false), set_config('tcp_keepalives_idle', '30', false),
+       set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                  ELSE current_setting('synchronous_commit') END, false)
+"""
+
+
+class PostgresDatabase(Database):
+    """The conversations in a PostgreSQL database that several machines may share."""
+
+    words = PostgresWords()
+
+    def __init__(self, address: Secret) -> None:
+        """Raises `UsageError` where the address is none, or the driver is not installed."""
+        self._url = _parse(address)
+        self.place = f"the database {_where(self._url)}"
+        super().__init__(_create_engine(self._url))
+        event.listen(self.engine, "connect", _begin_session)
+        self._locks = _AdvisoryLocks(self.engine)
+
+    def read_version(self) -> int:
+        """The schema's version, 0 where there is none."""
+        with self.guarded(), self.engine.connect() as connection:
+            try:
+                found = connection.exec_driver_sql(f"SELECT version_num FROM {SCHEMA}.alembic_version").scalar()  # noqa: S608
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) in _ABSENT:
+                    return 0
+                raise
+        return int(found or 0)
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """One process at a time makes or changes the schema."""
+        with self.guarded(), self._autocommitting() as connection:
+            key = _key("schema")
+            connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (key,))
+            try:
+                present = "SELECT 1 FROM pg_namespace WHERE nspname = %s"  # who may not create one may be given one
+                if connection.exec_driver_sql(present, (SCHEMA,)).first() is None:
+                    connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
+                yield
+            finally:
+                connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (key,))
+
+    def before_upgrade(self, version: int) -> None:
+        """Backups of a server are its administrator's."""
+
+    def set_version(self, connection: Connection, version: int) -> None:
+        """Alembic's own table is enough."""
+
+    def lock(self, conversation_id: str) -> _AdvisoryLock | None:
+        with self.guarded():
+            key = _key(conversation_id)
+            return _AdvisoryLock(self, key) if self._locks.take(key) else None
+
+    def has_lock(self, key: int) -> bool:
+        """Whether a lock that was taken is still ours."""
+        with self.guarded():
+            return self._locks.has(key)
+
+    def release_lock(self, key: int) -> None:
+        self._locks.release(key)
+
+    def forget_lock(self, conversation_id: str) -> None:
+        """Advisory locks leave nothing behind."""
+
+    def clean_up(self) -> None:
+        """The server's vacuum does."""
+
+    def failure(self, error: SQLAlchemyError) -> VMPilotError:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_lost(cause)):
+            self._locks.lose()
+        said = _without_password(str(cause), self._url)
+        return StoreError(f"{self.place} cannot be used: {said}; see that it runs and lets you in, then ask again")
+
+    def close(self) -> None:
+        self._locks.lose()
+        super().close()
+
+    @contextmanager
+    def _autocommitting(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+class _AdvisoryLocks:
+    """Locks that belong to one session, which ends with the process: nobody has to free them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session: Connection | None = None
+        self._held: set[int] = set()
+
+    def take(self, key: int) -> bool:
+        if key in self._held or not self._try(key):  # one session may have a lock twice
+            return False
+        self._held.add(key)
+        return True
+
+    def has(self, key: int) -> bool:
+        if self._session is None:
+            self._held = {other for other in self._held if self._try(other)}
+        return key in self._held
+
+    def release(self, key: int) -> None:
+        self._held.discard(key)
+        if self._session is not None:
+            try:
+                self._session.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (key,))
+            except SQLAlchemyError:
+                self.lose()
+
+    def lose(self) -> None:
+        """End the session, whatever state it is in."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.invalidate()
+            session.close()
+
+    def _try(self, key: int) -> bool:
+        if self._session is None:
+            self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            return bool(self._session.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (key,)).scalar_one())
+        except SQLAlchemyError:
+            self.lose()
+            raise
+
+
+class _AdvisoryLock:
+    def __init__(self, database: PostgresDatabase, key: int) -> None:
+        self._database = database
+        self._key = key
+
+    def is_held(self) -> bool:
+        return self._database.has_lock(self._key)
+
+    def release(self) -> None:
+        self._database.release_lock(self._key)
+
+
+def _parse(address: Secret) -> URL:
+    try:
+        url = make_url(address.reveal().strip())
+    except (ArgumentError, ValueError):
+        url = None
+    if url is None or url.drivername not in {"postgresql", "postgres"}:
+        raise UsageError(
+            "database_url takes postgresql://user:password@host/database, and what is given is no such URL"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _create_engine(url: URL) -> Engine:
+    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    arguments: dict[str, Any] = {"application_name": "vmpilot", **patience, "client_encoding": "utf8"}
+    try:
+        return create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
+    except ImportError as error:
+        raise UsageError(
+            'PostgreSQL needs a driver that is not installed: pip install "vmpilot-core[postgres]"'
+        ) from error
+
+
+def _where(url: URL) -> str:
+    host = url.host or url.query.get("host") or "this machine"
+    return f"{url.database or url.username or 'postgres'} on {host}{f':{url.port}' if url.port else ''}"
+
+
+def _begin_session(connection: Any, _record: object) -> None:
+    connection.autocommit = True
+    connection.execute(_BEGIN_SESSION)
+    connection.autocommit = False
+
+
+def _is_lost(cause: BaseException) -> bool:
+    """The server ended the session (SQLSTATE class 57P), or there is none."""
+    state = getattr(cause, "sqlstate", None)
+    return state is None or state.startswith("57P")
+
+
+def _without_password(text: str, url: URL) -> str:
+    first = text.strip().partition("\n")[0]
+    return first.replace(str(url.password), "***") if url.password else first
+
+
+def _key(name: str) -> int:
+    """Advisory locks have numbers of 64 bits, which all programs in a database share."""
+    return int.from_bytes(hashlib.blake2b(f"vmpilot {name}".encode(), digest_size=8).digest(), signed=True)

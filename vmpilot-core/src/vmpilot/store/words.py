@@ -1,0 +1,81 @@
+"""The index of words: FTS5 in SQLite, tsvector in PostgreSQL. Both hold what `vmpilot.store.text.words_in` gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sqlalchemy import Connection, delete
+
+from vmpilot.store.codec import decode
+from vmpilot.store.schema import texts
+from vmpilot.store.text import searched_text, words_in
+
+
+class WordIndex(Protocol):
+    """Finds entries by words. `matches` joins `texts` with the parameter `query`, which `query` makes."""
+
+    matches: str
+
+    def add(self, connection: Connection, conversation_id: str, number: int, words: Sequence[str]) -> None:
+        """Index an entry."""
+
+    def remove(self, connection: Connection, conversation_id: str) -> None:
+        """Forget a conversation's words, while its entries are still there."""
+
+    def clear(self, connection: Connection) -> None:
+        """Forget all words."""
+
+    def query(self, words: Sequence[str]) -> str:
+        """What finds the entries that have words that begin with each of these."""
+
+
+class SqliteWords:
+    """An FTS5 table without content of its own: rows are numbered as in `texts`."""
+
+    matches = "JOIN words ON words.rowid = texts.id AND words MATCH :query"
+
+    def add(self, connection: Connection, conversation_id: str, number: int, words: Sequence[str]) -> None:
+        insert = "INSERT INTO texts (conversation_id, number) VALUES (?, ?)"
+        connection.exec_driver_sql(insert, (conversation_id, number))
+        insert = "INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), ?)"
+        connection.exec_driver_sql(insert, (" ".join(words),))
+
+    def remove(self, connection: Connection, conversation_id: str) -> None:
+        """A row of an index without content is deleted by telling what was put in."""
+        query = (
+            "SELECT texts.id, entries.body FROM texts JOIN entries ON entries.conversation_id = texts.conversation_id "
+            "AND entries.number = texts.number WHERE texts.conversation_id = ?"
+        )
+        rows = connection.exec_driver_sql(query, (conversation_id,)).all()
+        if rows:
+            gone = [(id_, " ".join(words_in(searched_text(decode(body))))) for id_, body in rows]
+            connection.exec_driver_sql("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", gone)
+            connection.exec_driver_sql("INSERT INTO words (words) VALUES ('optimize')")  # or the words stay on disk
+        connection.execute(delete(texts).where(texts.c.conversation_id == conversation_id))
+
+    def clear(self, connection: Connection) -> None:
+        connection.exec_driver_sql("INSERT INTO words (words) VALUES ('delete-all')")
+        connection.execute(delete(texts))
+
+    def query(self, words: Sequence[str]) -> str:
+        return " AND ".join(f'"{word}" *' for word in words)
+
+
+class PostgresWords:
+    """A column of `texts`."""
+
+    matches = "AND texts.words @@ CAST(:query AS tsquery)"
+
+    def add(self, connection: Connection, conversation_id: str, number: int, words: Sequence[str]) -> None:
+        insert = "INSERT INTO texts (conversation_id, number, words) VALUES (%s, %s, array_to_tsvector(%s::text[]))"
+        connection.exec_driver_sql(insert, (conversation_id, number, list(words)))
+
+    def remove(self, connection: Connection, conversation_id: str) -> None:
+        connection.execute(delete(texts).where(texts.c.conversation_id == conversation_id))
+
+    def clear(self, connection: Connection) -> None:
+        connection.execute(delete(texts))
+
+    def query(self, words: Sequence[str]) -> str:
+        return " & ".join(f"'{word}':*" for word in words)

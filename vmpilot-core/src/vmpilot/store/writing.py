@@ -1,0 +1,182 @@
+"""Writes, each within a transaction that the caller holds: entries, and all that is drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, delete, func, insert, select, update
+
+from vmpilot.contract import Event, StoreError, ToolFinished, ToolStarted, TurnEnded, TurnStarted, encode_event
+from vmpilot.store.codec import decode, pack
+from vmpilot.store.lease import Holder, holder_to_json
+from vmpilot.store.schema import commands, conversations, entries, texts, turns
+from vmpilot.store.text import searched_text, title_in, words_in
+from vmpilot.store.words import WordIndex
+
+_LARGEST = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A writer's right to append: `lease` is its number, which a later writer makes void."""
+
+    conversation_id: str
+    lease: int
+    holder: Holder
+
+
+def take_lease(connection: Connection, conversation_id: str, holder: Holder) -> tuple[Claim, int] | None:
+    """Make older writers' claims void; the new claim and the number of the last entry, None without such a one."""
+    raised = (
+        update(conversations)
+        .where(conversations.c.id == conversation_id)
+        .values(lease=conversations.c.lease + 1, holder=holder_to_json(holder))
+        .returning(conversations.c.lease)
+    )
+    lease = connection.execute(raised).scalar()
+    return None if lease is None else (Claim(conversation_id, lease, holder), last_number(connection, conversation_id))
+
+
+def last_number(connection: Connection, conversation_id: str) -> int:
+    """The number of the conversation's last entry, 0 where it has none."""
+    query = select(func.max(entries.c.number)).where(entries.c.conversation_id == conversation_id)
+    return connection.execute(query).scalar() or 0
+
+
+def append_entries(
+    connection: Connection, index: WordIndex, *, claim: Claim, number: int, events: Sequence[Event]
+) -> None:
+    """Write events from entry `number` on; entry 1 begins the conversation.
+
+    Raises `StoreError` where the claim is void.
+    """
+    now = time.time()
+    if number == 1:
+        row = {"id": claim.conversation_id, "started": now, "touched": now, "lease": claim.lease}
+        connection.execute(insert(conversations), row | {"holder": holder_to_json(claim.holder)})
+    values = {"touched": now} | _conversation_values(events)
+    here = (conversations.c.id == claim.conversation_id) & (conversations.c.lease == claim.lease)
+    if connection.execute(update(conversations).where(here).values(values)).rowcount != 1:
+        raise StoreError(
+            f"conversation {claim.conversation_id} was taken over by another process, or deleted, while it was open "
+            "here: nothing was written; open it again to go on"
+        )
+    insert_entries(connection, claim.conversation_id, number, [encode_event(event) for event in events])
+    draw_entries(connection, index, conversation_id=claim.conversation_id, events=enumerate(events, start=number))
+
+
+def insert_entries(connection: Connection, conversation_id: str, number: int, bodies: Iterable[str]) -> None:
+    """Write bodies from entry `number` on."""
+    rows = [
+        {"conversation_id": conversation_id, "number": position, "body": body}
+        for position, body in enumerate(bodies, start=number)
+    ]
+    if rows:
+        connection.execute(insert(entries), rows)
+
+
+def draw_views(connection: Connection, index: WordIndex) -> None:
+    """Draw everything anew from the log."""
+    index.clear(connection)
+    connection.execute(delete(turns))
+    connection.execute(delete(commands))
+    for id_, inherited in connection.execute(select(conversations.c.id, conversations.c.inherited)).all():
+        query = select(entries.c.body).where(entries.c.conversation_id == id_).order_by(entries.c.number)
+        events = [decode(body) for body in connection.scalars(query)]
+        blank = update(conversations).where(conversations.c.id == id_)
+        connection.execute(blank.values(turns=0))
+        describe_conversation(connection, id_, events)
+        draw_entries(connection, index, conversation_id=id_, events=enumerate(events, start=1), inherited=inherited)
+
+
+def describe_conversation(connection: Connection, conversation_id: str, events: Sequence[Event]) -> None:
+    """Add what the events tell to the conversation's own row."""
+    if values := _conversation_values(events):
+        connection.execute(update(conversations).where(conversations.c.id == conversation_id).values(values))
+
+
+def draw_entries(
+    connection: Connection,
+    index: WordIndex,
+    *,
+    conversation_id: str,
+    events: Iterable[tuple[int, Event]],
+    inherited: int = 0,
+) -> None:
+    """Draw numbered entries; the turns and commands of those up to `inherited` happened elsewhere and do not count."""
+    for number, event in events:
+        if words := words_in(searched_text(event)):
+            index.add(connection, conversation_id, number, words)
+        if number > inherited:
+            _draw_entry(connection, conversation_id, number, event)
+
+
+def delete_conversation(connection: Connection, index: WordIndex, conversation_id: str) -> None:
+    """Remove a conversation and all that is drawn from it."""
+    index.remove(connection, conversation_id)
+    for table in (entries, texts, turns, commands):
+        connection.execute(delete(table).where(table.c.conversation_id == conversation_id))
+    connection.execute(delete(conversations).where(conversations.c.id == conversation_id))
+
+
+def _conversation_values(events: Sequence[Event]) -> dict[str, Any]:
+    begun = [event for event in events if isinstance(event, TurnStarted)]
+    title = next(filter(None, map(title_in, events)), "")
+    values: dict[str, Any] = {}
+    if begun:
+        values |= {"turns": conversations.c.turns + len(begun), "model": pack(begun[-1].model)}
+    if title:
+        untitled = conversations.c.title == pack("")
+        values["title"] = case((untitled, pack(title)), else_=conversations.c.title)
+    return values
+
+
+def _draw_entry(connection: Connection, conversation_id: str, number: int, event: Event) -> None:
+    match event:
+        case TurnStarted():
+            row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
+            connection.execute(insert(turns), row | {"model": pack(event.model)})
+        case TurnEnded():
+            _end_turn(connection, conversation_id, event)
+        case ToolStarted():
+            row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
+            connection.execute(insert(commands), row | {"call": _digest(event.call.id)})
+        case ToolFinished():
+            here = (commands.c.conversation_id == conversation_id) & (commands.c.call == _digest(event.result.call_id))
+            unfinished = update(commands).where(here, commands.c.finished.is_(None))
+            connection.execute(unfinished.values(finished=number))
+        case _:
+            pass
+
+
+def _end_turn(connection: Connection, conversation_id: str, event: TurnEnded) -> None:
+    last = select(func.max(turns.c.number)).where(turns.c.conversation_id == conversation_id).scalar_subquery()
+    here = (turns.c.conversation_id == conversation_id) & (turns.c.number == last) & turns.c.ended.is_(None)
+    usage = event.usage
+    values = {
+        "ended": _finite(event.time),
+        "input_tokens": _count(usage.input_tokens),
+        "output_tokens": _count(usage.output_tokens),
+        "cached_tokens": _count(usage.cached_tokens),
+        "reasoning_tokens": _count(usage.reasoning_tokens),
+        "cost": event.cost if event.cost is not None and math.isfinite(event.cost) else None,
+    }
+    connection.execute(update(turns).where(here).values(values))
+
+
+def _finite(seconds: float) -> float:
+    """No number that a model or a clock invents may keep an event from being stored."""
+    return seconds if math.isfinite(seconds) else 0.0
+
+
+def _count(tokens: int) -> int:
+    return min(max(tokens, 0), _LARGEST)
+
+
+def _digest(call_id: str) -> str:
+    return hashlib.blake2b(pack(call_id).encode(), digest_size=16).hexdigest()
