@@ -10,11 +10,12 @@ from vmpilot.store import ConversationLog
 
 
 class Journal:
-    """Events of one turn: `record` is durable before it is seen, `emit` is only seen."""
+    """Events of one turn: what is recorded is durable before it is seen, what is emitted is only seen."""
 
     def __init__(self, log: ConversationLog) -> None:
         self._log = log
         self.recorded: list[Event] = []
+        self._held: tuple[Event, ...] = ()
         self._seen: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def record(self, *events: Event) -> None:
@@ -29,9 +30,23 @@ class Journal:
             await asyncio.wait([writing])
             raise
 
+    def hold(self, event: Event) -> None:
+        """Show an event now and write it in one commit with what is recorded next.
+
+        For a message that asks for tools: it has no effect before the start of one of them is recorded.
+        """
+        self._held += (event,)
+        self.emit(event)
+
+    @property
+    def told(self) -> tuple[Event, ...]:
+        """What is recorded or held."""
+        return (*self.recorded, *self._held)
+
     async def _write(self, events: tuple[Event, ...]) -> None:
-        await self._log.append(*events)
-        self.recorded.extend(events)
+        held, self._held = self._held, ()
+        await self._log.append(*held, *events)
+        self.recorded += (*held, *events)
         for event in events:
             self.emit(event)
 

@@ -62,7 +62,7 @@ class TurnToolbox:
         self.denied_last = False
 
     async def message_recorded(self, message: AssistantMessage) -> None:
-        """The message is on disk: its calls may run."""
+        """The message is on disk, or goes there before the start of a call does: its calls may run."""
         async with self._news:
             for call in message.tool_calls:
                 self._calls.setdefault(call.id, _RecordedCall(call, message))

@@ -169,7 +169,10 @@ class Turn:
             self._journal.emit(event)
             return
         self._limits.end_step(event.usage)
-        await self._journal.record(event)
+        if event.message.tool_calls:
+            self._journal.hold(event)
+        else:
+            await self._journal.record(event)
         self._last = event.message
         await self._toolbox.message_recorded(event.message)
 
@@ -204,7 +207,7 @@ class Turn:
         try:
             if partial is not None:
                 await self._journal.record(MessageCompleted(partial))
-            await self._journal.record(*unanswered_calls(self._journal.recorded), end)
+            await self._journal.record(*unanswered_calls(self._journal.told), end)
         except StoreError as error:
             self._journal.emit(msgspec.structs.replace(end, reason="failed", error=str(error), exit_code=1))
 
