@@ -53,6 +53,10 @@ class FakeTool:
         schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "additionalProperties": False}
         return ToolSpec(self.name, "Does some work.", schema)
 
+    @property
+    def folder(self) -> None:
+        return None
+
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"{self.name} {arguments.get('n', '')}".strip()
 

@@ -193,7 +193,7 @@ def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
 
 
 def test_what_a_project_may_set_is_harmless() -> None:
-    assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment"}
+    assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment", "database_url"}
 
 
 @pytest.mark.parametrize("model", ["local:/tmp/evil.gguf", "local:weights"])
@@ -230,6 +230,32 @@ def test_secrets_are_not_shown(sources: Sources) -> None:
         assert KEY not in shown
     with pytest.raises(TypeError):
         msgspec.json.encode(sourced.settings)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (f"postgresql://ada:{KEY}@db.example:5433/log?sslmode=require", "postgresql://ada@db.example:5433/log"),
+        (f"postgresql://db.example/log?user=ada&password={KEY}", "postgresql://db.example/log"),
+        (f"postgresql://ada:{KEY}@/log?host=/run/postgresql", "(set)"),
+        (f"postgresql://ada:{KEY}@host:port/log", "(set)"),
+        (f"postgresql://[{KEY}/log", "(set)"),
+        (KEY, "(set)"),
+    ],
+)
+def test_of_a_database_all_but_the_password_is_shown(sources: Sources, url: str, shown: str) -> None:
+    sources.variables["VMPILOT_DATABASE_URL"] = url
+    sourced = sources.load()
+    assert sourced.settings.database_url == Secret(url)
+    assert sourced.shown()["database_url"] == (shown, "VMPILOT_DATABASE_URL")
+    assert KEY not in repr(sourced) + repr(sourced.shown())
+
+
+def test_a_wrong_database_url_is_not_shown_either(sources: Sources) -> None:
+    sources.user_file.write_text(f'database_url = ["{KEY}"]')
+    assert sources.error() == (
+        f"{sources.user_file}: database_url takes a URL like postgresql://user:password@host/database, not this value"
+    )
 
 
 def test_a_wrong_key_is_not_shown_either(sources: Sources) -> None:

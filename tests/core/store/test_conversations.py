@@ -1,57 +1,67 @@
-"""The conversation log on a real disk: order, leases, lookup, and what survives."""
+"""The conversation log in both databases: order, leases, lookup, and what survives."""
 
 from __future__ import annotations
 
 import asyncio
-import sqlite3
+import os
 import threading
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+from tests.core.store.conftest import Place, notices
 
-from vmpilot.contract import Event, Notice, StoreError, TextDelta, UsageError
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    MessageCompleted,
+    StoreError,
+    TextDelta,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+    UsageError,
+    UserMessage,
+)
 from vmpilot.store import ConversationStore
+from vmpilot.store.schema import conversations, entries
 
 
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[ConversationStore]:
-    store = ConversationStore(tmp_path / "data")
-    yield store
-    await store.close()
+async def numbers(store: ConversationStore) -> list[tuple[str, int]]:
+    def read() -> list[tuple[str, int]]:
+        with store.database.reading() as connection:
+            query = select(entries.c.conversation_id, entries.c.number).order_by(*entries.primary_key)
+            return [(id_, number) for id_, number in connection.execute(query)]
+
+    return await store.run(read)
 
 
-def notices(*texts: object) -> tuple[Event, ...]:
-    return tuple(Notice(str(text)) for text in texts)
-
-
-def numbers(folder: Path) -> list[tuple[str, int]]:
-    with sqlite3.connect(folder / "data" / "conversations.db") as connection:
-        return connection.execute("SELECT conversation_id, number FROM entries ORDER BY 1, 2").fetchall()
-
-
-async def test_events_come_back_in_order(store: ConversationStore, tmp_path: Path) -> None:
+async def test_events_come_back_in_order(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a", "b"))
     await asyncio.gather(*(log.append(*notices(number)) for number in range(20)))
     await log.append(TextDelta("end"))
     assert await log.read() == (*notices("a", "b"), *notices(*range(20)), TextDelta("end"))
-    assert numbers(tmp_path) == [(log.conversation_id, number) for number in range(1, 24)]
+    assert await numbers(store) == [(log.conversation_id, number) for number in range(1, 24)]
 
 
-async def test_a_conversation_goes_on_where_it_ended(store: ConversationStore, tmp_path: Path) -> None:
+async def test_a_conversation_goes_on_where_it_ended(store: ConversationStore, other: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     await log.close()
     again = await store.open(log.conversation_id)
     await again.append(*notices("b"))
     await again.close()
-    other = ConversationStore(tmp_path / "data")
     last = await other.open(log.conversation_id)
     await last.append(*notices("c"))
     assert await last.read() == notices("a", "b", "c")
-    assert [number for _, number in numbers(tmp_path)] == [1, 2, 3]
-    await other.close()
+    assert [number for _, number in await numbers(store)] == [1, 2, 3]
 
 
 async def test_conversations_do_not_mix(store: ConversationStore) -> None:
@@ -61,19 +71,67 @@ async def test_conversations_do_not_mix(store: ConversationStore) -> None:
     assert await two.read() == notices(*[two.conversation_id] * 5)
 
 
-@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\udcff\ud83d", "😀", "\x1b[2J\u2028\r\n", '"\\', ""])
-async def test_any_text_survives(store: ConversationStore, text: str) -> None:
+STRANGE = ["\x00", "a\x00b", "\ud800", "\udcff\ud83d", "😀", "\x1b[2J\u2028\r\n", '"\\', "", "%s :x ?", "1e400"]
+
+
+@pytest.mark.parametrize("text", STRANGE)
+async def test_any_text_survives_everywhere(store: ConversationStore, text: str) -> None:
+    call = ToolCall(text, text, text)
+    events = (
+        TurnStarted("c", "t", UserMessage.from_text(text), text, text, time=float("inf")),
+        MessageCompleted(AssistantMessage(text, text, (call,), provider=text, provider_data={text: text})),
+        ToolStarted(call, text, text, time=2.0, folder=text),
+        ToolFinished(ToolResult(text, text, text), 0.1, folder=text),
+        TurnEnded("answered", float("-inf"), Usage(2**70, -1), cost=float("inf"), error=text),
+    )
     log = await store.create()
-    await log.append(TextDelta(text))
-    assert await log.read() == (TextDelta(text),)
+    await log.append(*events)
+    assert await log.read() == events
+    assert (await store.import_document(await store.export(log.conversation_id))).turns == 1
+    await store.audit()
+    await store.costs("model")
+    await log.close()
+    await store.delete(log.conversation_id)
 
 
-async def test_nothing_to_append(store: ConversationStore, tmp_path: Path) -> None:
+@given(st.lists(st.text(st.characters(categories=None)), max_size=5))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_said_comes_back(place: Place, texts: list[str]) -> None:
+    events: list[Event] = [TextDelta(text) for text in texts]
+    events += [ToolFinished(ToolResult("1", "shell", text), 0.0) for text in texts]
+
+    async def round_trip() -> tuple[Event, ...]:
+        store = place.store()
+        log = await store.create()
+        await log.append(*events)
+        found = await log.read()
+        await store.close()
+        return found
+
+    assert asyncio.run(round_trip()) == tuple(events)
+
+
+@pytest.mark.parametrize("letter", ["x", "x ", "\x00", "\ud800", "ä"])
+async def test_ten_megabytes_survive(store: ConversationStore, letter: str) -> None:
+    event = ToolFinished(ToolResult("1", "shell", letter * (10_000_000 // len(letter))), 0.0)
+    log = await store.create()
+    await log.append(event)
+    assert await log.read() == (event,)
+
+
+async def test_many_different_words_are_no_obstacle(store: ConversationStore) -> None:
+    text = " ".join(f"{number:x}{'é' * (number % 90)}" for number in range(200_000))
+    log = await store.create()
+    await log.append(ToolFinished(ToolResult("1", "shell", text), 0.0))
+    assert len(await store.search("1f")) == 1
+
+
+async def test_nothing_to_append(store: ConversationStore) -> None:
     log = await store.create()
     await log.append()
     await log.append(*notices("a"))
     await log.append()
-    assert numbers(tmp_path) == [(log.conversation_id, 1)]
+    assert await numbers(store) == [(log.conversation_id, 1)]
 
 
 async def test_an_empty_conversation_does_not_appear(store: ConversationStore) -> None:
@@ -82,15 +140,42 @@ async def test_an_empty_conversation_does_not_appear(store: ConversationStore) -
         await store.latest()
 
 
-async def test_a_second_writer_is_told_who_writes(store: ConversationStore) -> None:
+async def test_a_second_writer_is_told_who_writes(store: ConversationStore, other: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
-    with pytest.raises(UsageError, match=rf"conversation {log.conversation_id} is in use by process \d+: wait for it"):
-        await store.open(log.conversation_id)
+    for second in (store, other):
+        with pytest.raises(
+            UsageError,
+            match=rf"conversation {log.conversation_id} is in use by process {os.getpid()} on \S+ since 20.*: wait for",
+        ):
+            await second.open(log.conversation_id)
     await log.append(*notices("b"))
     await log.close()
-    again = await store.open(log.conversation_id)
+    again = await other.open(log.conversation_id)
     assert await again.read() == notices("a", "b")
+    with pytest.raises(StoreError, match="is open elsewhere by now: nothing was written"):
+        await log.append(*notices("c"))
+
+
+async def test_a_writer_whose_lease_was_stolen_cannot_commit(
+    store: ConversationStore, other: ConversationStore
+) -> None:
+    log = await store.create()
+    await log.append(*notices("a"))
+
+    def steal() -> None:
+        with other.database.writing() as connection:
+            here = conversations.c.id == log.conversation_id
+            connection.execute(update(conversations).where(here).values(lease=conversations.c.lease + 1))
+
+    await other.run(steal)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="was taken over by another process, or deleted, while it was open here"):
+            await log.append(*notices("b"))
+    await log.close()
+    again = await store.open(log.conversation_id)
+    await again.append(*notices("c"))
+    assert await again.read() == notices("a", "c")
 
 
 async def test_the_beginning_of_an_id_is_enough(store: ConversationStore) -> None:
@@ -99,22 +184,30 @@ async def test_the_beginning_of_an_id_is_enough(store: ConversationStore) -> Non
     await log.close()
     found = await store.open(log.conversation_id[:5])
     assert found.conversation_id == log.conversation_id
+    assert await store.find(log.conversation_id[:5]) == log.conversation_id
+
+
+DOCUMENT = (
+    '{"vmpilot_conversation": 1, "wire_version": 1, "id": "NAME", "title": "t", "started": 1, "touched": 1,'
+    ' "events": [{"type": "notice", "text": "a"}]}'
+)
 
 
 async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> None:
     for name in ("abc", "abcd", "abce", "xyz"):
-        await store.run(lambda name=name: store.save(name, 1, notices("a")))  # type: ignore[misc]
+        assert (await store.import_document(DOCUMENT.replace("NAME", name))).id == name
     assert (await store.open("abc")).conversation_id == "abc"
     assert (await store.open("x")).conversation_id == "xyz"
     with pytest.raises(UsageError, match='several conversations begin with "ab": abc, abcd, abce, …; give more'):
         await store.open("ab")
 
 
-@pytest.mark.parametrize("prefix", ["", "nowhere", "%", "_", "a%", "../../etc/passwd", "' OR 1=1 --", "\x00"])
-async def test_an_unknown_conversation(store: ConversationStore, prefix: str) -> None:
-    await store.run(lambda: store.save("abc", 1, notices("a")))
-    with pytest.raises(UsageError, match="there is no conversation"):
-        await store.open(prefix)
+@pytest.mark.parametrize("name", ["", "nowhere", "%", "_", "a%", "ABC", "../../etc/passwd", "' OR 1=1 --", "\x00", "é"])
+async def test_an_unknown_conversation(store: ConversationStore, name: str) -> None:
+    await store.import_document(DOCUMENT.replace("NAME", "abc"))
+    for asked in (store.open, store.events, store.chat, store.export, store.fork, store.delete):
+        with pytest.raises(UsageError, match="there is no conversation"):
+            await asked(name)
 
 
 async def test_the_latest_is_the_one_that_was_written_to_last(store: ConversationStore) -> None:
@@ -157,58 +250,36 @@ async def test_a_cancelled_append_is_carried_out(store: ConversationStore) -> No
     assert await log.read() == notices("a", "b")
 
 
-async def test_the_log_is_private(store: ConversationStore, tmp_path: Path) -> None:
-    log = await store.create()
-    await log.append(*notices("a"))
-    data = tmp_path / "data"
-    modes = {path.name: path.stat().st_mode & 0o077 for path in (data, *data.rglob("*"))}
-    assert "conversations.db" in modes
-    assert not any(modes.values()), modes
-
-
-async def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    store = ConversationStore(tmp_path / "data")
-    await (await store.create()).close()
+async def test_warming_up_is_no_more_than_a_beginning(place: Place) -> None:
+    store = place.store()
+    store.warm_up()
+    await (await store.create()).append(*notices("a"))
+    assert len(await store.list_chats()) == 1
     await store.close()
-    path = tmp_path / "data" / "conversations.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    newer = ConversationStore(tmp_path / "data")
-    with pytest.raises(StoreError, match=r"was written by a newer VMPilot \(schema 99\): upgrade vmpilot-core"):
-        await newer.create()
-    await newer.close()
 
 
-@pytest.mark.parametrize("content", [b"this is no database at all" * 99, b"SQLite format 3\x00" + b"\xff" * 4096])
-async def test_a_file_that_is_no_log(store: ConversationStore, tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "data" / "conversations.db"
-    path.parent.mkdir()
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match=r"conversations\.db cannot be used: .*mend the file"):
-        await store.create()
-    assert path.read_bytes() == content
-
-
-async def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "data").write_text("x")
+async def test_what_fails_while_warming_up_is_told_by_the_first_use(tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
     store = ConversationStore(tmp_path / "data")
-    with pytest.raises(
-        UsageError, match=r"cannot write conversations to .*: .*; make it writable, or set VMPILOT_DATA_DIR"
-    ):
+    store.warm_up()
+    with pytest.raises(UsageError, match=r"cannot write conversations to .*: .*; make it writable, or set"):
         await store.create()
     await store.close()
 
 
-async def test_a_failed_append_writes_nothing(store: ConversationStore, tmp_path: Path) -> None:
+async def test_a_failed_append_writes_nothing_and_the_next_one_goes_on(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
-    with sqlite3.connect(tmp_path / "data" / "conversations.db") as other:
-        other.execute(
-            "CREATE TRIGGER refuse BEFORE INSERT ON entries WHEN NEW.number = 3 BEGIN SELECT RAISE(FAIL, 'no'); END"
-        )
-    with pytest.raises(StoreError, match="cannot be used: no; free space or mend the file, then ask again"):
+
+    def change(*statements: str) -> None:
+        with store.database.writing() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    await store.run(lambda: change("ALTER TABLE entries RENAME TO lost"))
+    with pytest.raises(StoreError, match=r"cannot be used: .*entries.*; .*then ask again"):
         await log.append(*notices("b", "c"))
-    with sqlite3.connect(tmp_path / "data" / "conversations.db") as other:
-        other.execute("DROP TRIGGER refuse")
+    await store.run(lambda: change("ALTER TABLE lost RENAME TO entries"))
     await log.append(*notices("d"))
     assert await log.read() == notices("a", "d")
+    assert [number for _, number in await numbers(store)] == [1, 2]

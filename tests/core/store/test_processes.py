@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sqlite3
@@ -11,19 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests.core.store.conftest import AS_NOBODY, Place
 
 from vmpilot.contract import Notice, UsageError
-from vmpilot.store import ConversationStore
+from vmpilot.store import ConversationLog, ConversationStore
 
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from vmpilot.contract import Notice, VMPilotError
+from vmpilot.contract import Notice, Secret, VMPilotError
 from vmpilot.store import ConversationStore
 
-async def main(folder, name, count, size):
+async def main(folder, url, name, count, size):
     try:
-        store = ConversationStore(Path(folder))
+        store = ConversationStore(Path(folder), database_url=Secret(url) if url else None)
         log = await (store.open(name) if name else store.create())
         for number in range(int(count)):
             await log.append(Notice(f"{number}" + "x" * int(size)))
@@ -38,9 +40,10 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 def start_writer(
-    folder: Path, *, name: str = "", count: int = 1, size: int = 0, before: Sequence[str] = ()
+    place: Place, *, name: str = "", count: int = 1, size: int = 0, before: Sequence[str] = ()
 ) -> subprocess.Popen[str]:
-    command = [*before, sys.executable, "-c", WRITER, os.fspath(folder), name, str(count), str(size)]
+    where = (os.fspath(place.folder), place.url or "")
+    command = [*before, sys.executable, "-c", WRITER, *where, name, str(count), str(size)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -49,66 +52,79 @@ def read_line(writer: subprocess.Popen[str]) -> str:
     return writer.stdout.readline().strip()
 
 
-async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(tmp_path: Path) -> None:
-    with start_writer(tmp_path) as writer:
+async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
+    place: Place, store: ConversationStore
+) -> None:
+    with start_writer(place) as writer:
         name = read_line(writer).split()[0]
-        store = ConversationStore(tmp_path)
-        with pytest.raises(UsageError, match=f"conversation {name} is in use by process {writer.pid}: wait for it"):
+        with pytest.raises(UsageError, match=f"conversation {name} is in use by process {writer.pid} on "):
             await store.open(name)
+        assert await store.events(name) == (Notice("0"),)  # anybody may look
         writer.kill()
         assert writer.wait() == -signal.SIGKILL
-        log = await store.open(name)
+        log = await open_when_free(store, name)
         assert await log.read() == (Notice("0"),)
         await log.append(Notice("1"))
-        await store.close()
+        with start_writer(place, name=name) as second:
+            assert read_line(second).startswith(
+                f"UsageError conversation {name} is in use by process {os.getpid()} on "
+            )
 
 
-async def test_a_kill_in_mid_write_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    with start_writer(tmp_path, count=1_000_000, size=500) as writer:
+async def open_when_free(store: ConversationStore, name: str) -> ConversationLog:
+    """A database server needs a moment to see that a client is dead."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await store.open(name)
+            except UsageError:
+                assert store.database.place.startswith("the database")
+                await asyncio.sleep(0.005)
+
+
+async def test_a_kill_in_mid_write_loses_nothing_that_was_acknowledged(place: Place, store: ConversationStore) -> None:
+    with start_writer(place, count=1_000_000, size=500) as writer:
         for _ in range(40):
             name, number = read_line(writer).split()
         writer.kill()
         assert writer.stdout is not None
         last = int((writer.stdout.read().split() or [number])[-1])
-    store = ConversationStore(tmp_path)
-    log = await store.open(name)
+    log = await open_when_free(store, name)
     events = await log.read()
     assert len(events) in {last + 1, last + 2}
     assert events == tuple(Notice(f"{number}" + "x" * 500) for number in range(len(events)))
     await log.append(Notice("on"))
-    await store.close()
 
 
 OPENERS = """
 import os, sys
 from pathlib import Path
-from vmpilot.store.database import open_database
+from vmpilot.contract import Secret
+from vmpilot.store.opening import open_database
 
-for attempt in range(8):
-    go, gone = os.pipe()
-    children = []
-    for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            os.close(gone)
-            os.read(go, 1)
-            open_database(Path(sys.argv[1]) / str(attempt) / "conversations.db").dispose()
-            os._exit(0)
-        children.append(child)
-    os.close(gone)
-    for child in children:
-        assert os.waitpid(child, 0)[1] == 0
+go, gone = os.pipe()
+children = []
+for _ in range(6):
+    child = os.fork()
+    if child == 0:
+        os.close(gone)
+        os.read(go, 1)
+        open_database(Path(sys.argv[1]) / "conversations.db", Secret(sys.argv[2]) if sys.argv[2] else None).close()
+        os._exit(0)
+    children.append(child)
+os.close(gone)
+for child in children:
+    assert os.waitpid(child, 0)[1] == 0
 """
 
 
-def test_many_processes_may_begin_at_once(tmp_path: Path) -> None:
-    ran = subprocess.run([sys.executable, "-c", OPENERS, tmp_path], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("attempt", range(3))
+async def test_many_processes_may_begin_at_once(place: Place, store: ConversationStore, attempt: int) -> None:
+    command = [sys.executable, "-c", OPENERS, os.fspath(place.folder), place.url or ""]
+    ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
     assert ran.returncode == 0
-    assert len(list(tmp_path.glob("*/conversations.db"))) == 8
-
-
-AS_NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    assert await store.list_chats() == ()
 
 
 @pytest.fixture
@@ -121,7 +137,7 @@ def open_folder(tmp_path: Path) -> Path:
 
 
 def write_as_nobody(folder: Path, name: str = "") -> str:
-    with start_writer(folder, name=name, before=AS_NOBODY if os.geteuid() == 0 else ()) as writer:
+    with start_writer(Place(folder, None), name=name, before=AS_NOBODY) as writer:
         return writer.communicate("end\n")[0].strip()
 
 
@@ -167,7 +183,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
         pytest.skip("only root can mount a small file system")
     script = f"""
         mount -t tmpfs -o size=400k none {tmp_path} || exit 99
-        {sys.executable} -c "$1" {tmp_path} "" 100000 2000
+        {sys.executable} -c "$1" {tmp_path} "" "" 100000 2000
         cp {tmp_path}/conversations.db* "$2"
     """
     saved = tmp_path.parent / f"{tmp_path.name}-saved"
@@ -187,3 +203,54 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert written
     with sqlite3.connect(saved / "conversations.db") as connection:
         assert connection.execute("SELECT max(number) FROM entries").fetchone() == (len(written),)
+
+
+REFILLER = """
+import asyncio, sys
+from pathlib import Path
+from vmpilot.contract import Notice, StoreError
+from vmpilot.store import ConversationStore
+
+async def main(folder):
+    store, filler = ConversationStore(folder / "data"), folder / "filler"
+    log = await store.create()
+    written = 0
+    for _ in range(3):
+        with filler.open("wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError:
+                pass
+        try:
+            while True:
+                await log.append(Notice(str(written) + " " * 2000))
+                written += 1
+        except StoreError as error:
+            print(error)
+        filler.unlink()
+        await log.append(Notice(str(written)))
+        written += 1
+    events = await log.read()
+    assert [event.text.strip() for event in events] == [str(number) for number in range(written)], events
+    await log.close()
+    await store.close()
+    print("end", written)
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_the_store_works_again_when_the_disk_does(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    script = f'mount -t tmpfs -o size=2m none {tmp_path} || exit 99; {sys.executable} -c "$1" {tmp_path}'
+    command = ["unshare", "--mount", "bash", "-c", script, "bash", REFILLER]
+    ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if ran.returncode == 99:
+        pytest.skip("mounting is not permitted here")
+    assert ran.stderr == ""
+    *errors, end = ran.stdout.splitlines()
+    assert len(errors) == 3
+    assert all("conversations.db cannot be used: " in error for error in errors), errors
+    assert end.startswith("end ")

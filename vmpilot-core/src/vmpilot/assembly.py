@@ -173,6 +173,15 @@ class Agent:
         """The next `run` goes on with the conversation that was used last. Raises `UsageError` where there is none."""
         self._conversation_id = await self._conversations.latest()
 
+    async def go_on_with_fork(self) -> None:
+        """The next `run` goes on with a copy of the conversation, which itself stays as it is.
+
+        Raises `UsageError` where there is no conversation to copy.
+        """
+        if self._conversation_id is None:
+            raise UsageError("there is no conversation to fork: name one with -r, or the last one with -c")
+        self._conversation_id = (await self._conversations.fork(self._conversation_id)).id
+
     def stop(self) -> bool:
         """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
 
@@ -263,7 +272,7 @@ class Agent:
     @property
     def _conversations(self) -> ConversationStore:
         if self._store is None:
-            self._store = ConversationStore(self.environment.data_folder)
+            self._store = ConversationStore(self.environment.data_folder, database_url=self.settings.database_url)
         return self._store
 
     def _load_backend(self) -> Backend:

@@ -122,7 +122,7 @@ class TurnToolbox:
             allowed_by = await self._permission(call, verdict, title)
             if allowed_by is None:
                 return ToolFinished(self._denial(call, verdict), 0.0)
-            await self._journal.record(ToolStarted(call, title, allowed_by, time.time()))
+            await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
             return await self._run(tool, call, arguments)
 
     def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:

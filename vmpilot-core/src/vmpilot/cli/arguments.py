@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-COMMANDS = ("ask", "backends", "config")
+LOG_COMMANDS = ("chats", "cost", "audit")
+COMMANDS = ("ask", "backends", "config", *LOG_COMMANDS)
 
 _EXAMPLES = """\
 examples:
@@ -17,6 +18,9 @@ examples:
 commands (a first word that is none of these begins a request):
   vmpilot ask REQUEST          the request, whatever its first word
   vmpilot backends list        the installed backends, and which one is used
+  vmpilot chats ACTION         conversations: list, show, search, export, import, fork, rename, delete
+  vmpilot cost                 what the model calls cost, by day, model or conversation
+  vmpilot audit                each command that was run, and who allowed it
   vmpilot config show|path     the settings and where each comes from; the user's file
 
 exit codes:
@@ -29,7 +33,12 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with `command` (one of `COMMANDS`) and its `words`. Wrong ones end the program (exit code 2)."""
     command = arguments[0] if arguments and arguments[0] in COMMANDS else "ask"
     rest = arguments[1:] if arguments and arguments[0] == command else arguments
-    options = _parser().parse_intermixed_args(rest)
+    if command in LOG_COMMANDS:
+        from vmpilot.cli.log_arguments import log_parser
+
+        options = log_parser(command).parse_args(rest, argparse.Namespace(backend=None, words=[]))
+    else:
+        options = _parser().parse_intermixed_args(rest)
     options.command = command
     return options
 
@@ -52,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_conversation(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("conversation").add_mutually_exclusive_group()
+    conversation = parser.add_argument_group("conversation")
+    conversation.add_argument("--fork", action="store_true", help="with -c or -r: go on with a copy of it")
+    group = conversation.add_mutually_exclusive_group()
     group.add_argument("-c", "--continue", dest="latest", action="store_true", help="go on with the last conversation")
     group.add_argument(
         "-r", "--resume", metavar="ID", help="go on with this conversation (the beginning of its id does)"

@@ -40,6 +40,10 @@ def _dispatch(options: argparse.Namespace) -> int:
             from vmpilot.cli.request import run_request
 
             return run_request(options)
+        case "chats" | "cost" | "audit", _:
+            from vmpilot.cli.log import run_log_command
+
+            return run_log_command(options)
         case "backends", ["list"]:
             from vmpilot.cli.listing import list_backends
 

@@ -51,6 +51,8 @@ async def _run(options: argparse.Namespace, request: str) -> int:
         _stop_on_signals(agent)
         if options.latest:
             await agent.go_on_with_latest()
+        if options.fork:
+            await agent.go_on_with_fork()
         return await _show(agent, request, console, options.output)
 
 

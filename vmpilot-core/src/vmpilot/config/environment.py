@@ -30,6 +30,7 @@ VARIABLES: Mapping[str, str] = {
     "VMPILOT_CALL_TIMEOUT": "call_timeout",
     "VMPILOT_ATTEMPTS": "attempts",
     "VMPILOT_RETRY_SECONDS": "retry_seconds",
+    "VMPILOT_DATABASE_URL": "database_url",
 }
 """Variables that set one setting each. The backend's variables are apart: one of them chooses, the others follow."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -18,7 +19,7 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting that a file, a variable or an option can give; the names are the keys of the files.
 
-    Times are in seconds. `api_key` never prints.
+    Times are in seconds. `api_key` and `database_url` never print.
     """
 
     backend: str | None = None
@@ -41,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attempts: Positive = 3
     retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     pass_environment: tuple[str, ...] = ()
+    database_url: Secret | None = None
 
     @property
     def time_limits(self) -> TimeLimits:
@@ -70,7 +72,19 @@ class Sourced:
     def shown(self) -> dict[str, tuple[Any, str]]:
         """Each key with its value, as far as it may be shown, and its origin."""
         values = {name: getattr(self.settings, name) for name in Settings.__struct_fields__}
-        return {
-            name: ("(set)" if isinstance(value, Secret) else value, self.origins.get(name, "default"))
-            for name, value in values.items()
-        }
+        return {name: (_shown(name, value), self.origins.get(name, "default")) for name, value in values.items()}
+
+
+def _shown(name: str, value: Any) -> Any:
+    """The value as far as it may be shown: of a URL all but what may hold a password."""
+    if not isinstance(value, Secret):
+        return value
+    try:
+        url = urlsplit(value.reveal()) if name == "database_url" else None
+        if url is None or not url.hostname:
+            return "(set)"
+        user = f"{url.username}@" if url.username else ""
+        port = f":{url.port}" if url.port else ""
+    except ValueError:
+        return "(set)"
+    return f"{url.scheme}://{user}{url.hostname}{port}{url.path}"

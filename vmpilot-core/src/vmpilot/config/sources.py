@@ -28,12 +28,14 @@ DESCRIPTIONS = {
         ("connect_timeout first_content_timeout gap_timeout call_timeout", "a number of seconds above 0"),
         ("retry_seconds", "a number of seconds, 0 or more"),
         ("pass_environment", "a list of names of variables"),
+        ("database_url", "a URL like postgresql://user:password@host/database"),
     ]
     for name in names.split()
 }
 
 """What each setting takes, in words."""
 
+_SECRETS = {"api_key", "database_url"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
@@ -103,10 +105,10 @@ def _converted(key: str, value: Any, origin: str) -> Any:
     """The value in the setting's own type; text from a variable may be a number."""
     if isinstance(value, Secret):
         return value
-    if key == "api_key" and isinstance(value, str):
+    if key in _SECRETS and isinstance(value, str):
         return Secret(value)
     try:
         return msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
     except msgspec.ValidationError as error:
-        shown = "this value" if key == "api_key" else repr(value)
+        shown = "this value" if key in _SECRETS else repr(value)
         raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error

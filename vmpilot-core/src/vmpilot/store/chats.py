@@ -41,7 +41,7 @@ class Chats:
         if found:
             listed = ", ".join(found)
             raise UsageError(f'several conversations begin with "{prefix}": {listed}, …; give more of the id')
-        raise UsageError(f'there is no conversation "{prefix}": leave out -r to begin a new one')
+        raise UsageError(f'there is no conversation "{prefix}": see `vmpilot chats list`')
 
     def latest(self) -> str:
         query = select(conversations.c.id).order_by(conversations.c.touched.desc()).limit(1)

@@ -90,6 +90,7 @@ class ConversationStore:
         self._database_url = database_url
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="vmpilot-store")
         self._opened: AnyDatabase | None = None
+        self._closed = False
 
     def run(self, work: Callable[[], _T]) -> asyncio.Future[_T]:
         """Start work in the store's thread."""
@@ -112,7 +113,7 @@ class ConversationStore:
 
     async def latest(self) -> str:
         """The id of the conversation that was used last. Raises `UsageError` where there is none."""
-        return await self.run(lambda: self.chats.latest())
+        return await self.run(lambda: self.chats.latest())  # noqa: PLW0108  `chats` belongs to that thread
 
     async def find(self, conversation_id: str) -> str:
         """The whole id. Raises `UsageError` where there is none, or where several begin so."""
@@ -174,8 +175,10 @@ class ConversationStore:
 
     async def close(self) -> None:
         """Wait for the work under way and close the database."""
-        await self.run(self._close)
-        self._thread.shutdown(wait=False)
+        if not self._closed:
+            self._closed = True
+            await self.run(self._close)
+            self._thread.shutdown(wait=False)
 
     @property
     def database(self) -> AnyDatabase:

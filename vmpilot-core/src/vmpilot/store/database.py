@@ -44,7 +44,7 @@ class Database(ABC):
     def writing(self, *, durable: bool = True) -> Iterator[Connection]:
         """A transaction, committed at the end of the block; with `durable` it then survives a loss of power."""
         with self.guarded(), self.engine.connect() as connection:
-            connection = connection.execution_options(vmpilot_write="FULL" if durable else "NORMAL")
+            connection.execution_options(vmpilot_write="FULL" if durable else "NORMAL")
             with connection.begin():
                 yield connection
 

@@ -17,7 +17,7 @@ GOOD_ID = re.compile(r"[0-9a-z]{1,32}")
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What is exported. Times are seconds since the epoch; `events` are the log's entries, each in its own JSON form."""
+    """What is exported. Times are seconds since the epoch; `events` are the log's entries."""
 
     vmpilot_conversation: int = FORMAT
     wire_version: int = WIRE_VERSION

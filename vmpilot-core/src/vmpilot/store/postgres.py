@@ -123,14 +123,14 @@ class _AdvisoryLocks:
         self._held: set[int] = set()
 
     def take(self, key: int) -> bool:
-        if key in self._held or not self._try(key):  # one session may have a lock twice
+        if key in self._held or not self._ask(key):  # one session may have a lock twice
             return False
         self._held.add(key)
         return True
 
     def has(self, key: int) -> bool:
         if self._session is None:
-            self._held = {other for other in self._held if self._try(other)}
+            self._begin()
         return key in self._held
 
     def release(self, key: int) -> None:
@@ -148,14 +148,24 @@ class _AdvisoryLocks:
             session.invalidate()
             session.close()
 
-    def _try(self, key: int) -> bool:
-        if self._session is None:
-            self._session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+    def _ask(self, key: int) -> bool:
+        if self._session is not None:
+            try:
+                return _try_lock(self._session, key)
+            except SQLAlchemyError:  # it may have ended long ago, unnoticed
+                self.lose()
+        return _try_lock(self._begin(), key)
+
+    def _begin(self) -> Connection:
+        """A session, which has all that the last one had unless somebody else has taken it."""
+        session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            return bool(self._session.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (key,)).scalar_one())
-        except SQLAlchemyError:
-            self.lose()
+            self._held = {key for key in self._held if _try_lock(session, key)}
+        except BaseException:
+            session.close()
             raise
+        self._session = session
+        return session
 
 
 class _AdvisoryLock:
@@ -168,6 +178,10 @@ class _AdvisoryLock:
 
     def release(self) -> None:
         self._database.release_lock(self._key)
+
+
+def _try_lock(session: Connection, key: int) -> bool:
+    return bool(session.exec_driver_sql("SELECT pg_try_advisory_lock(%s)", (key,)).scalar_one())
 
 
 def _parse(address: Secret) -> URL:
@@ -204,7 +218,7 @@ def _begin_session(connection: Any, _record: object) -> None:
     connection.autocommit = False
 
 
-def _is_lost(cause: BaseException) -> bool:
+def _is_lost(cause: BaseException | None) -> bool:
     """The server ended the session (SQLSTATE class 57P), or there is none."""
     state = getattr(cause, "sqlstate", None)
     return state is None or state.startswith("57P")

@@ -20,7 +20,7 @@ from vmpilot.store.words import SqliteWords
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BESIDE = ("-wal", "-shm", "")
-"""A database's files by what follows its name; the write-ahead log first, or a new database would take it for its own."""
+"""A database's files, by what follows its name: the write-ahead log first, or a new database would take it over."""
 
 
 class SqliteFile(Database):

@@ -7,6 +7,7 @@ Beside each command waits a small shell, in a session of its own, for the end of
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -45,7 +46,8 @@ class Guard:
 
     def watch(self, shell: int) -> None:
         """The command's shell has this process id; before that only the command's marks are known."""
-        os.write(self._pipe, b"%d\n" % shell)
+        with suppress(BrokenPipeError):  # somebody ended the guard
+            os.write(self._pipe, b"%d\n" % shell)
 
     def close(self) -> None:
         """The command is over."""

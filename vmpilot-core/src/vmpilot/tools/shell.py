@@ -47,6 +47,10 @@ class ShellTool:
         self._workspace = workspace
         self._environment = environment
 
+    @property
+    def folder(self) -> str:
+        return str(self._workspace.folder)
+
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"$ {arguments['command']}"
 

@@ -31,6 +31,11 @@ class Tool(Protocol):
         """The tool as the model sees it."""
         ...
 
+    @property
+    def folder(self) -> str | None:
+        """Where a call that starts now works, None where that means nothing."""
+        ...
+
     def title(self, arguments: Mapping[str, Any]) -> str:
         """The call for a person, whole: what is shown is what runs."""
         ...

@@ -1,0 +1,115 @@
+"""`vmpilot chats`, `vmpilot cost` and `vmpilot audit`, over conversations that were really had."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
+
+from .conftest import Here
+
+
+@pytest.fixture
+def chat(here: Here) -> str:
+    """The id of a conversation in which a command was run."""
+    call = ScriptedCall("shell", {"command": "echo zebra; cd /"})
+    with ScriptedServer([Reply("I look.", tool_calls=(call,)), Reply("One wombat.")]) as server:
+        ran = here("--mode", "full", "--output", "json", "find the animals", server=server)
+    conversation_id: str = json.loads(ran.out)["conversation_id"]
+    return conversation_id
+
+
+def listed(here: Here, *arguments: str) -> Any:
+    ran = here(*arguments, "--output", "json")
+    assert ran.code == 0, ran.err
+    return json.loads(ran.out)
+
+
+def test_the_title_comes_from_the_first_request(here: Here, chat: str) -> None:
+    assert "1 turns  find the animals" in here("chats", "list").out
+    assert [(row["id"], row["title"]) for row in listed(here, "chats", "list")] == [(chat, "find the animals")]
+
+
+def test_show_is_a_transcript(here: Here, chat: str) -> None:
+    shown = here("chats", "show", chat[:5]).out
+    parts = ["# find the animals", "## User", "$ echo zebra; cd /", "zebra\n[exit code 0", "One wombat."]
+    assert [part in shown for part in parts] == [True] * len(parts)
+    assert listed(here, "chats", "show", chat)["events"][0]["type"] == "turn_started"
+
+
+@pytest.mark.parametrize(("words", "speakers"), [("wombat", ["assistant"]), ("anim", ["user"]), ("nothing", [])])
+def test_search(here: Here, chat: str, words: str, speakers: list[str]) -> None:
+    assert [hit["speaker"] for hit in listed(here, "chats", "search", words)] == speakers
+
+
+def test_an_export_comes_back_by_import(here: Here, chat: str, tmp_path: Path) -> None:
+    file = tmp_path / "chat.json"
+    file.write_text(here("chats", "export", chat).out)
+    again = listed(here, "chats", "import", str(file))["id"]
+    assert again != chat
+    shown = [listed(here, "chats", "show", id_)["events"] for id_ in (chat, again)]
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize(("kind", "beginning"), [("md", "# find the animals"), ("html", "<!doctype html>")])
+def test_an_export_to_read(here: Here, chat: str, kind: str, beginning: str) -> None:
+    exported = here("chats", "export", "--format", kind, chat).out
+    assert exported.startswith(beginning)
+    assert "One wombat." in exported
+
+
+def test_html_shows_markup_of_others_as_text(here: Here) -> None:
+    with ScriptedServer([Reply("<script>alert(1)</script>")]) as server:
+        ran = here("--output", "json", "say <b>", server=server)
+    exported = here("chats", "export", "--format", "html", json.loads(ran.out)["conversation_id"]).out
+    assert "<script>" not in exported
+    assert "<b>" not in exported
+
+
+def test_a_fork_goes_on_by_itself(here: Here, chat: str) -> None:
+    with ScriptedServer([Reply("Another.")]) as server:
+        ran = here("-r", chat, "--fork", "--output", "json", "and?", server=server)
+        assert [message["content"] for message in server.requests[0].messages[-2:]] == ["One wombat.", "and?"]
+    fork = json.loads(ran.out)["conversation_id"]
+    assert fork != chat
+    assert {row["id"]: row["turns"] for row in listed(here, "chats", "list")} == {fork: 2, chat: 1}
+    assert listed(here, "chats", "fork", "--at", "1", fork)["turns"] == 1
+
+
+def test_rename_and_delete(here: Here, chat: str) -> None:
+    assert listed(here, "chats", "rename", chat, "The", "house")["title"] == "The house"
+    assert "deleted" in here("chats", "delete", chat).out
+    assert listed(here, "chats", "list") == []
+
+
+def test_cost_says_what_it_does_not_know(here: Here, chat: str) -> None:
+    assert "$0.0000 + 1 turns of unknown price  200 tokens in, 40 out" in here("cost").out
+    assert [(row["key"], row["unpriced"]) for row in listed(here, "cost", "--by", "model")] == [("m", 1)]
+
+
+def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path: Path) -> None:
+    (command,) = listed(here, "audit", chat)
+    assert (command["command"], command["folder"]) == ("echo zebra; cd /", str(tmp_path / "work"))
+    assert (command["exit_code"], command["allowed_by"]) == (0, "it only reads")
+    assert "exit 0" in here("audit").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("chats",), "ACTION"),
+        (("chats", "show", "zzz"), 'no conversation "zzz"'),
+        (("chats", "import", "/nowhere"), "/nowhere"),
+        (("chats", "import", "/etc/passwd"), "no exported conversation"),
+        (("chats", "list", "-n", "0"), "above 0"),
+        (("--fork", "go on"), "-c"),
+    ],
+)
+def test_wrong_usage_is_told_and_ends_with_2(here: Here, arguments: tuple[str, ...], told: str) -> None:
+    ran = here(*arguments)
+    assert ran.code == 2
+    assert told in ran.err
