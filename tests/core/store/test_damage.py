@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.core.store.conftest import notices
 
-from vmpilot.contract import StoreError, UsageError
+from vmpilot.contract import StoreError, TurnStarted, UsageError, UserMessage
 from vmpilot.store import ConversationStore
 
 
@@ -101,6 +101,24 @@ async def test_an_open_conversation_whose_file_is_damaged_stops(store: Conversat
     with pytest.raises(StoreError, match="was taken over by another process, or deleted"):
         await log.append(*notices("c"))
     assert await works(store)
+
+
+async def test_a_damaged_index_of_words_is_made_anew(store: ConversationStore, path: Path) -> None:
+    log = await store.create()
+    started = TurnStarted("c", "t", UserMessage.from_text("needle"), "litellm", "m", time=1.0)
+    await log.append(started)
+    await store.run(store._close)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE words_data SET block = x'ffffffffffffffffffffffff'")
+        connection.commit()
+    with pytest.raises(
+        StoreError, match=r"the index for searching in .* was damaged and has been made anew: ask again"
+    ):
+        await store.search("needle")
+    assert len(await store.search("needle")) == 1
+    await log.append(started)
+    assert await log.read() == (started, started)
+    assert not kept_files(path)
 
 
 async def test_an_empty_file_is_a_new_log(store: ConversationStore, path: Path) -> None:

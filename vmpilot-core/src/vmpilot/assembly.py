@@ -266,8 +266,10 @@ class Agent:
 
     @property
     def _masker(self) -> Masker:
-        own = () if self.settings.api_key is None else (self.settings.api_key.reveal(),)
-        return Masker((*secret_values(self.environment.variables), *own))
+        settings = self.settings
+        key = () if settings.api_key is None else (settings.api_key.reveal(),)
+        url = {} if settings.database_url is None else {"VMPILOT_DATABASE_URL": settings.database_url.reveal()}
+        return Masker((*secret_values(self.environment.variables), *secret_values(url), *key))
 
     @property
     def _conversations(self) -> ConversationStore:
@@ -284,6 +286,7 @@ class Agent:
         self, message: UserMessage, conversation: str | None, history: Iterable[Message] | None, instructions: str
     ) -> Turn:
         backend = self._load_backend()
+        self._conversations.warm_up()
         async with self._beginning:
             own = history is None and conversation in {None, self._conversation_id}
             held = await (self._own_conversation() if own else self._open_conversation(conversation))

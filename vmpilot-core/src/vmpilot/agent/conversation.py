@@ -18,15 +18,19 @@ class Conversation:
         self.log = log
         self.workspace = workspace
         self._events = list(events)
+        self._sure = True
         self._restore_folder()
 
     @classmethod
     async def open(cls, log: ConversationLog, workspace: Workspace) -> Conversation:
         """Read the log; calls that an interruption left without a result get one, once."""
-        events = await log.read()
-        if missing := unanswered_calls(events):
-            await log.append(*missing)
-        return cls(log, workspace, (*events, *missing))
+        return cls(log, workspace, await _read_mended(log))
+
+    async def refresh(self) -> None:
+        """Read the log anew if a turn could not tell what of it is there. Raises `StoreError`."""
+        if not self._sure:
+            self._events = list(await _read_mended(self.log))
+            self._sure = True
 
     @property
     def id(self) -> str:
@@ -42,9 +46,10 @@ class Conversation:
         await self.log.append(event)
         self._events.append(event)
 
-    def extend(self, events: Iterable[Event]) -> None:
-        """A turn's recorded events become part of the history."""
+    def extend(self, events: Iterable[Event], *, sure: bool = True) -> None:
+        """A turn's recorded events become part of the history; they may not be all that is in the log if not `sure`."""
         self._events.extend(events)
+        self._sure = self._sure and sure
 
     async def close(self) -> None:
         await self.log.close()
@@ -54,3 +59,10 @@ class Conversation:
             if isinstance(event, ToolFinished) and event.folder is not None:
                 self.workspace.move_to(Path(event.folder))
                 return
+
+
+async def _read_mended(log: ConversationLog) -> tuple[Event, ...]:
+    events = await log.read()
+    if missing := unanswered_calls(events):
+        await log.append(*missing)
+    return (*events, *missing)

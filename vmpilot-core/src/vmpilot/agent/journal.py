@@ -1,11 +1,15 @@
-"""The one way by which a turn's events reach the log and the front end, in one order."""
+"""The one way by which a turn's events reach the log and the front end, in one order.
+
+Where a write fails, nobody knows what of it is on disk: nothing is written after it, so that no command starts, and the
+next turn reads the log anew.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 
-from vmpilot.contract import Event
+from vmpilot.contract import Event, StoreError
 from vmpilot.store import ConversationLog
 
 
@@ -15,7 +19,9 @@ class Journal:
     def __init__(self, log: ConversationLog) -> None:
         self._log = log
         self.recorded: list[Event] = []
+        self.failure: StoreError | None = None
         self._held: tuple[Event, ...] = ()
+        self._writing = asyncio.Lock()
         self._seen: asyncio.Queue[Event | None] = asyncio.Queue()
 
     async def record(self, *events: Event) -> None:
@@ -44,9 +50,16 @@ class Journal:
         return (*self.recorded, *self._held)
 
     async def _write(self, events: tuple[Event, ...]) -> None:
-        held, self._held = self._held, ()
-        await self._log.append(*held, *events)
-        self.recorded += (*held, *events)
+        async with self._writing:
+            if self.failure is not None:
+                raise StoreError(str(self.failure))
+            held, self._held = self._held, ()
+            try:
+                await self._log.append(*held, *events)
+            except StoreError as error:
+                self.failure = error
+                raise
+            self.recorded += (*held, *events)
         for event in events:
             self.emit(event)
 

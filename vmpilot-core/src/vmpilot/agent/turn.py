@@ -115,11 +115,12 @@ class Turn:
             await self._begin()
             await self._end(await self._generate())
         finally:
-            self._plan.conversation.extend(self._journal.recorded)
+            self._plan.conversation.extend(self._journal.recorded, sure=self._journal.failure is None)
             self._journal.close()
 
     async def _begin(self) -> None:
         plan = self._plan
+        await plan.conversation.refresh()
         started = TurnStarted(
             plan.conversation.id, self._id, self._message, plan.backend.name, plan.model, time=time.time()
         )

@@ -35,6 +35,7 @@ class SqliteFile(Database):
         _make_file(path)
         self._identity = _identity(path)
         self._preparing = False
+        self._redrawing = False
         engine = create_engine(
             f"sqlite:///{path}", connect_args={"timeout": 10.0, "check_same_thread": False}, hide_parameters=True
         )
@@ -100,9 +101,28 @@ class SqliteFile(Database):
 
     def failure(self, error: SQLAlchemyError) -> VMPilotError:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        if getattr(cause, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+        code = getattr(cause, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_CORRUPT_VTAB and not self._redrawing:
+            return self._redraw()
+        if code & 0xFF in _DAMAGE:
             return self._set_aside(str(cause))
         return StoreError(f"{self.place} cannot be used: {cause}; free space or mend the file, then ask again")
+
+    def _redraw(self) -> VMPilotError:
+        """Only the index of words is damaged, and that can be drawn anew."""
+        from vmpilot.store.writing import draw_views
+
+        self._redrawing = True
+        try:
+            with self.writing() as connection:
+                self.words.reset(connection)
+            with self.writing() as connection:
+                draw_views(connection, self.words)
+        except VMPilotError as error:
+            return error
+        finally:
+            self._redrawing = False
+        return StoreError(f"the index for searching in {self.path} was damaged and has been made anew: ask again")
 
     @property
     def _schema_lock(self) -> Path:

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy import Connection, delete
 
 from vmpilot.store.codec import decode
-from vmpilot.store.schema import texts
+from vmpilot.store.schema import WORD_INDEX, texts
 from vmpilot.store.text import searched_text, words_in
 
 
@@ -57,6 +57,14 @@ class SqliteWords:
     def clear(self, connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO words (words) VALUES ('delete-all')")
         connection.execute(delete(texts))
+
+    def reset(self, connection: Connection) -> None:
+        """Make a damaged index, which could not even be dropped, an empty one: its tables become those of a new one."""
+        connection.exec_driver_sql(WORD_INDEX["sqlite"][0].replace(" words ", " blank "))
+        for table in ("data", "idx", "config"):
+            connection.exec_driver_sql(f"DELETE FROM words_{table}")  # noqa: S608
+            connection.exec_driver_sql(f"INSERT INTO words_{table} SELECT * FROM blank_{table}")  # noqa: S608
+        connection.exec_driver_sql("DROP TABLE blank")
 
     def query(self, words: Sequence[str]) -> str:
         return " AND ".join(f'"{word}" *' for word in words)
