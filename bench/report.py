@@ -1,0 +1,106 @@
+"""The results: a table for people, JSON for programs, and which aims are met."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bench.aims import describe, is_met
+from bench.measures import Measure, Row
+from bench.programs import PROGRAMS, Program
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row with the samples of each program, by its name, in the order of the runs."""
+
+    measure: str
+    row: Row
+    samples: Mapping[str, Sequence[float]]
+
+    def value_of(self, name: str | None) -> float | None:
+        """The median of a program's samples, None where there are none."""
+        samples = self.samples.get(name or "")
+        return median(samples) if samples else None
+
+    def is_met_by(self, program: Program) -> bool | None:
+        """Whether the program meets the row's aim; None for a bare loop, or where there is no aim or no figure."""
+        value = self.value_of(program.name)
+        if self.row.aim is None or value is None or program.backend is None:
+            return None
+        return is_met(self.row.aim, value, bare=self.value_of(self.row.beside or program.beside))
+
+
+def make_lines(measure: Measure, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Line]:
+    """The lines of a measure out of the figures of its runs, by program."""
+    for row in measure.rows:
+        figures = {name: [run[row.key] for run in runs if row.key in run] for name, runs in samples.items()}
+        yield Line(measure.name, row, figures)
+
+
+def write_table(lines: Sequence[Line]) -> str:
+    """All lines as a table; ✓ and ✗ stand behind figures that have an aim."""
+    heads = ("", "unit", "aim", *(program.name for program in PROGRAMS))
+    cells = [heads, *(_write_line(line) for line in lines)]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) if at < 3 else cell.rjust(width) for at, (cell, width) in enumerate(pairs)).rstrip()
+        for pairs in (tuple(zip(row, widths, strict=True)) for row in cells)
+    )
+
+
+def _write_line(line: Line) -> tuple[str, ...]:
+    aim = describe(line.row.aim) if line.row.aim else ""
+    return (line.row.title, line.row.unit, aim, *(_write_cell(line, program) for program in PROGRAMS))
+
+
+def _write_cell(line: Line, program: Program) -> str:
+    value = line.value_of(program.name)
+    if value is None:
+        return "-"
+    mark = {True: " ✓", False: " ✗", None: "  "}[line.is_met_by(program)]
+    return f"{_write_number(value)}{mark}"
+
+
+def _write_number(value: float) -> str:
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f}"
+
+
+def write_verdict(lines: Sequence[Line]) -> str:
+    """How many aims are met, and a line for each that is not."""
+    verdicts = [(line, program, line.is_met_by(program)) for line in lines for program in PROGRAMS]
+    missed = [_write_miss(line, program) for line, program, met in verdicts if met is False]
+    met = sum(verdict is True for _, _, verdict in verdicts)
+    return "\n".join([f"{met} of {met + len(missed)} aims met", *missed])
+
+
+def _write_miss(line: Line, program: Program) -> str:
+    value, bare = line.value_of(program.name), line.value_of(line.row.beside or program.beside)
+    beside = "" if bare is None else f", bare {_write_number(bare)}"
+    aim = "" if line.row.aim is None else describe(line.row.aim)
+    return (
+        f"  missed: {line.row.title}: {program.name} {_write_number(value or 0.0)} {line.row.unit} (aim {aim}{beside})"
+    )
+
+
+def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """All lines with their samples."""
+    return [
+        {
+            "measure": line.measure,
+            "figure": line.row.key,
+            "title": line.row.title,
+            "unit": line.row.unit,
+            "aim": describe(line.row.aim) if line.row.aim else None,
+            "programs": {program.name: _as_cell(line, program) for program in PROGRAMS if program.name in line.samples},
+        }
+        for line in lines
+    ]
+
+
+def _as_cell(line: Line, program: Program) -> dict[str, Any]:
+    samples = [round(sample, 4) for sample in line.samples[program.name]]
+    return {"median": line.value_of(program.name), "samples": samples, "met": line.is_met_by(program)}

@@ -1,0 +1,28 @@
+"""Starts one program and measures it from outside: `python -I -S spawn.py FD PROGRAM …`; the report goes to FD.
+
+It is a process of its own and imports next to nothing because the greatest memory of a child, as wait4(2) tells it,
+begins with what its parent held. Two lines: pid and start; then end, CPU seconds, greatest memory, exit code.
+"""
+
+import os
+import sys
+import time
+
+
+def main() -> None:
+    """Start, wait, report. Times are `time.monotonic()` seconds, memory is bytes."""
+    report = int(sys.argv[1])
+    os.set_inheritable(report, False)
+    command = sys.argv[2:]
+    started = time.monotonic()
+    pid = os.posix_spawnp(command[0], command, os.environ)
+    os.write(report, b"%d %.6f\n" % (pid, started))
+    _, status, usage = os.wait4(pid, 0)
+    ended = time.monotonic()
+    cpu = usage.ru_utime + usage.ru_stime
+    code = os.waitstatus_to_exitcode(status)
+    os.write(report, b"%.6f %.6f %d %d\n" % (ended, cpu, usage.ru_maxrss * 1024, code))
+
+
+if __name__ == "__main__":
+    main()
