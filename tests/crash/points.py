@@ -65,7 +65,10 @@ def _openings(lines: Iterable[str], data: Path) -> list[Point]:
     return [Point(_OPENING, number) for number in range(1, count + 2)]
 
 
-def thin_out(points: Sequence[Point], *, step: int) -> list[Point]:
-    """Every `step`th of the calls that come by the hundred; all others, for they are few and different."""
-    many = [point for point in points if point.call == "pwrite64"]
-    return [*many[::step], *(point for point in points if point.call != "pwrite64")]
+def thin_out(points: Sequence[Point], *, many: int, few: int) -> list[Point]:
+    """Every `many`th of the writes, which come by the hundred, and every `few`th of the other calls.
+
+    SQLite writes a page in two calls, so an odd `many` meets both.
+    """
+    writes = [point for point in points if point.call == "pwrite64"]
+    return [*writes[::many], *[point for point in points if point.call != "pwrite64"][::few]]

@@ -9,7 +9,7 @@ import pytest
 from .conftest import NewMachine, Tally
 from .invariants import violations
 from .machine import Machine
-from .points import find_points, thin_out
+from .points import Point, find_points, thin_out
 from .verdicts import cannot_go_on, ended_badly
 
 SLICES = 2
@@ -34,13 +34,18 @@ def before(new_machine: NewMachine, turn: str) -> Callable[[], Machine]:
     return make
 
 
+def chosen(points: list[Point], crashes: int, *, many: int, few: int) -> list[Point]:
+    """The points to try: all of them where so much was asked for, else a part."""
+    return points if crashes >= ALL else thin_out(points, many=many, few=few)
+
+
 @pytest.mark.parametrize("part", range(SLICES))
 @pytest.mark.parametrize("turn", ["first", "second"])
 def test_killed_at_each_write(
     before: Callable[[], Machine], turn: str, part: int, crashes: int, tally: Callable[[str], Tally]
 ) -> None:
     count = tally("kill -9 at a write")
-    points = thin_out(find_points(before(), turn), step=1 if crashes >= ALL else 5)
+    points = chosen(find_points(before(), turn), crashes, many=7, few=1)
     for point in points[part::SLICES]:
         machine = before()
         run = machine.run(turn, *point.options(KILL, machine.data))
@@ -65,7 +70,7 @@ def test_the_disk_fails_at_each_write(
     tally: Callable[[str], Tally],
 ) -> None:
     count = tally(f"{error}{', for good' if for_good else ', once'}")
-    points = thin_out(find_points(before(), turn), step=1 if crashes >= ALL else 25)
+    points = chosen(find_points(before(), turn), crashes, many=25, few=2)
     for point in points[part::SLICES]:
         machine = before()
         run = machine.run(turn, *point.options(f"error={error}", machine.data, for_good=for_good))

@@ -23,8 +23,13 @@ class Conversation:
 
     @classmethod
     async def open(cls, log: ConversationLog, workspace: Workspace) -> Conversation:
-        """Read the log; calls that an interruption left without a result get one, once."""
-        return cls(log, workspace, await _read_mended(log))
+        """Read the log, and close it if that fails; calls that were left without a result get one, once."""
+        try:
+            events = await _read_mended(log)
+        except BaseException:
+            await log.close()
+            raise
+        return cls(log, workspace, events)
 
     async def refresh(self) -> None:
         """Read the log anew if a turn could not tell what of it is there. Raises `StoreError`."""

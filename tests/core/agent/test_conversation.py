@@ -1,0 +1,29 @@
+"""A conversation while it is open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmpilot.agent import Conversation
+from vmpilot.contract import Event, Notice, StoreError
+from vmpilot.store import ConversationLog, ConversationStore
+from vmpilot.workspace import Workspace
+
+
+async def test_a_conversation_that_cannot_be_read_is_free_for_others(
+    store: ConversationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_log: ConversationLog) -> tuple[Event, ...]:
+        raise StoreError("the disk does not answer")
+
+    log = await store.create()
+    await log.append(Notice("a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(ConversationLog, "read", fail)
+        with pytest.raises(StoreError, match="does not answer"):
+            await Conversation.open(log, Workspace(tmp_path))
+    again = await store.open(log.conversation_id)
+    assert await again.read() == (Notice("a"),)
+    await again.close()
