@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+from types import ModuleType
 
 import pytest
 
@@ -22,3 +24,16 @@ def test_a_failed_import_wakes_it() -> None:
     with pytest.raises(ImportError), paused_collector():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_only_what_was_imported_is_left_out_of_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    left_out = gc.get_freeze_count()
+    with paused_collector():
+        pass
+    assert gc.get_freeze_count() == left_out
+    with paused_collector():
+        monkeypatch.setitem(sys.modules, "something_large", ModuleType("something_large"))
+    try:
+        assert gc.get_freeze_count() > left_out
+    finally:
+        gc.unfreeze()
