@@ -47,17 +47,20 @@ class Family:
         self._command_id = command_id
         self._shell = shell
         self._descriptor = descriptor
+        self._started = _start_time(shell)
 
     def find(self, *, newer_only: bool = False) -> list[Member]:
-        """Give the live members, the shell included. `newer_only` looks only at process ids above the shell's, which
-        costs a twentieth of a millisecond; it can miss one when ids have started again from the bottom.
+        """Give the live members, the shell included. `newer_only` looks only at process ids above the shell's; it can
+        miss one when ids have started again from the bottom.
+
+        Nothing that is older than the shell can be its own: its marks, which cost most, are not looked at.
         """
         above = self._shell if newer_only else 0
         own = os.getpid()
         others: list[Member] = []
         found: list[Member] = []
         for pid in _process_ids():
-            if pid > above and pid != own and (member := _read_member(pid)):
+            if pid > above and pid != own and (member := _read_member(pid)) and member.started >= self._started:
                 belongs = member.session == self._shell or self._is_marked(pid)
                 (found if belongs else others).append(member)
         return _with_descendants(found, others)
@@ -140,12 +143,23 @@ def _read_proc(pid: int, name: str) -> bytes | None:
         return None
 
 
+def _read_stat(pid: int) -> list[bytes]:
+    """The fields of /proc/PID/stat (proc(5)) from the state on, none where there is no such process."""
+    stat = _read_proc(pid, "stat") or b""
+    return stat[stat.rfind(b")") + 2 :].split()
+
+
+def _start_time(pid: int) -> int:
+    """When the process began, in clock ticks since boot, also of one that ended and is not reaped; 0 for none."""
+    fields = _read_stat(pid)
+    return int(fields[19]) if fields else 0
+
+
 def _read_member(pid: int) -> Member | None:
-    """Read /proc/PID/stat (proc(5)); None for one that has ended or is ending."""
-    stat = _read_proc(pid, "stat")
-    if not stat:
+    """None for a process that has ended or is ending."""
+    fields = _read_stat(pid)
+    if not fields:
         return None
-    fields = stat[stat.rfind(b")") + 2 :].split()
     if fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING:
         return None
     return Member(pid, parent=int(fields[1]), group=int(fields[2]), session=int(fields[3]), started=int(fields[19]))
