@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.agent.arguments import SIZE_LIMIT, ArgumentsProblem, check_arguments, read_arguments
+from vmpilot.agent.arguments import SIZE_LIMIT, ArgumentsCheck, ArgumentsProblem, read_arguments
 
 SCHEMA = {
     "type": "object",
@@ -79,7 +79,7 @@ def test_no_text_does_anything_but_read_or_refuse(raw: str) -> None:
 
 
 def test_arguments_that_fit_pass() -> None:
-    check_arguments({"command": "ls", "timeout": 0.5}, SCHEMA)
+    ArgumentsCheck(SCHEMA)({"command": "ls", "timeout": 0.5})
 
 
 @pytest.mark.parametrize(
@@ -95,5 +95,5 @@ def test_arguments_that_fit_pass() -> None:
 )
 def test_each_place_that_does_not_fit_is_named(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ArgumentsProblem, match="do not fit") as caught:
-        check_arguments(arguments, SCHEMA)
+        ArgumentsCheck(SCHEMA)(arguments)
     assert told in str(caught.value)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vmpilot.agent.arguments import ArgumentsProblem, check_arguments
+from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.tools import ShellTool, ToolOutcome, ToolProblem
 from vmpilot.tools.shell import SHELL_SPEC
 from vmpilot.workspace import Workspace
@@ -114,4 +114,4 @@ def test_the_title_is_the_whole_command(workspace: Workspace) -> None:
 )
 def test_the_schema_refuses(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentsProblem):
-        check_arguments(arguments, SHELL_SPEC.parameters)
+        ArgumentsCheck(SHELL_SPEC.parameters)(arguments)

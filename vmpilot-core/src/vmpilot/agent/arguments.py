@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
 
 SIZE_LIMIT = 1_000_000
 """Characters of one call's arguments."""
@@ -33,16 +37,26 @@ def read_arguments(raw: str) -> dict[str, Any]:
     return value
 
 
-def check_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> None:
-    """Raises `ArgumentsProblem` naming each place where the arguments do not fit the JSON Schema."""
-    from jsonschema_rs import validator_for
+class ArgumentsCheck:
+    """Checks arguments against a JSON Schema, which is made ready once, at the first check."""
 
-    faults = [
-        f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}"
-        for fault in validator_for(dict(schema)).iter_errors(dict(arguments))
-    ]
-    if faults:
-        raise ArgumentsProblem("the arguments do not fit the tool: " + "; ".join(faults[:5]))
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._schema = schema
+
+    def __call__(self, arguments: Mapping[str, Any]) -> None:
+        """Raises `ArgumentsProblem` naming each place where the arguments do not fit."""
+        faults = [
+            f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}"
+            for fault in self._validator.iter_errors(dict(arguments))
+        ]
+        if faults:
+            raise ArgumentsProblem("the arguments do not fit the tool: " + "; ".join(faults[:5]))
+
+    @cached_property
+    def _validator(self) -> Validator:
+        from jsonschema_rs import validator_for
+
+        return validator_for(dict(self._schema))
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from vmpilot.agent.arguments import ArgumentsProblem, check_arguments, read_arguments
+from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem, read_arguments
 from vmpilot.agent.journal import Journal
 from vmpilot.agent.order import CallOrder
 from vmpilot.contract import (
@@ -50,6 +50,7 @@ class TurnToolbox:
         self, tools: Iterable[Tool], *, gate: Gate, approver: Approver | None, journal: Journal, masker: Masker
     ) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
+        self._checks = {name: ArgumentsCheck(tool.spec.parameters) for name, tool in self._tools.items()}
         self._gate = gate
         self._approver = approver
         self._journal = journal
@@ -133,7 +134,7 @@ class TurnToolbox:
             names = ", ".join(sorted(self._tools)) or "none"
             raise ArgumentsProblem(f'there is no tool "{call.name[:100]}"; the tools are: {names}')
         arguments = read_arguments(call.arguments)
-        check_arguments(arguments, tool.spec.parameters)
+        self._checks[call.name](arguments)
         return tool, arguments
 
     async def _permission(self, call: ToolCall, verdict: Verdict, title: str) -> str | None:
