@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, choose_key
+from vmpilot.contract import ModelCall, ModelName, ModelSettings, choose_key
 
 _HANDLER_PROVIDERS = frozenset(
     {
@@ -39,6 +39,7 @@ class Connections:
     def __init__(self, litellm: ModuleType) -> None:
         self._litellm = litellm
         self._pool: httpx.AsyncClient | None = None
+        self._openai_clients: dict[ModelSettings, Any] = {}
 
     async def __aenter__(self) -> Connections:
         return self
@@ -53,7 +54,10 @@ class Connections:
         Raises `openai.OpenAIError` where OpenAI's key is needed and missing.
         """
         if model.provider == "openai":
-            return self._make_openai_client(call)
+            # A new one would ask for the platform again, in a thread, at its first request.
+            if call.settings not in self._openai_clients:
+                self._openai_clients[call.settings] = self._make_openai_client(call)
+            return self._openai_clients[call.settings]
         if model.provider in _HANDLER_PROVIDERS:
             return self._make_handler(call)
         return None
