@@ -31,10 +31,12 @@ def ask(folder: Path, backend: str, *arguments: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("backend", ["litellm", "langchain"])
 def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path) -> None:
-    answer = ask(tmp_path, backend, "-t", "0", "create the file hello.txt with the text hi")
+    folder = tmp_path / "a folder of mine"
+    folder.mkdir()
+    answer = ask(folder, backend, "-t", "0", "create the file hello.txt with the text hi")
     assert answer.returncode == 0, answer.stderr
-    assert (tmp_path / "hello.txt").is_file(), answer.stderr + answer.stdout
-    assert (tmp_path / "hello.txt").read_text().strip() == "hi"
+    assert (folder / "hello.txt").is_file(), answer.stderr + answer.stdout
+    assert (folder / "hello.txt").read_text().strip() == "hi"
     assert answer.stdout.strip(), "the model told what came of it"
 
 

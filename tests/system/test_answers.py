@@ -108,7 +108,7 @@ async def test_instructions_stand_behind_the_system_prompt(machine: Machine) -> 
             await machine.play(agent)
     first, second = (request.messages[0] for request in server.requests)
     assert first["role"] == "system"
-    assert str(machine.folder) in first["content"]
+    assert "already starts in the user's folder" in first["content"]
     assert first["content"] == second["content"] + "\n\nSpeak like a pirate."
 
 

@@ -257,7 +257,6 @@ class Agent:
 
     def _system_prompt(self, tools: tuple[Tool, ...]) -> str:
         return system_prompt(
-            folder=self._folder,
             user=self.environment.user,
             mode=self.settings.mode,
             tools=tuple(tool.spec for tool in tools),

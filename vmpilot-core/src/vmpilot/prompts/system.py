@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from datetime import date
 from importlib.resources import files
-from pathlib import Path
 
 from vmpilot.contract import ToolSpec
 
@@ -16,14 +15,17 @@ _MODES = {
 }
 
 
-def system_prompt(*, folder: Path, user: str, mode: str, tools: tuple[ToolSpec, ...], today: date) -> str:
-    """The prompt for a machine's operator in `folder`."""
+def system_prompt(*, user: str, mode: str, tools: tuple[ToolSpec, ...], today: date) -> str:
+    """The prompt for a machine's operator.
+
+    The working folder is not named: small models write its whole path into their commands and get long ones, or ones
+    with a space, wrong.
+    """
     template = files("vmpilot.prompts").joinpath("system.md").read_text(encoding="utf-8")
     return template.format(
         system=_system_name(),
         host=platform.node(),
         user=user,
-        folder=folder,
         today=today.isoformat(),
         mode=_MODES[mode],
         tools=", ".join(f"`{tool.name}`" for tool in tools) or "none",
