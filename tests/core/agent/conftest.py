@@ -19,13 +19,18 @@ from vmpilot.agent.journal import Journal
 from vmpilot.agent.toolbox import TurnToolbox
 from vmpilot.contract import (
     PROJECT,
+    Acts,
     AssistantMessage,
+    Effect,
     Event,
     MessageCompleted,
     ModelSettings,
     RetryPolicy,
+    Tool,
     ToolCall,
+    ToolOutcome,
     ToolSpec,
+    ToolUse,
     UserMessage,
     hookimpl,
     hooks,
@@ -33,7 +38,6 @@ from vmpilot.contract import (
 from vmpilot.plugins import Backend, InstalledBackend
 from vmpilot.policy import Gate
 from vmpilot.store import ConversationStore
-from vmpilot.tools import Tool, ToolOutcome
 from vmpilot.tools.masking import Masker
 from vmpilot.workspace import Workspace
 
@@ -60,9 +64,12 @@ class FakeTool:
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"{self.name} {arguments.get('n', '')}".strip()
 
-    async def run(self, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+    def effect(self, _arguments: Mapping[str, Any]) -> Effect:
+        return Acts()
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         self.runs.append(arguments)
-        return await self.work(arguments, on_output)
+        return await self.work(arguments, use.on_output)
 
 
 @pytest.fixture

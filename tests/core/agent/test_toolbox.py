@@ -12,11 +12,12 @@ from vmpilot.contract import (
     StoreError,
     ToolCall,
     ToolFinished,
+    ToolOutcome,
     ToolOutput,
+    ToolProblem,
     ToolResult,
     ToolStarted,
 )
-from vmpilot.tools import ToolOutcome, ToolProblem
 
 if TYPE_CHECKING:
     from tests.core.agent.conftest import Bench, FakeTool

@@ -24,6 +24,7 @@ from vmpilot.contract import (
     Toolbox,
     ToolCall,
     ToolFinished,
+    ToolOutcome,
     ToolOutput,
     ToolStarted,
     TurnEnded,
@@ -32,7 +33,6 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.store import ConversationLog, ConversationStore
-from vmpilot.tools import ToolOutcome
 from vmpilot.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from vmpilot.contract import (
     MessageCompleted,
     ToolCall,
     ToolFinished,
+    ToolOutcome,
     ToolStarted,
     TurnEnded,
     TurnStarted,
 )
-from vmpilot.tools import ToolOutcome
 
 from .conftest import Desk, FakeTool
 

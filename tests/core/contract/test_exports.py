@@ -25,6 +25,7 @@ chat_message chat_messages chat_tool decode_event encode_event hookimpl hookspec
 read_tool_call
 CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
 read_error_body read_retry_after translate_error translated_errors
+Acts ChangesFiles Confinement Effect Fetches LooksUp ReadsFiles RunsCommand Tool ToolOutcome ToolProblem ToolUse
 """.split()  # noqa: SIM905  a block of words reads better
 )
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vmpilot.contract import Acts, RunsCommand
 from vmpilot.policy import Gate, plainly_reads
 from vmpilot.policy.reading import LINE_LIMIT, changes_folder, simple_commands
 from vmpilot.policy.reading_programs import PROGRAMS
@@ -504,18 +505,22 @@ def test_leaving_the_folder_is_noticed() -> None:
     assert not changes_folder("cd $(rm x)")
 
 
+def runs(line: str) -> RunsCommand:
+    return RunsCommand(line, Path("/"))
+
+
 @pytest.mark.parametrize(
     ("mode", "action"), [("observe", "deny"), ("operate", "ask"), ("full", "allow")], ids=["observe", "operate", "full"]
 )
 def test_what_a_mode_does_with_the_rest(mode: str, action: str) -> None:
     gate = Gate(mode)  # type: ignore[arg-type]
-    assert gate.decide("shell", {"command": "ls"}).action == "allow"
-    assert gate.decide("shell", {"command": "rm x"}).action == action
-    assert gate.decide("write_note", {"command": "ls"}).action == action
+    assert gate.decide("shell", runs("ls")).action == "allow"
+    assert gate.decide("shell", runs("rm x")).action == action
+    assert gate.decide("write_note", Acts()).action == action
 
 
 def test_calls_run_side_by_side_only_where_that_is_safe() -> None:
     gate = Gate("full")
-    assert not gate.decide("shell", {"command": "ls"}).alone
-    assert gate.decide("shell", {"command": "cd src"}).alone
-    assert gate.decide("shell", {"command": "touch x"}).alone
+    assert not gate.decide("shell", runs("ls")).alone
+    assert gate.decide("shell", runs("cd src")).alone
+    assert gate.decide("shell", runs("touch x")).alone

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
-from vmpilot.tools import ShellTool, ToolOutcome, ToolProblem
+from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.tools import ShellTool
 from vmpilot.tools.shell import SHELL_SPEC
 from vmpilot.workspace import Workspace
 
@@ -26,7 +27,7 @@ def shell(workspace: Workspace) -> Callable[..., Any]:
     tool = ShellTool(workspace, {"PATH": os.environ["PATH"], "HOME": str(workspace.root)})
 
     async def run(command: str, on_output: Callable[[str], None] = lambda _: None, **members: Any) -> ToolOutcome:
-        return await tool.run({"command": command, **members}, on_output)
+        return await tool.run({"command": command, **members}, ToolUse(on_output))
 
     return run
 
@@ -92,7 +93,7 @@ async def test_without_bash_the_model_is_told(workspace: Workspace) -> None:
     programs = workspace.root / "bin"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
-    outcome = await ShellTool(workspace, {"PATH": str(programs)}).run({"command": "echo hi"}, lambda _: None)
+    outcome = await ShellTool(workspace, {"PATH": str(programs)}).run({"command": "echo hi"}, ToolUse(lambda _: None))
     assert outcome.text.startswith("hi\n[exit code 0; bash was not found")
 
 

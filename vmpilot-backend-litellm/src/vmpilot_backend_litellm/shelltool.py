@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.config import current_environment
-from vmpilot.contract import chat_tool
+from vmpilot.contract import ToolUse, chat_tool
 from vmpilot.tools.shell import DEFAULT_TIMEOUT, SHELL_SPEC, ShellTool
 from vmpilot.tools.shell_environment import child_environment
 from vmpilot.workspace import Workspace
@@ -21,5 +21,5 @@ async def execute_shell_tool(command: str, *, timeout: float = DEFAULT_TIMEOUT, 
     No permission is asked for: this is the bare tool. `timeout` is in seconds.
     """
     tool = ShellTool(Workspace.at(Path(folder)), child_environment(current_environment().variables))
-    outcome = await tool.run({"command": command, "timeout": timeout}, lambda _output: None)
+    outcome = await tool.run({"command": command, "timeout": timeout}, ToolUse(lambda _output: None))
     return outcome.text

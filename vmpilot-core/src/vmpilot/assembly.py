@@ -22,6 +22,7 @@ from vmpilot.contract import (
     ModelError,
     ModelSettings,
     Secret,
+    Tool,
     TurnEnded,
     TurnStarted,
     Usage,
@@ -33,7 +34,7 @@ from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_ba
 from vmpilot.policy import Gate
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
-from vmpilot.tools import ShellTool, Tool
+from vmpilot.tools import ShellTool
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.workspace import Workspace

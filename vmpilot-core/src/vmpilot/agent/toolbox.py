@@ -15,15 +15,19 @@ from vmpilot.agent.order import CallOrder
 from vmpilot.contract import (
     ApprovalRequested,
     AssistantMessage,
+    Confinement,
+    Tool,
     ToolCall,
     ToolFinished,
+    ToolOutcome,
     ToolOutput,
+    ToolProblem,
     ToolResult,
     ToolStarted,
+    ToolUse,
     VMPilotError,
 )
 from vmpilot.policy import Gate, Verdict
-from vmpilot.tools import Tool, ToolOutcome, ToolProblem
 from vmpilot.tools.masking import MaskedStream, Masker
 
 RECORD_PATIENCE = 5.0
@@ -115,16 +119,18 @@ class TurnToolbox:
     async def _decide_and_run(self, call: ToolCall) -> ToolFinished:
         try:
             tool, arguments = self._read(call)
+            verdict = self._gate.decide(call.name, tool.effect(arguments))
         except ArgumentsProblem as problem:
             return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0)
-        verdict = self._gate.decide(call.name, arguments)
+        except ToolProblem as problem:
+            return ToolFinished(_error(call, f"Not run: {problem}"), 0.0)
         async with self._order.turn_of(alone=verdict.alone):
             title = tool.title(arguments)
             allowed_by = await self._permission(call, verdict, title)
             if allowed_by is None:
                 return ToolFinished(self._denial(call, verdict), 0.0)
             await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
-            return await self._run(tool, call, arguments)
+            return await self._run(tool, call, arguments, verdict.confinement)
 
     def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
         if not self._calls[call.id].message.ended_properly:
@@ -158,7 +164,9 @@ class TurnToolbox:
         text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."
         return ToolResult(call.id, call.name, text, is_error=True, denied=True)
 
-    async def _run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
+    async def _run(
+        self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any], confinement: Confinement
+    ) -> ToolFinished:
         live = MaskedStream(self._masker)
 
         def show(text: str) -> None:
@@ -166,7 +174,7 @@ class TurnToolbox:
                 self._journal.emit(ToolOutput(call.id, text))
 
         try:
-            outcome = await tool.run(arguments, lambda piece: show(live.feed(piece)))
+            outcome = await tool.run(arguments, ToolUse(lambda piece: show(live.feed(piece)), confinement))
         except ToolProblem as problem:
             outcome = ToolOutcome(str(problem), is_error=True)
         except VMPilotError:

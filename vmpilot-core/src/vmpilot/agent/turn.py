@@ -33,6 +33,7 @@ from vmpilot.contract import (
     RetryPolicy,
     StoreError,
     TextDelta,
+    Tool,
     TurnEnded,
     TurnStarted,
     Usage,
@@ -41,7 +42,6 @@ from vmpilot.contract import (
 )
 from vmpilot.plugins import Backend
 from vmpilot.policy import Gate
-from vmpilot.tools import Tool
 from vmpilot.tools.masking import Masker
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
+from vmpilot.contract import Confinement, Effect, RunsCommand
 from vmpilot.policy.reading import changes_folder, plainly_reads
 
 Mode: TypeAlias = Literal["observe", "operate", "full"]
@@ -14,11 +14,16 @@ Action: TypeAlias = Literal["allow", "ask", "deny"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to happen with a call. `why` is a phrase for the person and the log; `alone` calls wait for others."""
+    """What is to happen with a call. `why` is a phrase for the person and the log; `alone` calls wait for others.
+
+    `confinement` is how far it may reach if it runs; `always` are rules that the person may be offered to keep.
+    """
 
     action: Action
     why: str
     alone: bool = True
+    confinement: Confinement = "host"
+    always: tuple[str, ...] = ()
 
 
 class Gate:
@@ -31,10 +36,10 @@ class Gate:
     def __init__(self, mode: Mode) -> None:
         self.mode = mode
 
-    def decide(self, tool: str, arguments: Mapping[str, Any]) -> Verdict:
-        """The verdict on one call, whose arguments fit the tool's schema."""
-        if tool == "shell" and plainly_reads(arguments["command"]):
-            return Verdict("allow", "it only reads", alone=changes_folder(arguments["command"]))
+    def decide(self, tool: str, effect: Effect) -> Verdict:  # noqa: ARG002
+        """The verdict on one call of a tool, and on what it would do."""
+        if isinstance(effect, RunsCommand) and plainly_reads(effect.line):
+            return Verdict("allow", "it only reads", alone=changes_folder(effect.line))
         match self.mode:
             case "full":
                 return Verdict("allow", "mode full")

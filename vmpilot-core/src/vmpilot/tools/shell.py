@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from vmpilot.contract import ToolSpec
+from vmpilot.contract import RunsCommand, ToolOutcome, ToolProblem, ToolSpec, ToolUse
 from vmpilot.tools.output import OutputLimits
 from vmpilot.tools.process import CommandOutcome, run_command
-from vmpilot.tools.tool import ToolOutcome, ToolProblem
 from vmpilot.workspace import Workspace
 
 DEFAULT_TIMEOUT = 120.0
@@ -54,7 +53,10 @@ class ShellTool:
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"$ {arguments['command']}"
 
-    async def run(self, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+    def effect(self, arguments: Mapping[str, Any]) -> RunsCommand:
+        return RunsCommand(arguments["command"], self._workspace.folder)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         timeout = float(arguments.get("timeout", DEFAULT_TIMEOUT))
         try:
             outcome = await run_command(
@@ -63,7 +65,7 @@ class ShellTool:
                 environment=self._environment,
                 timeout=timeout,
                 limits=OutputLimits(),
-                on_output=on_output,
+                on_output=use.on_output,
             )
         except (ValueError, OSError) as error:
             raise ToolProblem(f"The command could not be started: {error}") from error
