@@ -1,9 +1,11 @@
-"""Takes known secrets out of text by exact value, also out of text that comes in pieces. It does not guess."""
+"""Takes secrets out of text, also out of text that comes in pieces: known ones by value, tokens by their shape."""
 
 import re
 from collections.abc import Iterable
 
-MASK = "[masked]"
+from vmpilot.tools.token_shapes import MASK, ShapeStream, mask_shapes
+
+__all__ = ["MASK", "MaskedStream", "Masker"]
 
 
 class Masker:
@@ -16,7 +18,11 @@ class Masker:
         return f"{type(self).__name__}({len(self._values)} values)"
 
     def mask(self, text: str) -> str:
-        """Give `text` with each value replaced by `[masked]`."""
+        """Give `text` with each value, and whatever looks like a token or a private key, replaced by `[masked]`."""
+        return mask_shapes(self.mask_values(text))
+
+    def mask_values(self, text: str) -> str:
+        """Give `text` with each value replaced; shapes are not looked at."""
         present = self._present(text)
         return _pattern(present).sub(MASK, text) if present else text
 
@@ -49,17 +55,18 @@ class MaskedStream:
 
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
+        self._shapes = ShapeStream()
         self._held = ""
 
     def feed(self, piece: str) -> str:
         """Take the next piece and give what is settled by now, masked."""
         settled, self._held = self._masker.split(self._held + piece)
-        return settled
+        return self._shapes.feed(settled)
 
     def flush(self) -> str:
         """Give what was held back, masked; the text is over."""
         held, self._held = self._held, ""
-        return self._masker.mask(held)
+        return self._shapes.feed(self._masker.mask_values(held)) + self._shapes.flush()
 
 
 def _pattern(values: list[str]) -> re.Pattern[str]:
