@@ -15,7 +15,7 @@ import pytest
 
 from vmpilot.config import Environment, Settings, Sourced, load_settings
 from vmpilot.config.environment import VARIABLES
-from vmpilot.config.settings import PROJECT_KEYS
+from vmpilot.config.settings import PROJECT_KEYS, TRUSTED_PROJECT_KEYS
 from vmpilot.config.sources import DESCRIPTIONS, find_project_file
 from vmpilot.contract import RetryPolicy, Secret, TimeLimits, UsageError
 
@@ -184,7 +184,7 @@ def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
     assert "Is a directory" in sources.error()
 
 
-@pytest.mark.parametrize("key", sorted(set(Settings.__struct_fields__) - PROJECT_KEYS))
+@pytest.mark.parametrize("key", sorted(set(Settings.__struct_fields__) - TRUSTED_PROJECT_KEYS))
 def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
     sources.project_file.write_text(f'{key} = "full"')
     error = sources.error()

@@ -1,7 +1,18 @@
 """Settings from files, environment and command line; the only package that reads the environment."""
 
+from vmpilot.config.approvals import ApprovalsFile
 from vmpilot.config.environment import Environment, current_environment, use_litellm
 from vmpilot.config.settings import Settings, Sourced
-from vmpilot.config.sources import load_settings
+from vmpilot.config.sources import find_project_file, load_settings, project_root
 
-__all__ = ["Environment", "Settings", "Sourced", "current_environment", "load_settings", "use_litellm"]
+__all__ = [
+    "ApprovalsFile",
+    "Environment",
+    "Settings",
+    "Sourced",
+    "current_environment",
+    "find_project_file",
+    "load_settings",
+    "project_root",
+    "use_litellm",
+]

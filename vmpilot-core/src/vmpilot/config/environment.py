@@ -31,6 +31,7 @@ VARIABLES: Mapping[str, str] = {
     "VMPILOT_ATTEMPTS": "attempts",
     "VMPILOT_RETRY_SECONDS": "retry_seconds",
     "VMPILOT_DATABASE_URL": "database_url",
+    "GITHUB_API_URL": "github_url",
 }
 """Variables that set one setting each. The backend's variables are apart: one of them chooses, the others follow."""
 

@@ -43,6 +43,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     pass_environment: tuple[str, ...] = ()
     database_url: Secret | None = None
+    allow: tuple[str, ...] = ()
+    allow_on_host: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+    github_url: str = "https://api.github.com"
 
     @property
     def time_limits(self) -> TimeLimits:
@@ -58,16 +63,36 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return own or self.model or DEFAULT_MODEL
 
 
-PROJECT_KEYS = frozenset({"backend", "model", "temperature", "max_tokens", "max_steps", "tool_output_lines", "seed"})
+NARROWING_KEYS = frozenset({"ask", "deny"})
+WIDENING_KEYS = frozenset({"allow", "allow_on_host"})
+RULE_KEYS = NARROWING_KEYS | WIDENING_KEYS
+"""Rules add up: those of one source stand beside those of another."""
+
+PROJECT_KEYS = NARROWING_KEYS | {
+    "backend",
+    "model",
+    "temperature",
+    "max_tokens",
+    "max_steps",
+    "tool_output_lines",
+    "seed",
+}
 """What a project's file may set: nothing that widens permissions or sends a key elsewhere."""
+
+TRUSTED_PROJECT_KEYS = PROJECT_KEYS | WIDENING_KEYS
+"""What it may set once the user has trusted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """Settings with the origin of each value, as a phrase: `default`, `VMPILOT_MODEL`, a file's path, `--model`."""
+    """Settings with the origin of each value, as a phrase: `default`, `VMPILOT_MODEL`, a file's path, `--model`.
+
+    `remarks` are sentences for the person, such as what of a project's file was left out.
+    """
 
     settings: Settings
     origins: dict[str, str]
+    remarks: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, tuple[Any, str]]:
         """Each key with its value, as far as it may be shown, and its origin."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
+from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
-from vmpilot.config.settings import PROJECT_KEYS, Settings, Sourced
+from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
 from vmpilot.contract import Secret, UsageError
 
 PROJECT_FILE = ".vmpilot.toml"
@@ -28,6 +29,8 @@ DESCRIPTIONS = {
         ("connect_timeout first_content_timeout gap_timeout call_timeout", "a number of seconds above 0"),
         ("retry_seconds", "a number of seconds, 0 or more"),
         ("pass_environment", "a list of names of variables"),
+        ("allow allow_on_host ask deny", 'a list of rules like "shell: npm test"'),
+        ("github_url", "a URL like https://github.example.com/api/v3"),
         ("database_url", "a URL like postgresql://user:password@host/database"),
     ]
     for name in names.split()
@@ -46,20 +49,43 @@ def load_settings(environment: Environment, *, folder: Path, options: Mapping[st
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
-    for key, (value, origin) in _in_order(environment, folder, options):
-        values[key] = _converted(key, value, origin)
-        origins[key] = origin
-    return Sourced(Settings(**values), origins)
+    remarks: list[str] = []
+    for key, (value, origin) in _in_order(environment, folder, options, remarks):
+        converted = _converted(key, value, origin)
+        if key in RULE_KEYS and key in values:
+            values[key] += converted
+            origins[key] += f", {origin}"
+        else:
+            values[key], origins[key] = converted, origin
+    return Sourced(Settings(**values), origins, tuple(remarks))
 
 
 def _in_order(
-    environment: Environment, folder: Path, options: Mapping[str, tuple[Any, str]]
+    environment: Environment, folder: Path, options: Mapping[str, tuple[Any, str]], remarks: list[str]
 ) -> list[tuple[str, tuple[Any, str]]]:
+    approvals_file = ApprovalsFile(environment.config_folder)
+    approvals = approvals_file.read()
     found = list(_from_file(environment.user_file).items())
     if project := find_project_file(folder):
-        found += _from_project(project).items()
+        found += _from_project(project, approvals, remarks).items()
+    if kept := approvals.rules.get(str(project_root(folder))):
+        found.append(("allow_on_host", (list(kept), str(approvals_file.path))))
     found += environment.values().items()
     return found + list(options.items())
+
+
+def project_root(folder: Path) -> Path:
+    """The folder that "this project" means: the nearest one with a project file or a git repository, else `folder`."""
+    if project := find_project_file(folder):
+        return project.parent
+    return next((candidate for candidate in (folder, *folder.parents) if _is_repository(candidate)), folder)
+
+
+def _is_repository(folder: Path) -> bool:
+    try:
+        return (folder / ".git").exists()
+    except PermissionError:
+        return False
 
 
 def find_project_file(folder: Path) -> Path | None:
@@ -75,12 +101,17 @@ def find_project_file(folder: Path) -> Path | None:
     return None
 
 
-def _from_project(path: Path) -> dict[str, tuple[Any, str]]:
-    values = _from_file(path)
+def _from_project(path: Path, approvals: Approvals, remarks: list[str]) -> dict[str, tuple[Any, str]]:
+    content = _read(path)
+    values = _parse(path, content)
+    if not approvals.trusts(path, content) and (widening := sorted(WIDENING_KEYS & values.keys())):
+        left_out = " and ".join(widening)
+        remarks.append(f"{path}: {left_out} left out until you trust the file: vmpilot trust {path.parent}")
+        values = {key: value for key, value in values.items() if key not in WIDENING_KEYS}
     if str(values.get("model", ("", ""))[0]).startswith("local:"):
         raise UsageError(f"{path}: a project's file may not name a file of weights: use --model")
     for key in values:
-        if key not in PROJECT_KEYS:
+        if key not in TRUSTED_PROJECT_KEYS:
             raise UsageError(
                 f"{path}: {key} is not taken from a project's file, because anybody may have written it: "
                 f"set it in your own file or by an option"
@@ -89,11 +120,22 @@ def _from_project(path: Path) -> dict[str, tuple[Any, str]]:
 
 
 def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
+    return _parse(path, _read(path))
+
+
+def _read(path: Path) -> bytes:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return path.read_bytes()
     except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
+        return b""
+    except OSError as error:
+        raise UsageError(f"cannot read the configuration file {path}: {error}") from error
+
+
+def _parse(path: Path, content: bytes) -> dict[str, tuple[Any, str]]:
+    try:
+        table = tomllib.loads(content.decode())
+    except ValueError as error:
         raise UsageError(f"cannot read the configuration file {path}: {error}") from error
     for key in table:
         if key not in Settings.__struct_fields__:

@@ -1,0 +1,116 @@
+"""What the person approved for good: trusted project files and kept rules."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from vmpilot.config import ApprovalsFile, Environment, Sourced, load_settings, project_root
+from vmpilot.contract import UsageError
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "project"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def approvals(tmp_path: Path) -> ApprovalsFile:
+    return ApprovalsFile(tmp_path / "config")
+
+
+def load(project: Path) -> Sourced:
+    home = project.parent / "config"
+    return load_settings(Environment({}, home, home, home, "tester"), folder=project, options={})
+
+
+def write_project(project: Path, text: str) -> Path:
+    path = project / ".vmpilot.toml"
+    path.write_text(text)
+    return path
+
+
+def test_rules_of_a_project_narrow_at_once_and_widen_once_trusted(project: Path, approvals: ApprovalsFile) -> None:
+    path = write_project(project, 'allow = ["shell: make"]\ndeny = ["shell: rm"]\n')
+    before = load(project)
+    assert (before.settings.allow, before.settings.deny) == ((), ("shell: rm",))
+    assert before.remarks == (f"{path}: allow left out until you trust the file: vmpilot trust {project}",)
+    approvals.trust(path, path.read_bytes())
+    after = load(project)
+    assert (after.settings.allow, after.remarks) == (("shell: make",), ())
+
+
+def test_trust_ends_when_the_file_changes(project: Path, approvals: ApprovalsFile) -> None:
+    path = write_project(project, 'allow = ["shell: make"]\n')
+    approvals.trust(path, path.read_bytes())
+    write_project(project, 'allow = ["shell"]\n')
+    assert load(project).settings.allow == ()
+    assert len(load(project).remarks) == 1
+
+
+def test_rules_of_all_sources_add_up(project: Path, approvals: ApprovalsFile) -> None:
+    approvals.path.parent.mkdir()
+    user_file = approvals.path.parent / "config.toml"
+    user_file.write_text('deny = ["shell: dd"]\n')
+    path = write_project(project, 'deny = ["shell: rm"]\n')
+    sourced = load(project)
+    assert sourced.settings.deny == ("shell: dd", "shell: rm")
+    assert sourced.origins["deny"] == f"{user_file}, {path}"
+
+
+def test_kept_rules_hold_in_the_whole_project_and_nowhere_else(project: Path, approvals: ApprovalsFile) -> None:
+    (project / ".git").mkdir()
+    (project / "src").mkdir()
+    other = project.parent / "other"
+    other.mkdir()
+    assert project_root(project / "src") == project
+    assert project_root(other) == other
+    approvals.keep_rules(project, ("shell: npm test",))
+    approvals.keep_rules(project, ("shell: npm test", "shell: make"))
+    home = approvals.path.parent
+    environment = Environment({}, home, home, home, "tester")
+    sourced = load_settings(environment, folder=project / "src", options={})
+    assert sourced.settings.allow_on_host == ("shell: npm test", "shell: make")
+    assert sourced.origins["allow_on_host"] == str(approvals.path)
+    assert load(other).settings.allow_on_host == ()
+    assert oct(approvals.path.stat().st_mode & 0o777) == "0o600"
+
+
+def test_what_was_approved_can_be_taken_back(project: Path, approvals: ApprovalsFile) -> None:
+    path = write_project(project, 'allow = ["shell: make"]\n')
+    approvals.trust(path, path.read_bytes())
+    approvals.keep_rules(project, ("shell: npm test",))
+    approvals.forget(project, path)
+    sourced = load(project)
+    assert (sourced.settings.allow, sourced.settings.allow_on_host) == ((), ())
+
+
+def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path, approvals: ApprovalsFile) -> None:
+    approvals.path.parent.mkdir()
+    approvals.path.write_text('{"trusted": 3}')
+    with pytest.raises(UsageError, match=r"approvals\.json.*mend or delete the file"):
+        load(project)
+    with pytest.raises(UsageError, match=r"approvals\.json"):
+        approvals.keep_rules(project, ("shell: ls",))
+    assert approvals.path.read_text() == '{"trusted": 3}'
+
+
+def test_a_folder_that_cannot_be_written_is_one_clear_error(project: Path) -> None:
+    (project / "config").write_text("a file")
+    with pytest.raises(UsageError, match="cannot keep what you approved"):
+        ApprovalsFile(project / "config").keep_rules(project, ("shell: ls",))
+
+
+def _keep(folder: Path, number: int) -> None:
+    ApprovalsFile(folder).keep_rules(Path("/project"), (f"shell: make {number}",))
+
+
+def test_two_programs_may_keep_rules_at_once(approvals: ApprovalsFile) -> None:
+    with ProcessPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
+        list(pool.map(_keep, [approvals.path.parent] * 20, range(20)))
+    assert len(approvals.read().rules["/project"]) == 20
