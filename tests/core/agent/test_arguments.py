@@ -51,6 +51,10 @@ def test_what_is_doubtful_is_refused_with_a_reason(raw: str, why: str) -> None:
     assert len(str(caught.value)) < 300
 
 
+def test_a_nul_that_is_only_spelt_out_is_text() -> None:
+    assert read_arguments(r'{"command": "grep \\u0000"}') == {"command": r"grep \u0000"}
+
+
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),

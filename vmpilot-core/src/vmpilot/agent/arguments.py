@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
 SIZE_LIMIT = 1_000_000
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """Characters of one call's arguments."""
 
 
@@ -32,7 +34,7 @@ def read_arguments(raw: str) -> dict[str, Any]:
         raise ArgumentsProblem(f"the arguments are no valid JSON object ({_reason(error)})") from error
     if not isinstance(value, dict):
         raise ArgumentsProblem(f"the arguments are a JSON {type(value).__name__}, not an object")
-    if "\\u0000" in text or not _is_text(text):
+    if _NUL.search(text) or not _is_text(text):
         raise ArgumentsProblem("the arguments hold NUL or half a character, which no program takes")
     return value
 
