@@ -51,6 +51,7 @@ class FakeTool:
     work: Work
     name: str = "work"
     runs: list[Mapping[str, Any]] = field(default_factory=list)
+    effects: list[Effect] = field(default_factory=list)
 
     @property
     def spec(self) -> ToolSpec:
@@ -65,7 +66,7 @@ class FakeTool:
         return f"{self.name} {arguments.get('n', '')}".strip()
 
     def effect(self, _arguments: Mapping[str, Any]) -> Effect:
-        return Acts()
+        return self.effects.pop(0) if len(self.effects) > 1 else (self.effects or [Acts()])[0]
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         self.runs.append(arguments)

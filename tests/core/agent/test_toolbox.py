@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from vmpilot.agent import toolbox as toolbox_module
 from vmpilot.contract import (
     ApprovalRequested,
+    ChangesFiles,
+    RunsCommand,
     StoreError,
     ToolCall,
     ToolFinished,
@@ -213,3 +216,47 @@ async def test_a_later_message_with_calls_forgets_the_denial(make_bench: MakeBen
     assert bench.toolbox.denied_last
     await bench.message(B)
     assert not bench.toolbox.denied_last
+
+
+async def test_what_would_do_something_else_by_now_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    async def approve(_request: ApprovalRequested) -> bool:
+        tool.effects = [ChangesFiles((Path("/elsewhere"),))]
+        return True
+
+    tool = fake_tool(done, effects=[ChangesFiles((Path("/here"),))])
+    bench = make_bench(tool, mode="operate", approver=approve)
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result.is_error
+    assert "has changed since it was allowed" in result.text
+    assert tool.runs == []
+
+
+async def test_an_approval_names_the_very_call(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    asked: list[ApprovalRequested] = []
+
+    async def approve(request: ApprovalRequested) -> bool:
+        asked.append(request)
+        return True
+
+    tool = fake_tool(done)
+    bench = make_bench(tool, mode="operate", approver=approve)
+    again = ToolCall("c", "work", '{"n":1}')
+    await bench.message(A, B, again)
+    await bench.toolbox.call_all([A, B, again])
+    assert asked[0].digest == asked[2].digest != asked[1].digest
+    assert all(len(request.digest) == 64 for request in asked)
+
+
+@pytest.mark.parametrize("mode", ["full", "operate"])
+async def test_a_masked_value_is_never_written_back(make_bench: MakeBench, fake_tool: MakeTool, mode: str) -> None:
+    async def approve(_request: ApprovalRequested) -> bool:
+        return True
+
+    tool = fake_tool(done, effects=[RunsCommand("echo KEY=[masked] > .env", Path("/"))])
+    bench = make_bench(tool, mode=mode, approver=approve)
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result.is_error
+    assert "stands for a secret" in result.text
+    assert tool.runs == []

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+import msgspec
 
 from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem, read_arguments
 from vmpilot.agent.journal import Journal
@@ -16,6 +20,8 @@ from vmpilot.contract import (
     ApprovalRequested,
     AssistantMessage,
     Confinement,
+    Effect,
+    RunsCommand,
     Tool,
     ToolCall,
     ToolFinished,
@@ -28,7 +34,7 @@ from vmpilot.contract import (
     VMPilotError,
 )
 from vmpilot.policy import Gate, Verdict
-from vmpilot.tools.masking import MaskedStream, Masker
+from vmpilot.tools.masking import MASK, MaskedStream, Masker
 
 RECORD_PATIENCE = 5.0
 """Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""
@@ -119,18 +125,32 @@ class TurnToolbox:
     async def _decide_and_run(self, call: ToolCall) -> ToolFinished:
         try:
             tool, arguments = self._read(call)
-            verdict = self._gate.decide(call.name, tool.effect(arguments))
+            alone = self._gate.decide(call.name, tool.effect(arguments)).alone
+            async with self._order.turn_of(alone=alone):
+                return await self._allow_and_run(tool, call, arguments)
         except ArgumentsProblem as problem:
             return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0)
         except ToolProblem as problem:
             return ToolFinished(_error(call, f"Not run: {problem}"), 0.0)
-        async with self._order.turn_of(alone=verdict.alone):
-            title = tool.title(arguments)
-            allowed_by = await self._permission(call, verdict, title)
-            if allowed_by is None:
-                return ToolFinished(self._denial(call, verdict), 0.0)
-            await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
-            return await self._run(tool, call, arguments, verdict.confinement)
+
+    async def _allow_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
+        """Decide now that the calls before it are over, which may have moved to another folder; then run it.
+
+        Raises `ToolProblem` where it cannot be done at all.
+        """
+        effect, title = tool.effect(arguments), tool.title(arguments)
+        verdict = self._gate.decide(call.name, effect)
+        _refuse_masked(effect, verdict)
+        question = ApprovalRequested(call, title, verdict.why, verdict.always)
+        allowed_by = await self._permission(question, verdict, arguments=arguments, effect=effect)
+        if allowed_by is None:
+            return ToolFinished(self._denial(call, verdict), 0.0)
+        if tool.effect(arguments) != effect:
+            raise ToolProblem(
+                "what it would do has changed since it was allowed. Look again, then make the call again."
+            )
+        await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
+        return await self._run(tool, call, arguments, verdict.confinement)
 
     def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
         if not self._calls[call.id].message.ended_properly:
@@ -143,16 +163,19 @@ class TurnToolbox:
         self._checks[call.name](arguments)
         return tool, arguments
 
-    async def _permission(self, call: ToolCall, verdict: Verdict, title: str) -> str | None:
+    async def _permission(
+        self, question: ApprovalRequested, verdict: Verdict, *, arguments: Mapping[str, Any], effect: Effect
+    ) -> str | None:
         """Who allowed the call, None where nobody did."""
         if verdict.action == "allow":
             return verdict.why
         if verdict.action == "deny" or self._approver is None:
             return None
         async with self._asking:
-            request = ApprovalRequested(call, title, verdict.why)
-            self._journal.emit(request)
-            return "the user" if await self._approver(request) else None
+            digest = fingerprint(question.call.name, arguments, effect)
+            question = msgspec.structs.replace(question, digest=digest)
+            self._journal.emit(question)
+            return "the user" if await self._approver(question) else None
 
     def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
         if verdict.action == "deny":
@@ -190,6 +213,19 @@ class TurnToolbox:
         show(live.flush())
         result = ToolResult(call.id, call.name, self._masker.mask(outcome.text), is_error=outcome.is_error)
         return ToolFinished(result, 0.0, exit_code=outcome.exit_code, folder=outcome.folder)
+
+
+def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:
+    """SHA-256 over all that a call is and would do: an answer that names it can mean no other call."""
+    return hashlib.sha256(json.dumps([tool, arguments, repr(effect)], sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_masked(effect: Effect, verdict: Verdict) -> None:
+    if isinstance(effect, RunsCommand) and verdict.confinement != "read" and MASK in effect.line:
+        raise ToolProblem(
+            f"{MASK} stands for a secret that you cannot see, so it must not be written anywhere. Leave the secret "
+            f"where it is (sed can change the lines around it), or ask the user to do this step."
+        )
 
 
 def _error(call: ToolCall, text: str) -> ToolResult:

@@ -75,7 +75,10 @@ class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
 
 
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="type"):
-    """A turn began; `message` is on disk. `time` is seconds since the epoch."""
+    """A turn began; `message` is on disk. `time` is seconds since the epoch.
+
+    A message without content is no request: the person asked for nothing but that the conversation be compacted.
+    """
 
     conversation_id: str
     turn_id: str
@@ -118,12 +121,18 @@ class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="
     folder: str | None = None
 
 
-class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type"):
-    """Somebody is being asked whether this call may run; `why` says what made it necessary."""
+class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type", omit_defaults=True):
+    """Somebody is being asked whether this call may run; `why` says what made it necessary.
+
+    `always` are rules that would allow it from here on, as they are written in the configuration. `digest` is the
+    SHA-256 of the call and its effect.
+    """
 
     call: ToolCall
     title: str
     why: str
+    always: tuple[str, ...] = ()
+    digest: str = ""
 
 
 class HistoryImported(msgspec.Struct, frozen=True, tag="history_imported", tag_field="type"):
@@ -132,10 +141,19 @@ class HistoryImported(msgspec.Struct, frozen=True, tag="history_imported", tag_f
     messages: tuple[Message, ...]
 
 
-class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag_field="type"):
-    """What was said before is sent to the model as `summary` from here on; the log keeps everything."""
+class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag_field="type", omit_defaults=True):
+    """The conversation became too long: from here on the model gets less of what was said before; the log keeps all.
 
-    summary: str
+    With a `summary` it gets that, then the last request and the model's last `kept` messages since it with their tool
+    results. Without one it gets everything, but tool outputs before those messages are cut to `output_limit` characters.
+    The numbers of tokens are estimates of what was and what is now to be sent.
+    """
+
+    summary: str = ""
+    kept: int = 0
+    output_limit: int = 0
+    tokens_before: int = 0
+    tokens_after: int = 0
 
 
 class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="type"):
