@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from vmpilot import contract
-from vmpilot.contract import hooks
+from vmpilot.contract import hooks, tool_hooks
 
 NAMES = set(
     """
@@ -26,6 +26,7 @@ read_tool_call
 CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
 read_error_body read_retry_after translate_error translated_errors
 Acts ChangesFiles Confinement Effect Fetches LooksUp ReadsFiles RunsCommand Tool ToolOutcome ToolProblem ToolUse
+SimpleTool TOOL_ENTRY_POINT_GROUP ToolContext find_spec_fault
 """.split()  # noqa: SIM905  a block of words reads better
 )
 
@@ -39,6 +40,7 @@ def test_exported_names() -> None:
 def test_versions_and_names_of_the_seam() -> None:
     assert (contract.CONTRACT_VERSION, contract.WIRE_VERSION) == (1, 1)
     assert (contract.PROJECT, contract.ENTRY_POINT_GROUP) == ("vmpilot", "vmpilot.backends")
+    assert contract.TOOL_ENTRY_POINT_GROUP == "vmpilot.tools"
 
 
 def test_hooks() -> None:
@@ -50,6 +52,13 @@ def test_hooks() -> None:
         "describe_model": ["model"],
     }
     assert all(hook.vmpilot_spec["firstresult"] and hook.__doc__ for hook in marked.values())
+
+
+def test_the_hook_for_tools() -> None:
+    assert list(inspect.signature(tool_hooks.provide_tools).parameters) == ["context"]
+    assert "vmpilot_spec" in vars(tool_hooks.provide_tools)
+    assert contract.ToolContext.__match_args__ == ("folder",)
+    assert contract.SimpleTool.__match_args__ == ("spec", "work")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ from vmpilot.config import Environment
 from vmpilot.contract import BackendError, BackendInfo, TurnEnded, TurnStarted
 from vmpilot.plugins import InstalledBackend, choose_backend, installed_backends, load_backend
 
-SAMPLES = sorted(folder.name for folder in (Path(__file__).parents[2] / "samples").iterdir() if folder.is_dir())
+SAMPLES = sorted(
+    path.parent.name
+    for path in (Path(__file__).parents[2] / "samples").glob("*/pyproject.toml")
+    if "vmpilot.backends" in path.read_text(encoding="utf-8")
+)
 BROKEN = sorted(set(SAMPLES) - {"echo", "bare"})
 
 

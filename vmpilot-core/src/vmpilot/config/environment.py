@@ -23,6 +23,8 @@ VARIABLES: Mapping[str, str] = {
     "VMPILOT_REASONING_EFFORT": "reasoning_effort",
     "VMPILOT_MODE": "mode",
     "VMPILOT_MAX_STEPS": "max_steps",
+    "VMPILOT_COMPACTION": "compaction",
+    "VMPILOT_CONTEXT_WINDOW": "context_window",
     "VMPILOT_TOOL_OUTPUT_LINES": "tool_output_lines",
     "VMPILOT_CONNECT_TIMEOUT": "connect_timeout",
     "VMPILOT_FIRST_CONTENT_TIMEOUT": "first_content_timeout",

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vmpilot.contract import ReasoningEffort, RetryPolicy, Secret, TimeLimits
+from vmpilot.tools.mcp.settings import McpSettings
 
 DEFAULT_MODEL = "gpt-4o"
 
@@ -34,6 +35,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int | None = None
     mode: Literal["observe", "operate", "full"] = "operate"
     max_steps: Positive = 25
+    compaction: bool = True
+    context_window: Positive | None = None
     tool_output_lines: Annotated[int, msgspec.Meta(ge=0)] = 10
     connect_timeout: PositiveSeconds = 10.0
     first_content_timeout: PositiveSeconds = 120.0
@@ -48,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ask: tuple[str, ...] = ()
     deny: tuple[str, ...] = ()
     github_url: str = "https://api.github.com"
+    mcp: McpSettings = McpSettings()
 
     @property
     def time_limits(self) -> TimeLimits:
@@ -101,7 +105,9 @@ class Sourced:
 
 
 def _shown(name: str, value: Any) -> Any:
-    """The value as far as it may be shown: of a URL all but what may hold a password."""
+    """The value as far as it may be shown: of a URL all but what may hold a password, of a server where it is."""
+    if isinstance(value, McpSettings):
+        return {server: each.place for server, each in value.servers.items()}
     if not isinstance(value, Secret):
         return value
     try:

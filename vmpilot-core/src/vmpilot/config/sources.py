@@ -13,6 +13,7 @@ from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
 from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
 from vmpilot.contract import Secret, UsageError
+from vmpilot.tools.mcp.settings import McpSettings, read_mcp_settings
 
 PROJECT_FILE = ".vmpilot.toml"
 
@@ -21,8 +22,9 @@ DESCRIPTIONS = {
     for names, kind in [
         ("backend model langchain_model litellm_model base_url api_key", "a string"),
         ("temperature", "a number from 0 to 2"),
-        ("max_tokens max_steps attempts", "a whole number above 0"),
+        ("max_tokens max_steps context_window attempts", "a whole number above 0"),
         ("seed", "a whole number"),
+        ("compaction", "true or false"),
         ("tool_output_lines", "a whole number, 0 or more"),
         ("reasoning_effort", "one of minimal, low, medium, high"),
         ("mode", "one of observe, operate, full"),
@@ -31,6 +33,7 @@ DESCRIPTIONS = {
         ("pass_environment", "a list of names of variables"),
         ("allow allow_on_host ask deny", 'a list of rules like "shell: npm test"'),
         ("github_url", "a URL like https://github.example.com/api/v3"),
+        ("mcp", "servers, in tables [mcp.servers.NAME]"),
         ("database_url", "a URL like postgresql://user:password@host/database"),
     ]
     for name in names.split()
@@ -149,8 +152,17 @@ def _converted(key: str, value: Any, origin: str) -> Any:
         return value
     if key in _SECRETS and isinstance(value, str):
         return Secret(value)
+    if key == "mcp":
+        return _mcp_settings(value, origin)
     try:
         return msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
     except msgspec.ValidationError as error:
         shown = "this value" if key in _SECRETS else repr(value)
         raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error
+
+
+def _mcp_settings(value: Any, origin: str) -> McpSettings:
+    try:
+        return read_mcp_settings(value)
+    except ValueError as error:
+        raise UsageError(f"{origin}: {error}") from error

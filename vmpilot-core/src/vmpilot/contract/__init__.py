@@ -93,6 +93,8 @@ from vmpilot.contract.request import (
     ToolSpec,
 )
 from vmpilot.contract.target import NO_KEY, ModelTarget, choose_key, find_target
+from vmpilot.contract.tool_hooks import TOOL_ENTRY_POINT_GROUP, SimpleTool, ToolContext
+from vmpilot.contract.tool_specs import find_spec_fault
 from vmpilot.contract.tools import (
     Acts,
     ChangesFiles,
@@ -113,6 +115,7 @@ __all__ = [
     "ENTRY_POINT_GROUP",
     "NO_KEY",
     "PROJECT",
+    "TOOL_ENTRY_POINT_GROUP",
     "WIRE_VERSION",
     "Acts",
     "ApprovalRequested",
@@ -164,6 +167,7 @@ __all__ = [
     "Retrying",
     "RunsCommand",
     "Secret",
+    "SimpleTool",
     "StoreError",
     "StreamInterrupted",
     "StreamOnce",
@@ -173,6 +177,7 @@ __all__ = [
     "Tool",
     "ToolCall",
     "ToolCallDelta",
+    "ToolContext",
     "ToolFinished",
     "ToolOutcome",
     "ToolOutput",
@@ -196,6 +201,7 @@ __all__ = [
     "decode_event",
     "describe_refusal",
     "encode_event",
+    "find_spec_fault",
     "find_target",
     "hookimpl",
     "hookspec",

@@ -1,8 +1,20 @@
-"""Backends as plugins: which are installed, which one is chosen, and the chosen one behind a typed face."""
+"""Plugins: which are installed, the chosen backend behind a typed face, and the tools that others bring."""
 
 from vmpilot.plugins.backend import Backend
 from vmpilot.plugins.choice import BackendChoice, choose_backend
-from vmpilot.plugins.installed import InstalledBackend, installed_backends
+from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin, installed_backends, installed_tool_plugins
 from vmpilot.plugins.loading import load_backend
+from vmpilot.plugins.tools import LoadedTools, load_tool_plugins
 
-__all__ = ["Backend", "BackendChoice", "InstalledBackend", "choose_backend", "installed_backends", "load_backend"]
+__all__ = [
+    "Backend",
+    "BackendChoice",
+    "InstalledBackend",
+    "InstalledPlugin",
+    "LoadedTools",
+    "choose_backend",
+    "installed_backends",
+    "installed_tool_plugins",
+    "load_backend",
+    "load_tool_plugins",
+]

@@ -1,12 +1,16 @@
-"""Import one backend, register it with pluggy, and check that it keeps the contract."""
+"""Import one plugin, register it with pluggy, and check that it keeps the contract."""
 
 from __future__ import annotations
 
 import pluggy
 
-from vmpilot.contract import CONTRACT_VERSION, PROJECT, BackendError, BackendInfo, hooks
+from vmpilot.contract import CONTRACT_VERSION, PROJECT, BackendError, BackendInfo, hooks, tool_hooks
 from vmpilot.plugins.backend import Backend
-from vmpilot.plugins.installed import InstalledBackend
+from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin
+
+
+class PluginFault(Exception):
+    """A plugin cannot be used; the message says what is wrong with it, as the end of a sentence about it."""
 
 
 def load_backend(installed: InstalledBackend) -> Backend:
@@ -14,44 +18,49 @@ def load_backend(installed: InstalledBackend) -> Backend:
 
     Raises `BackendError` naming the distribution, what is wrong with it, and the command that mends it.
     """
+    try:
+        backend = Backend(installed, load_hooks(installed, needed="generate_responses"))
+        version = _described(backend).contract_version
+        if version != CONTRACT_VERSION:
+            raise PluginFault(f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
+    except PluginFault as fault:
+        raise BackendError(
+            f'the backend "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
+            f"run `pip install --upgrade {installed.distribution}`, or choose another with --backend"
+        ) from fault
+    return backend
+
+
+def load_hooks(installed: InstalledPlugin, *, needed: str) -> pluggy.HookRelay:
+    """The hooks of this plugin alone. Raises `PluginFault`, also where it has no hook called `needed`."""
     plugin = _import_plugin(installed)
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hooks)
+    manager.add_hookspecs(tool_hooks)
     try:
         manager.register(plugin, installed.name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise _broken(installed, f"does not fit the hooks ({error})") from error
-    if not manager.hook.generate_responses.get_hookimpls():
-        raise _broken(installed, "has no generate_responses marked with vmpilot.contract.hookimpl")
-    backend = Backend(installed, manager.hook)
-    version = _described(backend, installed).contract_version
-    if version != CONTRACT_VERSION:
-        raise _broken(installed, f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
-    return backend
+        raise PluginFault(f"does not fit the hooks ({error})") from error
+    if not getattr(manager.hook, needed).get_hookimpls():
+        raise PluginFault(f"has no {needed} marked with vmpilot.contract.hookimpl")
+    return manager.hook
 
 
-def _import_plugin(installed: InstalledBackend) -> object:
+def _import_plugin(installed: InstalledPlugin) -> object:
     try:
         plugin: object = installed.entry_point.load()
     except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
         target = installed.entry_point.value
-        raise _broken(installed, f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
+        raise PluginFault(f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
     return plugin
 
 
-def _described(backend: Backend, installed: InstalledBackend) -> BackendInfo:
+def _described(backend: Backend) -> BackendInfo:
     try:
         info: object = backend.info
     except Exception as error:  # as above
-        raise _broken(installed, f"cannot describe itself ({type(error).__name__}: {error})") from error
+        raise PluginFault(f"cannot describe itself ({type(error).__name__}: {error})") from error
     if not isinstance(info, BackendInfo):
-        raise _broken(installed, f"describes itself by a {type(info).__name__}, not a BackendInfo")
+        raise PluginFault(f"describes itself by a {type(info).__name__}, not a BackendInfo")
     return info
-
-
-def _broken(installed: InstalledBackend, what: str) -> BackendError:
-    return BackendError(
-        f'the backend "{installed.name}" of {installed.distribution} {installed.version} {what}: '
-        f"run `pip install --upgrade {installed.distribution}`, or choose another with --backend"
-    )

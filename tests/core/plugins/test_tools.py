@@ -1,0 +1,190 @@
+"""Tool plugins: a real sample distribution, and broken ones of which each is told of by name while the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema_rs  # noqa: F401  before the tests take the installed libraries out of sight
+import pytest
+
+from vmpilot.contract import Acts, SimpleTool, Tool, ToolContext, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.plugins import installed_backends, installed_tool_plugins, load_tool_plugins
+
+Install = Callable[[str, str], None]
+
+USE = ToolUse(lambda _text: None)
+ANY = {"type": "object", "properties": {}}
+
+HEAD = """
+from vmpilot.contract import *
+ANY = {"type": "object", "properties": {}}
+def tool(name="mine", description="Mine.", parameters=ANY, work=lambda arguments: "done"):
+    return SimpleTool(ToolSpec(name, description, parameters), work)
+"""
+
+GOOD = """
+@hookimpl
+def provide_tools():
+    return [tool("other")]
+"""
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_samples: Callable[..., None]) -> Install:
+    """Write a distribution with one tool plugin, `vmpilot-sample-NAME`, and make it the only one with those before."""
+    installed_samples(alone=True)
+
+    def write(name: str, code: str) -> None:
+        module = f"vmpilot_sample_{name}"
+        metadata = tmp_path / f"{module}-2.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: vmpilot-sample-{name}\nVersion: 2.0\n")
+        (metadata / "entry_points.txt").write_text(f"[vmpilot.tools]\n{name} = {module}\n")
+        (tmp_path / f"{module}.py").write_text(HEAD + textwrap.dedent(code))
+
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    return write
+
+
+def load(tmp_path: Path, *taken: str) -> tuple[dict[str, Tool], tuple[str, ...]]:
+    loaded = load_tool_plugins(ToolContext(tmp_path), taken=taken)
+    return {tool.spec.name: tool for tool in loaded.tools}, loaded.problems
+
+
+async def test_the_sample(installed_samples: Callable[..., None], tmp_path: Path) -> None:
+    installed_samples("greeting", "echo", alone=True)
+    assert [plugin.distribution for plugin in installed_tool_plugins()] == ["vmpilot-sample-greeting"]
+    assert [plugin.distribution for plugin in installed_backends()] == ["vmpilot-sample-echo"]
+    assert not [name for name in sys.modules if name.startswith("vmpilot_sample_")]
+
+    tools, problems = load(tmp_path, "shell")
+    assert problems == ()
+    assert list(tools) == ["greet", "note_visitor"]
+    greet, visitors = tools["greet"], tools["note_visitor"]
+    assert await greet.run({"name": "Ada"}, USE) == ToolOutcome("Hello, Ada!")
+
+    seen: list[str] = []
+    outcome = await visitors.run({"name": "Ada"}, ToolUse(seen.append))
+    assert (outcome, seen) == (ToolOutcome("written"), ["writing\n"])
+    assert (tmp_path / "visitors.txt").read_text() == "Ada\n"
+    with pytest.raises(ToolProblem, match="ask for it"):
+        await visitors.run({"name": ""}, USE)
+
+
+def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
+    installed_samples: Callable[..., None], tmp_path: Path
+) -> None:
+    installed_samples("greeting", alone=True)
+    visitors = load(tmp_path)[0]["note_visitor"]
+    assert visitors.effect({"name": "Ada"}) == Acts("note_visitor")
+    assert visitors.title({"name": "Ada\x1b"}) == 'note_visitor {"name": "Ada\\u001b"}'
+    assert visitors.folder is None
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("import no_such_module", "cannot be imported (vmpilot_sample_bad: ModuleNotFoundError: No module named 'no_"),
+        ("raise SystemExit('no')", "cannot be imported (vmpilot_sample_bad: SystemExit: no)"),
+        ("def broken(:", "cannot be imported (vmpilot_sample_bad: SyntaxError"),
+        ("x = 1", "has no provide_tools marked with vmpilot.contract.hookimpl"),
+        ("@hookimpl\ndef provide_tool(): return []", "does not fit the hooks (unknown hook 'provide_tool'"),
+        ("@hookimpl\ndef provide_tools(folder): return []", "does not fit the hooks (Plugin 'bad' for hook 'provide_"),
+        ("@hookimpl\ndef provide_tools(): return []", "gives no tools"),
+        ("@hookimpl\ndef provide_tools(): return None", "gives no tools"),
+        ("@hookimpl\ndef provide_tools(): return 7", "gives a int instead of a list of tools"),
+        ("@hookimpl\nasync def provide_tools(): return []", "gives a coroutine instead of a list of tools"),
+        ("@hookimpl\ndef provide_tools(): 1 / 0", "cannot give its tools (ZeroDivisionError: division by zero)"),
+        ("@hookimpl\ndef provide_tools(): return ['shell']", "gives a str among its tools, which is none"),
+        ("@hookimpl\ndef provide_tools(): return [tool(), tool()]", "gives two tools of one name"),
+        ("@hookimpl\ndef provide_tools(): return [tool('my tool')]", "('my tool': its name must be 1 to 64 letters"),
+        ("@hookimpl\ndef provide_tools(): return [tool('mcp__a__b')]", "names with mcp_ belong to MCP servers"),
+        ("@hookimpl\ndef provide_tools(): return [tool(description=' ')]", "its description is empty"),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are no schema of an object"),
+        (
+            "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'required': 3})]",
+            "its parameters are no valid JSON Schema",
+        ),
+        (
+            "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'$ref': 'http://127.0.0.1:9/'})]",
+            "its parameters refer to another document",
+        ),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are no JSON"),
+        ("@hookimpl\ndef provide_tools(): return [tool('shell')]", 'gives a tool "shell", and VMPilot has one of that'),
+    ],
+)
+def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path: Path, code: str, said: str) -> None:
+    install("bad", code)
+    install("good", GOOD)
+    tools, (problem,) = load(tmp_path, "shell")
+    assert list(tools) == ["other"]
+    assert problem.startswith('the tool plugin "bad" of vmpilot-sample-bad 2.0 ')
+    assert problem.endswith(": run `pip install --upgrade vmpilot-sample-bad`, or `pip uninstall vmpilot-sample-bad`")
+    assert said in problem
+
+
+def test_two_plugins_with_tools_of_one_name(install: Install, tmp_path: Path) -> None:
+    install("one", GOOD)
+    install("two", GOOD)
+    tools, (problem,) = load(tmp_path)
+    assert list(tools) == ["other"]
+    assert 'vmpilot-sample-two 2.0 gives a tool "other", and so does vmpilot-sample-one: run' in problem
+
+
+@pytest.mark.parametrize(
+    ("work", "said"),
+    [
+        ("lambda arguments: 7", "The tool of vmpilot-sample-odd is broken: it gave no ToolOutcome with a text"),
+        ("lambda arguments: exit(3)", "The tool of vmpilot-sample-odd tried to end VMPilot (exit 3)"),
+    ],
+)
+async def test_a_tool_that_breaks_in_its_work(install: Install, tmp_path: Path, work: str, said: str) -> None:
+    install("odd", f"@hookimpl\ndef provide_tools(): return [tool(work={work})]")
+    with pytest.raises(ToolProblem) as caught:
+        await load(tmp_path)[0]["mine"].run({}, USE)
+    assert str(caught.value) == said
+
+
+async def test_a_long_text_is_cut(install: Install, tmp_path: Path) -> None:
+    install("long", "@hookimpl\ndef provide_tools(): return [tool(work=lambda arguments: 'x' * 50_000)]")
+    text = (await load(tmp_path)[0]["mine"].run({}, USE)).text
+    assert "[… 10,000 characters cut …]" in text
+    assert len(text) < 40_100
+
+
+async def test_a_plugin_may_be_a_backend_too(install: Install, tmp_path: Path) -> None:
+    install("both", GOOD + "@hookimpl\ndef generate_responses(request):\n    yield 'hello'\n")
+    tools, problems = load(tmp_path)
+    assert (list(tools), problems) == (["other"], ())
+
+
+async def test_a_simple_tool_may_be_asynchronous() -> None:
+    async def work(arguments: object) -> ToolOutcome:
+        return ToolOutcome("no", is_error=True)
+
+    tool = SimpleTool(ToolSpec("mine", "Mine.", ANY), work)
+    assert await tool.run({}, USE) == ToolOutcome("no", is_error=True)
+    assert (tool.title({"a": 1}), tool.effect({}), tool.folder) == ('mine {"a": 1}', Acts("mine"), None)
+
+
+def test_help_imports_no_plugin(sample_environment: Callable[..., dict[str, str]]) -> None:
+    program = (
+        "import sys, json\n"
+        "from vmpilot.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(json.dumps([name for name in sys.modules if 'sample' in name or name == 'mcp']), file=sys.stderr)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=sample_environment("greeting"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(ran.stderr) == []

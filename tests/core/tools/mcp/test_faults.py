@@ -1,0 +1,217 @@
+"""Servers that misbehave: what the model is told, that nothing hangs or is left, and that the next call starts anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vmpilot.contract import ToolProblem
+from vmpilot.tools.mcp import McpServer
+
+from .conftest import PROGRAMS, MakeServers, Raw, call, until
+
+MakeRaw = Callable[[str], Raw]
+Survivors = Callable[[], list[str]]
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        (
+            "crash",
+            "the connection to it was lost: it exited with code 7; its standard error ends:\nassertion failed: no",
+        ),
+        ("kill", "the connection to it was lost: it was ended by signal 9"),
+        ("huge", "the connection to it was lost: it sent a message of more than 8 MB"),
+        ("junk", "lost: it does not speak MCP; it wrote what is no message (1,001 lines), such as: <html>oops</html>"),
+        ("flood", "the connection to it was lost: it sends messages without end"),
+        ("error", "no such \\u202etable"),
+        ("odd", "content"),
+    ],
+)
+async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
+    servers = make_servers(raw=raw(mode).settings())
+    tools = await servers.tools()
+    with pytest.raises(ToolProblem) as caught:
+        await call(tools, "mcp__raw__echo")
+    assert str(caught.value).startswith("MCP server raw: ")
+    assert said in str(caught.value)
+
+
+async def test_a_server_that_crashed_is_started_anew(make_servers: MakeServers, raw: MakeRaw) -> None:
+    server = raw("crash-once")
+    tools = await make_servers(raw=server.settings()).tools()
+    with pytest.raises(ToolProblem, match="it exited with code 7"):
+        await call(tools, "mcp__raw__echo")
+    assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
+    assert server.starts == 2
+
+
+async def test_one_that_crashes_again_and_again_gets_a_pause(make_servers: MakeServers, raw: MakeRaw) -> None:
+    server = raw("crash")
+    tools = await make_servers(raw=server.settings()).tools()
+    for _ in range(2):
+        with pytest.raises(ToolProblem, match="it exited with code 7"):
+            await call(tools, "mcp__raw__echo")
+    with pytest.raises(ToolProblem, match=r"(?s)it failed \(.*code 7.*\), and is tried again in 2 s"):
+        await call(tools, "mcp__raw__echo")
+    assert server.starts == 2
+
+
+async def test_one_that_died_while_nobody_looked(make_servers: MakeServers, raw: MakeRaw, survivors: Survivors) -> None:
+    server = raw("good")
+    tools = await make_servers(raw=server.settings()).tools()
+    os.kill(server.pid, signal.SIGKILL)
+    await until(lambda: survivors() == [])
+    assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
+
+
+async def test_a_call_without_an_answer(make_servers: MakeServers, raw: MakeRaw) -> None:
+    server = raw("deaf")
+    tools = await make_servers(raw=server.settings(timeout=0.3)).tools()
+    before = time.monotonic()
+    with pytest.raises(ToolProblem, match=r"raw: it gave no answer within 0\.3 s"):
+        await call(tools, "mcp__raw__echo")
+    assert time.monotonic() - before < 1.3
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("dies", "it could not be started: it exited with code 1; its standard error ends:\ncannot find the licence")],
+)
+async def test_a_start_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
+    servers = make_servers(bad=raw(mode).settings(), good=raw("good").settings())
+    tools = await servers.tools()
+    assert [tool.spec.name for tool in tools] == ["mcp__good__echo", "mcp_accept_changes"]
+    assert servers.problems == (f"MCP server bad ({sys.executable}): {said}",)
+
+
+async def test_a_command_that_is_not_there(make_servers: MakeServers) -> None:
+    servers = make_servers(bad=McpServer(command="no-such-program-here"))
+    assert await servers.tools() == ()
+    (problem,) = servers.problems
+    assert "it could not be started: [Errno 2] No such file or directory: 'no-such-program-here'" in problem
+
+
+@pytest.mark.parametrize("mode", ["silent", "talks"])
+async def test_a_start_that_hangs_can_be_cancelled(
+    make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, mode: str
+) -> None:
+    server = raw(mode)
+    asking = asyncio.create_task(make_servers(raw=server.settings()).tools())
+    await until(lambda: server.starts > 0)
+    before = time.monotonic()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert time.monotonic() - before < 1
+    assert survivors() == []
+
+
+async def test_a_start_that_hangs_is_given_up(
+    make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmpilot.tools.mcp.connection.START_SECONDS", 0.5)
+    servers = make_servers(raw=raw("silent").settings())
+    assert await servers.tools() == ()
+    (problem,) = servers.problems
+    assert "it could not be started: no answer within 0.5 s" in problem
+    assert "starting up, please wait" in problem
+    assert survivors() == []
+
+
+async def test_noise_on_standard_error_does_not_matter(make_servers: MakeServers, raw: MakeRaw) -> None:
+    tools = await make_servers(raw=raw("stderr").settings()).tools()
+    assert (await call(tools, "mcp__raw__echo")).text == "calm again"
+
+
+async def test_a_long_result_is_cut(make_servers: MakeServers, raw: MakeRaw) -> None:
+    tools = await make_servers(raw=raw("long").settings()).tools()
+    text = (await call(tools, "mcp__raw__echo")).text
+    assert len(text) < 41_000
+    assert "[… 210,000 characters cut …]" in text
+
+
+async def test_what_a_server_asks_of_us_is_declined(make_servers: MakeServers, raw: MakeRaw) -> None:
+    tools = await make_servers(raw=raw("sample").settings()).tools()
+    declined = json.loads((await call(tools, "mcp__raw__echo")).text)
+    assert declined == ["List roots not supported", "Sampling not supported"]
+
+
+async def test_two_servers_work_side_by_side(make_servers: MakeServers, raw: MakeRaw) -> None:
+    servers = make_servers(slow=raw("deaf").settings(timeout=1), good=raw("good").settings())
+    tools = await servers.tools()
+    slow = asyncio.create_task(call(tools, "mcp__slow__echo"))
+    texts = await asyncio.gather(*(call(tools, "mcp__good__echo", n=number) for number in range(20)))
+    assert [json.loads(outcome.text)["n"] for outcome in texts] == list(range(20))
+    assert not slow.done()
+    with pytest.raises(ToolProblem, match="MCP server slow"):
+        await slow
+
+
+@pytest.mark.parametrize("mode", ["family", "stubborn"])
+async def test_the_end_takes_all_processes_along(
+    make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, mode: str
+) -> None:
+    servers = make_servers(raw=raw(mode).settings())
+    await call(await servers.tools(), "mcp__raw__echo")
+    assert survivors() != []
+    before = time.monotonic()
+    await servers.close()
+    assert time.monotonic() - before < 1.5
+    assert survivors() == []
+
+
+VMPILOT = """
+import asyncio, os, sys
+from pathlib import Path
+from vmpilot.contract import ToolUse
+from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
+
+async def main():
+    server = McpServer(command=sys.executable, args=tuple(sys.argv[1:]))
+    servers = McpServers(McpSettings({"raw": server}), folder=Path("mcp"), environment=dict(os.environ))
+    tools = await servers.tools()
+    await tools[0].run({}, ToolUse(print))
+    print("begun", flush=True)
+    await asyncio.sleep(1000)
+
+asyncio.run(main())
+"""
+
+
+def test_a_kill_of_vmpilot_ends_servers(tmp_path: Path, raw: MakeRaw, mark: str, survivors: Survivors) -> None:
+    server = raw("family").settings()
+    with subprocess.Popen(
+        [sys.executable, "-c", VMPILOT, *server.args],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TEST_MARK": mark},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as vmpilot:
+        assert vmpilot.stdout is not None
+        assert vmpilot.stdout.readline() == "begun\n"
+        assert len(survivors()) >= 3
+        vmpilot.kill()
+        vmpilot.wait()
+        killed = time.monotonic()
+        while survivors() and time.monotonic() - killed < 4:
+            time.sleep(0.01)
+        assert time.monotonic() - killed < 2
+
+
+async def test_nothing_is_read_or_started_without_servers(make_servers: MakeServers, tmp_path: Path) -> None:
+    off = McpServer(command=sys.executable, args=(str(PROGRAMS / "raw_server.py"),), enabled=False)
+    servers = make_servers(off=off)
+    assert await servers.tools() == ()
+    assert servers.problems == ()
+    assert not (tmp_path / "mcp").exists()

@@ -1,0 +1,89 @@
+"""The seam for tools of third parties. A tool plugin is a module (or object) that an entry point names::
+
+# pyproject.toml
+[project.entry-points."vmpilot.tools"]
+greeting = "my_package.tools"
+
+# my_package/tools.py
+from vmpilot.contract import SimpleTool, ToolSpec, hookimpl
+
+NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+
+@hookimpl
+def provide_tools():
+    spec = ToolSpec("greet", "Greet somebody by name.", NAME)
+    return [SimpleTool(spec, lambda arguments: f"Hello, {arguments['name']}!")]
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from vmpilot.contract.hooks import hookspec
+from vmpilot.contract.request import ToolSpec
+from vmpilot.contract.tools import Acts, Tool, ToolOutcome, ToolUse
+
+TOOL_ENTRY_POINT_GROUP = "vmpilot.tools"
+
+Work: TypeAlias = Callable[[Mapping[str, Any]], "str | ToolOutcome | Awaitable[str | ToolOutcome]"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool plugin is told: `folder` is the folder that the person works in, an absolute path."""
+
+    folder: Path
+
+
+@hookspec
+def provide_tools(context: ToolContext) -> Iterable[Tool]:
+    """Give the tools, new ones for each call; `context` may be left out.
+
+    Each is a `SimpleTool` or implements `Tool`. Names are up to 64 of `a-z A-Z 0-9 _ -`, parameters the JSON Schema of
+    an object. The person is asked before each call, unless a rule or the mode allows it: what `effect` and `title` say
+    is not relied upon.
+    """
+    raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleTool:
+    """A tool from a specification and a function that does the work: a coroutine function, or one to run in a thread.
+
+    It gets the arguments, which fit the specification, and gives the text for the model, or a `ToolOutcome`. It raises
+    `ToolProblem` to tell the model what to do instead.
+    """
+
+    spec: ToolSpec
+    work: Work
+
+    @property
+    def folder(self) -> None:
+        """It has no working folder."""
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        """The name and the whole arguments."""
+        return f"{self.spec.name} {json.dumps(dict(arguments))}"
+
+    def effect(self, arguments: Mapping[str, Any]) -> Acts:
+        """Anything: the name is what a rule may refer to."""
+        del arguments
+        return Acts(self.spec.name)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
+        """Do the work."""
+        import asyncio
+
+        del use
+        if inspect.iscoroutinefunction(self.work):
+            done: Any = await self.work(arguments)
+        else:
+            done = await asyncio.to_thread(self.work, arguments)
+            if inspect.isawaitable(done):
+                done = await done
+        return ToolOutcome(done) if isinstance(done, str) else done

@@ -1,0 +1,6 @@
+"""MCP servers of the person's configuration, and their tools. The SDK (extra `mcp`) is imported at a first start."""
+
+from vmpilot.tools.mcp.servers import McpServers
+from vmpilot.tools.mcp.settings import McpServer, McpSettings, read_mcp_settings
+
+__all__ = ["McpServer", "McpServers", "McpSettings", "read_mcp_settings"]

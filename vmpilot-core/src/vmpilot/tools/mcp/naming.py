@@ -1,0 +1,55 @@
+"""Names and words of MCP servers made fit for models and for people: valid, unique, and nothing hidden in them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+PREFIX = "mcp__"
+LONGEST_NAME = 64
+"""Characters that every provider takes."""
+
+_REFUSED = re.compile(r"[^A-Za-z0-9_-]")
+_MARK = 8
+
+
+def tool_name(server: str, tool: str) -> str:
+    """`mcp__SERVER__TOOL`; one that had to be changed to be valid ends in a hash of what it was, so it stays unique."""
+    name = f"{PREFIX}{server}__{_REFUSED.sub('_', tool)}"
+    if name == f"{PREFIX}{server}__{tool}" and len(name) <= LONGEST_NAME and tool:
+        return name
+    mark = hashlib.sha256(tool.encode(errors="surrogatepass")).hexdigest()[:_MARK]
+    return f"{name[: LONGEST_NAME - _MARK - 1]}_{mark}"
+
+
+def visible(text: str) -> str:
+    r"""`text` with everything that a screen would not show as it is (control, bidi, invisible) written as `\uXXXX`.
+
+    Newlines and tabs stay.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
+
+
+def visible_line(text: str) -> str:
+    """`visible`, on one line."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def shown_arguments(arguments: Mapping[str, Any]) -> str:
+    """The whole arguments as JSON on one line."""
+    return visible(json.dumps(dict(arguments), ensure_ascii=False))
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters of the beginning, and how many were cut."""
+    return text if len(text) <= limit else f"{text[:limit]}[… {len(text) - limit:,} characters cut …]"
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

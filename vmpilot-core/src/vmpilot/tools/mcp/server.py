@@ -1,0 +1,198 @@
+"""One configured server over the life of VMPilot: started when it is needed, started anew when it went away.
+
+What it lists is compared with what was approved each time: a tool that is not what it was is not called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from vmpilot.contract import ToolOutcome, ToolProblem
+from vmpilot.tools.mcp.connection import Connection, McpProblem
+from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, read_definitions
+from vmpilot.tools.mcp.naming import cut, visible, visible_line
+from vmpilot.tools.mcp.settings import McpServer
+
+ACCEPT_TOOL = "mcp_accept_changes"
+
+_LONGEST_PAUSE = 300.0
+_LEARNING_PAUSE = 600.0
+"""Seconds in which no turn waits again for a server that could not be asked for its tools."""
+_PROGRESS_LINES = 200
+
+
+class Server:
+    """A server by the name in the configuration. `problem` is what went wrong last, None once it works."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: McpServer,
+        *,
+        environment: Mapping[str, str],
+        kept: DefinitionFolder,
+        on_notice: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.problem: str | None = None
+        self.faults: tuple[str, ...] = ()
+        self.changes: Changes | None = None
+        self._environment = environment
+        self._kept = kept
+        self._on_notice = on_notice
+        self._connecting = asyncio.Lock()
+        self._connection: Connection | None = None
+        self._suspect = False
+        self._failures = 0
+        self._not_before = 0.0
+        self._learn_from = 0.0
+
+    def approved(self) -> tuple[Definition, ...] | None:
+        """The definitions that may be used, None where the server was never asked."""
+        return self._kept.load(self.name, self.settings.fingerprint)
+
+    def offered(self) -> tuple[Definition, ...]:
+        """Those of them that are still what the server has, as far as is known."""
+        changed = self.changes.names if self.changes else frozenset()
+        return tuple(definition for definition in self.approved() or () if definition.name not in changed)
+
+    async def learn(self) -> None:
+        """Ask the server for its tools, unless that was done before, or has just failed."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._learn_from and self.approved() is None:
+            try:
+                await self._connect()
+            except ToolProblem:  # `problem` has it
+                self._learn_from = asyncio.get_running_loop().time() + _LEARNING_PAUSE
+
+    async def call(self, tool: str, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+        """Call a tool by the server's name for it. Raises `ToolProblem`."""
+        connection = await self._connect()
+        self._check(tool)
+        try:
+            outcome = await connection.call_tool(tool, arguments, _Progress(on_output))
+        except McpProblem as problem:
+            self._suspect = True
+            if problem.lost:
+                self._note_failure(str(problem))
+            raise self._said(str(problem)) from problem
+        self._failures = 0
+        return outcome
+
+    def accept(self, digest: str) -> tuple[Definition, ...]:
+        """The person approved the changes with this digest. Gives those that are new or changed.
+
+        Raises `ToolProblem` where there are no such changes.
+        """
+        changes = self.find_changes(digest)
+        try:
+            self._kept.save(self.name, self.settings.fingerprint, changes.listed)
+        except OSError as error:
+            raise self._said(f"what was approved could not be kept ({error})") from error
+        self.changes = None
+        return tuple(definition for definition in changes.listed if definition.name in changes.names)
+
+    def find_changes(self, digest: str) -> Changes:
+        """Raises `ToolProblem` where there are no such changes."""
+        if self.changes is None:
+            raise self._said("nothing of it waits for approval")
+        if self.changes.digest != digest:
+            raise self._said(f'what waits for approval is the change "{self.changes.digest}"')
+        return self.changes
+
+    async def close(self) -> None:
+        """End it."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connect(self) -> Connection:
+        async with self._connecting:
+            if self._connection is not None and not await self._is_usable(self._connection):
+                await self.close()
+            if self._connection is None:
+                self._connection = await self._open()
+            elif self._connection.tools_changed:
+                await self._compare(self._connection)
+            self._suspect = False
+            return self._connection
+
+    async def _is_usable(self, connection: Connection) -> bool:
+        return connection.alive and (not self._suspect or await connection.answers())
+
+    async def _open(self) -> Connection:
+        if seconds := self._wait():
+            raise self._said(f"it failed ({self.problem}), and is tried again in {seconds:.0f} s")
+        self._on_notice(f"starting the MCP server {self.name}")
+        try:
+            connection = await Connection.open(self.settings, self._environment)
+        except McpProblem as problem:
+            self._note_failure(str(problem))
+            raise self._said(str(problem)) from problem
+        try:
+            await self._compare(connection)
+        except BaseException:
+            await connection.close(hurry=True)
+            raise
+        return connection
+
+    async def _compare(self, connection: Connection) -> None:
+        """Look at what the server has now. The first time is the approval: the person named the server."""
+        try:
+            listed, self.faults = read_definitions(self.name, await connection.list_tools())
+        except McpProblem as problem:
+            self._note_failure(str(problem))
+            raise self._said(f"its tools could not be listed: {problem}") from problem
+        self.problem = None
+        approved = self.approved()
+        if approved is None:
+            self._keep(listed)
+        else:
+            changes = Changes(approved, listed)
+            self.changes = changes if changes.names else None
+
+    def _keep(self, listed: tuple[Definition, ...]) -> None:
+        try:
+            self._kept.save(self.name, self.settings.fingerprint, listed)
+        except OSError as error:
+            self.problem = f"its tools could not be kept ({error})"
+            raise self._said(self.problem) from error
+
+    def _check(self, tool: str) -> None:
+        if self.changes is not None and tool in self.changes.names:
+            arguments = f'{{"server": "{self.name}", "change": "{self.changes.digest}"}}'
+            raise self._said(
+                f"its tool {visible_line(tool)} is not what the user approved any more, so it was not called. "
+                f"To have the user asked, call {ACCEPT_TOOL} with {arguments}"
+            )
+
+    def _wait(self) -> float:
+        """Seconds until it may be started again."""
+        return max(0.0, self._not_before - asyncio.get_running_loop().time())
+
+    def _note_failure(self, problem: str) -> None:
+        """The first failure is tried again at once; after more the pauses double."""
+        self.problem = problem
+        self._failures += 1
+        pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures > 1 else 0.0
+        self._not_before = asyncio.get_running_loop().time() + pause
+
+    def _said(self, what: str) -> ToolProblem:
+        return ToolProblem(f"MCP server {self.name}: {what}")
+
+
+class _Progress:
+    """Passes a server's notices of progress on as live output, as many as a person would read."""
+
+    def __init__(self, on_output: Callable[[str], None]) -> None:
+        self._on_output = on_output
+        self._lines = 0
+
+    def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        self._lines += 1
+        if self._lines <= _PROGRESS_LINES:
+            counted = f"{progress:g} of {total:g}" if total else f"{progress:g}"
+            self._on_output(f"[{counted}] {cut(visible(message or ''), 500)}".rstrip() + "\n")

@@ -1,0 +1,75 @@
+"""All configured servers together: their tools for a turn, what is wrong with them, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+from vmpilot.contract import Tool
+from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder
+from vmpilot.tools.mcp.server import Server
+from vmpilot.tools.mcp.settings import McpSettings
+from vmpilot.tools.mcp.tool import AcceptChanges, McpTool
+
+
+class McpServers:
+    """The servers of a person's configuration. Nothing is started before it is needed; `close` ends all.
+
+    `folder` keeps the approved definitions. `environment` is VMPilot's own, of which servers get a scrubbed part.
+    `on_notice` is told, in a phrase, what takes a while.
+    """
+
+    def __init__(
+        self,
+        settings: McpSettings,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        on_notice: Callable[[str], None] = lambda _notice: None,
+    ) -> None:
+        kept = DefinitionFolder(folder)
+        self._servers = tuple(
+            Server(name, server, environment=environment, kept=kept, on_notice=on_notice)
+            for name, server in settings.servers.items()
+            if server.enabled
+        )
+        self._left_out: list[str] = []
+
+    @property
+    def unavailable_reason(self) -> str | None:
+        """Why no server can be used although there are some, None otherwise."""
+        if self._servers and find_spec("mcp") is None:
+            return "MCP servers are configured, but the library for them is missing: pip install 'vmpilot-core[mcp]'"
+        return None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong, a sentence each for the person; complete once `tools` has been asked."""
+        found = [self.unavailable_reason] if self.unavailable_reason else []
+        for server in self._servers:
+            said = f"MCP server {server.name} ({server.settings.place})"
+            found += [f"{said}: {server.problem}"] if server.problem else []
+            found += [f"{said}: {fault}" for fault in server.faults]
+            if server.changes is not None:
+                names = ", ".join(sorted(server.changes.names))
+                found.append(f"{said}: not what you approved any more, and not offered: {names}")
+        return (*found, *self._left_out)
+
+    async def tools(self) -> tuple[Tool, ...]:
+        """The tools that may be offered in a turn. A server that was never asked for its tools is started for it."""
+        if not self._servers or self.unavailable_reason:
+            return ()
+        await asyncio.gather(*(server.learn() for server in self._servers))
+        tools: list[Tool] = [McpTool(server, each) for server in self._servers for each in server.offered()]
+        self._left_out = [
+            f"{tool.spec.name} is left out: {MOST_TOOLS} tools are as many as are taken of all MCP servers together"
+            for tool in tools[MOST_TOOLS:]
+        ]
+        waiting = any(server.changes is not None for server in self._servers)
+        return (*tools[:MOST_TOOLS], AcceptChanges(self._servers)) if tools or waiting else ()
+
+    async def close(self) -> None:
+        """End all servers, side by side; it takes a second and a half at most."""
+        await asyncio.gather(*(server.close() for server in self._servers))
