@@ -1,6 +1,7 @@
-"""Who may do what: the permission modes and the check for commands that plainly only read."""
+"""Who may do what: permission modes, rules, and what plainly reads or changes only the workspace."""
 
-from vmpilot.policy.gate import Action, Gate, Mode, Verdict
-from vmpilot.policy.reading import plainly_reads
+from vmpilot.policy.gate import Gate
+from vmpilot.policy.rules import Rules
+from vmpilot.policy.verdict import Action, Mode, Verdict
 
-__all__ = ["Action", "Gate", "Mode", "Verdict", "plainly_reads"]
+__all__ = ["Action", "Gate", "Mode", "Rules", "Verdict"]

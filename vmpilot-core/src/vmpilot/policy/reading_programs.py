@@ -5,79 +5,10 @@ A table of what is permitted: an option that is missing here is asked about, wha
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-_NUMBER = re.compile(r"-\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What one program may be given: short options in getopt's notation (`n:` takes a value), long ones, operands.
-
-    `#` among the short options permits a number (`head -5`). A long option that ends in `=` must have its value
-    attached. `words` are long options with one dash (`find -name`), `first` are the only words that a first operand
-    may be (`systemctl status`). A colon that the program does not mean would hide what follows: check its manual.
-    """
-
-    short: str = ""
-    long: frozenset[str] = frozenset()
-    operands: int = 1_000
-    first: frozenset[str] = frozenset()
-    words: frozenset[str] = frozenset()
-
-    def permits(self, arguments: Sequence[str]) -> bool:
-        """Whether every option and operand is permitted."""
-        operands = self._read_operands(arguments)
-        if operands is None or len(operands) > self.operands:
-            return False
-        return not (self.first and operands and operands[0] not in self.first)
-
-    def _read_operands(self, arguments: Sequence[str]) -> list[str] | None:
-        """The words that are neither options nor their values; None where an option is not permitted."""
-        operands: list[str] = []
-        words = iter(arguments)
-        for word in words:
-            if not _is_option(word):
-                operands.append(word)
-            elif not self._permits_option(word) or (self._wants_value(word) and not _is_value(next(words, "-"))):
-                return None
-        return operands
-
-    def _permits_option(self, word: str) -> bool:
-        if word.startswith("--"):
-            name, equals, _ = word[2:].partition("=")
-            return name in self.long or name + equals in self.long
-        if word in self.words:
-            return True
-        if _NUMBER.fullmatch(word):
-            return "#" in self.short
-        return self._permits_letters(word[1:])
-
-    def _permits_letters(self, letters: str) -> bool:
-        for letter in letters:
-            if letter in ":#" or letter not in self.short:
-                return False
-            if f"{letter}:" in self.short:
-                return True  # the rest is its value
-        return True
-
-    def _wants_value(self, word: str) -> bool:
-        """Whether the next word is the value of this permitted option."""
-        if word.startswith("--") or word in self.words:
-            return False
-        valued = [letter for letter in word[1:] if f"{letter}:" in self.short]
-        return bool(valued) and word.index(valued[0]) == len(word) - 1
-
-
-def _is_option(word: str) -> bool:
-    return len(word) > 1 and word.startswith("-")
-
-
-def _is_value(word: str) -> bool:
-    """A value that looks like an option could be one, or hide one: only numbers may."""
-    return not word.startswith("-") or _NUMBER.fullmatch(word) is not None
+from vmpilot.policy.programs import Program
+from vmpilot.policy.scripts import AWK, DATE, JQ, MODE, PRINTF, SED
 
 
 def _program(short: str = "", long: str = "", **more: object) -> Program:
@@ -89,108 +20,213 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LS = _program(
-    "aAbBcCdfFgGhHiI:klLmnNopqQrRsStuUvxXZ1", "all almost-all human-readable recursive reverse size color sort"
+    "aAbBcCdfFgGhHiI:klLmnNopqQrRsStuUvxXZ1",
+    "all almost-all human-readable recursive reverse size color sort time full-time group-directories-first",
 )
 _GREP = _program(
     "abcEFGhHiIlLnoPqrsvwxA:B:C:m:e:#",
-    "ignore-case invert-match count files-with-matches line-number recursive only-matching include exclude exclude-dir "
-    "after-context before-context context fixed-strings extended-regexp color max-count word-regexp no-messages quiet",
+    "ignore-case invert-match count files-with-matches files-without-match line-number recursive only-matching include "
+    "exclude exclude-dir after-context before-context context fixed-strings extended-regexp color max-count "
+    "word-regexp no-messages quiet no-filename with-filename",
+    texts=1,
+    text_given=_words("e"),
+    text_values=_words("e"),
+    reads_trees="if recursive",
 )
 _SUMS = _program("bt", "tag")
 _NOTHING = _program(operands=0)
+_TEST = _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge"))
+_VERSION = _program(long="version", operands=0, needed=_words("version"))
 
+_FIND_TEXTS = "name iname path ipath type size mtime mmin atime amin ctime cmin maxdepth mindepth user group perm links"
 _FIND = Program(
-    short="HLP#",
-    words=_words(
-        "-name -iname -path -ipath -type -size -mtime -mmin -atime -amin -ctime -cmin -newer -maxdepth -mindepth "
-        "-empty -user -group -perm -print -not -a -o -and -or -xdev -mount -readable -writable -executable -links "
-        "-regex -ls"
-    ),
+    short="HP#",
+    words=_words(" ".join(f"-{name}:" for name in f"{_FIND_TEXTS} regex newer".split()))
+    | _words("-empty -print -not -a -o -and -or -xdev -mount -readable -writable -executable -ls"),
+    text_values=_words(f"{_FIND_TEXTS} regex"),
 )
 
-READERS_OF_TREES = frozenset({"diff", "egrep", "fgrep", "grep"})
-"""Programs of the table that read the contents of whole folders when told to (`-r`, `--recursive`)."""
+_HISTORY = (
+    "oneline stat shortstat numstat graph all decorate no-decorate patch no-patch name-only name-status author= since= "
+    "until= after= before= grep= format= pretty= follow no-merges merges reverse date= max-count= abbrev-commit "
+    "first-parent color= no-color unified= word-diff ignore-all-space cached staged check no-renames diff-filter= tags"
+)
+_HISTORY_TEXTS = _words("author since until after before grep format pretty date S G n")
+_GIT_HISTORY = _program("bn:psS:G:U:wiE#", _HISTORY, text_values=_HISTORY_TEXTS, runs_hooks=True)
 
 PROGRAMS: Mapping[str, Program] = {
-    "[": _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge")),
     "apt-cache": _program(first=_words("policy search show depends rdepends")),
     "arch": _NOTHING,
+    "awk": _program("F:", script=AWK, texts=1),
     "basename": _program("as:", "suffix multiple"),
+    "bash": _VERSION,
     "cat": _program("AbeEnstTuv", "number show-all show-ends"),
     "cd": _program(operands=1),
     "cksum": _SUMS,
+    "cmake": _VERSION,
     "cmp": _program("bls"),
+    "column": _program("ts:"),
+    "comm": _program("123"),
     "cut": _program("b:c:d:f:s", "bytes characters delimiter fields only-delimited complement output-delimiter"),
-    "date": _program("Rud:", "utc iso-8601 rfc-3339 date", operands=1, first=_words("+%s +%F +%T +%c +%Y-%m-%d")),
-    "df": _program("aB:hHiklPTt:x", "human-readable total output type inodes local"),
-    "diff": _program("abBciNqruwyU:#", "unified brief recursive color ignore-all-space"),
+    "date": _program("Rud:", "utc iso-8601 rfc-3339= date=", operands=1, script=DATE, texts=1, text_values=_words("d")),
+    "df": _program("aB:hHiklPTt:x:", "human-readable total output type inodes local"),
+    "diff": _program(
+        "abBciNqruwyU:#", "unified brief recursive color ignore-all-space side-by-side", reads_trees="if recursive"
+    ),
     "dirname": _program(),
+    "docker": _VERSION,
     "dpkg": _program("lLs", "list listfiles status"),
-    "du": _program("abchkLmsSxd:#", "max-depth summarize human-readable total all apparent-size one-file-system"),
-    "echo": _program("neE"),
+    "du": _program(
+        "abchkLmsSxd:#",
+        "max-depth summarize human-readable total all apparent-size one-file-system",
+    ),
+    "echo": _program("neE", texts=1_000),
     "egrep": _GREP,
+    "expand": _program("t:"),
     "false": _NOTHING,
     "fgrep": _GREP,
-    "file": _program("bikLz", "brief mime mime-type"),
+    "file": _program("bikL", "brief mime mime-type"),
     "find": _FIND,
+    "fold": _program("sw:"),
     "free": _program("bkmghtwl", "human mega giga total", operands=0),
+    "g++": _VERSION,
+    "gcc": _VERSION,
+    "git": _VERSION,
+    "git blame": _program("L:wMC", "date=", text_values=_words("L date"), runs_hooks=True),
+    "git branch": _program("arv", "all remotes verbose list show-current", operands=0, runs_hooks=True),
+    "git diff": _GIT_HISTORY,
+    "git log": _GIT_HISTORY,
+    "git ls-files": _program("comdst", "cached others modified deleted stage exclude-standard", runs_hooks=True),
+    "git rev-parse": _program(
+        long="abbrev-ref short verify show-toplevel is-inside-work-tree show-prefix", runs_hooks=True
+    ),
+    "git show": _GIT_HISTORY,
+    "git status": _program(
+        "bsvu", "short branch long verbose porcelain porcelain= untracked-files= ignored show-stash", runs_hooks=True
+    ),
     "grep": _GREP,
-    "groups": _program(),
+    "groups": _program(texts=1_000),
     "head": _program("c:n:qv#", "lines bytes quiet verbose"),
     "hexdump": _program("bcCn:s:v"),
-    "hostname": _program("fiIs", operands=0),
-    "id": _program("gGnru"),
+    "hostname": _program("fs", operands=0),
+    "id": _program("gGnru", texts=1),
     "ip": _program(
-        words=_words("-4 -6 -br -brief -c -d -h -o -r -s"), first=_words("a addr address r route l link"), operands=1
+        words=_words("-4 -6 -br -brief -c -d -h -o -r -s"),
+        first=_words("a addr address r route l link"),
+        operands=1,
+        looks_at_machine=True,
     ),
     "journalctl": _program(
         "abekmn:o:p:ru:xS:U:#",
-        "unit since until lines no-pager boot priority output reverse dmesg list-boots disk-usage",
+        "unit= since= until= lines= no-pager boot priority= output= reverse dmesg list-boots disk-usage",
+        texts=1_000,
+        text_values=_words("n o p u S U unit since until lines priority output"),
+        looks_at_machine=True,
     ),
+    "jq": _program("rcseSMCnaj", "raw-output compact-output slurp exit-status sort-keys tab", texts=1, script=JQ),
     "ls": _LS,
     "lsblk": _program("abdfJlmno:", "all fs json output"),
     "lscpu": _program("aeJ", "json"),
     "lsmod": _NOTHING,
+    "make": _VERSION,
     "md5sum": _SUMS,
     "nl": _program("b:n:s:w:"),
+    "node": _VERSION,
     "nproc": _program(long="all", operands=0),
     "od": _program("A:bcdij:N:ot:vwx"),
-    "printf": _program(),
+    "paste": _program("d:s"),
+    "pgrep": _program("aflnoxu:", texts=1, looks_at_machine=True),
+    "pip": _VERSION,
+    "printf": _program(script=PRINTF, texts=1_000),
     # No -u: ps reads a line that names an unknown user once more in BSD's way, where `e` shows environments.
-    "ps": _program("efFlwC:o:Ap:", "sort= no-headers", operands=1, first=_words("aux auxw auxww ax u a x")),
+    "ps": _program(
+        "efFlwC:o:Ap:",
+        "sort= no-headers forest",
+        operands=1,
+        first=_words("aux auxw auxww auxf axf ax u a x"),
+        looks_at_machine=True,
+    ),
+    "pstree": _program("paU", operands=0, looks_at_machine=True),
     "pwd": _program("LP", operands=0),
+    "python": _VERSION,
+    "python3": _VERSION,
     "readlink": _program("efmn"),
     "realpath": _program("emqsz"),
     "rev": _program(),
-    "seq": _program("f:s:w"),
+    "rg": _program(
+        "cFHilnNopsSvwxPA:B:C:e:g:m:t:T:M:d:",
+        "ignore-case smart-case line-number no-line-number count files-with-matches fixed-strings word-regexp "
+        "type= type-not= glob= max-count= max-depth= context= only-matching no-heading heading files sort= stats "
+        "invert-match no-ignore multiline pcre2 color= max-columns= trim json",
+        texts=1,
+        text_given=_words("e files"),
+        text_values=_words("e t T type type-not"),
+        reads_trees="always",
+    ),
+    "sed": _program(
+        "nEre:", "quiet silent regexp-extended", script=SED, texts=1, text_given=_words("e"), text_values=_words("e")
+    ),
+    "seq": _program("f:s:w", texts=3, operands=3),
     "sha1sum": _SUMS,
     "sha256sum": _SUMS,
     "sha512sum": _SUMS,
-    "sleep": _program(operands=1),
+    "sleep": _program(operands=1, texts=1),
     "sort": _program("bcCdfghiMnrRsk:t:uVz", "numeric-sort reverse unique key field-separator human-numeric-sort"),
-    "ss": _program("46aelmnoprstuwx", "tcp udp listening numeric processes summary", operands=0),
-    "stat": _program("c:fLt", "format printf terse file-system"),
+    "ss": _program("46aelmnoprstuwx", "tcp udp listening numeric processes summary", operands=0, looks_at_machine=True),
+    "stat": _program("c:fLt", "format printf terse file-system", text_values=_words("c format printf")),
     "strings": _program("an:ot:e:"),
     "systemctl": _program(
         "aln:qt:p:",
-        "no-pager all full type= state= lines=",
+        "no-pager all full failed type= state= lines= property= user",
         first=_words("status is-active is-enabled is-failed list-units list-unit-files list-timers show cat"),
+        texts=1_000,
+        text_values=_words("n t p type state lines property"),
+        looks_at_machine=True,
     ),
     "tac": _program("brs:"),
     "tail": _program("c:n:qv#", "lines bytes quiet verbose"),
-    "test": _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge")),
-    "tr": _program("cdst"),
+    "test": _TEST,
+    "top": _program("bn:o:", text_values=_words("n o"), operands=0, looks_at_machine=True),
+    "tr": _program("cdst", texts=2, operands=2),
     # Not in getopt's way: behind a letter with a value, the other letters of the cluster are options still.
-    "tree": _program("adDfFghipsuC", "du dirsfirst noreport", words=_words("-L -I -P")),
+    "tree": _program(
+        "adDfFghipsuC",
+        "du dirsfirst noreport",
+        words=_words("-L: -I: -P:"),
+        text_values=_words("I P L"),
+    ),
     "true": _NOTHING,
-    "type": _program("aptP"),
+    "type": _program("aptP", texts=1_000),
     "uname": _program("asnrvmpio", "all", operands=0),
     "uniq": _program("cdDiu", "count repeated unique ignore-case", operands=1),
     "uptime": _program("ps", "pretty since", operands=0),
     "vmstat": _program("adfimnst"),
-    "w": _program("hsf", operands=0),
+    "w": _program("hsf", operands=0, looks_at_machine=True),
     "wc": _program("clLmw", "lines words bytes chars"),
-    "which": _program("a"),
-    "who": _program("abHqru", operands=0),
+    "which": _program("a", texts=1_000),
+    "who": _program("abHqru", operands=0, looks_at_machine=True),
     "whoami": _NOTHING,
 }
+"""Keys are program names; `git log` is the subcommand of a program whose own options are not permitted."""
+
+CHANGING_PROGRAMS: Mapping[str, Program] = {
+    "chmod": _program("v", "verbose", script=MODE, texts=1, writes="operands behind the texts"),
+    "cp": _program("finpuv", "force no-clobber update verbose", writes="target"),
+    "mkdir": _program("pv", "parents verbose", writes="operands"),
+    "mv": _program("finuv", "force no-clobber update verbose", writes="sources and target"),
+    "rmdir": _program("pv", "parents verbose", writes="operands"),
+    "sed": _program(
+        "nEre:",
+        "quiet silent regexp-extended",
+        words=_words("-i"),
+        needed=_words("i"),
+        script=SED,
+        texts=1,
+        text_given=_words("e"),
+        text_values=_words("e"),
+        writes="operands behind the texts",
+    ),
+    "tee": _program("a", "append", writes="operands"),
+    "touch": _program("acmd:", "no-create date=", text_values=_words("d date"), writes="operands"),
+}
+"""Programs that change the operands named in `writes` and nothing else."""

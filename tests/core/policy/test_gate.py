@@ -1,0 +1,105 @@
+"""What each mode does with each kind of call, and what a sandbox that is missing changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmpilot.contract import Acts, ChangesFiles, Effect, Fetches, LooksUp, ReadsFiles, RunsCommand
+from vmpilot.policy import Gate, Rules
+
+from .conftest import MakeGate
+
+MODES = ["observe", "operate", "full"]
+
+
+@pytest.mark.parametrize(
+    ("effect", "actions"),
+    [
+        pytest.param(LooksUp(), "allow allow allow", id="looks up"),
+        pytest.param(Acts("issue create"), "deny ask allow", id="acts"),
+        pytest.param(Fetches("https://example.org/x"), "deny ask allow", id="fetches"),
+        pytest.param(ReadsFiles((Path("/etc/hostname"),)), "allow allow allow", id="reads"),
+        pytest.param(ReadsFiles((Path("/root/.ssh/id_rsa"),)), "deny ask allow", id="reads a secret"),
+        pytest.param(ReadsFiles((Path("/"),), below=True), "deny ask allow", id="searches the machine"),
+        pytest.param(ChangesFiles((Path("/srv/x"),)), "deny ask allow", id="changes something outside"),
+        pytest.param(ChangesFiles(()), "deny ask allow", id="changes nobody knows what"),
+    ],
+)
+def test_what_a_mode_does_with_an_effect(effect: Effect, actions: str, make_gate: MakeGate) -> None:
+    assert [make_gate(mode).decide("tool", effect).action for mode in MODES] == actions.split()
+
+
+def test_files_of_the_workspace_may_be_changed_but_for_those_that_run_by_themselves(
+    make_gate: MakeGate, workspace: Path
+) -> None:
+    gate = make_gate()
+    assert gate.decide("edit_file", ChangesFiles((workspace / "src/new.py",))).action == "allow"
+    assert make_gate("observe").decide("edit_file", ChangesFiles((workspace / "x",))).action == "deny"
+    for name in (
+        ".git/hooks/pre-commit",
+        "sub/.git/config",
+        ".envrc",
+        ".bashrc",
+        ".vscode/tasks.json",
+        ".vmpilot.toml",
+    ):
+        assert gate.decide("edit_file", ChangesFiles((workspace / "x", workspace / name))).action == "ask", name
+
+
+def test_our_own_folders_are_protected(tmp_path: Path) -> None:
+    gate = Gate("operate", workspace=tmp_path, confines=lambda: True, own=[tmp_path / "data"])
+    assert gate.decide("edit_file", ChangesFiles((tmp_path / "data" / "log.db",))).action == "ask"
+    assert gate.decide("edit_file", ChangesFiles((tmp_path / "other",))).action == "allow"
+    assert gate.decide("shell", RunsCommand("touch data/log.db", tmp_path)).action == "ask"
+
+
+def test_without_a_sandbox_no_command_is_let_through(make_gate: MakeGate, workspace: Path) -> None:
+    verdict = make_gate(confines=False).decide("shell", RunsCommand("ls", workspace))
+    assert verdict.action == "ask"
+    assert "vmpilot doctor" in verdict.why
+    assert make_gate("observe", confines=False).decide("shell", RunsCommand("ls", workspace)).action == "deny"
+    assert make_gate("full", confines=False).decide("shell", RunsCommand("rm x", workspace)).action == "allow"
+
+
+def test_commands_in_the_background_are_asked_about(make_gate: MakeGate, workspace: Path) -> None:
+    verdict = make_gate(allow=["shell: ls"]).decide("shell", RunsCommand("ls", workspace, background=True))
+    assert (verdict.action, verdict.always) == ("ask", ())
+
+
+def test_in_mode_full_all_runs_on_the_host_and_what_reads_side_by_side(make_gate: MakeGate, workspace: Path) -> None:
+    gate = make_gate("full", confines=False)
+    for line, alone in {
+        "ls": False,
+        "ps aux": False,
+        "cd src": True,
+        "touch x": True,
+        "git log": True,
+        "$x": True,
+    }.items():
+        verdict = gate.decide("shell", RunsCommand(line, workspace))
+        assert (verdict.action, verdict.confinement, verdict.alone) == ("allow", "host", alone), line
+
+
+def test_paths_are_seen_from_the_folder_in_which_the_command_starts(make_gate: MakeGate, workspace: Path) -> None:
+    gate = make_gate()
+    assert gate.decide("shell", RunsCommand("touch ../x", workspace / "src")).confinement == "workspace"
+    assert gate.decide("shell", RunsCommand("touch ../x", workspace)).action == "ask"
+    assert gate.decide("shell", RunsCommand("cat id_rsa", workspace.parent / ".ssh")).action == "ask"
+    assert gate.decide("shell", RunsCommand("ls", Path("/run"))).action == "ask"
+    assert gate.decide("shell", RunsCommand("grep -r x", Path("/"))).action == "ask"
+
+
+@pytest.mark.parametrize("root", ["/", "/etc", "/root", "/home/somebody", "/usr/lib"])
+def test_a_home_or_the_system_is_not_opened_for_commands(root: str) -> None:
+    gate = Gate("operate", workspace=Path(root), rules=Rules.read(allow=["shell: npm test"]), confines=lambda: True)
+    assert gate.decide("shell", RunsCommand("touch x", Path(root))).action == "ask"
+    assert gate.decide("shell", RunsCommand("npm test", Path(root))).action == "ask"
+    assert gate.decide("shell", RunsCommand("ls", Path(root))).action == "allow"
+
+
+def test_programs_in_a_home_are_protected() -> None:
+    gate = Gate("operate", workspace=Path("/home/nobody-here"), confines=lambda: True)
+    assert gate.decide("create_file", ChangesFiles((Path("/home/nobody-here/bin/ls"),))).action == "ask"
+    assert gate.decide("create_file", ChangesFiles((Path("/home/nobody-here/notes"),))).action == "allow"

@@ -1,0 +1,92 @@
+"""A shell line as plain words and joints: the values on which several readers of it must agree. They run nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Joint: TypeAlias = Literal["", ";", "&&", "||", "|"]
+"""What stands before a simple command; nothing before the first one, and a line break counts as `;`."""
+
+LINE_LIMIT = 2_000
+"""Characters; longer lines are not read at all."""
+COMMAND_LIMIT = 20
+"""Simple commands in a line."""
+WORD_LIMIT = 200
+"""Words of a simple command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word with its quotes removed; `mask` is the same word with every quoted character made harmless."""
+
+    text: str
+    mask: str
+
+    @property
+    def has_wildcard(self) -> bool:
+        """Whether the shell may put names of files in its place."""
+        return "*" in self.mask or "?" in self.mask
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """`2>&1` is ("2", ">&", 1): what is redirected ("" for the usual), how, and to where."""
+
+    descriptor: str
+    operator: str
+    target: Word
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleCommand:
+    """One program with its arguments."""
+
+    joint: Joint
+    words: tuple[Word, ...]
+    redirections: tuple[Redirection, ...] = ()
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The words as the program gets them, wildcards unexpanded."""
+        return tuple(word.text for word in self.words)
+
+
+Line: TypeAlias = tuple[SimpleCommand, ...]
+
+
+class LineBuilder:
+    """Puts a line together from words, joints and redirections in the order in which they stand."""
+
+    def __init__(self) -> None:
+        self._commands: list[SimpleCommand] = []
+        self._joint: Joint = ""
+        self._words: list[Word] = []
+        self._redirections: list[Redirection] = []
+
+    def add_word(self, word: Word) -> None:
+        """A word of the command that is being put together."""
+        self._words.append(word)
+
+    def add_redirection(self, redirection: Redirection) -> None:
+        """A redirection of the command that is being put together, or of the one that has just ended."""
+        self._redirections.append(redirection)
+
+    def end_command(self, joint: Joint) -> bool:
+        """The command is complete, and `joint` leads to the next one. False where there are no words, or too many."""
+        if not 0 < len(self._words) <= WORD_LIMIT or len(self._commands) >= COMMAND_LIMIT:
+            return False
+        self._commands.append(SimpleCommand(self._joint, tuple(self._words), tuple(self._redirections)))
+        self._joint, self._words, self._redirections = joint, [], []
+        return True
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was added since the last joint."""
+        return not self._words and not self._redirections
+
+    def finish(self) -> Line | None:
+        """The whole line; None where it is empty or too long."""
+        if self.empty and self._commands and self._joint == ";":
+            return tuple(self._commands)
+        return tuple(self._commands) if self.end_command("") else None

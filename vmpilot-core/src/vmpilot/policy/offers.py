@@ -1,0 +1,99 @@
+"""Which rules a person may be offered to keep when a call is asked about: narrow ones, and none that allow anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from vmpilot.policy.line import SimpleCommand
+from vmpilot.policy.rules import plain_host
+from vmpilot.policy.wrappers import INTERPRETERS, SHELLS, WRAPPERS, program_name
+from vmpilot.policy.written_rules import FETCH, SHELL, write_rule
+
+_NEVER = (
+    SHELLS
+    | INTERPRETERS
+    | frozenset(WRAPPERS)
+    | {
+        "alias",
+        "eval",
+        "find",
+        "fd",
+        "fdfind",
+        "npx",
+        "bunx",
+        "pipx",
+        "uvx",
+        "parallel",
+        "rsync",
+        "ssh",
+        "scp",
+        "source",
+    }
+    | {".", "su", "script", "screen", "tmux", "at", "batch", "crontab", "trap", "export", "declare", "typeset", "local"}
+    | {"set", "shopt", "enable", "hash", "unset", "readonly", "rm", "dd", "shred", "mkfs", "chown", "kubectl", "vim"}
+)
+_RUNS_OTHERS = frozenset({"exec", "run", "x", "dlx", "runx", "tool"})
+"""Subcommands such as `docker exec` and `uv run`: the rest of the line is what they run."""
+_SUBCOMMANDS = frozenset(
+    {
+        "apt",
+        "apt-get",
+        "cargo",
+        "composer",
+        "dnf",
+        "docker",
+        "dotnet",
+        "gh",
+        "git",
+        "go",
+        "gradle",
+        "helm",
+        "make",
+        "mvn",
+    }
+    | {"npm", "pip", "pnpm", "podman", "poetry", "service", "snap", "systemctl", "terraform", "uv", "yarn"}
+)
+_SCRIPT_RUNNERS = frozenset({"npm", "pnpm", "yarn"})
+
+
+def command_rules(commands: Iterable[SimpleCommand]) -> tuple[str, ...]:
+    """One rule for each command, or none at all where one of them cannot have one."""
+    rules = [_command_rule(command) for command in commands]
+    return tuple(dict.fromkeys(rule for rule in rules if rule)) if all(rules) else ()
+
+
+def _command_rule(command: SimpleCommand) -> str | None:
+    argv = command.argv
+    if program_name(argv[0]) in _NEVER or "=" in argv[0] or any(word.has_wildcard for word in command.words):
+        return None
+    if any(redirection.target.text not in {"/dev/null", "1", "2"} for redirection in command.redirections):
+        return None
+    if program_name(argv[0]) in _SUBCOMMANDS:
+        if len(argv) < 2 or argv[1].startswith("-"):
+            return None
+        if argv[1] in _RUNS_OTHERS and not (argv[0] in _SCRIPT_RUNNERS and argv[1] == "run" and len(argv) > 2):
+            return None
+    return write_rule(SHELL, argv)
+
+
+def folder_rules(tool: str, paths: Sequence[Path]) -> tuple[str, ...]:
+    """A rule for the folder of each path."""
+    folders = dict.fromkeys(str(path.parent) for path in paths)
+    return _all_written(write_rule(tool, (folder,)) for folder in folders if re.fullmatch(r"(?:/[^/]+){2,}", folder))
+
+
+def host_rule(tool: str, url: str) -> tuple[str, ...]:
+    """A rule for the host of an address."""
+    host = plain_host(url)
+    return _all_written([write_rule(tool, (host,))]) if host and tool == FETCH else ()
+
+
+def subject_rule(tool: str, subject: str) -> tuple[str, ...]:
+    """A rule for what another tool does, or for the tool itself."""
+    return _all_written([write_rule(tool, subject.split())])
+
+
+def _all_written(rules: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(rule for rule in rules if rule)

@@ -1,0 +1,126 @@
+"""Which files hold secrets, which run when somebody opens the folder, and what lies outside the workspace.
+
+Judged are real paths: links are followed first. It reads no file.
+"""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+_SECRET = re.compile(
+    r"(?:^|/)environ$|\.env$|shadow-?$|opasswd|htpasswd|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519|xmss)"
+    r"|\.(?:pem|key|p12|pfx|jks|ppk|gpg|kdbx|keytab|keystore|tfstate)(?:$|[./~-])"
+    r"|_key(?![a-z])|secret|password|credential|private|token|cookie|wireguard"
+    r"|system-connections|kubeconfig",
+    re.IGNORECASE,
+)
+_PLAIN_SOURCE = re.compile(r"\.(?:py|pyi|js|jsx|ts|tsx|go|rs|c|h|cc|cpp|hpp|java|kt|rb|php|css|html|md|rst)$")
+"""Programs and their papers: a name like `tokens.py` says what they are about, not that they hold one."""
+
+_SYSTEM = re.compile(
+    r"/dev(?:/|$)(?!null$|zero$)|/proc(?:/|$)(?!(?:cpuinfo|meminfo|loadavg|uptime|version|mounts|self/mounts)$)|/inet"
+)
+_HIDDEN = re.compile(r"(?:^|/)(\.[^/]+)")
+_READABLE_HIDDEN = re.compile(
+    r"\.(?:github|gitignore|gitattributes|gitmodules|gitlab-ci\.yml|gitkeep|editorconfig|dockerignore|npmignore|nvmrc"
+    r"|eslintrc|prettierrc|prettierignore|stylelintrc|babelrc|eslintignore|flake8|pylintrc|coveragerc|ruff\.toml|mypy\.ini"
+    r"|importlinter|pre-commit-config\.yaml|python-version|node-version|tool-versions|clang-format|clang-tidy|rubocop\.yml"
+    r"|travis\.yml|circleci|ci|vscode|devcontainer|husky|readthedocs\.ya?ml|markdownlint|env\.(?:example|sample|template))"
+    r"(?:\.(?:json|js|cjs|mjs|ya?ml))?"
+)
+"""Hidden names that are read inside the workspace like any other."""
+_CHANGEABLE_HIDDEN = re.compile(
+    r"\.(?:github|gitignore|gitkeep|editorconfig|dockerignore|npmignore|nvmrc|prettierrc(?:\.json|\.ya?ml)?|prettierignore"
+    r"|eslintignore|eslintrc\.json|flake8|coveragerc|python-version|node-version|env\.(?:example|sample|template))"
+)
+"""Hidden names that are changed inside the workspace like any other: nothing in them runs by itself."""
+
+_WIDE = re.compile(r"/|/(?:etc|run|root|boot|sys|proc|dev|home(?:/[^/]+)?|var(?:/(?:lib|backups|run|spool))?)")
+_WIDE_BELOW = re.compile(r"/(?:etc|run|boot|sys|proc|dev|var/(?:run|backups))(?:/.*)?")
+"""Folders that are not searched whole: somewhere below them are other people's and the system's secrets."""
+_SEARCHABLE = re.compile(r"/(?:var/log|usr|opt|lib)(?:/.*)?")
+_SYSTEM_ROOT = re.compile(
+    r"/|/(?:bin|boot|dev|etc|lib\w*|proc|run|sbin|sys|usr/(?:local/)?(?:bin|etc|include|lib\w*|sbin|share))(?:/.*)?"
+    r"|/(?:home|usr|usr/local|var|var/(?:lib|spool|run)(?:/.*)?)"
+)
+_HOME = re.compile(r"/root|/home/[^/]+")
+_HIDDEN_BY_SANDBOX = re.compile(r"/(?:run|var/run|dev/shm)(?:/.*)?")
+
+
+class Places:
+    """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
+
+    The methods take absolute paths and give a phrase that says what is against it, or None.
+    """
+
+    def __init__(self, root: Path, own: Iterable[Path] = ()) -> None:
+        self.root = os.path.realpath(root)
+        self._own = tuple(os.path.realpath(folder) for folder in own)
+
+    def against_reading(self, path: str) -> str | None:
+        """What speaks against reading the file, or listing the folder."""
+        inner = self._inner(path)
+        if _SYSTEM.match(path):
+            return f"{path} shows the system's insides"
+        hidden = _HIDDEN.findall(path if inner is None else inner)
+        if any(inner is None or not _READABLE_HIDDEN.fullmatch(name) for name in hidden):
+            return f"{path} is hidden"
+        return f"{path} may hold secrets" if self._looks_secret(path, inner) else None
+
+    def against_searching(self, folder: str) -> str | None:
+        """What speaks against reading all files below the folder (or the one file that it is)."""
+        if reason := self.against_reading(folder):
+            return reason
+        if _WIDE.fullmatch(folder) or _WIDE_BELOW.fullmatch(folder):
+            return f"some of what is below {folder} may be secret"
+        if self._inner(folder) is None and not _SEARCHABLE.fullmatch(folder):
+            return f"{folder} is outside the workspace"
+        return None
+
+    def against_changing(self, path: str) -> str | None:
+        """What speaks against making or changing the file."""
+        inner = self._inner(path)
+        if inner is None or not inner:
+            return f"{path} is outside the workspace" if inner is None else f"{path} is the workspace itself"
+        if _SYSTEM_ROOT.fullmatch(self.root):
+            return f"the workspace {self.root} is a folder of the system"
+        if any(not _CHANGEABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(inner)):
+            return f"{path} is protected: a hidden file may run by itself"
+        if _HOME.fullmatch(self.root) and re.match(r"bin(?:/|$)", inner):
+            return f"{path} is protected: programs are found there"
+        if any(_within(path, own) or _within(own, path) for own in self._own):
+            return f"{path} is protected: VMPilot's own"
+        return None
+
+    def is_hidden_by_sandbox(self, path: str) -> bool:
+        """Whether a confined command sees something else there."""
+        return bool(_HIDDEN_BY_SANDBOX.fullmatch(path))
+
+    @property
+    def against_confined_changes(self) -> str | None:
+        """What speaks against opening the whole workspace for the changes of a confined command."""
+        if _SYSTEM_ROOT.fullmatch(self.root) or _HOME.fullmatch(self.root):
+            return f"the workspace {self.root} is a home or a system folder: work in a folder of its own (--cwd)"
+        return None
+
+    def is_inside(self, path: str) -> bool:
+        """Whether it is the workspace or something in it."""
+        return self._inner(path) is not None
+
+    def _inner(self, path: str) -> str | None:
+        """The path as seen from the workspace, None outside."""
+        if not _within(path, self.root):
+            return None
+        return path[len(self.root) :].lstrip("/")
+
+    def _looks_secret(self, path: str, inner: str | None) -> bool:
+        if inner is not None:
+            return bool(_SECRET.search(inner)) and not _PLAIN_SOURCE.search(inner)
+        return bool(_SECRET.search(path))
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,0 +1,180 @@
+"""What the user allows, wants to be asked about, and forbids: rules held against calls. `written_rules` reads them."""
+
+from __future__ import annotations
+
+import os.path
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from vmpilot.policy.found_commands import Found
+from vmpilot.policy.line import SimpleCommand
+from vmpilot.policy.wrappers import Argv
+from vmpilot.policy.written_rules import SHELL, Rule, read_rule
+
+_HOST = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?(?:[/?#][!-\[\]-~]*)?")
+_CLUSTER = re.compile(r"-[A-Za-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A rule that holds for a call; `certain` is False where it cannot be told, but might."""
+
+    rule: Rule
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Written rules, read. Deny goes before ask, and ask before allow."""
+
+    allow: tuple[Rule, ...] = ()
+    allow_on_host: tuple[Rule, ...] = ()
+    ask: tuple[Rule, ...] = ()
+    deny: tuple[Rule, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        *,
+        allow: Iterable[str] = (),
+        allow_on_host: Iterable[str] = (),
+        ask: Iterable[str] = (),
+        deny: Iterable[str] = (),
+    ) -> Self:
+        """Read written rules: `TOOL` or `TOOL: PREFIX`. Raises ValueError naming the first rule that is none."""
+        return cls(_read("allow", allow), _read("allow_on_host", allow_on_host), _read("ask", ask), _read("deny", deny))
+
+    def __add__(self, other: Rules) -> Rules:
+        """The rules of both."""
+        return Rules(
+            self.allow + other.allow,
+            self.allow_on_host + other.allow_on_host,
+            self.ask + other.ask,
+            self.deny + other.deny,
+        )
+
+
+def _read(name: str, written: Iterable[str]) -> tuple[Rule, ...]:
+    rules = []
+    for one in written:
+        try:
+            rules.append(read_rule(one))
+        except ValueError as error:
+            raise ValueError(f"the rule {one!r} in {name} is not one: {error}") from error
+    return tuple(rules)
+
+
+def of_tool(rules: Iterable[Rule], tool: str) -> tuple[Rule, ...]:
+    """The rules that speak of the tool."""
+    return tuple(rule for rule in rules if rule.tool == tool)
+
+
+def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
+    """Whether a rule allows this very command: the same words, as they are written, and no wildcards among them."""
+    argv = command.argv
+    for rule in of_tool(rules, SHELL):
+        size = len(rule.words)
+        if argv[:size] == rule.words and not any(word.has_wildcard for word in command.words[:size]):
+            return True
+    return False
+
+
+def match_commands(rules: Iterable[Rule], found: Found) -> Match | None:
+    """The first rule that one of the commands matches, else one that might be matched."""
+    possible: Match | None = None
+    for rule in of_tool(rules, SHELL):
+        if not rule.words or any(_matches(rule.words, argv) for argv in found.certain):
+            return Match(rule)
+        if possible is None and (found.opaque or _may_match(rule.words, found)):
+            possible = Match(rule, certain=False)
+    return possible
+
+
+def _matches(words: Sequence[str], argv: Argv) -> bool:
+    if not argv or argv[0] is None or not _same_program(words[0], argv[0]):
+        return False
+    return tuple(argv[1 : len(words)]) == tuple(words[1:])
+
+
+def _same_program(written: str, name: str) -> bool:
+    return name == written or ("/" not in written and name.rpartition("/")[2] == written)
+
+
+def _may_match(words: Sequence[str], found: Found) -> bool:
+    return any(_nearly_matches(words, argv) for argv in found.certain) or any(
+        _matches(words, argv) for argv in found.possible
+    )
+
+
+def _nearly_matches(words: Sequence[str], argv: Argv) -> bool:
+    """The same program, given all the rule's words in some order or place, or something that cannot be read."""
+    if argv[0] is None or not _same_program(words[0], argv[0]):
+        return False
+    if all(_is_given(word, argv[1:]) for word in words[1:]):
+        return True
+    return None in argv and not _differs_at_once(words, argv)
+
+
+def _differs_at_once(words: Sequence[str], argv: Argv) -> bool:
+    """Whether the first argument, `diff` of `git diff $X`, already tells that a rule on `git push` is not meant."""
+    first = argv[1] if len(argv) > 1 else None
+    return bool(first) and len(words) > 1 and not (first or "").startswith("-") and first != words[1]
+
+
+def _is_given(word: str, arguments: Argv) -> bool:
+    if word in arguments:
+        return True
+    letters = {letter for given in arguments if given and _CLUSTER.fullmatch(given) for letter in given[1:]}
+    return bool(_CLUSTER.fullmatch(word)) and set(word[1:]) <= letters
+
+
+def match_paths(rules: Iterable[Rule], paths: Sequence[Path], root: str, *, below: bool = False) -> Match | None:
+    """The first rule that names one of the paths or a folder around it; with `below`, one inside might be matched."""
+    for rule in rules:
+        if not rule.words or any(_covers(rule, path, root) for path in paths):
+            return Match(rule)
+    for rule in rules:
+        if below and any(_is_within(_rule_path(rule, root), str(path)) for path in paths):
+            return Match(rule, certain=False)
+    return None
+
+
+def allows_paths(rules: Sequence[Rule], paths: Sequence[Path], root: str) -> bool:
+    """Whether each of the paths is named by some rule."""
+    return bool(paths) and all(any(not rule.words or _covers(rule, path, root) for rule in rules) for path in paths)
+
+
+def _covers(rule: Rule, path: Path, root: str) -> bool:
+    return _is_within(str(path), _rule_path(rule, root))
+
+
+def _rule_path(rule: Rule, root: str) -> str:
+    return os.path.realpath(Path(root, rule.words[0]))
+
+
+def _is_within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def plain_host(url: str) -> str | None:
+    """The host of an address that can only be read in one way, None for any other."""
+    match = _HOST.fullmatch(url)
+    return match[1].lower().rstrip(".") if match else None
+
+
+def match_host(rules: Iterable[Rule], url: str) -> Match | None:
+    """The first rule that names the address's host; where that is not plain, any might."""
+    host = plain_host(url)
+    for rule in rules:
+        if not rule.words or host is None or rule.words[0] == host:
+            return Match(rule, certain=not rule.words or host is not None)
+    return None
+
+
+def match_subject(rules: Iterable[Rule], subject: str) -> Match | None:
+    """The first rule with whose words the subject begins."""
+    words = tuple(subject.split())
+    return next((Match(rule) for rule in rules if words[: len(rule.words)] == rule.words), None)

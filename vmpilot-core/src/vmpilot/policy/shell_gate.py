@@ -1,0 +1,114 @@
+"""Decides on shell lines: what reads, or changes only the workspace, runs confined; the rest goes by rules and mode."""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Callable
+
+from vmpilot.contract import RunsCommand
+from vmpilot.policy.judgement import Judgement, changes_folder, judge_line
+from vmpilot.policy.lexer import read_line
+from vmpilot.policy.line import Line
+from vmpilot.policy.offers import command_rules
+from vmpilot.policy.places import Places
+from vmpilot.policy.reading import LineReader
+from vmpilot.policy.rules import Match, Rules, allows_command, match_commands, of_tool
+from vmpilot.policy.shfmt_reader import ParserFailed
+from vmpilot.policy.verdict import Mode, Verdict, ask_or_deny, under_rules
+from vmpilot.policy.written_rules import SHELL, Rule
+
+NO_SANDBOX = "no sandbox works here, so no command runs without a question; `vmpilot doctor` says how to mend that"
+
+
+class ShellGate:
+    """Decides on shell lines in one mode, under one set of rules."""
+
+    def __init__(self, mode: Mode, *, places: Places, rules: Rules, confines: Callable[[], bool]) -> None:
+        self._mode = mode
+        self._places = places
+        self.rules = rules
+        self._confines = confines
+        self._reader = LineReader()
+
+    def decide(self, effect: RunsCommand) -> Verdict:
+        """The verdict on one shell line."""
+        deny, ask = (self._match(rules, effect.line) for rules in (self.rules.deny, self.rules.ask))
+        if deny and deny.certain:
+            return under_rules(Verdict("deny", ""), deny=deny, ask=None)
+        return under_rules(self._decide_by_mode(effect), deny=deny, ask=ask)
+
+    def _match(self, rules: tuple[Rule, ...], line: str) -> Match | None:
+        rules = of_tool(rules, SHELL)
+        return match_commands(rules, self._reader.find_commands(line)) if rules else None
+
+    def _decide_by_mode(self, effect: RunsCommand) -> Verdict:
+        if self._mode == "full":
+            return Verdict("allow", "mode full", alone=not self._reads_beside_others(effect))
+        if effect.background:
+            return ask_or_deny(self._mode, "it goes on in the background")
+        try:
+            line = self._reader.read_plainly(effect.line)
+        except ParserFailed as failure:
+            return ask_or_deny(self._mode, f"it could not be read: {failure}")
+        if line is None:
+            return ask_or_deny(self._mode, "it cannot be read for certain")
+        return self._decide_by_commands(line, self._judge(line, effect))
+
+    def _decide_by_commands(self, line: Line, judgements: tuple[Judgement, ...]) -> Verdict:
+        alone = changes_folder(line) or not all(
+            judgement.only_reads or judgement.level == "read" for judgement in judgements
+        )
+        if verdict := self._allow_on_host(judgements, alone=alone):
+            return verdict
+        confines = self._confines()
+        if confines and (verdict := self._allow_confined(judgements, alone=alone)):
+            return verdict
+        reasons = [judgement.why for judgement in judgements if judgement.level is None or self._forbids(judgement)]
+        why = reasons[0] if reasons else NO_SANDBOX
+        asked = [judgement for judgement in judgements if not judgement.only_reads or judgement.level is None]
+        offers = not any(judgement.secret for judgement in asked)
+        always = command_rules(judgement.command for judgement in asked) if offers else ()
+        return ask_or_deny(self._mode, why, alone=alone, always=always)
+
+    def _allow_confined(self, judgements: tuple[Judgement, ...], *, alone: bool) -> Verdict | None:
+        """Where each command is let through in the sandbox, by the tables or by a rule."""
+        by_rule = [judgement for judgement in judgements if judgement.level is None or self._forbids(judgement)]
+        if by_rule and (self._mode == "observe" or self._places.against_confined_changes):
+            return None
+        if not all(self._is_allowed(self.rules.allow, judgement) for judgement in by_rule):
+            return None
+        if by_rule:
+            return Verdict("allow", "a rule allows it", alone=alone, confinement="workspace")
+        changing = next((judgement for judgement in judgements if judgement.level == "workspace"), None)
+        if changing:
+            return Verdict("allow", changing.why, alone=alone, confinement="workspace")
+        return Verdict("allow", judgements[0].why, alone=alone, confinement="read")
+
+    def _allow_on_host(self, judgements: tuple[Judgement, ...], *, alone: bool) -> Verdict | None:
+        """Where a rule sends a command to the host, and each other one is sent there too, or only reads."""
+        sent = [self._is_allowed(self.rules.allow_on_host, judgement) for judgement in judgements]
+        if not any(sent) or not all(
+            ok or (judgement.only_reads and judgement.level == "read")
+            for ok, judgement in zip(sent, judgements, strict=True)
+        ):
+            return None
+        if self._mode == "observe" and not all(judgement.only_reads for judgement in judgements):
+            return None
+        return Verdict("allow", "a rule allows it on this machine", alone=alone)
+
+    def _forbids(self, judgement: Judgement) -> bool:
+        """Whether the mode lets through less than the tables do."""
+        return self._mode == "observe" and judgement.level == "workspace"
+
+    def _is_allowed(self, rules: tuple[Rule, ...], judgement: Judgement) -> bool:
+        return judgement.inside and allows_command(rules, judgement.command)
+
+    def _reads_beside_others(self, effect: RunsCommand) -> bool:
+        """Whether the line only reads, as one reader has it: enough to run it beside others, which is no permission."""
+        line = read_line(effect.line)
+        if line is None or effect.background or changes_folder(line):
+            return False
+        return all(judgement.only_reads for judgement in self._judge(line, effect))
+
+    def _judge(self, line: Line, effect: RunsCommand) -> tuple[Judgement, ...]:
+        return judge_line(line, self._places, folder=os.path.realpath(effect.folder))
