@@ -1,27 +1,34 @@
-"""The one place where settings, backend, tools, policy and store become an agent."""
+"""VMPilot as a library: an agent with its settings, its backend and its conversations."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmpilot.agent import Approver, Conversation, Turn, TurnPlan, masked_history
-from vmpilot.config import Environment, Settings, Sourced, current_environment, load_settings
+from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, masked_history
+from vmpilot.assembly.model_desk import ModelDesk
+from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
+from vmpilot.config import (
+    ApprovalsFile,
+    Environment,
+    Settings,
+    Sourced,
+    current_environment,
+    load_settings,
+    project_root,
+)
 from vmpilot.contract import (
     EndReason,
     Event,
     ImagePart,
     Message,
     MessageCompleted,
-    ModelError,
-    ModelSettings,
-    Secret,
     Tool,
     TurnEnded,
     TurnStarted,
@@ -29,18 +36,11 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
-from vmpilot.local_model import LocalModelError, LocalServer, Progress, check_engine, ensure_weights
+from vmpilot.local_model import Progress
 from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_backends, load_backend
-from vmpilot.policy import Gate
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
-from vmpilot.tools import ShellTool
-from vmpilot.tools.masking import Masker
-from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.workspace import Workspace
-
-LOCAL = "local"
-"""The model that needs no key: `local`, or `local:/path/to/weights.gguf`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,6 @@ class Answer:
     usage: Usage
     cost: float | None
     error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    """Where the model is: its name for the backend, and the settings that lead there."""
-
-    model: str
-    settings: ModelSettings
 
 
 class Agent:
@@ -95,11 +87,11 @@ class Agent:
         self._conversation_id = conversation
         self._conversation: Conversation | None = None
         self._backend: Backend | None = None
-        self._endpoint: _Endpoint | None = None
         self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
-        self._opened: set[Conversation] = set()
-        self._open = AsyncExitStack()
+        self._opened: dict[Conversation, ConversationTools] = {}
+        self._models = ModelDesk(self._sourced.settings, self.environment)
+        self._toolkit = Toolkit(self._sourced.settings, self.environment, self._folder)
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None
 
@@ -137,6 +129,23 @@ class Agent:
         """
         message = _checked(UserMessage.from_text(request) if isinstance(request, str) else request)
         turn = await self._begin(message, conversation, history, instructions)
+        async with aclosing(self._events_of(turn)) as events:
+            async for event in events:
+                yield event
+
+    async def compact(self) -> AsyncGenerator[Event, None]:
+        """Have the agent's own conversation summarised now, and give the events; `HistoryCompacted` says what was done.
+
+        Raises `UsageError` where nothing was said yet, and what `run` raises.
+        """
+        if self._conversation_id is None:
+            raise UsageError("there is no conversation to compact: go on with one, as in: vmpilot -c /compact")
+        turn = await self._begin(None, None, None, "")
+        async with aclosing(self._events_of(turn)) as events:
+            async for event in events:
+                yield event
+
+    async def _events_of(self, turn: Turn) -> AsyncGenerator[Event, None]:
         try:
             async with aclosing(turn.events()) as events:
                 async for event in events:
@@ -183,6 +192,23 @@ class Agent:
             raise UsageError("there is no conversation to fork: name one with -r, or the last one with -c")
         self._conversation_id = (await self._conversations.fork(self._conversation_id)).id
 
+    async def list_tools(self) -> tuple[tuple[ToolReport, ...], tuple[str, ...]]:
+        """The tools that there are, offered or not, and what is wrong with plugins and MCP servers."""
+        return await self._toolkit.report(), self._toolkit.problems
+
+    def keep_rules(self, rules: tuple[str, ...]) -> None:
+        """Allow from now on what these rules say, in this project: the person's "always".
+
+        Raises `UsageError` where that cannot be written down.
+        """
+        ApprovalsFile(self.environment.config_folder).keep_rules(project_root(self._folder), rules)
+        self._toolkit.keep_rules(rules)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Sentences for the person on the settings, such as what of a project's file was left out."""
+        return self._sourced.remarks
+
     def stop(self) -> bool:
         """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
 
@@ -202,13 +228,13 @@ class Agent:
         self.stop()
         await self.wait()
         while self._opened:
-            await self._opened.pop().close()
+            await self._close(next(iter(self._opened)))
         self._conversation = None
         if self._store is not None:
             await self._store.close()
             self._store = None
-        await self._open.aclose()
-        self._endpoint = None
+        await self._toolkit.aclose()
+        await self._models.aclose()
 
     def close(self) -> None:
         """`aclose`, blocking, for users of `ask`."""
@@ -233,15 +259,10 @@ class Agent:
     ) -> None:
         self.close()
 
-    def tools(self, workspace: Workspace) -> tuple[Tool, ...]:
-        """The tools for a conversation in the workspace."""
-        environment = child_environment(self.environment.variables, let_through=self.settings.pass_environment)
-        return (ShellTool(workspace, environment),)
-
     async def _plan(self, conversation: Conversation, backend: Backend, instructions: str) -> TurnPlan:
         settings = self.settings
-        endpoint = await self._find_model(backend)
-        tools = self.tools(conversation.workspace)
+        endpoint = await self._models.endpoint(backend.name, progress=self.progress)
+        tools = await self._opened[conversation].offered()
         return TurnPlan(
             conversation=conversation,
             backend=backend,
@@ -249,11 +270,13 @@ class Agent:
             settings=endpoint.settings,
             system=f"{self._system_prompt(tools)}\n\n{instructions}".strip(),
             tools=tools,
-            gate=Gate(settings.mode),
+            gate=await self._toolkit.gate(),
             approver=self.approver,
-            masker=self._masker,
+            masker=self._toolkit.masker,
             max_steps=settings.max_steps,
             retry=settings.retry_policy,
+            compaction=settings.compaction,
+            context_window=settings.context_window,
         )
 
     def _system_prompt(self, tools: tuple[Tool, ...]) -> str:
@@ -263,13 +286,6 @@ class Agent:
             tools=tuple(tool.spec for tool in tools),
             today=date.today(),  # noqa: DTZ011  the person's own date
         )
-
-    @property
-    def _masker(self) -> Masker:
-        settings = self.settings
-        key = () if settings.api_key is None else (settings.api_key.reveal(),)
-        url = {} if settings.database_url is None else {"VMPILOT_DATABASE_URL": settings.database_url.reveal()}
-        return Masker((*secret_values(self.environment.variables), *secret_values(url), *key))
 
     @property
     def _conversations(self) -> ConversationStore:
@@ -283,8 +299,13 @@ class Agent:
         return self._backend
 
     async def _begin(
-        self, message: UserMessage, conversation: str | None, history: Iterable[Message] | None, instructions: str
+        self,
+        message: UserMessage | None,
+        conversation: str | None,
+        history: Iterable[Message] | None,
+        instructions: str,
     ) -> Turn:
+        """A turn for the message; for None one that compacts the conversation."""
         backend = self._load_backend()
         self._conversations.warm_up()
         async with self._beginning:
@@ -292,8 +313,11 @@ class Agent:
             held = await (self._own_conversation() if own else self._open_conversation(conversation))
             try:
                 if conversation is None and (imported := tuple(history or ())):
-                    await held.import_history(masked_history(imported, self._masker))
-                turn = Turn(await self._plan(held, backend, instructions), message)
+                    await held.import_history(masked_history(imported, self._toolkit.masker))
+                if message is None and not held.history():
+                    raise UsageError("there is nothing to compact: nothing was said in this conversation yet")
+                plan = await self._plan(held, backend, instructions)
+                turn = CompactionTurn(plan) if message is None else Turn(plan, message)
             except BaseException:
                 await self._release(held)
                 raise
@@ -317,54 +341,21 @@ class Agent:
         store = self._conversations
         log = await (store.create() if conversation is None else store.open(conversation))
         opened = await Conversation.open(log, Workspace(self._folder))
-        self._opened.add(opened)
+        self._opened[opened] = self._toolkit.equip(opened.id, opened.workspace)
         return opened
 
     async def _release(self, conversation: Conversation) -> None:
         """Close what is not the agent's own, unless the agent was closed before."""
         if conversation is not self._conversation and conversation in self._opened:
-            self._opened.remove(conversation)
-            await conversation.close()
+            await self._close(conversation)
 
-    async def _find_model(self, backend: Backend) -> _Endpoint:
-        if self._endpoint is None:
-            self._endpoint = await self._prepare_model(self.settings.model_for(backend.name))
-        return self._endpoint
-
-    async def _prepare_model(self, model: str) -> _Endpoint:
-        settings = self.settings
-        base_url, api_key = settings.base_url, settings.api_key
-        if model.partition(":")[0] == LOCAL:
-            server = await self._start_local(model.partition(":")[2])
-            model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
-        return _Endpoint(
-            model,
-            ModelSettings(
-                temperature=settings.temperature,
-                max_tokens=settings.max_tokens,
-                reasoning_effort=settings.reasoning_effort,
-                seed=settings.seed,
-                base_url=base_url,
-                api_key=api_key,
-                time_limits=settings.time_limits,
-            ),
-        )
-
-    async def _start_local(self, path: str) -> LocalServer:
-        variables = self.environment.variables
+    async def _close(self, conversation: Conversation) -> None:
+        """End what runs in it, and let others write to it."""
+        tools = self._opened.pop(conversation)
         try:
-            check_engine()
-            folder = self.environment.cache_folder / "models"
-            fetched = None if path else await ensure_weights(folder, progress=self.progress, environment=variables)
-            server = await LocalServer.start(fetched or _file(path), progress=self.progress, environment=variables)
-        except LocalModelError as error:
-            raise ModelError(str(error)) from error
-        self._open.push_async_callback(server.stop)
-        return server
-
-
-def _file(path: str) -> Path:
-    return Path(path).expanduser()
+            await tools.close()
+        finally:
+            await conversation.close()
 
 
 def _refuse_running_loop() -> None:

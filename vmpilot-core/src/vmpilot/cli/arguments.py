@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 LOG_COMMANDS = ("chats", "cost", "audit")
-COMMANDS = ("ask", "backends", "config", *LOG_COMMANDS)
+COMMANDS = ("ask", "backends", "config", "tools", "doctor", "trust", "distrust", *LOG_COMMANDS)
 
 _EXAMPLES = """\
 examples:
@@ -22,6 +22,9 @@ commands (a first word that is none of these begins a request):
   vmpilot cost                 what the model calls cost, by day, model or conversation
   vmpilot audit                each command that was run, and who allowed it
   vmpilot config show|path     the settings and where each comes from; the user's file
+  vmpilot tools                the tools that the model is offered, and why others are not
+  vmpilot doctor               what works here: backends, sandbox, log, programs
+  vmpilot trust [DIR]          let a project's file widen what is allowed; distrust takes it back
 
 exit codes:
   0 answered   1 the model or provider failed   2 wrong usage or configuration   3 a limit stopped it

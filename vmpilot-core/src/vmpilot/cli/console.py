@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 from vmpilot.cli.style import Style, printable
 from vmpilot.cli.terminal import Terminal
@@ -11,6 +12,7 @@ from vmpilot.cli.tool_view import ToolView
 from vmpilot.contract import (
     ApprovalRequested,
     Event,
+    HistoryCompacted,
     LimitReached,
     MessageCompleted,
     Notice,
@@ -40,6 +42,7 @@ class Console:
         self._tools: dict[str, ToolView] = {}
         self._asked: set[str] = set()
         self._stage = ""
+        self.keep_rules: Callable[[tuple[str, ...]], None] = lambda _rules: None
 
     async def approve(self, request: ApprovalRequested) -> bool:
         """The person's word on a call. The question is put by `show`, in its place among the other events."""
@@ -70,6 +73,8 @@ class Console:
                 await self._ask(event)
             case TurnStarted() | Retrying() | Notice() | LimitReached() | TurnEnded():
                 self._show_progress_of_turn(event)
+            case HistoryCompacted():
+                self._note(self._style.dim(f"({event.text})"))
             case _:
                 pass
 
@@ -122,9 +127,25 @@ class Console:
             return
         self._note(self._style.bold(printable(event.title)))
         self._asked.add(event.call.id)
-        word = await self._terminal.ask(f"{event.why}. Run it? [y/N] ", withdrawn=answer)
+        choices = "[y/N/always]" if event.always else "[y/N]"
+        word = (await self._terminal.ask(f"{event.why}. Run it? {choices} ", withdrawn=answer)).lower()
+        always = bool(event.always) and word in {"a", "always"}
+        if always and not answer.done():
+            always = await self._confirm_rules(event.always, withdrawn=answer)
         if not answer.done():
-            answer.set_result(word.lower() in {"y", "yes"})
+            answer.set_result(always or word in {"y", "yes"})
+
+    async def _confirm_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> bool:
+        """Show what would be kept before it is kept; whether the person wants it so."""
+        assert self._terminal is not None, "asked through a terminal"  # noqa: S101
+        self._note("From now on, in this project and without being asked:")
+        for rule in rules:
+            self._note(f"  {printable(rule)} …")
+        word = await self._terminal.ask("Keep that? [y/N] ", withdrawn=withdrawn)
+        if withdrawn.done() or word.lower() not in {"y", "yes"}:
+            return False
+        self.keep_rules(rules)
+        return True
 
     def _show_progress_of_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
         match event:

@@ -6,10 +6,31 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable
+from importlib import import_module
 
 from vmpilot.contract import UsageError, VMPilotError
 
 _log = logging.getLogger("vmpilot")
+
+_WITH_WORDS = {
+    "ask": ("request", "run_request"),
+    "chats": ("log", "run_log_command"),
+    "cost": ("log", "run_log_command"),
+    "audit": ("log", "run_log_command"),
+    "trust": ("trust", "run_trust_command"),
+    "distrust": ("trust", "run_trust_command"),
+}
+"""Commands that read their words themselves: the module and the function of each."""
+
+_WHOLE = {
+    "backends list": ("listing", "list_backends"),
+    "config show": ("listing", "show_settings"),
+    "config path": ("listing", "show_user_file"),
+    "tools": ("tools", "list_tools"),
+    "doctor": ("doctor", "run_doctor"),
+}
+"""Commands that are these words and no more."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -35,26 +56,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _dispatch(options: argparse.Namespace) -> int:
-    match options.command, options.words:
-        case "ask", _:
-            from vmpilot.cli.request import run_request
-
-            return run_request(options)
-        case "chats" | "cost" | "audit", _:
-            from vmpilot.cli.log import run_log_command
-
-            return run_log_command(options)
-        case "backends", ["list"]:
-            from vmpilot.cli.listing import list_backends
-
-            return list_backends(options)
-        case "config", ["show" | "path" as word]:
-            from vmpilot.cli.listing import show_settings, show_user_file
-
-            return show_settings(options) if word == "show" else show_user_file()
-        case command, _:
-            usage = {"backends": "vmpilot backends list", "config": "vmpilot config show|path"}[command]
-            raise UsageError(f'usage: {usage}; for a request that begins so, write: vmpilot ask "{command} …"')
+    """Run the command's function; only its own module is imported."""
+    written = " ".join((options.command, *options.words))
+    place = _WITH_WORDS.get(options.command) or _WHOLE.get(written)
+    if place is None:
+        usage = " | ".join(f"vmpilot {whole}" for whole in _WHOLE if whole.split()[0] == options.command)
+        raise UsageError(f'usage: {usage}; for a request that begins so, write: vmpilot ask "{options.command} …"')
+    module, function = place
+    run: Callable[[argparse.Namespace], int] = getattr(import_module(f"vmpilot.cli.{module}"), function)
+    return run(options)
 
 
 def _log_to_standard_error() -> None:

@@ -57,7 +57,7 @@ def show_settings(options: argparse.Namespace) -> int:
     return 0
 
 
-def show_user_file() -> int:
+def show_user_file(_options: argparse.Namespace) -> int:
     """Where the user's configuration file is or would be."""
     print(current_environment().user_file)
     return 0

@@ -27,6 +27,9 @@ _OPTIONS: Mapping[str, str] = {
     "max_steps": "--max-steps",
 }
 
+COMPACT = "/compact"
+"""A request that is this word, and nothing else, has the conversation compacted."""
+
 
 def run_request(options: argparse.Namespace) -> int:
     """Run the request and return the exit code. Raises the contract's errors where it cannot begin."""
@@ -47,6 +50,9 @@ async def _run(options: argparse.Namespace, request: str) -> int:
     console = Console(terminal, verbose=options.verbose, output_lines=agent.settings.tool_output_lines)
     agent.progress = console.progress
     agent.approver = console.approve if terminal is not None else None
+    console.keep_rules = agent.keep_rules
+    for remark in agent.remarks:
+        print(f"vmpilot: {remark}", file=sys.stderr)
     async with agent:
         _stop_on_signals(agent)
         if options.latest:
@@ -61,7 +67,7 @@ async def _show(agent: Agent, request: str, console: Console, output: str) -> in
     if output != "text":
         view = JsonObject(console) if output == "json" else JsonLines(console)
     exit_code = 1
-    async with aclosing(agent.run(request)) as events:
+    async with aclosing(agent.compact() if request.strip() == COMPACT else agent.run(request)) as events:
         async for event in events:
             await view.show(event)
             if isinstance(event, TurnEnded):

@@ -3,7 +3,7 @@
 from vmpilot.config.approvals import ApprovalsFile
 from vmpilot.config.environment import Environment, current_environment, use_litellm
 from vmpilot.config.settings import Settings, Sourced
-from vmpilot.config.sources import find_project_file, load_settings, project_root
+from vmpilot.config.sources import find_project_file, kept_rules, load_settings, project_root
 
 __all__ = [
     "ApprovalsFile",
@@ -12,6 +12,7 @@ __all__ = [
     "Sourced",
     "current_environment",
     "find_project_file",
+    "kept_rules",
     "load_settings",
     "project_root",
     "use_litellm",

@@ -45,6 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     attempts: Positive = 3
     retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
     pass_environment: tuple[str, ...] = ()
+    tools: tuple[str, ...] | None = None
     database_url: Secret | None = None
     allow: tuple[str, ...] = ()
     allow_on_host: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ DESCRIPTIONS = {
         ("connect_timeout first_content_timeout gap_timeout call_timeout", "a number of seconds above 0"),
         ("retry_seconds", "a number of seconds, 0 or more"),
         ("pass_environment", "a list of names of variables"),
+        ("tools", "a list of names of tools"),
         ("allow allow_on_host ask deny", 'a list of rules like "shell: npm test"'),
         ("github_url", "a URL like https://github.example.com/api/v3"),
         ("mcp", "servers, in tables [mcp.servers.NAME]"),
@@ -71,10 +72,19 @@ def _in_order(
     found = list(_from_file(environment.user_file).items())
     if project := find_project_file(folder):
         found += _from_project(project, approvals, remarks).items()
-    if kept := approvals.rules.get(str(project_root(folder))):
-        found.append(("allow_on_host", (list(kept), str(approvals_file.path))))
+    for key, rules in kept_rules(approvals.rules.get(str(project_root(folder)), ())).items():
+        if rules:
+            found.append((key, (list(rules), str(approvals_file.path))))
     found += environment.values().items()
     return found + list(options.items())
+
+
+def kept_rules(written: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Rules that were kept with "always", by the setting that they add to: commands were allowed on the host."""
+    by_key: dict[str, tuple[str, ...]] = {"allow_on_host": (), "allow": ()}
+    for rule in written:
+        by_key["allow_on_host" if rule.partition(":")[0].strip() == "shell" else "allow"] += (rule,)
+    return by_key
 
 
 def project_root(folder: Path) -> Path:

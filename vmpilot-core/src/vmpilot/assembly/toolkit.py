@@ -1,0 +1,183 @@
+"""The tools of an agent and what they share: built in, of MCP servers, of plugins; sandbox, masker, and the gate."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vmpilot.assembly.model_desk import LOCAL
+from vmpilot.config import Environment, Settings, kept_rules
+from vmpilot.contract import Tool, ToolContext, UsageError
+from vmpilot.plugins import LoadedTools, load_tool_plugins
+from vmpilot.policy import Gate, Rules
+from vmpilot.tools import JobsTool, ShellTool
+from vmpilot.tools.executor import Executor
+from vmpilot.tools.files import FileMemory, file_tools
+from vmpilot.tools.masking import Masker
+from vmpilot.tools.mcp import McpServers
+from vmpilot.tools.sandbox import SandboxSearch, search_sandbox
+from vmpilot.tools.shell_environment import child_environment, secret_values
+from vmpilot.tools.shell_launch import ShellLaunch
+from vmpilot.workspace import Workspace
+
+TOOLS_FOR_LOCAL = ("shell",)
+"""What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolReport:
+    """A tool as `vmpilot tools` lists it; `problem` says why the model is not offered it, None where it is."""
+
+    name: str
+    source: str
+    problem: str | None = None
+
+
+class Toolkit:
+    """What all conversations of an agent share. `aclose` ends what was started for it."""
+
+    def __init__(self, settings: Settings, environment: Environment, folder: Path) -> None:
+        self._settings = settings
+        self._environment = environment
+        self._folder = folder
+        self._mcp = McpServers(settings.mcp, folder=environment.data_folder / "mcp", environment=environment.variables)
+        self._sandbox: SandboxSearch | None = None
+        self._gate: Gate | None = None
+        self._plugins: LoadedTools | None = None
+        self.masker = _masker(settings, environment)
+
+    async def gate(self) -> Gate:
+        """The gate for this agent's calls; the first time a sandbox is looked for, where the mode needs one.
+
+        Raises `UsageError` for a rule that cannot be read.
+        """
+        if self._gate is None:
+            settings = self._settings
+            rules = _rules(settings)
+            if settings.mode != "full":
+                await self.sandbox()
+            self._gate = Gate(
+                settings.mode, workspace=self._folder, rules=rules, confines=self._confines, own=self._own_folders
+            )
+        return self._gate
+
+    def keep_rules(self, kept: tuple[str, ...]) -> None:
+        """Go by these rules, too, also in a turn that is under way."""
+        if self._gate is not None:
+            self._gate.keep(Rules.read(**kept_rules(kept)))
+
+    async def sandbox(self) -> SandboxSearch:
+        """What came of looking for a sandbox; it is looked for once."""
+        if self._sandbox is None:
+            self._sandbox = await search_sandbox(self._environment.variables, own_folders=self._own_folders)
+        return self._sandbox
+
+    def equip(self, conversation_id: str, workspace: Workspace) -> ConversationTools:
+        """The tools for one conversation."""
+        settings, environment = self._settings, self._environment
+        variables = child_environment(environment.variables, let_through=settings.pass_environment)
+        executor = Executor(
+            variables,
+            masker=self.masker,
+            outputs=environment.cache_folder / "outputs" / conversation_id,
+            confine=self._confine,
+        )
+        files = file_tools(workspace, FileMemory(), variables)
+        return ConversationTools(self, executor, (ShellTool(workspace, executor), JobsTool(executor.jobs), *files))
+
+    async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
+        """The tools of plugins and MCP servers. `taken` are names that they cannot have."""
+        if self._plugins is None:
+            context = ToolContext(self._folder)
+            self._plugins = await asyncio.to_thread(load_tool_plugins, context, taken=tuple(taken))
+        return (*self._plugins.tools, *await self._mcp.tools())
+
+    def offers(self, tool: str) -> bool:
+        """Whether the settings let the model be offered this tool."""
+        settings = self._settings
+        small = (settings.model or "").partition(":")[0] == LOCAL
+        named = settings.tools if settings.tools is not None else TOOLS_FOR_LOCAL if small else None
+        return named is None or tool in named
+
+    async def report(self) -> tuple[ToolReport, ...]:
+        """All tools that there are or could be. Starts the MCP servers whose tools are not known yet."""
+        built_in = self.equip("report", Workspace(self._folder)).built_in
+        shared = await self.shared_tools(tool.spec.name for tool in built_in)
+        sourced = [(tool.spec.name, "built in") for tool in built_in]
+        sourced += [(tool.spec.name, _source(tool)) for tool in shared]
+        return tuple(ToolReport(name, source, self._why_not(name)) for name, source in sourced)
+
+    def _why_not(self, tool: str) -> str | None:
+        if self.offers(tool):
+            return None
+        if self._settings.tools is not None:
+            return "the setting tools does not name it"
+        return "the local model is offered the shell alone; the setting tools can name more"
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with plugins and servers, a sentence each; complete once `shared_tools` was asked."""
+        plugins = () if self._plugins is None else self._plugins.problems
+        return tuple(map(self.masker.mask, (*plugins, *self._mcp.problems)))
+
+    async def aclose(self) -> None:
+        """End the MCP servers."""
+        await self._mcp.close()
+
+    @property
+    def _own_folders(self) -> tuple[Path, ...]:
+        return (self._environment.config_folder, self._environment.data_folder)
+
+    def _confines(self) -> bool:
+        return self._sandbox is not None and self._sandbox.sandbox is not None
+
+    def _confine(
+        self, launch: ShellLaunch, resources: ExitStack, level: Literal["read", "workspace"], folder: Path
+    ) -> ShellLaunch:
+        if self._sandbox is None or self._sandbox.sandbox is None:
+            raise OSError("it was allowed in a sandbox only, and none works here")
+        return self._sandbox.sandbox.confine(
+            launch, confinement=level, folder=folder, root=self._folder, resources=resources
+        )
+
+
+class ConversationTools:
+    """The tools of one conversation, with its commands, jobs and memory of files. `close` ends what runs."""
+
+    def __init__(self, kit: Toolkit, executor: Executor, built_in: tuple[Tool, ...]) -> None:
+        self._kit = kit
+        self._executor = executor
+        self.built_in = built_in
+
+    async def offered(self) -> tuple[Tool, ...]:
+        """The tools for the next turn."""
+        shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
+        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name))
+
+    async def close(self) -> None:
+        """End the conversation's commands and jobs."""
+        await self._executor.close()
+
+
+def _source(tool: Tool) -> str:
+    return "MCP server" if tool.spec.name.startswith("mcp") else "plugin"
+
+
+def _rules(settings: Settings) -> Rules:
+    try:
+        return Rules.read(
+            allow=settings.allow, allow_on_host=settings.allow_on_host, ask=settings.ask, deny=settings.deny
+        )
+    except ValueError as error:
+        raise UsageError(f"{error}; see `vmpilot config show` for where it stands") from error
+
+
+def _masker(settings: Settings, environment: Environment) -> Masker:
+    key = () if settings.api_key is None else (settings.api_key.reveal(),)
+    url = {} if settings.database_url is None else {"VMPILOT_DATABASE_URL": settings.database_url.reveal()}
+    known = (*secret_values(environment.variables), *secret_values(url), *key, *settings.mcp.secrets)
+    return Masker(known)
