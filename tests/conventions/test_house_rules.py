@@ -25,6 +25,9 @@ ENVIRONMENT_READERS = {
 }
 
 
+FOLDER_CHANGERS = {"vmpilot/tools/warden.py"}  # a program of its own, which goes where a command is to start
+
+
 def name_of(path: Path) -> str:
     return path.as_posix().split("/src/")[1]
 
@@ -44,9 +47,8 @@ def test_only_the_configuration_reads_the_environment() -> None:
 
 
 def test_nothing_changes_the_working_folder() -> None:
-    assert not [
-        name_of(path) for path in SOURCES if {"os.chdir", "os.fchdir", "contextlib.chdir"} & set(attributes(path))
-    ]
+    changes = {"os.chdir", "os.fchdir", "contextlib.chdir"}
+    assert {name_of(path) for path in SOURCES if changes & set(attributes(path))} == FOLDER_CHANGERS
 
 
 def test_every_module_says_what_it_is() -> None:

@@ -2,15 +2,22 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import pytest
 
 from vmpilot.tools.output import OutputLimits
 from vmpilot.tools.process import CommandOutcome, run_command
+from vmpilot.tools.supervisor import Supervisor
+
+LATEST = 2.0
+"""Seconds by which a command may outlive VMPilot."""
+
+Survivors: TypeAlias = Callable[[], list[str]]
 
 
 class Run(Protocol):
@@ -31,8 +38,15 @@ def mark() -> str:
     return secrets.token_hex(8)
 
 
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[Supervisor]:
+    supervisor = Supervisor()
+    yield supervisor
+    supervisor.close()
+
+
 @pytest.fixture
-def run(mark: str, tmp_path: Path) -> Run:
+def run(mark: str, tmp_path: Path, supervisor: Supervisor) -> Run:
     async def run(
         command: str,
         *,
@@ -50,19 +64,29 @@ def run(mark: str, tmp_path: Path) -> Run:
             timeout=timeout,
             limits=limits,
             on_output=on_output,
+            supervisor=supervisor,
         )
 
     return run
 
 
 @pytest.fixture
-def survivors(mark: str, tmp_path: Path) -> Callable[[], list[str]]:
+def survivors(mark: str, tmp_path: Path) -> Survivors:
     """Give the live processes that a test's commands left: known by the mark or by the folder that they stand in."""
 
     def find() -> list[str]:
         return [command for pid in _live_processes() if (command := _describe_if_ours(pid, mark, tmp_path))]
 
     return find
+
+
+def wait_until_gone(survivors: Survivors) -> float:
+    """Give the seconds until nobody is left."""
+    start = time.monotonic()
+    while survivors() and time.monotonic() - start < 2 * LATEST:
+        time.sleep(0.01)
+    assert survivors() == []
+    return time.monotonic() - start
 
 
 def _live_processes() -> list[Path]:

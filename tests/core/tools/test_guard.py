@@ -1,128 +1,17 @@
-"""Commands whose VMPilot is killed: nothing of them is left, wherever they went."""
+"""Marked processes whose VMPilot is killed: the guard ends them by their marks alone."""
 
 from __future__ import annotations
 
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from vmpilot.tools.family import end_orphans
+from vmpilot.tools.guard import Guard
 
-from .conftest import Run
-
-Survivors = Callable[[], list[str]]
-
-LATEST = 2.0
-"""Seconds by which a command may outlive VMPilot."""
-
-VMPILOT = """
-import asyncio, os, sys
-from pathlib import Path
-from vmpilot.tools.output import OutputLimits
-from vmpilot.tools.process import run_command
-
-async def main(commands):
-    print("begun", flush=True)
-    await asyncio.gather(*(
-        run_command(
-            command, folder=Path.cwd(), environment=dict(os.environ), timeout=100, limits=OutputLimits(),
-            on_output=lambda text: print(text, end="", flush=True),
-        )
-        for command in commands
-    ))
-
-asyncio.run(main(sys.argv[1:]))
-"""
-
-_UNMARKED = 'env -i python3 -c "import os, time; os.closerange(0, 2000); print(1); time.sleep(1000)"'
-
-COMMANDS = [
-    "echo x; sleep 1000",
-    "sleep 1000 & sleep 1000 & echo x; sleep 1000",
-    "setsid sleep 1000 >/dev/null 2>&1 & echo x; sleep 1000",
-    "set -m; sleep 1000 >/dev/null 2>&1 & echo x; wait",
-    "env -i setsid sleep 1000 >/dev/null 2>&1 & echo x; sleep 1000",
-    "(setsid sh -c 'sleep 1000 & exec true' >/dev/null 2>&1 &); echo x; sleep 1000",
-    "trap '' TERM; setsid sleep 1000 & echo x; sleep 1000; sleep 1000",
-    "echo x; exec 2>&- >&-; sleep 1000",
-    "echo x; kill -STOP $$",
-    "setsid sh -c 'kill -STOP $$' & echo x; sleep 1000",
-    f"setsid {_UNMARKED} >/dev/null 2>&1 & echo x; sleep 1000",
-    "echo x; while :; do :; done",
-]
-
-
-def start_vmpilot(folder: Path, mark: str, *commands: str) -> subprocess.Popen[str]:
-    """A VMPilot in a process group of its own that runs these commands side by side."""
-    return subprocess.Popen(
-        [sys.executable, "-c", VMPILOT, *commands],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "TEST_MARK": mark},
-        stdout=subprocess.PIPE,
-        text=True,
-        process_group=0,
-    )
-
-
-def wait_until_gone(survivors: Survivors) -> float:
-    """Give the seconds until nobody is left."""
-    start = time.monotonic()
-    while survivors() and time.monotonic() - start < 2 * LATEST:
-        time.sleep(0.01)
-    assert survivors() == []
-    return time.monotonic() - start
-
-
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_a_kill_ends_the_commands_too(tmp_path: Path, mark: str, survivors: Survivors, whole_group: bool) -> None:
-    with start_vmpilot(tmp_path, mark, *COMMANDS) as vmpilot:
-        assert vmpilot.stdout is not None
-        heard = [vmpilot.stdout.readline() for _ in range(1 + len(COMMANDS))]
-        assert sorted(heard) == ["begun\n", *["x\n"] * len(COMMANDS)]
-        assert len(survivors()) > len(COMMANDS)
-        if whole_group:
-            os.killpg(vmpilot.pid, signal.SIGKILL)
-        else:
-            vmpilot.kill()
-        vmpilot.wait()
-        assert wait_until_gone(survivors) < LATEST
-
-
-def test_a_kill_while_commands_start_ends_them(tmp_path: Path, mark: str, survivors: Survivors) -> None:
-    for delay in range(8):
-        with start_vmpilot(tmp_path, mark, *["sleep 1000"] * 4) as vmpilot:
-            assert vmpilot.stdout is not None
-            assert vmpilot.stdout.readline() == "begun\n"
-            time.sleep(delay / 1000)
-            vmpilot.kill()
-        wait_until_gone(survivors)
-
-
-def test_a_handler_gets_its_chance(tmp_path: Path, mark: str, survivors: Survivors) -> None:
-    command = "trap 'echo cleaned up > end; exit' TERM; echo x; while :; do sleep 0.01; done"
-    with start_vmpilot(tmp_path, mark, command) as vmpilot:
-        assert vmpilot.stdout is not None
-        assert [vmpilot.stdout.readline() for _ in range(2)] == ["begun\n", "x\n"]
-        vmpilot.kill()
-    wait_until_gone(survivors)
-    assert (tmp_path / "end").read_text() == "cleaned up\n"
-
-
-def test_only_the_commands_own_processes_end(tmp_path: Path, mark: str, survivors: Survivors) -> None:
-    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as bystander:
-        with start_vmpilot(tmp_path, mark, "echo x; sleep 1000") as vmpilot:
-            assert vmpilot.stdout is not None
-            assert [vmpilot.stdout.readline() for _ in range(2)] == ["begun\n", "x\n"]
-            vmpilot.kill()
-        wait_until_gone(survivors)
-        assert bystander.poll() is None
-        bystander.kill()
+from .conftest import Survivors
 
 
 def test_without_a_shell_its_marks_are_enough(mark: str, tmp_path: Path, survivors: Survivors) -> None:
@@ -139,18 +28,10 @@ def own_guards() -> list[int]:
     return [child for child in children if b"vmpilot-guard" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-async def test_a_guard_ends_with_its_command(run: Run) -> None:
-    seen: list[list[int]] = []
-    outcome = await run("echo x", on_output=lambda _: seen.append(own_guards()))
-    assert outcome.exit_code == 0
-    assert len(seen[0]) == 1
+def test_a_guard_waits_and_ends_with_its_process(mark: str) -> None:
+    with Guard(mark, descriptor=500):
+        give_up = time.monotonic() + 5
+        while not own_guards() and time.monotonic() < give_up:
+            time.sleep(0.001)  # until it shows its arguments
+        assert len(own_guards()) == 1
     assert own_guards() == []
-
-
-async def test_a_command_whose_guard_was_ended_goes_on(run: Run) -> None:
-    def end_guard(_: str) -> None:
-        for guard in own_guards():
-            os.kill(guard, signal.SIGKILL)
-
-    outcome = await run("echo x; sleep 0.05; echo still here", on_output=end_guard)
-    assert outcome.output.text == "x\nstill here\n"

@@ -38,7 +38,7 @@ def shell(workspace: Workspace) -> Callable[..., Any]:
         ("echo out; echo err >&2", "out\nerr\n[exit code 0]", 0),
         ("printf 'no line end'; exit 3", "no line end\n[exit code 3]", 3),
         ("true", "[exit code 0]", 0),
-        ("kill -9 $$", "[ended by signal 9]", None),
+        ("kill -9 $$", "[no exit code: ended by signal 9 (SIGKILL)]", None),
         ("no-such-program", "bash: line 1: no-such-program: command not found\n[exit code 127]", 127),
         ("sleep 60 &", "[exit code 0; 1 process left in the background, ended with it]", 0),
         ("sleep 60 & sleep 61 &", "[exit code 0; 2 processes left in the background, ended with it]", 0),
@@ -53,7 +53,7 @@ async def test_the_output_and_the_way_it_ended(
 
 async def test_beyond_its_time_it_is_ended(shell: Callable[..., Any]) -> None:
     outcome = await shell("echo begun; sleep 60", timeout=0.2)
-    assert outcome.text.startswith("begun\n[ended after 0.2 s, its time limit: ")
+    assert outcome.text.startswith("begun\n[no exit code: ended after 0.2 s, its time limit: ")
     assert (outcome.is_error, outcome.exit_code) == (True, None)
 
 
@@ -93,8 +93,8 @@ async def test_without_bash_the_model_is_told(workspace: Workspace) -> None:
     programs = workspace.root / "bin"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
-    outcome = await ShellTool(workspace, {"PATH": str(programs)}).run({"command": "echo hi"}, ToolUse(lambda _: None))
-    assert outcome.text.startswith("hi\n[exit code 0; bash was not found")
+    outcome = await ShellTool(workspace, {"PATH": str(programs)}).run({"command": "[[ 1 ]]"}, ToolUse(lambda _: None))
+    assert "[exit code 127; bash was not found" in outcome.text
 
 
 def test_the_title_is_the_whole_command(workspace: Workspace) -> None:

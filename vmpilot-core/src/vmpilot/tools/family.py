@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+COMMAND_ID_VARIABLE = "VMPILOT_COMMAND_ID"
+"""In the environment of everything that a command starts; nested commands carry the ids of all their ancestors."""
+
 _KILL_PATIENCE = 0.2
 _FIRST_POLL = 0.002
 _LONGEST_POLL = 0.05
@@ -122,6 +125,36 @@ class Family:
             return False
 
 
+class Descendants:
+    """All processes below `ancestor`, itself and the `spared` ones with what is below them excepted.
+
+    For a caller that keeps what it looks for below it, as a child subreaper does: nothing else can tell to whom a
+    process belongs that shed session, environment, descriptors and parents together.
+    """
+
+    def __init__(self, ancestor: int, *, spared: frozenset[int] = frozenset()) -> None:
+        self._ancestor = ancestor
+        self._spared = spared
+
+    def find(self) -> list[Member]:
+        """Give the live ones."""
+        others = [member for pid in _process_ids() if pid not in self._spared and (member := _read_member(pid))]
+        return _below({self._ancestor}, others)
+
+    def signal(self, *numbers: signal.Signals) -> list[Member]:
+        """Signal each, parents first; a group whose leader is here, in one stroke. Give those who were found alive."""
+        members = self.find()
+        leaders = {member.pid: None for member in members if member.pid == member.group}
+        for number in numbers:
+            for leader in leaders:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(leader, number)
+        for member in members:
+            if member.group not in leaders:
+                _signal_member(member, numbers)
+        return members
+
+
 def _pauses(patience: float) -> Iterator[float]:
     """Give the pauses, ever longer, between looks; stop when they add up to `patience`."""
     give_up = time.monotonic() + patience
@@ -160,17 +193,23 @@ def _read_member(pid: int) -> Member | None:
     fields = _read_stat(pid)
     if not fields:
         return None
-    if fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING:
+    over = fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING
+    if over and int(fields[17]) < 2:  # with more threads it is only the first one that has ended
         return None
     return Member(pid, parent=int(fields[1]), group=int(fields[2]), session=int(fields[3]), started=int(fields[19]))
 
 
 def _with_descendants(found: list[Member], others: list[Member]) -> list[Member]:
-    everyone = list(found)
-    while found:
-        parents = {member.pid for member in found}
+    return found + _below({member.pid for member in found}, others)
+
+
+def _below(parents: set[int], others: list[Member]) -> list[Member]:
+    """Those of `others` that descend from the parents."""
+    everyone: list[Member] = []
+    while parents:
         found = [member for member in others if member.parent in parents]
         others = [member for member in others if member.parent not in parents]
+        parents = {member.pid for member in found}
         everyone += found
     return everyone
 

@@ -7,6 +7,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
+from vmpilot.tools.output_file import OutputFile
+
 _LINE_LIMIT = 8_192
 """Characters of an unfinished line that are held back, for a carriage return may still overwrite them."""
 _ESCAPE_LIMIT = 4_096
@@ -46,6 +48,7 @@ class OutputBuffer:
     """Keeps the first `head` and the last `tail` characters of what is appended, and counts the rest."""
 
     def __init__(self, *, head: int = 20_000, tail: int = 20_000) -> None:
+        self._limit = head + tail
         self._head_room = head
         self._tail_limit = tail
         self._head: list[str] = []
@@ -66,15 +69,27 @@ class OutputBuffer:
         if text:
             self._append_to_tail(text)
 
-    def capped(self) -> CappedText:
-        """Give what was kept, with a line that tells the size of the cut in place of what was not."""
+    @property
+    def total_chars(self) -> int:
+        """How much was appended."""
+        return self._total_chars
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether more was appended than is kept."""
+        return self._total_chars > self._limit
+
+    def capped(self, *, elsewhere: str = "") -> CappedText:
+        """Give what was kept, with a line that tells the size of the cut in place of what was not, and `elsewhere`:
+        where the whole text is.
+        """
         head, tail = "".join(self._head), "".join(self._tail)
         tail = tail[max(0, len(tail) - self._tail_limit) :]
         cut_chars = self._total_chars - len(head) - len(tail)
         if not cut_chars:
             return CappedText(head + tail, self._total_chars)
         cut_lines = self._total_lines - head.count("\n") - tail.count("\n")
-        text = _join_around_cut(head, tail, note=_describe_cut(cut_chars, cut_lines))
+        text = _join_around_cut(head, tail, note=_describe_cut(cut_chars, cut_lines, elsewhere))
         return CappedText(text, self._total_chars, cut_chars, cut_lines)
 
     def _append_to_tail(self, text: str) -> None:
@@ -85,9 +100,46 @@ class OutputBuffer:
             self._tail_chars -= len(self._tail.popleft())
 
 
-def _describe_cut(characters: int, lines: int) -> str:
+class KeptOutput:
+    """What is kept of an output in memory, and the whole in a file as soon as that is not all."""
+
+    def __init__(self, *, head: int, tail: int, file: OutputFile | None = None) -> None:
+        self._buffer = OutputBuffer(head=head, tail=tail)
+        self._file = file
+        self._pieces: list[str] = []
+
+    def append(self, text: str) -> None:
+        """Add `text`, which must be masked."""
+        self._buffer.append(text)
+        if self._file is None:
+            return
+        self._pieces.append(text)
+        if self._buffer.is_cut:
+            self._file.append("".join(self._pieces))
+            self._pieces.clear()
+
+    def capped(self) -> CappedText:
+        """Give what is kept in memory, the cut naming the file."""
+        return self._buffer.capped(elsewhere=self.whereabouts)
+
+    @property
+    def whereabouts(self) -> str:
+        """Where all of it is; empty while that is here."""
+        if self._file is None or self._file.path is None:
+            return ""
+        return f"{'the whole' if self._file.whole else 'the beginning'} is in {self._file.path}"
+
+    def close(self) -> None:
+        """Nothing is added any more."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _describe_cut(characters: int, lines: int, elsewhere: str) -> str:
     counted = f" ({lines:,} line{'s' if lines != 1 else ''})" if lines else ""
-    return f"[… {characters:,} character{'s' if characters != 1 else ''}{counted} cut …]"
+    return (
+        f"[… {characters:,} character{'s' if characters != 1 else ''}{counted} cut{elsewhere and f'; {elsewhere}'} …]"
+    )
 
 
 def _join_around_cut(head: str, tail: str, *, note: str) -> str:
@@ -114,6 +166,11 @@ class PlainText:
     def __init__(self) -> None:
         self._line = ""
         self._escape = ""
+
+    @property
+    def unfinished(self) -> str:
+        """The unfinished line as it is now."""
+        return _collapse_lines(self._line)
 
     def feed(self, piece: str) -> str:
         """Take the next piece and give what is settled by now."""

@@ -1,4 +1,4 @@
-"""Reads a command's pipe with the event loop: decodes, keeps head and tail, passes on live, notices a flood."""
+"""Reads a command's pipe with the event loop: decodes, masks, passes on, notices a flood. It keeps nothing."""
 
 import asyncio
 import codecs
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from vmpilot.tools.live_output import LiveOutput
-from vmpilot.tools.output import CappedText, OutputBuffer, OutputLimits, PlainText
+from vmpilot.tools.masking import MaskedStream, Masker
+from vmpilot.tools.output import PlainText
 
 _CHUNK = 64 * 1024
 _LAST_READS = 16
@@ -15,17 +16,34 @@ _LAST_READS = 16
 
 
 class OutputReader:
-    """The output of one command, from the reading end of its pipe, which it owns."""
+    """The output of one command, from the reading end of its pipe, which it owns.
 
-    def __init__(self, pipe: int, limits: OutputLimits, on_output: Callable[[str], None]) -> None:
+    `keep` gets it as plain text with secrets masked; `on_output` as it came, decoded. After `flood` bytes no more is
+    read. A `pace` above 0 are seconds to wait after each 64 KiB: whoever writes faster is made to wait.
+    """
+
+    def __init__(
+        self,
+        pipe: int,
+        *,
+        flood: int,
+        keep: Callable[[str], None],
+        masker: Masker,
+        on_output: Callable[[str], None] = lambda _: None,
+        pace: float = 0.0,
+    ) -> None:
         os.set_blocking(pipe, False)
         self.live = LiveOutput(on_output)
         self.flooded = False
         self._pipe: int | None = pipe
-        self._room = limits.flood
+        self._room = flood
+        self._pace = pace
+        self._resume: asyncio.TimerHandle | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._plain = PlainText()
-        self._buffer = OutputBuffer(head=limits.head, tail=limits.tail)
+        self._masker = masker
+        self._masked = MaskedStream(masker)
+        self._keep_plain = keep
         self._loop = asyncio.get_running_loop()
         self._on_change: Callable[[], None] = lambda: None
 
@@ -34,11 +52,15 @@ class OutputReader:
         """Whether no more will be read: end of file, or a flood."""
         return self._pipe is None
 
+    @property
+    def unfinished(self) -> str:
+        """The last line as far as it has come, which is held back until it is whole: a prompt, as a rule."""
+        return self._masker.split(self._plain.unfinished)[0]
+
     def start(self, on_change: Callable[[], None]) -> None:
         """Begin to read; `on_change` is called after each read, and must not raise."""
         self._on_change = on_change
-        if self._pipe is not None:
-            self._loop.add_reader(self._pipe, self._read_and_tell)
+        self._listen()
 
     def finish(self) -> None:
         """Take what is in the pipe now, and pass on everything that was held back. Writers are not waited for."""
@@ -46,45 +68,53 @@ class OutputReader:
             if not self._read():
                 break
         self.close()
-        self._keep(self._decoder.decode(b"", final=True))
-        self._buffer.append(self._plain.flush())
+        self._accept_text(self._decoder.decode(b"", final=True))
+        self._keep_plain(self._masked.feed(self._plain.flush()) + self._masked.flush())
         self.live.flush()
-
-    def capped(self) -> CappedText:
-        """Give what was kept, as plain text."""
-        return self._buffer.capped()
 
     def close(self) -> None:
         """Stop reading; whoever still writes gets SIGPIPE."""
+        if self._resume is not None:
+            self._resume.cancel()
         if self._pipe is not None:
-            self._loop.remove_reader(self._pipe)
+            if not self._loop.is_closed():
+                self._loop.remove_reader(self._pipe)
             os.close(self._pipe)
             self._pipe = None
 
+    def _listen(self) -> None:
+        self._resume = None
+        if self._pipe is not None:
+            self._loop.add_reader(self._pipe, self._read_and_tell)
+
     def _read_and_tell(self) -> None:
-        self._read()
+        size = self._read()
+        if self._pace and size == _CHUNK and self._pipe is not None:
+            self._loop.remove_reader(self._pipe)
+            self._resume = self._loop.call_later(self._pace, self._listen)
         self._on_change()
 
-    def _read(self) -> bool:
-        """Read once; tell whether there was something."""
+    def _read(self) -> int:
+        """Read once; give how many bytes came."""
         if self._pipe is None:
-            return False
+            return 0
         data = b""
         with suppress(BlockingIOError):
             data = os.read(self._pipe, _CHUNK)
             if not data:
                 self.close()
         self._accept(data)
-        return bool(data)
+        return len(data)
 
     def _accept(self, data: bytes) -> None:
         self.flooded = self.flooded or len(data) > self._room
-        self._keep(self._decoder.decode(data[: self._room]))
+        self._accept_text(self._decoder.decode(data[: self._room]))
         self._room -= min(len(data), self._room)
         if self.flooded:
             self.close()
 
-    def _keep(self, text: str) -> None:
+    def _accept_text(self, text: str) -> None:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         self.live.add(text)
-        self._buffer.append(self._plain.feed(text))
+        if plain := self._plain.feed(text):
+            self._keep_plain(self._masked.feed(plain))

@@ -46,22 +46,18 @@ class ShellLaunch:
         return path if path.is_absolute() and len(note) <= _LONGEST_PATH + 1 and path.is_dir() else None
 
 
-def prepare_launch(
-    command: str, environment: Mapping[str, str], *, command_id: str, resources: ExitStack
-) -> ShellLaunch:
+def prepare_launch(command: str, environment: Mapping[str, str], *, resources: ExitStack) -> ShellLaunch:
     """Plan the start of a shell for `command`; the descriptors are closed with `resources`.
-
-    The memory file is named after `command_id`, a mark by which a process that inherited it is known (`family`).
 
     Raises ValueError for a command that no shell could be given, FileNotFoundError where there is no shell.
     """
     code = _encode_command(command)
     shell, is_bash = _find_shell(environment)
-    note = _open_memory(command_id, resources)
+    note = _open_memory(resources)
     prelude = _write_prelude(note, environment, is_bash=is_bash)
     descriptors = [note]
     if len(code) > _LONGEST_ARGUMENT:
-        script = _open_memory(command_id, resources)
+        script = _open_memory(resources)
         os.write(script, code)
         descriptors.append(script)
         code = b". /proc/self/fd/%d" % script
@@ -93,12 +89,11 @@ def _find_shell(environment: Mapping[str, str]) -> tuple[str, bool]:
     raise FileNotFoundError(f"Neither bash nor sh was found on the PATH ({path}): install bash or mend the PATH.")
 
 
-def _open_memory(command_id: str, resources: ExitStack) -> int:
-    name = f"vmpilot-{command_id}"
+def _open_memory(resources: ExitStack) -> int:
     try:
-        low = os.memfd_create(name, os.MFD_CLOEXEC)
+        low = os.memfd_create("vmpilot", os.MFD_CLOEXEC)
     except PermissionError:  # vm.memfd_noexec=2
-        low = os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+        low = os.memfd_create("vmpilot", os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
     try:
         descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _NOTE_DESCRIPTORS_FROM)
     except OSError:  # the limit on descriptors is lower than that

@@ -1,0 +1,105 @@
+"""Questions that nobody can answer: real programs ask them; none waits, and the model is told what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import ToolUse
+from vmpilot.tools import Executor, ShellTool
+from vmpilot.tools.questions import explain_question
+from vmpilot.tools.shell_environment import child_environment
+from vmpilot.workspace import Workspace
+
+_NOBODY = "setpriv --reuid 65534 --clear-groups"
+
+
+@pytest.fixture
+async def shell(tmp_path: Path) -> AsyncIterator[Callable[[str], Any]]:
+    environment = child_environment({"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"})
+    executor = Executor(environment)
+    tool = ShellTool(Workspace.at(tmp_path), executor)
+
+    async def run(command: str) -> str:
+        outcome = await tool.run({"command": command, "timeout": 8}, ToolUse(lambda _: None))
+        assert "its time limit" not in outcome.text
+        assert outcome.is_error
+        return outcome.text
+
+    yield run
+    await executor.close()
+
+
+@pytest.mark.parametrize(
+    ("program", "command", "told"),
+    [
+        ("bash", "read -p 'password: ' x </dev/tty", "asked something"),
+        ("bash", "read -p 'Continue? [y/N] ' x </dev/tty", "asked something"),
+        ("python3", "python3 -c 'input(\"go on? \")'", "asked something"),
+        ("python3", "python3 -Wignore -c 'import getpass; getpass.getpass()'", "wanted a password"),
+        ("passwd", f"{_NOBODY} passwd", "wanted a password"),
+        ("gpg", "gpg --pinentry-mode ask -c /etc/hostname", "gpg wanted a passphrase"),
+        ("openssl", "openssl genrsa -aes128 2048 2>&1 | head -1; exit 1", "wanted a password"),
+        ("top", "top -n1", "wanted a terminal"),
+    ],
+)
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+async def test_no_program_waits_for_a_person(
+    shell: Callable[[str], Any], program: str, command: str, told: str
+) -> None:
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    assert told in await shell(command)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("su"), reason="becomes another user")
+async def test_su_fails_at_once(shell: Callable[[str], Any]) -> None:
+    assert "wanted a password. None can be given here" in await shell(f"{_NOBODY} su root -c true")
+
+
+@pytest.mark.skipif(not shutil.which("vim"), reason="vim is not installed")
+async def test_an_editor_that_waits_ends_at_its_time_and_the_model_is_told(tmp_path: Path) -> None:
+    tool = ShellTool(Workspace.at(tmp_path), child_environment({"PATH": os.environ["PATH"]}))
+    outcome = await tool.run({"command": "vim file", "timeout": 0.5}, ToolUse(lambda _: None))
+    assert "wanted a terminal" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("sudo: a password is required\n", "sudo"),
+        ("sudo: a terminal is required to read the password; either use the -S option\n", "sudo"),
+        ("sudo: no tty present and no askpass program specified\n", "sudo"),
+        ("fatal: could not read Username for 'https://github.com': terminal prompts disabled\n", "git wanted"),
+        ("Host key verification failed.\r\nfatal: Could not read from remote\n", "trust the host"),
+        ("git@github.com: Permission denied (publickey).\n", "ssh wanted"),
+        ("ada@host: Permission denied (publickey,gssapi-keyex,password).\n", "ssh wanted"),
+        ("Enter passphrase for key '/root/.ssh/id_ed25519': ", "wanted a password"),
+        ("After this operation, 61 MB will be used.\nDo you want to continue? [Y/n] Abort.\n", "asked something"),
+        ("Do you want to continue? [Y/n] ", "asked something"),
+        ("Overwrite (y/N)? ", "asked something"),
+    ],
+)
+def test_what_is_known(output: str, told: str) -> None:
+    assert told in (explain_question(output) or "")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "error: no such file\n",
+        "password_hash.py: 3 tests failed\n",
+        "grep: sudo: No such file or directory\n",
+        "FAILED tests/test_login.py::test_password\n",
+        "What is this?\nIt is a test.\n",
+        "rm: cannot remove 'x': Permission denied\n",
+    ],
+)
+def test_what_is_no_question(output: str) -> None:
+    assert explain_question(output) is None

@@ -1,0 +1,106 @@
+"""Where and how the commands of one conversation run: environment, sandbox, masking, supervisor."""
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from vmpilot.contract import Confinement, ToolProblem
+from vmpilot.tools.job import Job
+from vmpilot.tools.jobs import Jobs
+from vmpilot.tools.masking import Masker
+from vmpilot.tools.output import OutputLimits
+from vmpilot.tools.process import CommandOutcome, Confine, run_command
+from vmpilot.tools.shell_launch import ShellLaunch
+from vmpilot.tools.supervisor import Supervisor
+
+ConfineCommand: TypeAlias = Callable[[ShellLaunch, ExitStack, Literal["read", "workspace"], Path], ShellLaunch]
+"""Puts the planned start of a command into a sandbox of that level; the command begins in the folder."""
+
+
+class Executor:
+    """Runs commands, and jobs in the background. It costs nothing before the first one; `close` ends all of it.
+
+    `environment` is the whole one of the commands, scrubbed. `masker` takes secrets out of what is kept of their
+    output; with `outputs`, a folder for this conversation alone, what is too long is there as a whole. One that is not
+    `lasting` need not be closed if it starts no jobs: it takes 30 ms more for each command.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        *,
+        masker: Masker | None = None,
+        outputs: Path | None = None,
+        confine: ConfineCommand | None = None,
+        lasting: bool = True,
+    ) -> None:
+        self._environment = environment
+        self._masker = masker or Masker(())
+        self._outputs = outputs
+        self._confine = confine
+        self._lasting = lasting
+        self._supervisor = Supervisor()
+        self.jobs = Jobs(self._supervisor, masker=self._masker, outputs=outputs)
+
+    def warm_up(self) -> None:
+        """Take now the 30 ms that the first command would take longer. Raises OSError."""
+        self._supervisor.warm_up()
+
+    async def run(
+        self,
+        command: str,
+        *,
+        folder: Path,
+        timeout: float,
+        confinement: Confinement = "host",
+        on_output: Callable[[str], None] = lambda _: None,
+    ) -> CommandOutcome:
+        """See `run_command`. Raises `ToolProblem` where it is to be confined and nothing does that."""
+        return await run_command(
+            command,
+            folder=folder,
+            environment=self._environment,
+            timeout=timeout,
+            limits=OutputLimits(),
+            on_output=on_output,
+            confine=self._confined(confinement, folder),
+            masker=self._masker,
+            outputs=self._outputs,
+            supervisor=self._supervisor if self._lasting else None,
+        )
+
+    def start_job(
+        self,
+        command: str,
+        *,
+        folder: Path,
+        timeout: float | None = None,
+        confinement: Confinement = "host",
+        keep: bool = False,
+    ) -> Job:
+        """See `Jobs.start`. Raises `ToolProblem` where it is to be confined and nothing does that."""
+        return self.jobs.start(
+            command,
+            folder=folder,
+            environment=self._environment,
+            confine=self._confined(confinement, folder),
+            timeout=timeout,
+            keep=keep,
+        )
+
+    async def close(self) -> None:
+        """End the jobs, but for those that are kept, and whatever else still runs."""
+        try:
+            await self.jobs.close()
+        finally:
+            self._supervisor.close()
+
+    def _confined(self, level: Confinement, folder: Path) -> Confine | None:
+        """Nothing runs unconfined by mistake."""
+        confine = self._confine
+        if level == "host":
+            return None
+        if confine is None:
+            raise ToolProblem("Not run: it was allowed in a sandbox only, and there is none on this machine.")
+        return lambda launch, resources: confine(launch, resources, level, folder)

@@ -1,0 +1,341 @@
+"""The program that starts commands for VMPilot and ends all that comes of them; it uses the standard library only.
+
+One process forks wardens, each of which serves one command at a time. A warden is the parent of the command's shell
+and, as the child subreaper (prctl(2)), of what loses its own parent: whatever a process sheds, it stays below its
+warden, and "nothing is left" is an answer of the kernel (no child). The end of a socket tells that VMPilot is gone.
+"""
+
+import fcntl
+import os
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+from vmpilot.tools.family import Descendants, Member
+
+FORK, FORK_KEPT = b"f", b"k"
+"""What VMPilot asks for: a warden for the socket that comes along; one whose command outlives VMPilot."""
+
+_FRAME = 20
+_ORPHAN_GRACE = 0.5
+_KILL_PATIENCE = 0.25
+_LONGEST_PAUSE = 0.05
+_MOST_DESCRIPTORS = 64
+_CHUNK = 64 * 1024
+_PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a warden is to start. `descriptors` are the numbers that the passed descriptors get in the command."""
+
+    program: str
+    folder: str
+    arguments: tuple[bytes, ...]
+    environment: Mapping[bytes, bytes]
+    descriptors: tuple[int, ...]
+
+    def encode(self) -> bytes:
+        """Give the order as fields that are separated by NUL, which none can contain."""
+        fields = [
+            os.fsencode(self.program),
+            os.fsencode(self.folder),
+            ",".join(map(str, self.descriptors)).encode(),
+            b"%d" % len(self.arguments),
+            *self.arguments,
+            *(name + b"=" + value for name, value in self.environment.items()),
+        ]
+        return b"\0".join(fields)
+
+    @classmethod
+    def decode(cls, body: bytes) -> "Order":
+        program, folder, descriptors, count, *rest = body.split(b"\0")
+        arguments, variables = rest[: int(count)], rest[int(count) :]
+        return cls(
+            program=os.fsdecode(program),
+            folder=os.fsdecode(folder),
+            arguments=tuple(arguments),
+            environment=dict(variable.split(b"=", 1) for variable in variables),
+            descriptors=tuple(map(int, descriptors.split(b","))),
+        )
+
+
+def order_frame(order: bytes) -> bytes:
+    """What announces the order to a warden; the descriptors come along with it."""
+    return f"order {len(order)}".ljust(_FRAME).encode()
+
+
+def end_frame(grace: float) -> bytes:
+    """What tells a warden to end its command, and after how many seconds at the latest by force."""
+    return f"end {grace:.3f}".ljust(_FRAME).encode()
+
+
+class _ChildSignals:
+    """A descriptor that becomes readable when a child has ended."""
+
+    def __init__(self) -> None:
+        self.descriptor, writing = os.pipe()
+        for end in (self.descriptor, writing):
+            os.set_blocking(end, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+
+    def clear(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self.descriptor, 4096)
+
+
+class _Warden:
+    """Starts commands, one at a time, reports on each, and ends it; runs in a process of its own.
+
+    A `kept` command outlives VMPilot; what it prints then is read and thrown away, lest it end when it writes.
+    """
+
+    def __init__(self, control: socket.socket, *, kept: bool) -> None:
+        self._control = control
+        self._kept = kept
+        self._drain: int | None = None
+        self._signals = _ChildSignals()
+        self._family = Descendants(os.getpid())
+        self._shell = 0
+        self._alone = True
+        self._attached = True
+
+    def serve(self) -> bool:
+        """Go on until VMPilot has let go of the warden; tell whether nothing is left."""
+        while self._attached or (self._kept and not self._alone):
+            readable = self._wait(None)
+            self._reap()
+            if self._drain in readable:
+                self._discard()
+            if self._attached and self._control.fileno() in readable:
+                self._obey()
+        return self._alone
+
+    def _obey(self) -> None:
+        match self._hear():
+            case ["order", size], passed:
+                self._start(Order.decode(self._receive(int(size))), passed)
+            case ["end", grace], _:
+                left, unended = self._end(float(grace))
+                self._tell(f"ended {left} {unended}")
+            case _:
+                self._attached = False
+                if not self._kept and not self._alone:
+                    self._end(_ORPHAN_GRACE)
+
+    def _hear(self) -> tuple[list[str], list[int]]:
+        """What VMPilot wants, with descriptors that came along; nothing if it has let go."""
+        try:
+            frame, passed = _receive_descriptors(self._control, _FRAME, _MOST_DESCRIPTORS)
+        except OSError:
+            return [], []
+        return frame.decode().split(), passed
+
+    def _receive(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size and (piece := self._control.recv(size - len(data))):
+            data += piece
+        return bytes(data)
+
+    def _start(self, order: Order, passed: list[int]) -> None:
+        what = "folder"
+        self._tell(f"warden {os.getpid()}")  # before the command could stop it
+        try:
+            if self._kept:
+                self._drain = passed.pop(0)
+            os.chdir(order.folder)
+            what = "program"
+            self._shell = _spawn(order, passed)
+        except OSError as error:
+            self._tell(f"failed {error.errno} {what}")
+        else:
+            self._alone = False
+            self._tell(f"started {self._shell}")
+        finally:
+            for descriptor in passed:
+                os.close(descriptor)
+
+    def _end(self, grace: float) -> tuple[int, int]:
+        """End every process; give how many there were, and how many are left. News from VMPilot cuts the grace."""
+        found = self._family.signal(signal.SIGTERM, signal.SIGCONT)
+        self._wait_until_alone(grace, hasty=True)
+        until = time.monotonic() + _KILL_PATIENCE
+        left: list[Member] = []
+        while not self._alone and time.monotonic() < until:
+            left = self._family.signal(signal.SIGKILL)
+            self._wait_until_alone(0.002 if len(left) < 100 else 0.01, hasty=False)
+        return len(found), 0 if self._alone else len(self._family.find())
+
+    def _wait_until_alone(self, patience: float, *, hasty: bool) -> None:
+        until = time.monotonic() + patience
+        while not self._alone and (left := until - time.monotonic()) > 0:
+            readable = self._wait(min(left, _LONGEST_PAUSE), control=hasty)
+            self._reap()
+            if hasty and self._attached and self._control.fileno() in readable:
+                return
+
+    def _wait(self, seconds: float | None, *, control: bool = True) -> set[int]:
+        poll = select.poll()
+        poll.register(self._signals.descriptor, select.POLLIN)
+        if control and self._attached:
+            poll.register(self._control, select.POLLIN)
+        if self._drain is not None and not self._attached:
+            poll.register(self._drain, select.POLLIN)
+        return {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
+
+    def _reap(self) -> None:
+        """Collect what has ended; tell of the shell's end, and of the last one's."""
+        self._signals.clear()
+        news: list[str] = []
+        while not self._alone:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._alone = True
+                os.chdir("/")  # a folder is not held longer than needed
+                news.append("alone")
+                break
+            if pid == 0:
+                break
+            if pid == self._shell:
+                news.append(f"exited {os.waitstatus_to_exitcode(status)}")
+        if news:
+            self._tell("\n".join(news))
+
+    def _discard(self) -> None:
+        if self._drain is not None and not os.read(self._drain, _CHUNK):
+            os.close(self._drain)
+            self._drain = None
+
+    def _tell(self, line: str) -> None:
+        if self._attached:
+            with suppress(OSError):
+                self._control.sendall(f"{line}\n".encode())
+
+
+def _spawn(order: Order, passed: list[int]) -> int:
+    """Start the program in a session of its own, with nothing open but what was passed."""
+    above = max(order.descriptors) + 1
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in passed]
+    try:
+        return os.posix_spawn(
+            order.program,
+            order.arguments,
+            order.environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, *pair) for pair in zip(high, order.descriptors, strict=True)],
+            setsid=True,
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
+        )
+    finally:
+        for descriptor in high:
+            os.close(descriptor)
+
+
+class _Dispatcher:
+    """Forks wardens, and ends what a warden left that was itself ended by its command."""
+
+    def __init__(self, orders: socket.socket, become_subreaper: Callable[[], None]) -> None:
+        self._orders = orders
+        self._become_subreaper = become_subreaper
+        self._wardens = dict[int, bool]()
+        self._signals = _ChildSignals()
+
+    def serve(self) -> None:
+        """Fork wardens until VMPilot is gone, then wait for those that end their commands."""
+        poll = select.poll()
+        poll.register(self._orders, select.POLLIN)
+        poll.register(self._signals.descriptor, select.POLLIN)
+        while True:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            self._reap()
+            if self._orders.fileno() in ready and not self._obey():
+                break
+        self._wait_for_wardens()
+
+    def _obey(self) -> bool:
+        """Tell whether there was something to do."""
+        try:
+            order, passed = _receive_descriptors(self._orders, 1, 1)
+        except OSError:
+            return False
+        if order:
+            self._fork(passed[0], kept=order == FORK_KEPT)
+        return bool(order)
+
+    def _fork(self, control: int, *, kept: bool) -> None:
+        warden = os.fork()
+        if warden == 0:
+            self._orders.close()
+            _run_warden(control, self._become_subreaper, kept=kept)
+        self._wardens[warden] = kept
+        os.close(control)
+
+    def _reap(self) -> None:
+        self._signals.clear()
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                pid, status = ended
+                if self._wardens.pop(pid, None) is not None and status != 0:
+                    self._end_strays()
+
+    def _end_strays(self) -> None:
+        """End what has no warden."""
+        family = Descendants(os.getpid(), spared=frozenset(self._wardens))
+        until = time.monotonic() + _KILL_PATIENCE
+        while family.signal(signal.SIGKILL) and time.monotonic() < until:
+            time.sleep(0.002)
+
+    def _wait_for_wardens(self) -> None:
+        until = time.monotonic() + _ORPHAN_GRACE + 2 * _KILL_PATIENCE
+        while not all(self._wardens.values()) and time.monotonic() < until:
+            select.select([self._signals.descriptor], [], [], 0.05)
+            self._reap()
+        for warden, kept in self._wardens.items():
+            if not kept:
+                os.kill(warden, signal.SIGKILL)
+        self._wardens = {warden: kept for warden, kept in self._wardens.items() if kept}
+        self._end_strays()
+
+
+def _run_warden(control: int, become_subreaper: Callable[[], None], *, kept: bool) -> NoReturn:
+    code = 1
+    try:
+        become_subreaper()
+        code = 0 if _Warden(socket.socket(fileno=control), kept=kept).serve() else 1
+    finally:
+        os._exit(code)
+
+
+def _subreaper() -> Callable[[], None]:
+    """What makes the calling process the subreaper; nothing where the system does not offer it."""
+    try:
+        import ctypes
+
+        prctl = ctypes.CDLL(None).prctl
+    except (ImportError, OSError, AttributeError):
+        return lambda: None
+    return lambda: prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def main() -> NoReturn:
+    """Take orders from the socket that is standard input."""
+    become_subreaper = _subreaper()
+    become_subreaper()
+    orders = socket.socket(fileno=os.dup(0))
+    os.dup2(1, 0)  # so that no warden holds the socket
+    _Dispatcher(orders, become_subreaper).serve()
+    os._exit(0)
+
+
+def _receive_descriptors(channel: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
+    """Bytes and descriptors from a channel; no command inherits them. Python 3.11 does not heed MSG_CMSG_CLOEXEC."""
+    data, descriptors, _, _ = socket.recv_fds(channel, size, most)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return data, descriptors
