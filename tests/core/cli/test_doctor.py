@@ -1,0 +1,92 @@
+"""`vmpilot doctor`: what it prints, for people and programs, and its exit code."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmpilot.cli.doctor import Hold, run_doctor, sum_up
+from vmpilot.cli.doctor_checks import Check
+
+
+@pytest.fixture
+def person(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, sample_path: Path) -> dict[str, str]:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.syspath_prepend(sample_path)
+    return variables
+
+
+def doctor(tmp_path: Path, output: str = "json", backend: str | None = None) -> int:
+    return run_doctor(Namespace(cwd=str(tmp_path), output=output, backend=backend))
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, dict[str, str]], list[dict[str, Any]]]:
+    printed = json.loads(capsys.readouterr().out)
+    return {check["name"]: check for check in printed["checks"]}, printed["sandbox"]
+
+
+@pytest.mark.usefixtures("person")
+def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = doctor(tmp_path)
+    checks, holds = told(capsys)
+    broken = [check for check in checks.values() if check["state"] == "broken"]
+    assert (code, broken) == (0, [])
+    assert "bare" in checks["VMPilot"]["detail"]
+    assert checks["log"]["detail"] == "no conversations yet"
+    assert len(holds) == 59
+    assert {"probe", "holds", "verdicts", "details", "known"} == set(holds[0])
+
+
+@pytest.mark.usefixtures("person")
+def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(tmp_path, "text") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("ok      sandbox") for line in lines)
+    assert "yes       yes        there is no way to any network" in lines
+    assert "yes       -          at level read the workspace cannot be changed" in lines
+
+
+def test_what_is_broken(person: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = Path(person["VMPILOT_CONFIG_DIR"])
+    config.mkdir()
+    (config / "config.toml").write_text("no_such_key = 1\n")
+    (tmp_path / "data").write_text("a file where the folder should be")
+    assert doctor(tmp_path) == 1
+    checks, _ = told(capsys)
+    assert (checks["settings"]["state"], "no_such_key" in checks["settings"]["detail"]) == ("broken", True)
+    assert (checks["data folder"]["state"], checks["log"]["state"]) == ("broken", "broken")
+
+
+@pytest.mark.usefixtures("person")
+def test_a_backend_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert doctor(tmp_path, backend="litellmm") == 1
+    checks, _ = told(capsys)
+    assert checks["backend"]["state"] == "broken"
+
+
+def test_programs_that_are_missing(
+    person: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert doctor(tmp_path) == 1
+    checks, _ = told(capsys)
+    states = {name: checks[name]["state"] for name in ("bash", "git", "rg")}
+    assert states == {"bash": "broken", "git": "note", "rg": "note"}
+
+
+def test_an_escape_that_is_news_is_broken() -> None:
+    held = Hold(
+        "a", "a holds", {"read": "blocked", "workspace": "not tried"}, {"read": "", "workspace": ""}, known=False
+    )
+    known = Hold("b", "b holds", {"read": "open", "workspace": "open"}, {"read": "x", "workspace": "x"}, known=True)
+    fresh = Hold("c", "c holds", {"read": "blocked", "workspace": "open"}, {"read": "", "workspace": "x"}, known=False)
+    assert sum_up([held, known]) == Check(
+        "escape probes", "ok", "1 of 2 blocked at level read, 0 of 2 blocked at level workspace"
+    )
+    assert sum_up([held, known, fresh]).state == "broken"
+    assert "does not hold: c" in sum_up([held, known, fresh]).detail
