@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import nox
 
 nox.needs_version = ">=2024.10.9"
@@ -62,6 +64,8 @@ def e2e(session: nox.Session) -> None:
 @nox.session
 def crash(session: nox.Session) -> None:
     """Kill the program, and fail its disk, at each write; `-- --crashes 200` leaves nothing out. Needs strace."""
+    if shutil.which("strace") is None:
+        session.error("the crash tests need strace: apt-get install strace")
     install(session)
     session.run("pytest", "-n", "2", "tests/crash", *session.posargs)
 

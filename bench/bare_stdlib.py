@@ -1,4 +1,4 @@
-"""The lower limit: an agent loop on the standard library alone. `bare_stdlib.py BASE_URL REQUEST`."""
+"""The lower limit: an agent loop on the standard library alone. `bare_stdlib.py BASE_URL REQUEST…`."""
 
 from __future__ import annotations
 
@@ -20,14 +20,20 @@ TOOL = {
 
 
 def main() -> None:
-    base_url, request = sys.argv[1:]
+    base_url, *requests = sys.argv[1:]
     place = urlsplit(base_url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port)
-    messages: list[dict[str, Any]] = [{"role": "user", "content": request}]
+    messages: list[dict[str, Any]] = []
+    for request in requests:
+        messages.append({"role": "user", "content": request})
+        answer(connection, f"{place.path}/chat/completions", messages)
+
+
+def answer(connection: http.client.HTTPConnection, path: str, messages: list[dict[str, Any]]) -> None:
     while True:
         body = {"model": "bench", "messages": messages, "tools": [TOOL], "stream": True}
         headers = {"Content-Type": "application/json", "Authorization": "Bearer x"}
-        connection.request("POST", f"{place.path}/chat/completions", json.dumps(body), headers)
+        connection.request("POST", path, json.dumps(body), headers)
         message = read_answer(connection.getresponse())
         messages.append(message)
         if "tool_calls" not in message:

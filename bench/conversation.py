@@ -36,12 +36,21 @@ class Conversation:
 
 
 def hold_conversation(
-    program: Program, script: Sequence[Reply], *, folder: Path, output: Output = "text"
+    program: Program,
+    script: Sequence[Reply],
+    *,
+    folder: Path,
+    output: Output = "text",
+    requests: Sequence[str] | None = None,
 ) -> Conversation:
-    """Let the program make a request and play the script to it. Raises `RunFailed` unless it went as planned."""
+    """Let the program make a request, or all of `requests`, and play the script to it.
+
+    Raises `RunFailed` unless it went as planned.
+    """
     watch = _Watch()
     with _serve(watch, script) as server:
-        command = program.request(server.base_url, output=output)
+        url = server.base_url
+        command = program.request(url, output=output) if requests is None else program.talk(url, requests)
         process = MeasuredProcess(command, environment=make_environment(folder), folder=folder)
         watch.process.set_result(process)
         whole = process.finish()

@@ -23,6 +23,7 @@ Figures: TypeAlias = Mapping[str, float]
 CHUNKS = 5_000
 _MB = 1_000_000
 _LATE = 200
+_TURNS = 250
 _TALK = "I look at the next part of the output and then decide what to do about it. " * 6
 
 
@@ -86,6 +87,22 @@ def _take_late_steps(program: Program, folder: Path) -> Figures:
     }
 
 
+def _take_turns(program: Program, folder: Path) -> Figures:
+    # Four messages a turn: the request, a message that calls a command, its result, the answer. What the bytes of a
+    # request cost is what the standard library's loop takes for them; the libraries' own loops take 40 times that.
+    if program.name in {"bare litellm", "bare langchain"}:
+        return {}
+    script = [_with_call("true", Reply("I look at it.", chunks=1)), Reply(_TALK, chunks=1)] * (_TURNS + 2)
+    asked = [f"What is in part {number} of the log, and is it as it was before?" for number in range(_TURNS + 2)]
+    done = hold_conversation(program, script, folder=folder, requests=asked)
+    early, late = (_turn_figures(done, range(last - 4, last + 1)) for last in (5, _TURNS))
+    return {
+        **{f"early_{name}": value for name, value in early.items()},
+        **{f"late_{name}": value for name, value in late.items()},
+        **{f"more_{name}": late[name] - early[name] for name in ("wall", "cpu")},
+    }
+
+
 def _take_stream(program: Program, folder: Path, *, output: Output) -> Figures:
     # The call behind the text makes the program say, by its next request, when it has read all of it.
     words = tuple(f"word{number} " for number in range(CHUNKS))
@@ -112,6 +129,17 @@ def _step_figures(done: Conversation, steps: range) -> dict[str, float]:
     return {
         "wall": median(behind.arrived - before.answered for before, behind in pairs) * 1e3,
         "cpu": median(behind.cpu - before.cpu for before, behind in pairs) * 1e3,
+    }
+
+
+def _turn_figures(done: Conversation, turns: range) -> dict[str, float]:
+    """Medians over turns of two requests: the program's time from the answer before to the turn's last request."""
+    triples = [done.requests[2 * turn - 1 : 2 * turn + 2] for turn in turns]
+    waits = [behind.arrived - first.answered + first.arrived - before.answered for before, first, behind in triples]
+    return {
+        "wall": median(waits) * 1e3,
+        "cpu": median(behind.cpu - before.cpu for before, _, behind in triples) * 1e3,
+        "size": median(behind.size for _, _, behind in triples) / 1024,
     }
 
 
@@ -161,6 +189,19 @@ MEASURES = (
             Row("memory", "205 steps, memory", "MB", AtMostMore(40.0)),
         ),
         _take_late_steps,
+    ),
+    Measure(
+        "turns",
+        (
+            Row("early_wall", "a turn near message 10, wall", "ms"),
+            Row("late_wall", "a turn near message 1,000, wall", "ms"),
+            Row("more_wall", "what it is more, wall", "ms", AtMostMore(10.0), beside="bare stdlib"),
+            Row("early_cpu", "a turn near message 10, CPU", "ms"),
+            Row("late_cpu", "a turn near message 1,000, CPU", "ms"),
+            Row("more_cpu", "what it is more, CPU", "ms", AtMostMore(10.0), beside="bare stdlib"),
+            Row("late_size", "request near message 1,000", "KiB"),
+        ),
+        _take_turns,
     ),
     _stream_measure("text"),
     _stream_measure("jsonl"),

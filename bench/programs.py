@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -23,10 +23,21 @@ class Program:
     backend: str | None = None
     beside: str | None = None
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is VMPilot: what has aims to meet."""
+        return self.backend is not None
+
+    def talk(self, base_url: str, requests: Sequence[str]) -> list[str]:
+        """The command line that makes several requests, one after the other, in one conversation."""
+        if self.backend is None:
+            return [sys.executable, str(_BENCH / f"{self.name.replace(' ', '_')}.py"), base_url, *requests]
+        return [sys.executable, str(_BENCH / "talk.py"), self.backend, base_url, *requests]
+
     def request(self, base_url: str, *, output: Output) -> list[str]:
         """The command line that makes a request to the model server. A bare loop always streams its text."""
         if self.backend is None:
-            return [sys.executable, str(_BENCH / f"{self.name.replace(' ', '_')}.py"), base_url, "Go."]
+            return self.talk(base_url, ["Go."])
         where = ["--backend", self.backend, "--base-url", base_url, "--model", "bench"]
         return [_VMPILOT, *where, "--mode", "full", "--max-steps", "300", "--output", output, "Go."]
 

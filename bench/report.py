@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 from bench.aims import describe, is_met
-from bench.measures import Measure, Row
-from bench.programs import PROGRAMS, Program
+from bench.measures import Figures, Row
+from bench.programs import PROGRAMS
+
+
+class Column(Protocol):
+    """A program, or a database."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_ours(self) -> bool:
+        """Whether it has aims to meet."""
+
+    @property
+    def beside(self) -> str | None:
+        """The column that it is held against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +39,25 @@ class Line:
         samples = self.samples.get(name or "")
         return median(samples) if samples else None
 
-    def is_met_by(self, program: Program) -> bool | None:
-        """Whether the program meets the row's aim; None for a bare loop, or where there is no aim or no figure."""
-        value = self.value_of(program.name)
-        if self.row.aim is None or value is None or program.backend is None:
+    def is_met_by(self, column: Column) -> bool | None:
+        """Whether the column meets the row's aim; None for a bare loop, or where there is no aim or no figure."""
+        value = self.value_of(column.name)
+        if self.row.aim is None or value is None or not column.is_ours:
             return None
-        return is_met(self.row.aim, value, bare=self.value_of(self.row.beside or program.beside))
+        return is_met(self.row.aim, value, bare=self.value_of(self.row.beside or column.beside))
 
 
-def make_lines(measure: Measure, samples: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Line]:
+def make_lines(measure: str, rows: Iterable[Row], samples: Mapping[str, Sequence[Figures]]) -> Iterator[Line]:
     """The lines of a measure out of the figures of its runs, by program."""
-    for row in measure.rows:
+    for row in rows:
         figures = {name: [run[row.key] for run in runs if row.key in run] for name, runs in samples.items()}
-        yield Line(measure.name, row, figures)
+        yield Line(measure, row, figures)
 
 
-def write_table(lines: Sequence[Line]) -> str:
+def write_table(lines: Sequence[Line], columns: Sequence[Column] = PROGRAMS) -> str:
     """All lines as a table; ✓ and ✗ stand behind figures that have an aim."""
-    heads = ("", "unit", "aim", *(program.name for program in PROGRAMS))
-    cells = [heads, *(_write_line(line) for line in lines)]
+    heads = ("", "unit", "aim", *(column.name for column in columns))
+    cells = [heads, *(_write_line(line, columns) for line in lines)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
     return "\n".join(
         "  ".join(cell.ljust(width) if at < 3 else cell.rjust(width) for at, (cell, width) in enumerate(pairs)).rstrip()
@@ -51,16 +65,16 @@ def write_table(lines: Sequence[Line]) -> str:
     )
 
 
-def _write_line(line: Line) -> tuple[str, ...]:
+def _write_line(line: Line, columns: Sequence[Column]) -> tuple[str, ...]:
     aim = describe(line.row.aim) if line.row.aim else ""
-    return (line.row.title, line.row.unit, aim, *(_write_cell(line, program) for program in PROGRAMS))
+    return (line.row.title, line.row.unit, aim, *(_write_cell(line, column) for column in columns))
 
 
-def _write_cell(line: Line, program: Program) -> str:
-    value = line.value_of(program.name)
+def _write_cell(line: Line, column: Column) -> str:
+    value = line.value_of(column.name)
     if value is None:
         return "-"
-    mark = {True: " ✓", False: " ✗", None: "  "}[line.is_met_by(program)]
+    mark = {True: " ✓", False: " ✗", None: "  "}[line.is_met_by(column)]
     return f"{_write_number(value)}{mark}"
 
 
@@ -69,24 +83,24 @@ def _write_number(value: float) -> str:
     return f"{value:,.{digits}f}"
 
 
-def write_verdict(lines: Sequence[Line]) -> str:
+def write_verdict(lines: Sequence[Line], columns: Sequence[Column] = PROGRAMS) -> str:
     """How many aims are met, and a line for each that is not."""
-    verdicts = [(line, program, line.is_met_by(program)) for line in lines for program in PROGRAMS]
-    missed = [_write_miss(line, program) for line, program, met in verdicts if met is False]
+    verdicts = [(line, column, line.is_met_by(column)) for line in lines for column in columns]
+    missed = [_write_miss(line, column) for line, column, met in verdicts if met is False]
     met = sum(verdict is True for _, _, verdict in verdicts)
     return "\n".join([f"{met} of {met + len(missed)} aims met", *missed])
 
 
-def _write_miss(line: Line, program: Program) -> str:
-    value, bare = line.value_of(program.name), line.value_of(line.row.beside or program.beside)
+def _write_miss(line: Line, column: Column) -> str:
+    value, bare = line.value_of(column.name), line.value_of(line.row.beside or column.beside)
     beside = "" if bare is None else f", bare {_write_number(bare)}"
     aim = "" if line.row.aim is None else describe(line.row.aim)
     return (
-        f"  missed: {line.row.title}: {program.name} {_write_number(value or 0.0)} {line.row.unit} (aim {aim}{beside})"
+        f"  missed: {line.row.title}: {column.name} {_write_number(value or 0.0)} {line.row.unit} (aim {aim}{beside})"
     )
 
 
-def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
+def as_json(lines: Sequence[Line], columns: Sequence[Column] = PROGRAMS) -> list[dict[str, Any]]:
     """All lines with their samples."""
     return [
         {
@@ -95,12 +109,12 @@ def as_json(lines: Sequence[Line]) -> list[dict[str, Any]]:
             "title": line.row.title,
             "unit": line.row.unit,
             "aim": describe(line.row.aim) if line.row.aim else None,
-            "programs": {program.name: _as_cell(line, program) for program in PROGRAMS if program.name in line.samples},
+            "programs": {column.name: _as_cell(line, column) for column in columns if column.name in line.samples},
         }
         for line in lines
     ]
 
 
-def _as_cell(line: Line, program: Program) -> dict[str, Any]:
-    samples = [round(sample, 4) for sample in line.samples[program.name]]
-    return {"median": line.value_of(program.name), "samples": samples, "met": line.is_met_by(program)}
+def _as_cell(line: Line, column: Column) -> dict[str, Any]:
+    samples = [round(sample, 4) for sample in line.samples[column.name]]
+    return {"median": line.value_of(column.name), "samples": samples, "met": line.is_met_by(column)}

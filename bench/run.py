@@ -12,11 +12,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.databases import POSTGRESQL, SQLITE
+from bench.growth import GROWTH_ROWS, measure_growth
 from bench.machine import Machine, find_disk
 from bench.measures import MEASURES, Figures, Measure, take_steps
 from bench.processes import RunFailed
 from bench.programs import PROGRAMS, Program
 from bench.report import Line, as_json, make_lines, write_table, write_verdict
+
+_GROWTH = "growth"
+_DATABASES = (SQLITE, POSTGRESQL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,27 +32,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines: list[Line] = []
     machine = Machine()
     with tempfile.TemporaryDirectory(prefix="vmpilot-bench-", dir=find_disk()) as folder:
-        programs = list(_warm_up(programs, Path(folder), failures=failures))
+        if set(options.only) != {_GROWTH}:
+            programs = list(_warm_up(programs, Path(folder), failures=failures))
         for measure in MEASURES:
             if measure.name in options.only:
                 samples = _sample(
                     measure, programs, folder=Path(folder), runs=options.runs, machine=machine, failures=failures
                 )
-                lines += make_lines(measure, samples)
-    print(f"\n{write_table(lines)}\n\n{write_verdict(lines)}")
+                lines += make_lines(measure.name, measure.rows, samples)
+        grown = (
+            list(_measure_growth(Path(folder), runs=options.runs, machine=machine)) if _GROWTH in options.only else []
+        )
+    if lines:
+        print(f"\n{write_table(lines)}\n\n{write_verdict(lines)}")
+    if grown:
+        print(f"\n{write_table(grown, _DATABASES)}\n\n{write_verdict(grown, _DATABASES)}")
     for name, why in failures.items():
         print(f"  failed: {name}: {why}")
     facts = machine.describe()
     print(f"  {', '.join(f'{name} {value}' for name, value in facts.items())}")
     if options.json is not None:
-        content = {"machine": facts, "runs": options.runs, "lines": as_json(lines), "failures": failures}
+        content = {"machine": facts, "runs": options.runs, "failures": failures}
+        content |= {"lines": as_json(lines), "growth": as_json(grown, _DATABASES)}
         options.json.write_text(json.dumps(content, indent=1), encoding="utf-8")
     return 1 if failures else 0
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.py", description="Measure VMPilot beside bare loops.")
-    measures, programs = [measure.name for measure in MEASURES], [program.name for program in PROGRAMS]
+    measures, programs = [*(measure.name for measure in MEASURES), _GROWTH], [program.name for program in PROGRAMS]
     parser.add_argument(
         "--only", nargs="+", choices=measures, default=measures, metavar="NAME", help=" ".join(measures)
     )
@@ -95,6 +108,12 @@ def _sample(
                 failures[place] = str(failure)
     _show_progress("")
     return samples
+
+
+def _measure_growth(folder: Path, *, runs: int, machine: Machine) -> Iterator[Line]:
+    _show_progress("growth")
+    yield from make_lines(_GROWTH, GROWTH_ROWS, measure_growth(folder, runs=runs, look=machine.look))
+    _show_progress("")
 
 
 def _show_progress(text: str) -> None:

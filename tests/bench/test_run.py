@@ -55,6 +55,18 @@ def test_first_request_comes_before_the_end(results: dict[str, Any]) -> None:
     assert median_of(results, "answer", "first_wall") < median_of(results, "answer", "whole_wall") * 1e3
 
 
+def test_growth_is_measured_on_both_databases(tmp_path: Path) -> None:
+    file = tmp_path / "results.json"
+    done = run_bench("--only", "growth", "--runs", "1", "--json", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = {line["figure"]: line["programs"] for line in json.loads(file.read_text())["growth"]}
+    for database in ("SQLite", "PostgreSQL"):
+        figures = {name: programs[database]["median"] for name, programs in lines.items()}
+        assert 0.05 <= figures["wall_10"] <= 200
+        assert figures["opening"] > figures["fetching"] > 0.5
+        assert figures["beyond"] == pytest.approx(figures["opening"] - figures["fetching"])
+
+
 def test_unknown_measure_is_refused() -> None:
     done = run_bench("--only", "no-such-measure")
     assert done.returncode == 2

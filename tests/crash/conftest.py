@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from tests.postgres_server import make_server, postgres
 
 from vmpilot.testing import ScriptedServer
 
 from .machine import Machine, WarmProgram
 from .script import SHORT, answer
 
+__all__ = ["make_server", "postgres"]
+
 FIGURES = "crash figures"
 SEED = "crash seed"
 
 
 class NewMachine(Protocol):
-    def __call__(self, kind: str = SHORT) -> Machine: ...
+    def __call__(self, kind: str = SHORT, *, database_url: str | None = None) -> Machine: ...
 
 
 class Tally:
@@ -106,8 +109,8 @@ def new_machine(tmp_path: Path, warm: WarmProgram, model: ScriptedServer) -> Ite
     """Makes machines; their folders are removed after a test that went well."""
     made: list[Machine] = []
 
-    def make(kind: str = SHORT) -> Machine:
-        made.append(Machine(tmp_path / str(len(made)), warm, model, kind))
+    def make(kind: str = SHORT, *, database_url: str | None = None) -> Machine:
+        made.append(Machine(tmp_path / str(len(made)), warm, model, kind, database_url))
         return made[-1]
 
     yield make

@@ -12,11 +12,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from vmpilot.contract import Event, decode_event
 from vmpilot.testing import ScriptedServer
@@ -79,6 +81,7 @@ class Machine:
     warm: WarmProgram
     server: ScriptedServer
     kind: str = SHORT
+    database_url: str | None = None
     asked: list[str] = field(default_factory=list)
     shown: list[Event] = field(default_factory=list)
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -100,14 +103,9 @@ class Machine:
             "PATH": os.environ["PATH"],
             "EFFECTS": str(self.home / "effects"),
         }
-        return {
-            **own,
-            **folders,
-            "VMPILOT_ATTEMPTS": "1",
-            "VMPILOT_API_KEY": "sk-crash",
-            "CRASH_MARK": self.mark,
-            "SSL_CERT_DIR": str(self.home),
-        }
+        database = {} if self.database_url is None else {"VMPILOT_DATABASE_URL": self.database_url}
+        settings = {"VMPILOT_ATTEMPTS": "1", "VMPILOT_API_KEY": "sk-crash", "CRASH_MARK": self.mark}
+        return {**own, **folders, **database, **settings}
 
     def _arguments(self, text: str) -> list[str]:
         """The command line; it goes on with what the log holds."""
@@ -116,8 +114,13 @@ class Machine:
         before = ["-c"] if any(self.log().values()) else []
         return ["--backend", "bare", "--mode", "full", "--output", "jsonl", *endpoint, *before, text]
 
-    def run(self, text: str, *strace: str, kill_after: float = PATIENCE) -> Run:
-        """One run in the warm program, under strace with these options, or killed after some seconds."""
+    def run(
+        self, text: str, *strace: str, kill_after: float = PATIENCE, at_go: Callable[[], None] = lambda: None
+    ) -> Run:
+        """One run in the warm program, under strace with these options, or killed after some seconds.
+
+        `at_go` is called when it begins.
+        """
         go = self.home / "go"
         if not go.exists():
             os.mkfifo(go)
@@ -133,6 +136,7 @@ class Machine:
         )
         tracer = _trace(child, strace) if strace else None
         go.write_bytes(b"!")
+        at_go()
         killed = _end_later(child, kill_after)
         code = self.warm.wait(child)
         if tracer is not None:
@@ -165,11 +169,15 @@ class Machine:
         return Run(code, (self.home / "errors").read_text(), shown)
 
     def go_on(self) -> Run:
-        """The run after the crash."""
+        """The run after the crash, when the server of the database has seen that the one before is gone."""
+        if self.database_url is not None:
+            _wait_for_sessions(self.database_url)
         return self.run(GO_ON)
 
     def log(self) -> dict[str, list[tuple[int, Event]]]:
-        """What the log holds, read past VMPilot from a copy: looking changes nothing."""
+        """What the log holds, read past VMPilot; from a copy, so that looking changes nothing."""
+        if self.database_url is not None:
+            return _read_server(self.database_url)
         if not (self.data / "conversations.db").exists():
             return {}
         copy = self.home / "copy"
@@ -224,8 +232,15 @@ class Machine:
                 ours = self.mark.encode() in (process / "environ").read_bytes()
                 if ours or (process / "cwd").readlink().is_relative_to(self.home):
                     words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-                    if words:
-                        yield f"{process.name} {words}"
+                    status = dict(line.split(":\t", 1) for line in (process / "status").read_text().splitlines())
+                    if words and not _is_killed(status):
+                        yield f"{process.name} {words} ({status['State']}, child of {status['PPid']})"
+
+
+def _is_killed(status: Mapping[str, str]) -> bool:
+    """Whether it runs none of its own code any more, and only waits in the kernel, for a busy disk for instance."""
+    pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
+    return bool(pending & 1 << signal.SIGKILL - 1)
 
 
 def _trace(child: int, options: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -252,11 +267,32 @@ def _end_later(child: int, seconds: float) -> bool:
 
 
 def _read_entries(path: Path) -> dict[str, list[tuple[int, Event]]]:
-    found: dict[str, list[tuple[int, Event]]] = {}
     with closing(sqlite3.connect(path)) as connection:
         tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        if "entries" in tables:
-            query = "SELECT conversation_id, number, body FROM entries ORDER BY conversation_id, number"
-            for conversation, number, body in connection.execute(query):
-                found.setdefault(conversation, []).append((number, decode_event(body)))
+        query = "SELECT conversation_id, number, body FROM entries ORDER BY conversation_id, number"
+        return _by_conversation(connection.execute(query) if "entries" in tables else ())
+
+
+def _read_server(url: str) -> dict[str, list[tuple[int, Event]]]:
+    with psycopg.connect(url) as session:
+        if session.execute("SELECT to_regclass('vmpilot.entries')").fetchone() == (None,):
+            return {}
+        query = "SELECT conversation_id, number, body FROM vmpilot.entries ORDER BY conversation_id, number"
+        return _by_conversation(session.execute(query))
+
+
+def _by_conversation(rows: Iterable[tuple[str, int, str]]) -> dict[str, list[tuple[int, Event]]]:
+    found: dict[str, list[tuple[int, Event]]] = {}
+    for conversation, number, body in rows:
+        found.setdefault(conversation, []).append((number, decode_event(body)))
     return found
+
+
+def _wait_for_sessions(url: str) -> None:
+    """Until nobody but us is in the database."""
+    give_up = time.monotonic() + PATIENCE
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    with psycopg.connect(url, autocommit=True) as session:
+        while session.execute(query).fetchone() != (0,):
+            assert time.monotonic() < give_up, "the server keeps the sessions of the dead"
+            time.sleep(0.01)

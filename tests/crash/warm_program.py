@@ -24,6 +24,8 @@ _WANTED = (
     "vmpilot.cli.request",
     "vmpilot_sample_bare",
     "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "psycopg",
     "jsonschema_rs",
     "httpx",
     "httpcore",

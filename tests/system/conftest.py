@@ -175,6 +175,14 @@ class Machine:
         seen.check()
         return seen
 
+    async def compact(self, agent: Agent) -> Seen:
+        """Have the agent's conversation compacted by hand."""
+        async with aclosing(agent.compact()) as events:
+            seen = Seen([event async for event in events])
+        self.seen += seen.events
+        seen.check()
+        return seen
+
     async def ask(self, server: ScriptedServer | str, request: Any = "Do it.", **settings: Any) -> Seen:
         """One turn of an agent of its own."""
         async with self.agent(server, **settings) as agent:

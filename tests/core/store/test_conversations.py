@@ -194,7 +194,7 @@ DOCUMENT = (
 
 
 async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> None:
-    for name in ("abc", "abcd", "abce", "xyz"):
+    for name in ("abc", "abcd", "abce", "abcf", "xyz"):
         assert (await store.import_document(DOCUMENT.replace("NAME", name))).id == name
     assert (await store.open("abc")).conversation_id == "abc"
     assert (await store.open("x")).conversation_id == "xyz"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.core.store.conftest import Place, PostgresServer
+from tests.core.store.conftest import Place
+from tests.postgres_server import PostgresServer
 
 from vmpilot.contract import (
     Event,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.core.store.conftest import MakeServer, Place, PostgresServer, notices
+from tests.core.store.conftest import Place, notices
+from tests.postgres_server import MakeServer, PostgresServer
 
 from vmpilot.contract import Notice, Secret, StoreError, UsageError
 from vmpilot.store import ConversationStore

@@ -8,48 +8,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.core.store.conftest import AS_NOBODY, Place
+from tests.core.store.conftest import WRITER, Place, open_when_free, read_line, start_writer
+from tests.postgres_server import AS_NOBODY
 
 from vmpilot.contract import Notice, UsageError
-from vmpilot.store import ConversationLog, ConversationStore
-
-WRITER = """
-import asyncio, sys
-from pathlib import Path
-from vmpilot.contract import Notice, Secret, VMPilotError
 from vmpilot.store import ConversationStore
-
-async def main(folder, url, name, count, size):
-    try:
-        store = ConversationStore(Path(folder), database_url=Secret(url) if url else None)
-        log = await (store.open(name) if name else store.create())
-        for number in range(int(count)):
-            await log.append(Notice(f"{number}" + "x" * int(size)))
-            print(log.conversation_id, number, flush=True)
-        if sys.stdin.readline():
-            await log.close()
-    except VMPilotError as error:
-        print(type(error).__name__, error, flush=True)
-
-asyncio.run(main(*sys.argv[1:]))
-"""
-
-
-def start_writer(
-    place: Place, *, name: str = "", count: int = 1, size: int = 0, before: Sequence[str] = ()
-) -> subprocess.Popen[str]:
-    where = (os.fspath(place.folder), place.url or "")
-    command = [*before, sys.executable, "-c", WRITER, *where, name, str(count), str(size)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-
-def read_line(writer: subprocess.Popen[str]) -> str:
-    assert writer.stdout is not None
-    return writer.stdout.readline().strip()
 
 
 async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
@@ -69,17 +35,6 @@ async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
             assert read_line(second).startswith(
                 f"UsageError conversation {name} is in use by process {os.getpid()} on "
             )
-
-
-async def open_when_free(store: ConversationStore, name: str) -> ConversationLog:
-    """A database server needs a moment to see that a client is dead."""
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                return await store.open(name)
-            except UsageError:
-                assert store.database.place.startswith("the database")
-                await asyncio.sleep(0.005)
 
 
 async def test_a_kill_in_mid_write_loses_nothing_that_was_acknowledged(place: Place, store: ConversationStore) -> None:

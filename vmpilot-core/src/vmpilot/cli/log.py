@@ -6,23 +6,27 @@ import argparse
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from vmpilot.cli.style import printable
+from vmpilot.cli.table import cut, print_table, terminal_width
 from vmpilot.cli.transcript import as_html, as_markdown
 from vmpilot.config import current_environment, load_settings
-from vmpilot.contract import UsageError, encode_event
+from vmpilot.contract import Usage, UsageError, encode_event
 from vmpilot.store import Chat, Command, ConversationStore, Cost
+
+LARGEST_IMPORT = 256 * 1024 * 1024
+"""Bytes. What is read is in memory several times before it is stored."""
 
 
 def run_log_command(options: argparse.Namespace) -> int:
     """Carry the command out and return the exit code. Raises the contract's errors."""
     asyncio.run(_run(options))
+    sys.stdout.flush()  # a reader that has gone is noticed here, and not when Python ends
     return 0
 
 
@@ -37,7 +41,9 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _list(store: ConversationStore, options: argparse.Namespace) -> None:
-    _print_all(await store.list_chats(limit=_limit(options)), options, _chat_line)
+    chats = await store.list_chats(limit=_limit(options))
+    if not _printed_as_json(chats, options, nothing="there is no conversation yet"):
+        print_table(map(_chat_row, chats), right=[2])
 
 
 async def _show(store: ConversationStore, options: argparse.Namespace) -> None:
@@ -52,16 +58,22 @@ async def _show(store: ConversationStore, options: argparse.Namespace) -> None:
 
 async def _search(store: ConversationStore, options: argparse.Namespace) -> None:
     hits = await store.search(" ".join(options.words))
-    _print_all(hits, options, lambda hit: f"{hit.conversation_id}  {hit.speaker:<9}  {hit.excerpt}")
+    if not _printed_as_json(hits, options, nothing="nothing is found"):
+        print_table((hit.conversation_id, hit.speaker, hit.excerpt) for hit in hits)
 
 
 async def _export(store: ConversationStore, options: argparse.Namespace) -> None:
     if options.format == "json":
-        print(await store.export(options.id))
+        print(await store.export(options.id), end="")
         return
     chat, events = await store.chat(options.id), await store.events(options.id)
-    render = as_html if options.format == "html" else as_markdown
-    sys.stdout.buffer.write(render(chat.title, events).encode("utf-8", "replace"))
+    text = (as_html if options.format == "html" else as_markdown)(chat.title, events)
+    if options.output == "json":
+        print(json.dumps({"id": chat.id, "format": options.format, "text": text}))
+    elif sys.stdout.isatty():
+        print(printable(text), end="")
+    else:
+        sys.stdout.buffer.write(text.encode("utf-8", "replace"))
 
 
 async def _import(store: ConversationStore, options: argparse.Namespace) -> None:
@@ -82,12 +94,23 @@ async def _delete(store: ConversationStore, options: argparse.Namespace) -> None
 
 
 async def _cost(store: ConversationStore, options: argparse.Namespace) -> None:
-    _print_all(await store.costs(options.by), options, _cost_line)
+    costs = await store.costs(options.by)
+    if not _printed_as_json(costs, options, nothing="there is no turn yet"):
+        print_table(map(_cost_row, [*costs, *([_total(costs)] if len(costs) > 1 else [])]), right=[1, 3])
 
 
 async def _audit(store: ConversationStore, options: argparse.Namespace) -> None:
     commands = await store.audit(conversation_id=options.id, limit=_limit(options))
-    _print_all(commands, options, _command_line)
+    if _printed_as_json(commands, options, nothing="no command was run yet"):
+        return
+    width = terminal_width()
+    if width is None:
+        print_table(map(_command_row, commands))
+        return
+    for command in commands:
+        time, id_, folder, end, allowed_by, shown = map(printable, _command_row(command))
+        print(cut(f"{time}  {end:<10}  {shown}", width))
+        print(cut(f"{'':21}{id_}  {allowed_by}, in {folder}", width))
 
 
 _ACTIONS: Mapping[str, Callable[[ConversationStore, argparse.Namespace], Awaitable[None]]] = {
@@ -104,36 +127,73 @@ _ACTIONS: Mapping[str, Callable[[ConversationStore, argparse.Namespace], Awaitab
 }
 
 
-def _print_all(rows: Iterable[Any], options: argparse.Namespace, line: Callable[[Any], str]) -> None:
+def _printed_as_json(rows: Sequence[msgspec.Struct], options: argparse.Namespace, *, nothing: str) -> bool:
+    """Whether there is nothing left to print; that there are no rows is said on standard error."""
     if options.output == "json":
         print(json.dumps(msgspec.to_builtins(list(rows))))
-        return
-    for row in rows:
-        print(printable(line(row)))
+    elif not rows:
+        print(f"vmpilot: {nothing}", file=sys.stderr)
+    return options.output == "json" or not rows
 
 
 def _print_one(chat: Chat, options: argparse.Namespace, *, before: str = "") -> None:
-    print(json.dumps(msgspec.to_builtins(chat)) if options.output == "json" else printable(before + _chat_line(chat)))
+    if options.output == "json":
+        print(json.dumps(msgspec.to_builtins(chat)))
+    else:
+        id_, *rest = _chat_row(chat)
+        print_table([(before + id_, *rest)])
 
 
-def _chat_line(chat: Chat) -> str:
-    return f"{chat.id}  {_time(chat.touched)}  {chat.turns:>3} turns  {chat.title}"
+def _chat_row(chat: Chat) -> tuple[str, ...]:
+    return chat.id, _time(chat.touched)[:-3], _count(chat.turns, "turn"), chat.title
 
 
-def _cost_line(cost: Cost) -> str:
-    unknown = f" + {cost.unpriced} turns of unknown price" if cost.unpriced else ""
+def _cost_row(cost: Cost) -> tuple[str, ...]:
+    known = cost.unpriced < cost.turns
+    unknown = f"+ {_count(cost.unpriced, 'turn')} of unknown price" if cost.unpriced and known else ""
     tokens = f"{cost.usage.input_tokens:,} tokens in, {cost.usage.output_tokens:,} out"
-    return f"{cost.key}  ${cost.cost:.4f}{unknown}  {tokens}  {cost.turns} turns  {cost.title}".rstrip()
-
-
-def _command_line(command: Command) -> str:
-    end = "unfinished" if not command.finished else f"exit {command.exit_code}"
-    first, *more = command.command.split("\n")
-    shown = f"{first} (and {len(more)} more lines)" if more else first
     return (
-        f"{_time(command.time)}  {command.conversation_id}  {command.folder or '-'}  {end:<10}  "
-        f"{command.allowed_by}  {shown}"
+        cost.key,
+        f"${cost.cost:,.4f}" if known else "price unknown",
+        unknown,
+        _count(cost.turns, "turn"),
+        f"{cost.title} ({tokens})" if cost.title else tokens,
     )
+
+
+def _total(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        key="total",
+        title="",
+        turns=sum(cost.turns for cost in costs),
+        usage=sum((cost.usage for cost in costs), Usage()),
+        cost=sum(cost.cost for cost in costs),
+        unpriced=sum(cost.unpriced for cost in costs),
+    )
+
+
+def _command_row(command: Command) -> tuple[str, ...]:
+    first, *more = command.command.strip("\n").split("\n")
+    return (
+        _time(command.time),
+        command.conversation_id,
+        command.folder or "-",
+        _end(command),
+        command.allowed_by,
+        f"{first} (and {_count(len(more), 'more line')})" if more else first,
+    )
+
+
+def _end(command: Command) -> str:
+    if not command.finished:
+        return "unfinished"
+    if command.exit_code is None:
+        return "failed" if command.is_error else "done"
+    return f"exit {command.exit_code}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"1 {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _time(seconds: float) -> str:
@@ -149,6 +209,10 @@ def _limit(options: argparse.Namespace) -> int | None:
 
 def _read(file: str) -> bytes:
     try:
-        return Path(file).read_bytes()
+        with Path(file).open("rb") as opened:
+            data = opened.read(LARGEST_IMPORT + 1)
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    if len(data) > LARGEST_IMPORT:
+        raise UsageError(f"{file} is larger than the {LARGEST_IMPORT >> 20} MiB that an import may have")
+    return data

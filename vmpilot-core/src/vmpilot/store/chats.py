@@ -33,14 +33,14 @@ class Chats:
         found: list[str] = []
         if GOOD_ID.fullmatch(prefix):
             here = conversations.c.id.startswith(prefix)
-            query = select(conversations.c.id).where(here).order_by(conversations.c.id).limit(3)
+            query = select(conversations.c.id).where(here).order_by(conversations.c.id).limit(4)
             with self.database.reading() as connection:
                 found = list(connection.scalars(query))
         if prefix in found or len(found) == 1:
             return prefix if prefix in found else found[0]
         if found:
-            listed = ", ".join(found)
-            raise UsageError(f'several conversations begin with "{prefix}": {listed}, …; give more of the id')
+            listed = ", ".join([*found[:3], *(["…"] if found[3:] else [])])
+            raise UsageError(f'several conversations begin with "{prefix}": {listed}; give more of the id')
         raise UsageError(f'there is no conversation "{prefix}": see `vmpilot chats list`')
 
     def latest(self) -> str:

@@ -9,12 +9,25 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from vmpilot.contract import Event, StoreError, ToolFinished, ToolStarted, TurnEnded, TurnStarted, encode_event
 from vmpilot.store.codec import decode, pack
 from vmpilot.store.lease import Holder, holder_to_json
 from vmpilot.store.schema import commands, conversations, entries, texts, turns
+from vmpilot.store.statements import (
+    BEGIN_CONVERSATION,
+    DESCRIBE,
+    END_TURN,
+    FINISH_COMMAND,
+    INSERT_COMMAND,
+    INSERT_ENTRIES,
+    INSERT_TURN,
+    LAST_NUMBER,
+    TAKE_LEASE,
+    TOUCH,
+    TOUCH_AND_DESCRIBE,
+)
 from vmpilot.store.text import searched_text, title_in, words_in
 from vmpilot.store.words import WordIndex
 
@@ -32,20 +45,14 @@ class Claim:
 
 def take_lease(connection: Connection, conversation_id: str, holder: Holder) -> tuple[Claim, int] | None:
     """Make older writers' claims void; the new claim and the number of the last entry, None without such a one."""
-    raised = (
-        update(conversations)
-        .where(conversations.c.id == conversation_id)
-        .values(lease=conversations.c.lease + 1, holder=holder_to_json(holder))
-        .returning(conversations.c.lease)
-    )
-    lease = connection.execute(raised).scalar()
+    values = {"conversation": conversation_id, "new_holder": holder_to_json(holder)}
+    lease = connection.execute(TAKE_LEASE, values).scalar()
     return None if lease is None else (Claim(conversation_id, lease, holder), last_number(connection, conversation_id))
 
 
 def last_number(connection: Connection, conversation_id: str) -> int:
     """The number of the conversation's last entry, 0 where it has none."""
-    query = select(func.max(entries.c.number)).where(entries.c.conversation_id == conversation_id)
-    return connection.execute(query).scalar() or 0
+    return connection.execute(LAST_NUMBER, {"conversation": conversation_id}).scalar() or 0
 
 
 def append_entries(
@@ -58,10 +65,11 @@ def append_entries(
     now = time.time()
     if number == 1:
         row = {"id": claim.conversation_id, "started": now, "touched": now, "lease": claim.lease}
-        connection.execute(insert(conversations), row | {"holder": holder_to_json(claim.holder)})
-    values = {"touched": now} | _conversation_values(events)
-    here = (conversations.c.id == claim.conversation_id) & (conversations.c.lease == claim.lease)
-    if connection.execute(update(conversations).where(here).values(values)).rowcount != 1:
+        connection.execute(BEGIN_CONVERSATION, row | {"holder": holder_to_json(claim.holder)})
+    values = {"conversation": claim.conversation_id, "own_lease": claim.lease, "now": now}
+    told = _told(events)
+    touch = TOUCH_AND_DESCRIBE if told else TOUCH
+    if connection.execute(touch, values | told).rowcount != 1:
         raise StoreError(
             f"conversation {claim.conversation_id} was taken over by another process, or deleted, while it was open "
             "here: nothing was written; open it again to go on"
@@ -77,7 +85,7 @@ def insert_entries(connection: Connection, conversation_id: str, number: int, bo
         for position, body in enumerate(bodies, start=number)
     ]
     if rows:
-        connection.execute(insert(entries), rows)
+        connection.execute(INSERT_ENTRIES, rows)
 
 
 def draw_views(connection: Connection, index: WordIndex) -> None:
@@ -96,8 +104,8 @@ def draw_views(connection: Connection, index: WordIndex) -> None:
 
 def describe_conversation(connection: Connection, conversation_id: str, events: Sequence[Event]) -> None:
     """Add what the events tell to the conversation's own row."""
-    if values := _conversation_values(events):
-        connection.execute(update(conversations).where(conversations.c.id == conversation_id).values(values))
+    if told := _told(events):
+        connection.execute(DESCRIBE, {"conversation": conversation_id} | told)
 
 
 def draw_entries(
@@ -124,49 +132,44 @@ def delete_conversation(connection: Connection, index: WordIndex, conversation_i
     connection.execute(delete(conversations).where(conversations.c.id == conversation_id))
 
 
-def _conversation_values(events: Sequence[Event]) -> dict[str, Any]:
+def _told(events: Sequence[Event]) -> dict[str, Any]:
+    """What the events tell of their conversation, for `DESCRIBE`; empty where they tell nothing."""
     begun = [event for event in events if isinstance(event, TurnStarted)]
     title = next(filter(None, map(title_in, events)), "")
-    values: dict[str, Any] = {}
-    if begun:
-        values |= {"turns": conversations.c.turns + len(begun), "model": pack(begun[-1].model)}
-    if title:
-        untitled = conversations.c.title == pack("")
-        values["title"] = case((untitled, pack(title)), else_=conversations.c.title)
-    return values
+    if not begun and not title:
+        return {}
+    return {"begun": len(begun), "last_model": pack(begun[-1].model) if begun else None, "new_title": pack(title)}
 
 
 def _draw_entry(connection: Connection, conversation_id: str, number: int, event: Event) -> None:
     match event:
         case TurnStarted():
             row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
-            connection.execute(insert(turns), row | {"model": pack(event.model)})
+            connection.execute(INSERT_TURN, row | {"model": pack(event.model)})
         case TurnEnded():
             _end_turn(connection, conversation_id, event)
         case ToolStarted():
             row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
-            connection.execute(insert(commands), row | {"call": _digest(event.call.id)})
+            connection.execute(INSERT_COMMAND, row | {"call": _digest(event.call.id)})
         case ToolFinished():
-            here = (commands.c.conversation_id == conversation_id) & (commands.c.call == _digest(event.result.call_id))
-            unfinished = update(commands).where(here, commands.c.finished.is_(None))
-            connection.execute(unfinished.values(finished=number))
+            ended = {"conversation": conversation_id, "ended_call": _digest(event.result.call_id), "result": number}
+            connection.execute(FINISH_COMMAND, ended)
         case _:
             pass
 
 
 def _end_turn(connection: Connection, conversation_id: str, event: TurnEnded) -> None:
-    last = select(func.max(turns.c.number)).where(turns.c.conversation_id == conversation_id).scalar_subquery()
-    here = (turns.c.conversation_id == conversation_id) & (turns.c.number == last) & turns.c.ended.is_(None)
     usage = event.usage
     values = {
-        "ended": _finite(event.time),
-        "input_tokens": _count(usage.input_tokens),
-        "output_tokens": _count(usage.output_tokens),
-        "cached_tokens": _count(usage.cached_tokens),
-        "reasoning_tokens": _count(usage.reasoning_tokens),
-        "cost": event.cost if event.cost is not None and math.isfinite(event.cost) else None,
+        "conversation": conversation_id,
+        "new_ended": _finite(event.time),
+        "new_input_tokens": _count(usage.input_tokens),
+        "new_output_tokens": _count(usage.output_tokens),
+        "new_cached_tokens": _count(usage.cached_tokens),
+        "new_reasoning_tokens": _count(usage.reasoning_tokens),
+        "new_cost": event.cost if event.cost is not None and math.isfinite(event.cost) else None,
     }
-    connection.execute(update(turns).where(here).values(values))
+    connection.execute(END_TURN, values)
 
 
 def _finite(seconds: float) -> float:

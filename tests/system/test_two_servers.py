@@ -1,0 +1,177 @@
+"""Two processes on one PostgreSQL database, each with an agent, share their conversations; one at a time writes."""
+
+from __future__ import annotations
+
+import json
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.postgres_server import PostgresServer, make_server, postgres
+
+from vmpilot.agent.history import NO_ANSWER
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Machine
+
+__all__ = ["make_server", "postgres"]
+
+OTHER = {"litellm": "langchain", "langchain": "litellm"}
+
+SERVER = """
+import asyncio, json, sys
+from contextlib import aclosing
+from pathlib import Path
+from vmpilot import Agent
+from vmpilot.config import Environment
+from vmpilot.contract import VMPilotError, encode_event
+
+async def main(home, url, backend, base_url):
+    home = Path(home)
+    variables = {"PATH": "/usr/bin:/bin", "HOME": str(home), "VMPILOT_DATABASE_URL": url}
+    environment = Environment(variables, home / "config", home / "data", home / "cache", "tester")
+    settings = {"backend": backend, "base_url": base_url, "model": "m", "api_key": "k", "mode": "full"}
+    async with Agent(folder=home, environment=environment, **settings) as agent:
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            asked = json.loads(line)
+            try:
+                # What begins with a history, an empty one here, is not the agent's own: it is closed after the turn.
+                where = {"conversation": asked["conversation"]} if asked["conversation"] else {"history": ()}
+                async with aclosing(agent.run(asked["request"], **where)) as events:
+                    async for event in events:
+                        print(encode_event(event), flush=True)
+                print('{"type": "closed"}', flush=True)
+            except VMPilotError as error:
+                print(json.dumps({"type": type(error).__name__, "text": str(error)}), flush=True)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+class Server:
+    """A process that runs turns as it is asked to, and prints their events."""
+
+    def __init__(self, home: Path, url: str, backend: str, base_url: str) -> None:
+        command = [sys.executable, "-c", SERVER, str(home), url, backend, base_url]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+
+    def ask(self, request: str, conversation: str | None = None) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"request": request, "conversation": conversation}) + "\n")
+
+    def wait_for(self, *kinds: str) -> dict[str, Any]:
+        """The next event of one of these kinds."""
+        assert self.process.stdout is not None
+        passed: list[str] = []
+        for line in self.process.stdout:
+            event: dict[str, Any] = json.loads(line)
+            if event["type"] in kinds:
+                return event
+            passed.append(line)
+        raise AssertionError(f"no {kinds} came, but {passed}")
+
+    def turn(self, request: str, conversation: str | None = None) -> dict[str, Any]:
+        """A turn to its end; what came first."""
+        self.ask(request, conversation)
+        begun = self.wait_for("turn_started", "UsageError", "StoreError")
+        if begun["type"] == "turn_started":
+            assert self.wait_for("turn_ended")["reason"] == "answered"
+            self.wait_for("closed")
+        return begun
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        with self.process.stdout:
+            self.process.stdout.read()
+        self.process.wait(10)
+
+
+StartServer = Callable[..., Server]
+
+
+@pytest.fixture
+def url(postgres: PostgresServer) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture
+def start(tmp_path: Path, url: str) -> Iterator[StartServer]:
+    """Starts servers on one database."""
+    started: list[Server] = []
+
+    def make(backend: str, model: ScriptedServer) -> Server:
+        started.append(Server(tmp_path, url, backend, model.base_url))
+        return started[-1]
+
+    yield make
+    for server in started:
+        server.end()
+
+
+def test_one_goes_on_with_what_the_other_began(machine: Machine, start: StartServer) -> None:
+    call = ScriptedCall("shell", {"command": "echo begun"})
+    script = [Reply("I look.", tool_calls=(call,)), Reply("One."), Reply("Two."), Reply("Three.")]
+    with ScriptedServer(script) as model:
+        first, second = start(machine.backend, model), start(OTHER[machine.backend], model)
+        conversation = first.turn("One?")["conversation_id"]
+        second.turn("Two?", conversation)
+        first.turn("Three?", conversation)
+    said = [message.get("content") for message in model.requests[-1].messages[1:]]
+    assert said == ["One?", "I look.", "begun\n[exit code 0]", "One.", "Two?", "Two.", "Three?"]
+
+
+@pytest.mark.parametrize("backend", ["litellm"])
+def test_of_two_at_once_the_second_is_told_who_writes(machine: Machine, start: StartServer) -> None:
+    with ScriptedServer([Reply("One."), Stall(after=3), Reply("Three.")]) as model:
+        first, second = start(machine.backend, model), start(machine.backend, model)
+        conversation = first.turn("One?")["conversation_id"]
+        first.ask("Two?", conversation)
+        first.wait_for("text_delta")
+        told = second.turn("Three?", conversation)
+        assert told["type"] == "UsageError"
+        holder = f"conversation {conversation} is in use by process {first.process.pid} on {platform.node()} since "
+        assert told["text"].startswith(holder)
+        first.process.send_signal(signal.SIGKILL)
+        first.process.wait()
+        give_up = time.monotonic() + 10
+        while second.turn("Three?", conversation)["type"] == "UsageError":  # until the database sees who is dead
+            assert time.monotonic() < give_up
+    said = [(message["role"], message.get("content")) for message in model.requests[-1].messages[1:]]
+    assert said[:3] == [("user", "One?"), ("assistant", "One."), ("user", "Two?")]
+    assert said[-1] == ("user", "Three?")
+    assert len(model.requests) == 3
+
+
+@pytest.mark.parametrize("backend", ["litellm"])
+def test_a_writer_that_slept_while_another_took_over_cannot_write(
+    machine: Machine, start: StartServer, postgres: PostgresServer, url: str
+) -> None:
+    """It sleeps in a command; its sessions end meanwhile, so that its lock is free."""
+    waiting = ScriptedCall("shell", {"command": "until [ -e go ]; do sleep 0.02; done; echo done"})
+    with ScriptedServer([Reply(tool_calls=(waiting,)), Reply("Two."), Reply("Three.")]) as model:
+        first, second = start(machine.backend, model), start(machine.backend, model)
+        first.ask("One?")
+        conversation = first.wait_for("turn_started")["conversation_id"]
+        first.wait_for("tool_started")
+        first.process.send_signal(signal.SIGSTOP)
+        postgres.end_sessions(url)
+        second.turn("Two?", conversation)
+        (machine.home / "go").touch()
+        first.process.send_signal(signal.SIGCONT)
+        end = first.wait_for("turn_ended")
+        assert (end["reason"], end["exit_code"]) == ("failed", 1)
+        assert "nothing was written" in end["error"]
+        first.wait_for("closed")
+        first.turn("Three?", conversation)
+    contents = [message.get("content") for message in model.requests[-1].messages[1:]]
+    assert "may have run in part" in str(contents.pop(2))
+    assert [content for content in contents if content] == ["One?", NO_ANSWER, "Two?", "Two.", "Three?"]
