@@ -53,7 +53,8 @@ def installed_samples(sample_folders: SampleFolders, monkeypatch: pytest.MonkeyP
 
     With `alone=True` they are the only distributions that are found.
     """
-    known = set(sys.modules)
+    for name in [name for name in sys.modules if name.startswith("vmpilot_sample_")]:
+        monkeypatch.delitem(sys.modules, name)  # another test's; it is put back in the end
     standard_library = [folder for folder in sys.path if not any(Path(folder).glob("*-info"))]
 
     def install(*names: str, alone: bool = False) -> None:
@@ -61,7 +62,7 @@ def installed_samples(sample_folders: SampleFolders, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(sys, "path", [*map(str, sample_folders(*names)), *rest])
 
     yield install
-    for name in [name for name in sys.modules if name.startswith("vmpilot_sample_") and name not in known]:
+    for name in [name for name in sys.modules if name.startswith("vmpilot_sample_")]:
         del sys.modules[name]
 
 

@@ -199,7 +199,7 @@ def test_a_bug_is_told_too(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCap
 
 
 def test_nobody_can_be_asked(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
-    with ScriptedServer([calls("touch made"), Reply("I may not.")]) as server:
+    with ScriptedServer([calls("env touch made"), Reply("I may not.")]) as server:
         pieces = pipe(server, user("do it"))
         pipeline.valves.mode = "operate"
         assert "nobody is there to be asked" in "".join(pieces)

@@ -12,7 +12,10 @@ from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 if TYPE_CHECKING:
     from tests.system.conftest import Machine
 
-CHANGE = Reply(tool_calls=(ScriptedCall("shell", {"command": "touch changed"}),))
+ASKS = "sh -c 'touch changed'"
+"""What a shell of its own would do is not looked into, so it is asked about."""
+
+CHANGE = Reply(tool_calls=(ScriptedCall("shell", {"command": ASKS}),))
 LOOK = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
 
 
@@ -55,8 +58,8 @@ async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
     with ScriptedServer([CHANGE, Reply("Changed.")]) as server:
         seen = await machine.ask(server, mode="operate", approver=person)
     assert (machine.folder / "changed").exists()
-    assert person.asked == ["$ touch changed"]
-    assert [event.title for event in seen.of(ApprovalRequested)] == ["$ touch changed"]
+    assert person.asked == [f"$ {ASKS}"]
+    assert [event.title for event in seen.of(ApprovalRequested)] == [f"$ {ASKS}"]
     assert [event.allowed_by for event in seen.of(ToolStarted)] == ["the user"]
     assert (seen.end.reason, seen.end.exit_code) == ("answered", 0)
 
@@ -65,8 +68,32 @@ async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
 async def test_reading_is_free_in_every_mode(machine: Machine, mode: str) -> None:
     with ScriptedServer([LOOK, Reply("Nothing there.")]) as server:
         seen = await machine.ask(server, mode=mode, approver=Person(False))
-    assert [event.allowed_by for event in seen.of(ToolStarted)] == ["it only reads"]
+    allowed_by = "mode full" if mode == "full" else "it only reads"
+    assert [event.allowed_by for event in seen.of(ToolStarted)] == [allowed_by]
     assert seen.end.exit_code == 0
+
+
+async def test_what_changes_the_workspace_alone_runs_in_operate_and_stays_there(machine: Machine) -> None:
+    person = Person(False)
+    escape = "touch ../outside"
+    calls = tuple(ScriptedCall("shell", {"command": command}) for command in ("touch inside", escape))
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
+        await machine.ask(server, mode="operate", approver=person)
+    assert (machine.folder / "inside").exists()
+    assert not (machine.folder.parent / "outside").exists()
+    assert person.asked == [f"$ {escape}"]
+
+
+async def test_rules_widen_and_narrow(machine: Machine) -> None:
+    person = Person(False)
+    commands = ("touch one", "env touch two", "env touch three")
+    calls = tuple(ScriptedCall("shell", {"command": command}) for command in commands)
+    rules = {"deny": ("shell: touch one",), "allow_on_host": ("shell: env touch two",)}
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
+        await machine.ask(server, mode="operate", approver=person, **rules)
+    assert {path.name for path in machine.folder.iterdir()} >= {"two"}
+    assert not {path.name for path in machine.folder.iterdir()} & {"one", "three"}
+    assert person.asked == ["$ env touch three"]
 
 
 async def test_in_full_nobody_is_asked(machine: Machine) -> None:
@@ -84,10 +111,10 @@ async def test_a_denial_that_the_model_got_over_is_no_denied_turn(machine: Machi
 
 
 async def test_questions_come_one_at_a_time_and_in_order(machine: Machine) -> None:
-    calls = tuple(ScriptedCall("shell", {"command": f"touch {name}"}) for name in ("one", "two", "three"))
+    calls = tuple(ScriptedCall("shell", {"command": f"env touch {name}"}) for name in ("one", "two", "three"))
     person = Person(True)
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
         seen = await machine.ask(server, mode="operate", approver=person)
-    assert person.asked == ["$ touch one", "$ touch two", "$ touch three"]
+    assert person.asked == ["$ env touch one", "$ env touch two", "$ env touch three"]
     kinds = [type(event) for event in seen.events if isinstance(event, ApprovalRequested | ToolStarted)]
     assert kinds == [ApprovalRequested, ToolStarted] * 3

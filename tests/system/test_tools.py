@@ -204,7 +204,7 @@ async def test_a_long_output_is_capped_for_the_model_and_whole_for_the_person(ma
     (told,) = tool_messages(server.requests[1])
     assert len(told) < 41_000
     assert told.startswith("1\n2\n")
-    assert "cut …]" in told
+    assert "cut" in told
     assert told.endswith("100000\n[exit code 0]")
     assert "".join(event.text for event in seen.of(ToolOutput)).splitlines() == [str(n) for n in range(1, 100_001)]
 
@@ -214,4 +214,4 @@ async def test_a_command_beyond_its_time_is_ended_and_what_it_wrote_is_told(mach
     with ScriptedServer([Reply(tool_calls=(call,)), Reply("Too slow.")]) as server:
         await machine.ask(server)
     (told,) = tool_messages(server.requests[1])
-    assert told.startswith("begun\n[ended after 0.3 s")
+    assert told.startswith("begun\n[no exit code: ended after 0.3 s")

@@ -121,7 +121,13 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
         *tools: Tool, mode: Any = "full", approver: Approver | None = None, secrets: tuple[str, ...] = ()
     ) -> Bench:
         journal = Journal(conversation.log)
-        toolbox = TurnToolbox(tools, gate=Gate(mode), approver=approver, journal=journal, masker=Masker(secrets))
+        toolbox = TurnToolbox(
+            tools,
+            gate=Gate(mode, workspace=Path("/"), confines=lambda: True),
+            approver=approver,
+            journal=journal,
+            masker=Masker(secrets),
+        )
         return Bench(toolbox, journal)
 
     return make
@@ -142,7 +148,7 @@ class Desk:
             "settings": ModelSettings(),
             "system": "Be brief.",
             "tools": tools,
-            "gate": Gate("full"),
+            "gate": Gate("full", workspace=Path("/"), confines=lambda: True),
             "approver": None,
             "masker": Masker(()),
             "max_steps": 5,

@@ -59,8 +59,8 @@ def test_a_first_word_that_is_a_command_is_one(here: Here, words: tuple[str, ...
         pytest.param([Reply("Yes.")], [], 0, "", id="answered"),
         pytest.param([HttpError(401)], [], 1, "vmpilot: ", id="failed"),
         pytest.param([calls("ls")], ["--max-steps", "1"], 3, "Stopped after 1 steps", id="limit"),
-        pytest.param([calls("touch x"), Reply("No.")], [], 4, "--mode full", id="denied"),
-        pytest.param([calls("touch x"), Reply("No.")], ["--mode", "observe"], 4, "denied", id="observe"),
+        pytest.param([calls("env touch x"), Reply("No.")], [], 4, "--mode full", id="denied"),
+        pytest.param([calls("env touch x"), Reply("No.")], ["--mode", "observe"], 4, "denied", id="observe"),
     ],
 )
 def test_exit_codes_of_turns(here: Here, script: list[Step], options: list[str], code: int, told: str) -> None:

@@ -62,9 +62,9 @@ def test_what_could_steer_the_terminal_is_shown_as_escapes(screen: Start) -> Non
     [("y\n", True, 0), ("yes\n", True, 0), ("n\n", False, 4), ("\n", False, 4), ("\x04", False, 4)],
 )
 def test_the_question_and_its_answers(screen: Start, tmp_path: Path, answer: str, made: bool, code: int) -> None:
-    with ScriptedServer([calls("touch made"), Reply("As you say.")]) as server:
+    with ScriptedServer([calls("env touch made"), Reply("As you say.")]) as server:
         shown = screen("x", server=server)
-        shown.wait_for(f"{BOLD}$ touch made{PLAIN}\n", "Run it? [y/N] ")
+        shown.wait_for(f"{BOLD}$ env touch made{PLAIN}\n", "Run it? [y/N")
         assert not (tmp_path / "made").exists()
         shown.type(answer)
         assert shown.end() == code
@@ -74,10 +74,12 @@ def test_the_question_and_its_answers(screen: Start, tmp_path: Path, answer: str
 
 
 def test_what_was_typed_before_the_question_is_no_answer(screen: Start, tmp_path: Path) -> None:
-    with ScriptedServer([Reply(tool_calls=calls("touch made").tool_calls, delay=0.5), Reply("As you say.")]) as server:
+    with ScriptedServer(
+        [Reply(tool_calls=calls("env touch made").tool_calls, delay=0.5), Reply("As you say.")]
+    ) as server:
         shown = screen("x", server=server)
         shown.type("y\n")
-        shown.wait_for("Run it? [y/N] ")
+        shown.wait_for("Run it? [y/N")
         shown.type("n\n")
         assert shown.end() == 4
     assert not (tmp_path / "made").exists()
@@ -85,9 +87,9 @@ def test_what_was_typed_before_the_question_is_no_answer(screen: Start, tmp_path
 
 @pytest.mark.parametrize("how", ["key", "signal"])
 def test_ctrl_c_at_the_question_ends_the_turn(screen: Start, tmp_path: Path, how: str) -> None:
-    with ScriptedServer([calls("touch made")]) as server:
+    with ScriptedServer([calls("env touch made")]) as server:
         shown = screen("x", server=server)
-        shown.wait_for("Run it? [y/N] ")
+        shown.wait_for("Run it? [y/N")
         if how == "key":
             shown.type("\x03")
         else:
@@ -99,21 +101,21 @@ def test_ctrl_c_at_the_question_ends_the_turn(screen: Start, tmp_path: Path, how
 
 
 def test_two_questions_come_one_after_the_other(screen: Start, tmp_path: Path) -> None:
-    with ScriptedServer([calls("touch one", "touch two"), Reply("Done.")]) as server:
+    with ScriptedServer([calls("env touch one", "env touch two"), Reply("Done.")]) as server:
         shown = screen("x", server=server)
-        assert "touch two" not in shown.wait_for("Run it? [y/N] ")
+        assert "env touch two" not in shown.wait_for("Run it? [y/N")
         shown.type("n\n")
-        shown.wait_for("Run it? [y/N] ", times=2)
-        assert "$ touch two" in shown.text
+        shown.wait_for("Run it? [y/N", times=2)
+        assert "$ env touch two" in shown.text
         shown.type("y\n")
         assert shown.end() == 4
     assert ((tmp_path / "one").exists(), (tmp_path / "two").exists()) == (False, True)
 
 
 def test_a_question_is_asked_though_input_and_output_are_pipes(screen: Start, tmp_path: Path) -> None:
-    with ScriptedServer([calls("touch made"), Reply("Made.")]) as server:
+    with ScriptedServer([calls("env touch made"), Reply("Made.")]) as server:
         shown = screen("x", server=server, script='echo more | "$@" > out')
-        shown.wait_for("Run it? [y/N] ")
+        shown.wait_for("Run it? [y/N")
         shown.type("y\n")
         assert shown.end() == 0
     assert (tmp_path / "out").read_text() == "Made.\n"
@@ -123,9 +125,9 @@ def test_a_question_is_asked_though_input_and_output_are_pipes(screen: Start, tm
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])
 def test_a_question_is_asked_beside_output_for_programs(screen: Start, tmp_path: Path, output: str) -> None:
-    with ScriptedServer([calls("touch made"), Reply("Made.")]) as server:
+    with ScriptedServer([calls("env touch made"), Reply("Made.")]) as server:
         shown = screen("--output", output, "x", server=server, script='"$@" > out')
-        shown.wait_for("$ touch made", "Run it? [y/N] ")
+        shown.wait_for("$ env touch made", "Run it? [y/N")
         shown.type("y\n")
         assert shown.end() == 0
     assert (tmp_path / "made").exists()

@@ -25,7 +25,9 @@ def test_a_project_is_trusted_until_its_file_changes(here: Here, tmp_path: Path)
     assert rules(here, project) == []
     ran = here("trust", str(project))
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"{file} is trusted, until it changes. Allowed here from now on:\n  shell: make  (in the sandbox)\n"
+    assert (
+        ran.out == f"{file} is trusted, until it changes. Allowed here from now on:\n  shell: make  (in the sandbox)\n"
+    )
     assert rules(here, project) == ["shell: make"]
     file.write_text('allow = ["shell"]\n')
     assert rules(here, project) == []

@@ -19,6 +19,7 @@ from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers
+from vmpilot.tools.output_file import tidy_outputs
 from vmpilot.tools.sandbox import SandboxSearch, search_sandbox
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.tools.shell_launch import ShellLaunch
@@ -79,11 +80,13 @@ class Toolkit:
     def equip(self, conversation_id: str, workspace: Workspace) -> ConversationTools:
         """The tools for one conversation."""
         settings, environment = self._settings, self._environment
+        outputs = environment.cache_folder / "outputs"
+        tidy_outputs(outputs)
         variables = child_environment(environment.variables, let_through=settings.pass_environment)
         executor = Executor(
             variables,
             masker=self.masker,
-            outputs=environment.cache_folder / "outputs" / conversation_id,
+            outputs=outputs / conversation_id,
             confine=self._confine,
         )
         files = file_tools(workspace, FileMemory(), variables)

@@ -145,8 +145,8 @@ class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag
     """The conversation became too long: from here on the model gets less of what was said before; the log keeps all.
 
     With a `summary` it gets that, then the last request and the model's last `kept` messages since it with their tool
-    results. Without one it gets everything, but tool outputs before those messages are cut to `output_limit` characters.
-    The numbers of tokens are estimates of what was and what is now to be sent.
+    results. Without one it gets everything, but tool outputs before those messages are cut to about `output_limit`
+    characters. The numbers of tokens are estimates of what was and what is now to be sent.
     """
 
     summary: str = ""
@@ -154,6 +154,12 @@ class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag
     output_limit: int = 0
     tokens_before: int = 0
     tokens_after: int = 0
+
+    @property
+    def text(self) -> str:
+        """What happened, in a person's words."""
+        what = "the conversation so far was summarised" if self.summary else "old outputs of tools were shortened"
+        return f"{what}: {self.tokens_before:,} → {self.tokens_after:,} tokens"
 
 
 class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="type"):
