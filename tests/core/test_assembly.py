@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tool_data import output_in
 
 import vmpilot
 from vmpilot import Agent, Answer
@@ -142,7 +143,7 @@ async def test_commands_get_the_persons_variables_without_the_secrets(make_agent
     with ScriptedServer([Reply(tool_calls=calls), Reply("Seen.")]) as server:
         async with make_agent(server, mode="full", variables=variables, pass_environment=["PASSED_TOKEN"]) as agent:
             await agent.answer("hi")
-    assert server.requests[1].messages[-1]["content"] == "plain value none\nTELL-TELL-TELL\n[exit code 0]"
+    assert output_in(server.requests[1].messages[-1]["content"]) == "plain value none\nTELL-TELL-TELL\n[exit code 0]"
 
 
 async def test_stop_without_a_turn_says_so(make_agent: MakeAgent) -> None:

@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.tool_data import output_in
 
 from vmpilot.contract import LimitReached, ToolFinished, ToolOutput, ToolStarted, encode_event
 from vmpilot.testing import RecordedRequest, Reply, ScriptedCall, ScriptedServer, Step
@@ -28,7 +29,7 @@ def shell(command: str, **members: Any) -> ScriptedCall:
 
 
 def tool_messages(request: RecordedRequest) -> list[str]:
-    return [message["content"] for message in request.messages if message["role"] == "tool"]
+    return [output_in(message["content"]) for message in request.messages if message["role"] == "tool"]
 
 
 async def test_a_call_has_its_effect_and_the_model_its_result(machine: Machine) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests.postgres_server import PostgresServer, make_server, postgres
+from tests.tool_data import output_in
 
 from vmpilot.agent.history import NO_ANSWER
 from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
@@ -126,6 +127,7 @@ def test_one_goes_on_with_what_the_other_began(machine: Machine, start: StartSer
         second.turn("Two?", conversation)
         first.turn("Three?", conversation)
     said = [message.get("content") for message in model.requests[-1].messages[1:]]
+    said[2] = output_in(str(said[2]))
     assert said == ["One?", "I look.", "begun\n[exit code 0]", "One.", "Two?", "Two.", "Three?"]
 
 

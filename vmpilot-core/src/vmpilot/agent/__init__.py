@@ -1,8 +1,9 @@
 """One turn, from the user's message to `TurnEnded`: the same for every backend."""
 
+from vmpilot.agent.compaction_turn import CompactionTurn
 from vmpilot.agent.conversation import Conversation
 from vmpilot.agent.secrecy import masked_history
 from vmpilot.agent.toolbox import Approver
 from vmpilot.agent.turn import Turn, TurnPlan
 
-__all__ = ["Approver", "Conversation", "Turn", "TurnPlan", "masked_history"]
+__all__ = ["Approver", "CompactionTurn", "Conversation", "Turn", "TurnPlan", "masked_history"]

@@ -6,7 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vmpilot.agent.history import messages_in, unanswered_calls
-from vmpilot.contract import Event, HistoryImported, Message, ToolFinished, UserMessage
+from vmpilot.contract import (
+    Event,
+    HistoryCompacted,
+    HistoryImported,
+    Message,
+    MessageCompleted,
+    ToolFinished,
+    UserMessage,
+)
 from vmpilot.store import ConversationLog
 from vmpilot.workspace import Workspace
 
@@ -41,9 +49,22 @@ class Conversation:
     def id(self) -> str:
         return self.log.conversation_id
 
-    def history(self, message: UserMessage) -> tuple[Message, ...]:
+    def history(self, *then: UserMessage) -> tuple[Message, ...]:
         """All that was said, then the user's new message; valid for a provider."""
-        return messages_in(self._events, message)
+        return messages_in(self._events, *then)
+
+    @property
+    def told(self) -> MessageCompleted | None:
+        """The model's last message, with what the provider counted for it; None where that no longer holds."""
+        for event in reversed(self._events):
+            match event:
+                case MessageCompleted():
+                    return event
+                case HistoryCompacted() | HistoryImported():
+                    return None
+                case _:
+                    pass
+        return None
 
     async def import_history(self, messages: Iterable[Message]) -> None:
         """Begin with messages from elsewhere."""

@@ -11,9 +11,11 @@ from typing import NoReturn
 
 import msgspec
 
+from vmpilot.agent.compaction import compact
 from vmpilot.contract import (
     AssistantMessage,
     Event,
+    HistoryCompacted,
     HistoryImported,
     ImagePart,
     Message,
@@ -42,12 +44,12 @@ def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
     """The history that the events tell, and the messages that follow on it.
 
     Each tool call is answered right behind its message, user and assistant take turns, the user first: also where
-    messages came from elsewhere and were not so.
+    messages came from elsewhere and were not so. Where the conversation was compacted, the summary is in place of it.
     """
     messages: list[Message] = []
     for event in events:
         match event:
-            case TurnStarted():
+            case TurnStarted() if event.message.content:
                 messages.append(event.message)
             case HistoryImported():
                 messages.extend(event.messages)
@@ -55,6 +57,8 @@ def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
                 messages.append(event.message)
             case ToolFinished():
                 messages.append(event.result)
+            case HistoryCompacted():
+                messages = list(compact(messages, event))
             case _:
                 pass
     return tuple(_answered((*messages, *then)))
@@ -91,23 +95,6 @@ def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMess
     if tuple(calls) == message.tool_calls:
         return message
     return msgspec.structs.replace(message, tool_calls=tuple(calls))
-
-
-class Sendable:
-    """Makes messages fit for any provider's request; each one is looked at once in a turn, however often it is sent."""
-
-    def __init__(self) -> None:
-        self._done: dict[int, tuple[Message, Message]] = {}
-
-    def messages(self, messages: Iterable[Message]) -> tuple[Message, ...]:
-        """The messages, with characters that JSON or UTF-8 cannot carry replaced, and broken calls made harmless."""
-        return tuple(self._one(message) for message in messages)
-
-    def _one(self, message: Message) -> Message:
-        known = self._done.get(id(message))
-        if known is None:
-            known = self._done[id(message)] = (message, _sendable(message))
-        return known[1]
 
 
 def _answered(messages: Iterable[Message]) -> Iterator[Message]:
@@ -156,7 +143,8 @@ def _interrupted(call: ToolCall, text: str) -> ToolResult:
     return ToolResult(call.id, call.name, text, is_error=True)
 
 
-def _sendable(message: Message) -> Message:
+def sendable(message: Message) -> Message:
+    """The message with characters that JSON or UTF-8 cannot carry replaced, and broken calls made harmless."""
     match message:
         case UserMessage():
             parts = tuple(_sendable_part(part) for part in message.content if not _is_blank(part))

@@ -35,4 +35,8 @@ class Limits:
         if self.steps >= self._max_steps:
             self.begin_step()
         self.steps += 1
+        self.add_usage(usage)
+
+    def add_usage(self, usage: Usage | None) -> None:
+        """Count a call that is no step of its own, such as one for a summary."""
         self.usage += usage or Usage()

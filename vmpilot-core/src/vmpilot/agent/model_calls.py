@@ -6,13 +6,19 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from functools import partial
+from itertools import count
 
-from vmpilot.agent.history import Sendable, with_unique_ids
+from vmpilot.agent.compactor import Compactor
+from vmpilot.agent.history import with_unique_ids
 from vmpilot.agent.limits import Limits
+from vmpilot.agent.outgoing import Outgoing
+from vmpilot.agent.summary import spoken
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
     BadResponse,
+    ContextOverflow,
     GenerationRequest,
     Message,
     MessageCompleted,
@@ -26,16 +32,18 @@ from vmpilot.contract import (
     TextDelta,
     TimeLimits,
     ToolCallDelta,
+    UserMessage,
 )
 
 
 class SupervisedModelCalls:
-    """The `ModelCalls` of one turn."""
+    """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error."""
 
-    def __init__(self, request: GenerationRequest, *, limits: Limits) -> None:
+    def __init__(self, request: GenerationRequest, *, limits: Limits, compactor: Compactor | None = None) -> None:
         self._request = request
         self._limits = limits
-        self._sendable = Sendable()
+        self._compactor = compactor
+        self._outgoing = Outgoing(request.conversation_id)
         self._ids = {
             call.id
             for message in request.messages
@@ -46,10 +54,57 @@ class SupervisedModelCalls:
     async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
         """See `ModelCalls.run`."""
         self._limits.begin_step()
+        self._outgoing.take(messages)
+        if self._compactor is None:
+            events = self._supervise(stream_once, self._call())
+        else:
+            events = self._run_compacted(stream_once, self._compactor)
+        async with aclosing(events):
+            async for event in events:
+                yield event
+
+    async def _run_compacted(self, stream_once: StreamOnce, compactor: Compactor) -> AsyncGenerator[BackendEvent, None]:
+        """The call, with the conversation compacted before it or after it overflowed, where that is needed."""
+        ask = partial(self._ask, stream_once, compactor)
+        await compactor.make_room(self._outgoing, ask)
+        for tries in count():
+            shown = False
+            try:
+                async with aclosing(self._supervise(stream_once, self._call())) as events:
+                    async for event in events:
+                        if isinstance(event, MessageCompleted):
+                            compactor.learn(self._outgoing, event.usage)
+                        shown = not isinstance(event, Retrying)
+                        yield event
+                return
+            except ContextOverflow as error:
+                await compactor.recover(self._outgoing, ask, error=error, tries=tries)
+                if shown:
+                    yield Retrying(tries + 2, 0.0, str(error), discard=True)
+
+    def _call(self) -> ModelCall:
         request = self._request
-        sendable = self._sendable.messages(messages)
-        call = ModelCall(sendable, request.system, request.model, request.settings, request.tools)
-        patience = _Patience(request)
+        return ModelCall(self._outgoing.ready, request.system, request.model, request.settings, request.tools)
+
+    async def _ask(self, stream_once: StreamOnce, compactor: Compactor, system: str, text: str) -> str:
+        """The answer to one question that is no part of the conversation."""
+        request = self._request
+        call = ModelCall((UserMessage.from_text(text),), system, request.model, request.settings, ())
+        answer = AssistantMessage()
+        async with aclosing(self._supervise(stream_once, call)) as events:
+            async for event in events:
+                match event:
+                    case Retrying():
+                        compactor.show(event)
+                    case MessageCompleted():
+                        self._limits.add_usage(event.usage)
+                        answer = event.message
+                    case _:
+                        pass
+        return spoken(answer)
+
+    async def _supervise(self, stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        patience = _Patience(self._request)
         while True:
             shown = False
             try:

@@ -8,15 +8,18 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cached_property
 
 import msgspec
 
+from vmpilot.agent.compactor import Compactor
 from vmpilot.agent.conversation import Conversation
 from vmpilot.agent.history import unanswered_calls
 from vmpilot.agent.journal import Journal
 from vmpilot.agent.limits import Limits, LimitStop
 from vmpilot.agent.model_calls import SupervisedModelCalls
 from vmpilot.agent.secrecy import masked_request
+from vmpilot.agent.tokens import weigh_frame
 from vmpilot.agent.toolbox import Approver, TurnToolbox
 from vmpilot.contract import (
     AssistantMessage,
@@ -60,6 +63,8 @@ class TurnPlan:
     masker: Masker
     max_steps: int
     retry: RetryPolicy
+    compaction: bool = True
+    context_window: int | None = None
 
 
 class Turn:
@@ -119,12 +124,14 @@ class Turn:
             self._journal.close()
 
     async def _begin(self) -> None:
+        await self._plan.conversation.refresh()
+        await self._journal.record(self._started())
+
+    def _started(self) -> TurnStarted:
         plan = self._plan
-        await plan.conversation.refresh()
-        started = TurnStarted(
+        return TurnStarted(
             plan.conversation.id, self._id, self._message, plan.backend.name, plan.model, time=time.time()
         )
-        await self._journal.record(started)
 
     async def _generate(self) -> TurnEnded:
         """The turn's end, whatever happens; only from here to there can `stop` interrupt."""
@@ -162,7 +169,26 @@ class Turn:
             tools=tuple(tool.spec for tool in plan.tools),
             retry=plan.retry,
         )
-        return plan.backend.generate(request, self._toolbox, SupervisedModelCalls(request, limits=self._limits))
+        model_calls = SupervisedModelCalls(
+            request, limits=self._limits, compactor=self._compactor() if plan.compaction else None
+        )
+        return plan.backend.generate(request, self._toolbox, model_calls)
+
+    def _compactor(self) -> Compactor:
+        plan = self._plan
+        return Compactor(
+            self._journal,
+            frame=weigh_frame(plan.system, [tool.spec for tool in plan.tools]),
+            window=plan.context_window,
+            find_window=lambda: None if self._model_info is None else self._model_info.context_window,
+            reserve=plan.settings.max_tokens or 0,
+            told=plan.conversation.told,
+        )
+
+    @cached_property
+    def _model_info(self) -> ModelInfo | None:
+        """Asked for once, and only when it is needed: a backend may import its library for it."""
+        return self._plan.backend.model_info(self._plan.model)
 
     async def _take(self, event: BackendEvent) -> None:
         self._partial.add(event)
@@ -199,7 +225,7 @@ class Turn:
 
     def _ended(self, reason: EndReason, *, error: str | None = None, exit_code: int) -> TurnEnded:
         usage = self._limits.usage
-        cost = price(usage, self._plan.backend.model_info(self._plan.model)) if self._limits.steps else 0.0
+        cost = price(usage, self._model_info) if self._limits.steps or usage != Usage() else 0.0
         return TurnEnded(reason, time.time(), usage, cost, error, exit_code)
 
     async def _end(self, end: TurnEnded) -> None:

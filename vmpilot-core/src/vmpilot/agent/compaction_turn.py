@@ -1,0 +1,66 @@
+"""A turn that is no request: the person asks that the conversation be summarised now."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+
+from vmpilot.agent.model_calls import SupervisedModelCalls
+from vmpilot.agent.outgoing import Outgoing
+from vmpilot.agent.summary import spoken
+from vmpilot.agent.turn import Turn, TurnPlan
+from vmpilot.contract import (
+    BadResponse,
+    GenerationRequest,
+    MessageCompleted,
+    Notice,
+    Retrying,
+    TurnEnded,
+    Usage,
+    UserMessage,
+)
+
+NOTHING = "There is nothing to compact: the conversation is no longer than its summary would be."
+
+
+class CompactionTurn(Turn):
+    """Works with every backend, for the model is asked by an ordinary turn. If it is not asked, nothing is recorded."""
+
+    def __init__(self, plan: TurnPlan) -> None:
+        super().__init__(plan, UserMessage(()))
+
+    async def _begin(self) -> None:
+        await self._plan.conversation.refresh()
+        self._journal.hold(self._started())
+
+    async def _run_backend(self) -> TurnEnded:
+        outgoing = Outgoing(self._plan.conversation.id)
+        outgoing.take(self._plan.conversation.history())
+        if not await self._compactor().summarise(outgoing, self._ask):
+            self._journal.emit(Notice(NOTHING))
+        return self._ended("answered", exit_code=0)
+
+    async def _ask(self, system: str, text: str) -> str:
+        plan = self._plan
+        messages = (UserMessage.from_text(text),)
+        request = GenerationRequest(
+            plan.conversation.id, self._id, messages, system, plan.model, plan.settings, retry=plan.retry
+        )
+        model_calls = SupervisedModelCalls(request, limits=self._limits)
+        async with aclosing(plan.backend.generate(request, self._toolbox, model_calls)) as events:
+            async for event in events:
+                match event:
+                    case MessageCompleted():
+                        self._limits.add_usage(event.usage)
+                        return spoken(event.message)
+                    case Retrying() | Notice():
+                        self._journal.emit(event)
+                    case _:
+                        pass
+        raise BadResponse(f"backend {plan.backend.name} gave no summary")
+
+    async def _end(self, end: TurnEnded) -> None:
+        if self._journal.recorded or end.usage != Usage():
+            await super()._end(end)
+        else:
+            self.over = True
+            self._journal.emit(end)

@@ -1,0 +1,56 @@
+"""What is sent of a turn's messages: compacted, fit for any provider, tool output marked as data, weighed.
+
+Each message is looked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmpilot.agent.history import sendable
+from vmpilot.agent.tokens import weigh
+from vmpilot.agent.tool_data import as_data
+from vmpilot.contract import Message, ToolResult
+
+
+class Outgoing:
+    """A backend hands over all messages on each step; only those that are new since the last one cost anything.
+
+    `messages` are those that are sent, as they were said; `weight` is theirs together.
+    """
+
+    def __init__(self, conversation_id: str) -> None:
+        self._conversation_id = conversation_id
+        self._given: list[Message] = []
+        self._ready: list[Message] = []
+        self.messages: list[Message] = []
+        self.weight = 0
+
+    @property
+    def ready(self) -> tuple[Message, ...]:
+        """The messages as they go to any provider."""
+        return tuple(self._ready)
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """These are now all the messages. Those that were replaced stay so, as long as they come first."""
+        known = len(self._given)
+        if list(messages[:known]) != self._given:
+            self._given, known = [], 0
+            self.replace(())
+        self._given += messages[known:]
+        self._add(messages[known:])
+
+    def replace(self, messages: Sequence[Message]) -> None:
+        """Send these in place of all that were taken so far."""
+        self.messages, self._ready, self.weight = [], [], 0
+        self._add(messages)
+
+    def _add(self, messages: Sequence[Message]) -> None:
+        ready = [self._prepared(message) for message in messages]
+        self.messages += messages
+        self._ready += ready
+        self.weight += sum(map(weigh, ready))
+
+    def _prepared(self, message: Message) -> Message:
+        ready = sendable(message)
+        return as_data(ready, conversation_id=self._conversation_id) if isinstance(ready, ToolResult) else ready
