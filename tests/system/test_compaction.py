@@ -17,7 +17,6 @@ import pytest
 from vmpilot.contract import (
     HistoryCompacted,
     ImagePart,
-    LimitReached,
     Notice,
     Retrying,
     TextPart,
@@ -152,9 +151,8 @@ async def test_near_the_windows_end_a_conversation_is_summarised(machine: Machin
     assert (event.summary, event.kept) == (SUMMARY, 0)
     assert event.tokens_before > WINDOW * 0.85
     assert event.tokens_after < event.tokens_before - 3 * LONG / 4.2
-    messages = model.own[-1]
-    assert is_summary(messages)
-    assert messages[2:] == [
+    assert is_summary(model.own[-1])
+    assert model.own[-1][2:] == [
         {
             "role": "user",
             "content": [
@@ -309,9 +307,8 @@ async def test_by_hand(machine: Machine) -> None:
         "There is nothing to compact: the conversation is no longer than its summary would be."
     ]
     assert (nothing.end.reason, nothing.end.exit_code, len(model.asked)) == ("answered", 0, 1)
-    stored = machine.stored()
-    assert [type(event) for event in stored if isinstance(event, TurnStarted)].count(TurnStarted) == 4
-    assert stored.count(event) == 1
+    assert len([entry for entry in machine.stored() if isinstance(entry, TurnStarted)]) == 4
+    assert machine.stored().count(event) == 1
 
 
 async def test_by_hand_without_a_conversation(machine: Machine) -> None:
@@ -356,9 +353,8 @@ async def test_a_compacted_conversation_goes_on_on_the_other_backend_and_is_comp
         {"role": "user", "content": "7?"},
     ]
     assert "First." in str(model.asked[1].messages)
-    stored = machine.stored(conversation)
-    assert [event.summary for event in stored if isinstance(event, HistoryCompacted)] == ["First.", "Second."]
-    assert len([event for event in stored if isinstance(event, TurnStarted)]) == 7
+    stored = [event.summary for event in machine.stored(conversation) if isinstance(event, HistoryCompacted)]
+    assert stored == ["First.", "Second."]
 
 
 @pytest.mark.parametrize("backend", ["langchain"])
@@ -377,7 +373,6 @@ async def test_after_kill_9_the_conversation_is_as_the_log_says(machine: Machine
     assert is_summary(model.own[-1], stored[0])
     assert texts(model.own[-1])[2:] == (["4?", "(This turn ended wit", "5?"] if compacted else ["5?"])
     assert seen.end.reason == "answered"
-    assert not [event for event in seen.events if isinstance(event, LimitReached)]
     assert len([event for event in machine.stored() if isinstance(event, TurnEnded)]) == 4
 
 

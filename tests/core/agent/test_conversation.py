@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from vmpilot.agent import Conversation
-from vmpilot.contract import Event, Notice, StoreError
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    HistoryCompacted,
+    MessageCompleted,
+    Notice,
+    StoreError,
+    TurnEnded,
+    Usage,
+)
 from vmpilot.store import ConversationLog, ConversationStore
 from vmpilot.workspace import Workspace
 
@@ -27,3 +36,13 @@ async def test_a_conversation_that_cannot_be_read_is_free_for_others(
     again = await store.open(log.conversation_id)
     assert await again.read() == (Notice("a"),)
     await again.close()
+
+
+async def test_what_the_provider_counted_last_holds_until_the_history_is_another(conversation: Conversation) -> None:
+    told, untold = MessageCompleted(AssistantMessage("Yes."), Usage(100, 1)), MessageCompleted(AssistantMessage("No."))
+    ended, compacted = TurnEnded("answered", time=0.0), HistoryCompacted("Short.")
+    seen = []
+    for event in (told, ended, compacted, untold):
+        conversation.extend([event])
+        seen.append(conversation.told)
+    assert seen == [told, told, None, untold]

@@ -93,6 +93,10 @@ WIRE: list[tuple[Event, str]] = [
     ),
     (HistoryCompacted("s"), '{"type":"history_compacted","summary":"s"}'),
     (
+        HistoryCompacted(kept=1, output_limit=4_000, tokens_before=9_000, tokens_after=600),
+        '{"type":"history_compacted","kept":1,"output_limit":4000,"tokens_before":9000,"tokens_after":600}',
+    ),
+    (
         LimitReached("steps", 25.0, "t"),
         '{"type":"limit_reached","limit":"steps","maximum":25.0,"text":"t"}',
     ),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from vmpilot.assembly.model_desk import LOCAL
+from vmpilot.assembly.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
 from vmpilot.plugins import LoadedTools, load_tool_plugins
@@ -90,7 +91,9 @@ class Toolkit:
             confine=self._confine,
         )
         files = file_tools(workspace, FileMemory(), variables)
-        return ConversationTools(self, executor, (ShellTool(workspace, executor), JobsTool(executor.jobs), *files))
+        online = online_tools(settings, environment, workspace).tools
+        own = (ShellTool(workspace, executor), JobsTool(executor.jobs))
+        return ConversationTools(self, executor, (*own, *files, *online))
 
     async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
         """The tools of plugins and MCP servers. `taken` are names that they cannot have."""
@@ -112,7 +115,11 @@ class Toolkit:
         shared = await self.shared_tools(tool.spec.name for tool in built_in)
         sourced = [(tool.spec.name, "built in") for tool in built_in]
         sourced += [(tool.spec.name, _source(tool)) for tool in shared]
-        return tuple(ToolReport(name, source, self._why_not(name)) for name, source in sourced)
+        missing = online_tools(self._settings, self._environment, Workspace(self._folder)).missing
+        return (
+            *(ToolReport(name, source, self._why_not(name)) for name, source in sourced),
+            *(ToolReport(name, "built in", reason) for name, reason in missing.items()),
+        )
 
     def _why_not(self, tool: str) -> str | None:
         if self.offers(tool):

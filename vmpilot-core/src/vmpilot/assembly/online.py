@@ -1,0 +1,55 @@
+"""The tools that reach beyond the machine, as far as their libraries and keys are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmpilot.config import Environment, Settings
+from vmpilot.contract import Secret, Tool
+from vmpilot.tools.github import GitHub
+from vmpilot.tools.web import GoogleAccount, WebFetch, WebSearch
+from vmpilot.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineTools:
+    """`tools` can be used; `missing` are the names of the others, each with the reason and what to do."""
+
+    tools: tuple[Tool, ...]
+    missing: Mapping[str, str]
+
+
+def online_tools(settings: Settings, environment: Environment, workspace: Workspace) -> OnlineTools:
+    """The tools for the web and for GitHub. Imports none of their libraries."""
+    variables = environment.variables
+    wire = _wire(variables)
+    google = _google(variables)
+    token = Secret(variables["GITHUB_TOKEN"]) if variables.get("GITHUB_TOKEN") else None
+    reasons = {
+        "web_search": WebSearch.unavailable_reason(google),
+        "web_fetch": WebFetch.unavailable_reason(),
+        "github": GitHub.unavailable_reason(token, settings.github_url),
+    }
+    tools: list[Tool] = []
+    if reasons["web_search"] is None:
+        tools.append(WebSearch(google=google, **wire))
+    if reasons["web_fetch"] is None:
+        tools.append(WebFetch(**wire))
+    if reasons["github"] is None and token is not None:
+        tools.append(GitHub(workspace, token=token, api_url=settings.github_url, **wire))
+    return OnlineTools(tuple(tools), {name: reason for name, reason in reasons.items() if reason is not None})
+
+
+def _google(variables: Mapping[str, str]) -> GoogleAccount | None:
+    key, engine = variables.get("GOOGLE_API_KEY"), variables.get("GOOGLE_CSE_ID")
+    return GoogleAccount(Secret(key), engine) if key and engine else None
+
+
+def _wire(variables: Mapping[str, str]) -> dict[str, Any]:
+    """The person's proxy and certificates, by the variables that other programs take them from."""
+    proxy = variables.get("HTTPS_PROXY") or variables.get("https_proxy")
+    certificates = variables.get("SSL_CERT_FILE")
+    return {"proxy": proxy or None, "certificates": Path(certificates) if certificates else None}
