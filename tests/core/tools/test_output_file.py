@@ -30,7 +30,7 @@ def _path_in(text: str) -> Path:
 
 
 async def test_a_long_output_is_there_as_a_whole_and_masked(executor: Executor, tmp_path: Path) -> None:
-    command = "seq 20000; printf 'open'; sleep 0.1; echo sesame; seq 20000; printf '\\e[31mred\\e[0m\\n'"
+    command = "seq 20000; printf 'OPEN'; sleep 0.1; echo SESAME; seq 20000; printf '\\e[31mred\\e[0m\\n'"
     outcome = await executor.run(command, folder=tmp_path, timeout=20)
     path = _path_in(outcome.output.text)
     numbers = "".join(f"{number}\n" for number in range(1, 20_001))

@@ -1,0 +1,163 @@
+"""Where `web_fetch` connects to: checked addresses only, by redirects and through proxies too; and how it lets go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from vmpilot.contract import ToolProblem
+from vmpilot.tools.web import WebFetch
+from vmpilot.tools.web.download import Limits
+
+from .conftest import USE, Certificates, Fetch, Resolver, Site, proxy_to, run_site
+
+OPENED = ["127.0.0.1"]
+
+
+@pytest.fixture
+async def secure_site(certificates: Certificates) -> AsyncIterator[Site]:
+    async for site in run_site(certificates.server("shop.example")):
+        yield site
+
+
+async def test_redirects_within_the_host_are_followed(site: Site, fetch: Fetch) -> None:
+    site.sends_on("/a", "b/c?d=e", 301)
+    site.sends_on("/b/c", site.url("/end"), 307)
+    site.has("/end", "arrived", kind="text/plain")
+    found = await fetch(site.url("/a"))
+    assert found.text.startswith(f"[{site.url('/end')}: 200 OK")
+    assert found.text.endswith("arrived")
+    assert [seen.target for seen in site.seen] == ["/a", "/b/c?d=e", "/end"]
+
+
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.2:{port}/x", "http://127.0.0.1:1/x", "https://127.0.0.1:{port}/x", "//other.example/x"]
+)
+async def test_a_redirect_to_another_place_is_told_and_not_followed(site: Site, fetch: Fetch, target: str) -> None:
+    site.sends_on("/a", target.format(port=site.port))
+    found = await fetch(site.url("/a"))
+    wanted = target.format(port=site.port)
+    assert f"sends on to another place: {wanted if ':' in wanted[:6] else 'http:' + wanted}\n" in found.text
+    assert len(site.seen) == 1
+
+
+@pytest.mark.parametrize(
+    "target", ["file:///etc/passwd", "http://a:b@127.0.0.1/", "http://[::1", "gopher://127.0.0.1/"]
+)
+async def test_a_redirect_to_what_is_no_web_address_is_an_error(site: Site, fetch: Fetch, target: str) -> None:
+    site.sends_on("/a", target)
+    with pytest.raises(ToolProblem):
+        await fetch(site.url("/a"))
+
+
+async def test_redirects_without_end_are_left(site: Site, fetch: Fetch) -> None:
+    site.sends_on("/a", "/a")
+    with pytest.raises(ToolProblem, match="redirects without end"):
+        await fetch(site.url("/a"))
+    assert len(site.seen) == 6
+
+
+async def test_a_name_is_looked_up_once_and_that_address_is_connected_to(site: Site) -> None:
+    resolver = Resolver(shop_example=[["127.0.0.1"], ["169.254.169.254"]])
+    site.has("/a", "arrived", kind="text/plain")
+    tool = WebFetch(resolve=resolver, opened=OPENED)
+    found = await tool.run({"url": site.url("/a", "shop.example")}, USE)
+    assert found.text.endswith("arrived")
+    assert resolver.asked == ["shop.example"]
+    assert site.seen[0].headers["host"] == f"shop.example:{site.port}"
+
+
+async def test_a_name_that_moves_inside_between_two_redirects_is_refused(site: Site) -> None:
+    resolver = Resolver(shop_example=[["127.0.0.1"], ["127.0.0.53"]])
+    site.sends_on("/a", "/b")
+    tool = WebFetch(resolve=resolver, opened=OPENED)
+    with pytest.raises(ToolProblem, match=r"shop\.example is at 127\.0\.0\.53, which is this machine"):
+        await tool.run({"url": site.url("/a", "shop.example")}, USE)
+    assert [seen.path for seen in site.seen] == ["/a"]
+
+
+async def test_loopback_is_refused_where_nothing_was_opened(site: Site) -> None:
+    with pytest.raises(ToolProblem, match="only the public internet"):
+        await WebFetch().run({"url": site.url("/")}, USE)
+    assert site.seen == []
+
+
+async def test_the_next_address_is_tried_where_the_first_refuses(site: Site) -> None:
+    resolver = Resolver(shop_example=[["127.0.0.9", "127.0.0.1"]])
+    site.has("/a", "arrived", kind="text/plain")
+    tool = WebFetch(resolve=resolver, opened=["127.0.0.0/8"])
+    assert (await tool.run({"url": site.url("/a", "shop.example")}, USE)).text.endswith("arrived")
+
+
+async def test_tls_speaks_to_the_host_at_the_checked_address(secure_site: Site, certificates: Certificates) -> None:
+    secure_site.has("/a", "arrived", kind="text/plain")
+    resolver = Resolver(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
+    tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file)
+    found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
+    assert found.text.endswith("arrived")
+    with pytest.raises(ToolProblem, match=r"(?i)hostname mismatch|certificate"):
+        await tool.run({"url": secure_site.url("/a", "other.example")}, USE)
+    with pytest.raises(ToolProblem, match=r"(?i)certificate"):
+        await WebFetch(resolve=resolver, opened=OPENED).run({"url": secure_site.url("/a", "shop.example")}, USE)
+
+
+async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates: Certificates) -> None:
+    secure_site.has("/a", "arrived", kind="text/plain")
+    resolver = Resolver(shop_example=[["127.0.0.1"]], inner_example=[["10.0.0.1"]])
+    async with proxy_to(secure_site) as proxy:
+        tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxy=proxy.url)
+        found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
+        assert found.text.endswith("arrived")
+        with pytest.raises(ToolProblem, match="a private network"):
+            await tool.run({"url": "https://inner.example/"}, USE)
+    assert proxy.tunnels == [f"127.0.0.1:{secure_site.port}"]
+
+
+async def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password() -> None:
+    tool = WebFetch(resolve=Resolver(a_example=[["1.1.1.1"]]), proxy="gopher://me:secret@127.0.0.1")
+    with pytest.raises(ToolProblem, match="proxy") as caught:
+        await tool.run({"url": "https://a.example/"}, USE)
+    assert "secret" not in str(caught.value)
+
+
+async def test_who_cannot_be_found_or_reached_is_named(site: Site, fetch: Fetch) -> None:
+    with pytest.raises(ToolProblem, match=r"The host nobody\.example was not found: Name or service not known"):
+        await WebFetch(resolve=Resolver()).run({"url": "https://nobody.example/"}, USE)
+    with pytest.raises(ToolProblem, match=r"http://127\.0\.0\.1:1/ could not be fetched"):
+        await fetch("http://127.0.0.1:1/")
+
+
+async def test_an_answer_that_breaks_off_or_is_nonsense_is_an_error(site: Site, fetch: Fetch) -> None:
+    site.has("/short", "abc", kind="text/plain", content_length="10")
+
+    async def talk_nonsense(_: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-OpenSSH\r\n")
+
+    site.on("/odd", talk_nonsense)
+    for path in ("/short", "/odd"):
+        with pytest.raises(ToolProblem, match="could not be fetched"):
+            await fetch(site.url(path))
+
+
+async def test_a_slow_answer_is_left_when_the_time_is_over(site: Site) -> None:
+    site.never_ends("/slow", b"a few bytes")
+    tool = WebFetch(opened=OPENED, limits=Limits(seconds=0.3))
+    with pytest.raises(ToolProblem, match=r"was not there within 0\.3 s"):
+        await tool.run({"url": site.url("/slow")}, USE)
+    await asyncio.wait_for(site.gone.wait(), 1)
+
+
+@pytest.mark.parametrize("first", [b"", b"a few bytes"])
+async def test_cancelling_closes_the_connection_at_once(site: Site, fetch: Fetch, first: bytes) -> None:
+    site.never_ends("/slow", first)
+    running = asyncio.create_task(fetch(site.url("/slow")))
+    await site.begun.wait()
+    started = time.monotonic()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    await asyncio.wait_for(site.gone.wait(), 1)
+    assert time.monotonic() - started < 1

@@ -1,0 +1,43 @@
+"""A search engine that is asked without a key, as a browser would, through the library `ddgs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmpilot.contract import ToolProblem
+from vmpilot.tools.web.results import SearchResult
+from vmpilot.tools.web.worker import run_program
+
+ENGINE = "duckduckgo"
+"""One engine, so that one party is told the query: the one that the person was asked about."""
+ENGINE_URL = "https://html.duckduckgo.com/html/"
+
+_PROGRAM = Path(__file__).with_name("programs") / "search_keyless.py"
+_REQUEST_SECONDS = 15
+_SECONDS = 20
+
+
+async def search_keyless(
+    query: str, count: int, *, proxy: str | None = None, certificates: Path | None = None
+) -> list[SearchResult]:
+    """Ask DuckDuckGo. An empty list may also mean that it refuses to answer programs. Raises `ToolProblem`."""
+    task = {
+        "query": query,
+        "count": count,
+        "engine": ENGINE,
+        "seconds": _REQUEST_SECONDS,
+        "proxy": proxy,
+        "certificates": None if certificates is None else str(certificates),
+    }
+    try:
+        answer = await run_program(_PROGRAM, task, seconds=_SECONDS)
+    except ToolProblem as problem:
+        raise ToolProblem(f"The search gave nothing: {problem}. Try it later.") from problem
+    if said := answer.get("problem"):
+        raise ToolProblem(f"DuckDuckGo could not be asked: {_shorten(said, proxy)}. Try it later.")
+    return [SearchResult(found["title"], found["href"], found["body"]) for found in answer["results"]]
+
+
+def _shorten(said: str, proxy: str | None) -> str:
+    """The library's words without the proxy's address, which may hold a password."""
+    return (said.replace(proxy, "[proxy]") if proxy else said)[:300]

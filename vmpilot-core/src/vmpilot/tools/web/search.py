@@ -1,0 +1,89 @@
+"""The tool that asks a search engine: Google where the person has a key for it, else one that needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vmpilot.contract import Fetches, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.tools.web.exchange import Wire
+from vmpilot.tools.web.fetch import INSTALL_WEB
+from vmpilot.tools.web.google import MOST_RESULTS, GoogleAccount, search_google
+from vmpilot.tools.web.keyless import ENGINE_URL, search_keyless
+from vmpilot.tools.web.results import SearchResult, describe_results
+
+_DEFAULT_COUNT = 5
+
+SEARCH_SPEC = ToolSpec(
+    name="web_search",
+    description=(
+        "Ask a search engine, and get titles, addresses and snippets of pages; web_fetch reads a page. The query "
+        "leaves this machine: put no secrets and no private data into it."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "query": {"type": "string", "minLength": 1, "maxLength": 500, "description": "What to look for."},
+            "count": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": MOST_RESULTS,
+                "description": f"How many results, {_DEFAULT_COUNT} if left out.",
+            },
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+)
+
+
+class WebSearch:
+    """Searches the web, with Google where there is an account."""
+
+    spec = SEARCH_SPEC
+    folder = None
+
+    def __init__(
+        self,
+        *,
+        google: GoogleAccount | None = None,
+        proxy: str | None = None,
+        certificates: Path | None = None,
+    ) -> None:
+        self._google = google
+        self._proxy = proxy
+        self._certificates = certificates
+        self._wire = Wire(proxy=proxy, certificates=certificates)
+
+    @staticmethod
+    def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
+        """Why the tool cannot be offered, as a phrase with what to do; None where it can."""
+        library = "ddgs" if google is None else "httpx2"
+        return None if find_spec(library) else f"{library} not installed: {INSTALL_WEB}"
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        return f"Search with {self._engine}: {arguments['query']}"
+
+    def effect(self, arguments: Mapping[str, Any]) -> Fetches:  # noqa: ARG002  the query goes to the engine whatever it is
+        return Fetches(ENGINE_URL if self._google is None else self._google.url)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002
+        query, count = arguments["query"].strip(), arguments.get("count", _DEFAULT_COUNT)
+        if not query:
+            raise ToolProblem("The query is empty: say what to look for")
+        results = await self._search(query, count)
+        if results:
+            return ToolOutcome(describe_results(query, self._engine, results[:count]))
+        hint = "" if self._google else " That may also mean that it does not answer programs just now."
+        return ToolOutcome(f"{self._engine} gave no results for {query!r}.{hint} Try other or fewer words.")
+
+    @property
+    def _engine(self) -> str:
+        return "DuckDuckGo" if self._google is None else "Google"
+
+    async def _search(self, query: str, count: int) -> list[SearchResult]:
+        if self._google is not None:
+            return await search_google(self._google, query, count, wire=self._wire)
+        return await search_keyless(query, count, proxy=self._proxy, certificates=self._certificates)
