@@ -276,7 +276,7 @@ class Agent:
             max_steps=settings.max_steps,
             retry=settings.retry_policy,
             compaction=settings.compaction,
-            context_window=settings.context_window,
+            context_window=endpoint.context_window,
         )
 
     def _system_prompt(self, tools: tuple[Tool, ...]) -> str:

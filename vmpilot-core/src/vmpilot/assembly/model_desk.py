@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Secret
-from vmpilot.local_model import LocalModelError, LocalServer, Progress, check_engine, ensure_weights
+from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 LOCAL = "local"
 """The model that needs no key: `local`, or `local:/path/to/weights.gguf`."""
@@ -17,10 +17,11 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A model as the backend is to ask it."""
+    """A model as the backend is to ask it; `context_window` is in tokens, None where only the backend may know it."""
 
     model: str
     settings: ModelSettings
+    context_window: int | None = None
 
 
 class ModelDesk:
@@ -45,22 +46,21 @@ class ModelDesk:
 
     async def _prepare(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
         settings = self._settings
-        base_url, api_key = settings.base_url, settings.api_key
+        base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
         if model.partition(":")[0] == LOCAL:
             server = await self._start_local(model.partition(":")[2], progress)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
-        return Endpoint(
-            model,
-            ModelSettings(
-                temperature=settings.temperature,
-                max_tokens=settings.max_tokens,
-                reasoning_effort=settings.reasoning_effort,
-                seed=settings.seed,
-                base_url=base_url,
-                api_key=api_key,
-                time_limits=settings.time_limits,
-            ),
+            window = window or CONTEXT_SIZE
+        model_settings = ModelSettings(
+            temperature=settings.temperature,
+            max_tokens=settings.max_tokens,
+            reasoning_effort=settings.reasoning_effort,
+            seed=settings.seed,
+            base_url=base_url,
+            api_key=api_key,
+            time_limits=settings.time_limits,
         )
+        return Endpoint(model, model_settings, window)
 
     async def _start_local(self, path: str, progress: Callable[[Progress], None]) -> LocalServer:
         variables = self._environment.variables

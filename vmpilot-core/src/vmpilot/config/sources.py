@@ -67,9 +67,9 @@ def load_settings(environment: Environment, *, folder: Path, options: Mapping[st
 def _in_order(
     environment: Environment, folder: Path, options: Mapping[str, tuple[Any, str]], remarks: list[str]
 ) -> list[tuple[str, tuple[Any, str]]]:
+    found = list(_from_file(environment.user_file).items())
     approvals_file = ApprovalsFile(environment.config_folder)
     approvals = approvals_file.read()
-    found = list(_from_file(environment.user_file).items())
     if project := find_project_file(folder):
         found += _from_project(project, approvals, remarks).items()
     for key, rules in kept_rules(approvals.rules.get(str(project_root(folder)), ())).items():

@@ -25,6 +25,9 @@ _KEPT_VARIABLES = (
     *("LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "OMP_NUM_THREADS"),
 )
 
+CONTEXT_SIZE = 16_384
+"""Tokens of the window that the model is started with."""
+
 
 def check_engine() -> None:
     """Raises `LocalModelError` where llama.cpp is not installed; to be asked before gigabytes are fetched for it."""
@@ -52,7 +55,7 @@ class LocalServer:
         weights: Path,
         *,
         progress: Callable[[Progress], None],
-        context_size: int = 16384,
+        context_size: int = CONTEXT_SIZE,
         threads: int | None = None,
         environment: Mapping[str, str] | None = None,
         load_timeout: float = 300.0,
