@@ -1,0 +1,100 @@
+"""What the tests of the file tools share: a workspace, its tools, and a way to call them as the toolbox does."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Protocol
+
+import pytest
+
+from vmpilot.contract import Tool, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.tools.files import FileMemory, file_tools
+from vmpilot.workspace import Workspace
+
+
+def names(folder: Path) -> list[str]:
+    """What is in the folder, hidden files too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+class Call(Protocol):
+    async def __call__(
+        self, tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = ..., titled: bool = True
+    ) -> ToolOutcome: ...
+
+
+class Refused(Protocol):
+    async def __call__(self, tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = ...) -> str: ...
+
+
+@pytest.fixture
+def workspace() -> Iterator[Workspace]:
+    """In a folder that every user can reach, which pytest's own are not."""
+    with TemporaryDirectory(prefix="vmpilot-test-") as name:
+        Path(name).chmod(0o755)
+        (Path(name) / "work").mkdir()
+        yield Workspace.at(Path(name) / "work")
+
+
+@pytest.fixture
+def root(workspace: Workspace) -> Path:
+    return workspace.root
+
+
+@pytest.fixture
+def memory() -> FileMemory:
+    return FileMemory()
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """Without ripgrep; `ripgrep_environment` has it."""
+    return {"PATH": "/nowhere"}
+
+
+@pytest.fixture
+def tools(workspace: Workspace, memory: FileMemory, environment: dict[str, str]) -> dict[str, Tool]:
+    return {tool.spec.name: tool for tool in file_tools(workspace, memory, environment)}
+
+
+@pytest.fixture
+def call(tools: dict[str, Tool]) -> Call:
+    """Calls a tool as the toolbox does: effect, title, effect again, what happens `meanwhile`, run."""
+
+    async def call(
+        tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = lambda: None, titled: bool = True
+    ) -> ToolOutcome:
+        effect = tools[tool].effect(arguments)
+        if titled:
+            tools[tool].title(arguments)
+        assert tools[tool].effect(arguments) == effect
+        meanwhile()
+        return await tools[tool].run(arguments, ToolUse(lambda _: None))
+
+    return call
+
+
+@pytest.fixture
+def refused(call: Call) -> Refused:
+    """Calls a tool that must refuse, and gives its words."""
+
+    async def refused(tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = lambda: None) -> str:
+        with pytest.raises(ToolProblem) as problem:
+            await call(tool, arguments, meanwhile=meanwhile)
+        return str(problem.value)
+
+    return refused
+
+
+@pytest.fixture
+def ripgrep_folder() -> str:
+    """The folder of a real ripgrep."""
+    beside = Path(sys.executable).parent / "rg"
+    found = str(beside) if beside.exists() else shutil.which("rg")
+    if found is None:
+        pytest.skip("there is no ripgrep here")
+    return str(Path(found).parent)

@@ -1,0 +1,77 @@
+"""The tool `create_file`: makes a new file, whole or not at all, and never over another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vmpilot.contract import ChangesFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.tools.files.calls import PathCalls
+from vmpilot.tools.files.memory import FileMemory
+from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.secrecy import refuse_marks
+from vmpilot.tools.files.watch import Watch, run_in_thread
+from vmpilot.tools.files.writing import write_new
+from vmpilot.workspace import Workspace
+
+SPEC = ToolSpec(
+    name="create_file",
+    description=(
+        "Make a new text file (UTF-8), with the folders that it needs. It never overwrites: edit_file changes files."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "path": {"type": "string", "minLength": 1, "description": "The file; relative to the working folder."},
+            "content": {"type": "string", "description": "The whole content."},
+        },
+        "required": ["path", "content"],
+        "additionalProperties": False,
+    },
+)
+
+
+class CreateFileTool:
+    """Makes files in a workspace; what was written is noted in the memory."""
+
+    spec = SPEC
+
+    def __init__(self, workspace: Workspace, memory: FileMemory) -> None:
+        self._calls = PathCalls(workspace, memory)
+
+    @property
+    def folder(self) -> str:
+        return str(self._calls.workspace.folder)
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        (path,) = self._calls.look(arguments, arguments["path"]).paths
+        lines = arguments["content"].removesuffix("\n").split("\n") if arguments["content"] else []
+        return "\n".join([f"create {self._calls.show(path)}", *(f"+{line}" for line in lines)])
+
+    def effect(self, arguments: Mapping[str, Any]) -> ChangesFiles:
+        return ChangesFiles(self._calls.plan(arguments, arguments["path"]).paths)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
+        del use
+        (path,) = self._calls.take(arguments, arguments["path"]).paths
+        content: str = arguments["content"]
+        refuse_marks(content, present="", shown=self._calls.show(path))
+        return ToolOutcome(await run_in_thread(lambda watch: self._create(path, content, watch)))
+
+    def _create(self, path: Path, content: str, watch: Watch) -> str:
+        shown, data = self._calls.show(path), content.encode()
+        try:
+            with explained(path, shown):
+                made = write_new(path, data, watch)
+        except ToolProblem as problem:
+            if isinstance(problem.__cause__, FileExistsError):
+                raise ToolProblem(
+                    f"{shown} is there already, and nothing is overwritten. Change it with edit_file, or give another "
+                    f"path."
+                ) from problem
+            raise
+        self._calls.memory.note(path, data)
+        folders = f" Made for it: {', '.join(f'{self._calls.show(folder)}/' for folder in made)}." if made else ""
+        lines = content.count("\n") + bool(content and not content.endswith("\n"))
+        return f"Made {shown}: {lines} line{'' if lines == 1 else 's'}, {len(data):,} bytes.{folders}"

@@ -1,0 +1,94 @@
+"""Globs as regular expressions: `*`, `?`, `[…]` within a name, `**` over folders, `{a,b}` either. Linear, no disk."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_PART = re.compile(r"\*\*|\*|\?|\[(?P<set>[!^]?\]?[^\]]*)\]|\\(?P<escaped>.)|(?P<plain>[^*?\[\\]+|.)", re.DOTALL)
+_BRACES = re.compile(r"(?<!\\)\{([^{}]*)\}")
+_MOST_CHOICES = 200
+
+
+class BadGlob(ValueError):
+    """The pattern cannot be used; the message says why."""
+
+
+@lru_cache(maxsize=64)
+def compile_glob(pattern: str) -> re.Pattern[str]:
+    """A pattern without `/` means a name at any depth, one with `/` a path from the folder on. Raises `BadGlob`."""
+    choices = [choice.removeprefix("./").removeprefix("/") for choice in _expand(pattern)]
+    return re.compile("|".join(f"(?:{_translate_path(choice)})" for choice in choices), re.DOTALL)
+
+
+def translate(glob: str) -> str:
+    """The regular expression of a glob over a whole path, without braces. Raises `BadGlob`.
+
+    What follows a star is taken at its first place, once and for all (atomic groups): that is never wrong, for another
+    star or the end comes behind it, and it keeps the time linear.
+    """
+    pieces: list[list[str]] = [[]]
+    for part in glob.split("/"):
+        if part == "**":
+            pieces.append([])
+        else:
+            pieces[-1].append(translate_name(part))
+    first, *middle = pieces
+    if not middle:
+        return "/".join(first)
+    said = "".join(f"{part}/" for part in first)
+    said += "".join(f"(?>(?:[^/]+/)*?{'/'.join(piece)}/)" for piece in middle[:-1] if piece)
+    return said + (f"(?:[^/]+/)*{'/'.join(middle[-1])}" if middle[-1] else ".+")
+
+
+def translate_name(glob: str) -> str:
+    """`translate` for one component of a path."""
+    pieces = [""]
+    for match in _PART.finditer(glob):
+        if match[0] in {"*", "**"}:
+            pieces.append("")
+        else:
+            pieces[-1] += _translate_part(match)
+    first, *middle = pieces
+    if not middle:
+        return first
+    return first + "".join(f"(?>[^/]*?{piece})" for piece in middle[:-1] if piece) + f"[^/]*{middle[-1]}"
+
+
+def _translate_path(glob: str) -> str:
+    return translate(glob) if "/" in glob else f"(?:.*/)?{translate_name(glob)}"
+
+
+def _translate_part(match: re.Match[str]) -> str:
+    if match["set"] is not None:
+        return _translate_set(match["set"])
+    return "[^/]" if match[0] == "?" else re.escape(match["escaped"] or match["plain"])
+
+
+def _translate_set(members: str) -> str:
+    negated = members[:1] in {"!", "^"}
+    members = members[1:] if negated else members
+    if not members:
+        raise BadGlob("a [ ] set has nothing in it")
+    safe = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
+    said = f"(?!/)[{'^' if negated else ''}{safe}]"
+    try:
+        re.compile(said)
+    except re.error as error:
+        raise BadGlob(f"[{members}] is no set of characters") from error
+    return said
+
+
+def _expand(pattern: str) -> list[str]:
+    """All choices of its braces."""
+    waiting, done = [pattern], list[str]()
+    while waiting:
+        glob = waiting.pop()
+        match = _BRACES.search(glob)
+        if match is None:
+            done.append(glob)
+        else:
+            waiting += (glob[: match.start()] + choice + glob[match.end() :] for choice in match[1].split(","))
+        if len(waiting) + len(done) > _MOST_CHOICES:
+            raise BadGlob("it has too many choices in braces")
+    return done

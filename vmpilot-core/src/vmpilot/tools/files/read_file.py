@@ -1,0 +1,230 @@
+"""The tool `read_file`: the lines of a text file with their numbers, in bounded memory and time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.tools.files.calls import PathCalls
+from vmpilot.tools.files.contents import TooLarge, read_up_to
+from vmpilot.tools.files.document import describe_line_ends
+from vmpilot.tools.files.kinds import describe_size
+from vmpilot.tools.files.memory import FileMemory
+from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.text import HEAD, NotText, find_encoding, refuse_binary, show_line, split_lines
+from vmpilot.tools.files.watch import Watch, run_in_thread
+from vmpilot.workspace import Workspace, open_regular, opened_folder
+
+WHOLE = 10_000_000
+"""Bytes up to which a file is read whole; of a larger one only what is asked for is kept."""
+LINES = 2_000
+CHARACTERS = 40_000
+LINE_CHARACTERS = 2_000
+_PIECE = 1 << 20
+
+SPEC = ToolSpec(
+    name="read_file",
+    description=(
+        "Read a text file: its lines, each behind its number and a tab. Long files come in parts: go on with offset. "
+        "Use it rather than cat before you edit a file."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "path": {"type": "string", "minLength": 1, "description": "The file; relative to the working folder."},
+            "offset": {"type": "integer", "minimum": 1, "description": "The first line wanted; 1 if left out."},
+            "limit": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": LINES,
+                "description": f"How many lines at most; {LINES} if left out.",
+            },
+        },
+        "required": ["path"],
+        "additionalProperties": False,
+    },
+)
+
+
+class ReadFileTool:
+    """Reads files of a workspace; what was read is noted in the memory."""
+
+    spec = SPEC
+
+    def __init__(self, workspace: Workspace, memory: FileMemory) -> None:
+        self._calls = PathCalls(workspace, memory)
+
+    @property
+    def folder(self) -> str:
+        return str(self._calls.workspace.folder)
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        (path,) = self._calls.look(arguments, arguments["path"]).paths
+        offset, limit = arguments.get("offset", 1), arguments.get("limit")
+        wanted = f", lines {offset} to {offset + limit - 1}" if limit else f", from line {offset}" if offset > 1 else ""
+        return f"read {self._calls.show(path)}{wanted}"
+
+    def effect(self, arguments: Mapping[str, Any]) -> ReadsFiles:
+        return ReadsFiles(self._calls.plan(arguments, arguments["path"]).paths)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
+        (path,) = self._calls.take(arguments, arguments["path"]).paths
+        part = _Part(arguments.get("offset", 1), arguments.get("limit", LINES))
+        shown = self._calls.show(path)
+        remarks = await run_in_thread(lambda watch: self._read(path, shown, part, watch))
+        use.on_output(f"{remarks}\n")
+        return ToolOutcome("".join(f"{line}\n" for line in part.lines) + f"[{remarks}]")
+
+    def _read(self, path: Path, shown: str, part: _Part, watch: Watch) -> str:
+        with explained(path, shown):
+            with opened_folder(path.parent) as folder:
+                descriptor, facts = open_regular(folder, path.name)
+            try:
+                return self._read_opened(descriptor, path, part=part, size=facts.st_size, watch=watch)
+            except NotText as kind:
+                size = f", {describe_size(facts.st_size)}" if facts.st_size else ""
+                raise ToolProblem(f"{shown} is no text: {kind}{size}. Look into it with the shell.") from None
+            except _PastEnd as past:
+                lines = f"{past.count:,} line{'' if past.count == 1 else 's'}"
+                raise ToolProblem(f"{shown} has {lines}: there is no line {part.offset:,}.") from None
+            finally:
+                os.close(descriptor)
+
+    def _read_opened(self, descriptor: int, path: Path, *, part: _Part, size: int, watch: Watch) -> str:
+        if size <= WHOLE:
+            try:
+                data = read_up_to(descriptor, WHOLE)
+            except TooLarge:  # a file of /proc, which does not know its size
+                os.lseek(descriptor, 0, os.SEEK_SET)
+            else:
+                self._calls.memory.note(path, data)
+                return _read_whole(data, part)
+        self._calls.memory.note(path, None)
+        return _read_large(descriptor, part, size=size, watch=watch)
+
+
+class _PastEnd(Exception):
+    """The file ends before the first line that is wanted."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+
+@dataclass
+class _Part:
+    """The lines that are wanted, and those of them that fit."""
+
+    offset: int
+    limit: int
+    lines: list[str] = field(default_factory=list)
+    room: int = CHARACTERS
+
+    @property
+    def next(self) -> int:
+        """The number of the line behind the part."""
+        return self.offset + len(self.lines)
+
+    def take(self, line: str, hidden: int = 0) -> bool:
+        """Add the next line, of which `hidden` characters more are not given; False where the part is full."""
+        line = line.removesuffix("\n").removesuffix("\r")
+        hidden += max(0, len(line) - LINE_CHARACTERS)
+        more = f" [… {hidden:,} more characters]" if hidden else ""
+        shown = f"{self.next:>5}\t{show_line(line[:LINE_CHARACTERS])}{more}"
+        if len(self.lines) >= self.limit or (self.lines and len(shown) > self.room):
+            return False
+        self.lines.append(shown)
+        self.room -= len(shown)
+        return True
+
+    def describe(self, total: int | None, of: str = "") -> str:
+        """`lines 1 to 50 of 90; go on with offset 51`."""
+        all_there = total is not None and self.next > total
+        said = f"line{'s' if len(self.lines) > 1 else ''} {self.offset}"
+        said += f" to {self.next - 1}" if len(self.lines) > 1 else ""
+        said += f" of {total:,}" if total is not None else of
+        return said if all_there else f"{said}; go on with offset {self.next}"
+
+
+def _read_whole(data: bytes, part: _Part) -> str:
+    if not data:
+        if part.offset > 1:
+            raise _PastEnd(0)
+        return "the file is empty"
+    encoding = find_encoding(data)
+    lines = split_lines(encoding.decode(data))
+    if part.offset > len(lines):
+        raise _PastEnd(len(lines))
+    for line in lines[part.offset - 1 : part.offset - 1 + part.limit]:
+        if not part.take(line):
+            break
+    ending = "" if lines[-1:] and lines[-1].endswith("\n") else "no line end at the end of the file"
+    remarks = (part.describe(len(lines)), encoding.remark, describe_line_ends(lines), ending)
+    return "; ".join(filter(None, remarks))
+
+
+def _read_large(descriptor: int, part: _Part, *, size: int, watch: Watch) -> str:
+    head = os.pread(descriptor, HEAD, 0)
+    if head[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        raise NotText("UTF-16 text that is too large to be converted here (iconv does it)")
+    refuse_binary(head)
+    more = False
+    for line, hidden in _bounded_lines(descriptor, part.offset, watch=watch):
+        if not part.take(line.decode(errors="surrogateescape"), hidden):
+            more = True
+            break
+    of = f" of a file of {describe_size(size)}"
+    return part.describe(None if more else part.next - 1, of)
+
+
+def _bounded_lines(descriptor: int, first: int, *, watch: Watch) -> Iterator[tuple[bytes, int]]:
+    """The lines from the one with number `first` on; of a long one the beginning, and how many bytes are left out.
+
+    Raises `_PastEnd` where there are fewer, `ToolProblem` where it takes too long.
+    """
+    kept, hidden, number, ended = bytearray(), 0, 1, True
+    for piece in _pieces(descriptor, watch):
+        ended, position = piece.endswith(b"\n"), 0
+        if number < first:
+            number, position = _skip_lines(piece, number, first)
+        if number < first:
+            continue
+        while (end := piece.find(b"\n", position)) >= 0:
+            hidden += _keep(kept, piece[position:end])
+            yield bytes(kept), hidden
+            kept.clear()
+            hidden, position = 0, end + 1
+            number += 1
+        hidden += _keep(kept, piece[position:])
+    if kept:
+        yield bytes(kept), hidden
+    elif number <= first:
+        raise _PastEnd(number - ended)
+
+
+def _pieces(descriptor: int, watch: Watch) -> Iterable[bytes]:
+    while piece := os.read(descriptor, _PIECE):
+        yield piece
+        if watch.is_over:
+            raise ToolProblem("It takes too long to get there. Use the shell: tail, sed -n, grep.")
+
+
+def _skip_lines(piece: bytes, number: int, first: int) -> tuple[int, int]:
+    """The number of the line that goes on at the end of the piece, or `first` and where it begins."""
+    inside = piece.count(b"\n")
+    if number + inside < first:
+        return number + inside, len(piece)
+    position = 0
+    for _ in range(first - number):
+        position = piece.index(b"\n", position) + 1
+    return first, position
+
+
+def _keep(kept: bytearray, more: bytes) -> int:
+    room = max(0, 4 * LINE_CHARACTERS - len(kept))
+    kept += more[:room]
+    return len(more) - len(more[:room])

@@ -1,0 +1,15 @@
+"""A masked value is never written back: the mark that stands for it is no content."""
+
+from __future__ import annotations
+
+from vmpilot.contract import ToolProblem
+from vmpilot.tools.masking import MASK
+
+
+def refuse_marks(text: str, *, present: str, shown: str) -> None:
+    """Raises `ToolProblem` where `text` has more marks than `present`, which it replaces."""
+    if text.count(MASK) > present.count(MASK):
+        raise ToolProblem(
+            f"{MASK} stands for a secret that you cannot see; a masked value is never written back, so {shown} was not "
+            f"touched. Edit only the lines around it, or ask the user to put the secret there."
+        )
