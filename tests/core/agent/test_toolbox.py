@@ -260,3 +260,12 @@ async def test_a_masked_value_is_never_written_back(make_bench: MakeBench, fake_
     assert result.is_error
     assert "stands for a secret" in result.text
     assert tool.runs == []
+
+
+async def test_a_secret_in_a_title_is_masked(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    bench = make_bench(fake_tool(done, name="work hunter2-hunter2"), secrets=("hunter2-hunter2",))
+    call = ToolCall("a", "work hunter2-hunter2", "{}")
+    await bench.message(call)
+    await bench.toolbox.call(call)
+    (started,) = [event for event in await bench.events() if isinstance(event, ToolStarted)]
+    assert started.title == "work [masked]"

@@ -138,7 +138,8 @@ class TurnToolbox:
 
         Raises `ToolProblem` where it cannot be done at all.
         """
-        effect, title = tool.effect(arguments), tool.title(arguments)
+        effect = tool.effect(arguments)
+        title = self._masker.mask(tool.title(arguments))
         verdict = self._gate.decide(call.name, effect)
         _refuse_masked(effect, verdict)
         question = ApprovalRequested(call, title, verdict.why, verdict.always)

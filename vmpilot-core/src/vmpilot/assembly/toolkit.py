@@ -30,6 +30,10 @@ TOOLS_FOR_LOCAL = ("shell",)
 """What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
 
 
+_PROGRAM = Path(__file__).parents[1]
+"""VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolReport:
     """A tool as `vmpilot tools` lists it; `problem` says why the model is not offered it, None where it is."""
@@ -63,7 +67,11 @@ class Toolkit:
             if settings.mode != "full":
                 await self.sandbox()
             self._gate = Gate(
-                settings.mode, workspace=self._folder, rules=rules, confines=self._confines, own=self._own_folders
+                settings.mode,
+                workspace=self._folder,
+                rules=rules,
+                confines=self._confines,
+                own=(*self._own_folders, _PROGRAM),
             )
         return self._gate
 
