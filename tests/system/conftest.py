@@ -32,8 +32,7 @@ from vmpilot.contract import (
     decode_event,
     encode_event,
 )
-from vmpilot.plugins import installed_backends, load_backend
-from vmpilot.testing import ScriptedServer
+from vmpilot.testing import Reply, ScriptedServer
 
 KEY = "sk-system-0123456789abcdef"
 BACKENDS = ("litellm", "langchain")
@@ -45,16 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # LiteLLM's modules warn about its own dependencies while they are imported.
     config.addinivalue_line("filterwarnings", "ignore::DeprecationWarning:litellm")
     config.addinivalue_line("filterwarnings", "ignore::pydantic.warnings.PydanticDeprecatedSince20")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _libraries() -> None:
-    """Each library is imported once, by the way that users take, and not within the time of a test."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for installed in installed_backends():
-            if installed.name in BACKENDS:
-                load_backend(installed).model_info("gpt-4o")
 
 
 @pytest.fixture(params=BACKENDS)
@@ -200,6 +189,18 @@ class Machine:
     def survivors(self) -> list[str]:
         """Processes that commands left behind."""
         return [line for process in Path("/proc").glob("[0-9]*") if (line := _describe(process, self.mark))]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _libraries(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each library makes its first call here, which takes seconds, and not within the time of a test."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for backend in BACKENDS:
+            machine = Machine(tmp_path_factory.mktemp(backend), backend)
+            machine.folder.mkdir()
+            with ScriptedServer([Reply("Ready.")]) as server, machine.agent(server) as agent:
+                assert agent.ask("Are you ready?").text == "Ready."
 
 
 def _describe(process: Path, mark: str) -> str:

@@ -145,9 +145,9 @@ async def test_a_slow_answer_that_lives_is_kept(machine: Machine) -> None:
 
 
 async def test_long_arguments_are_a_sign_of_life(machine: Machine) -> None:
-    call = ScriptedCall("shell", {"command": "true " + "word " * 8})
+    call = ScriptedCall("shell", {"command": "true " + "word " * 20})
     with ScriptedServer([Reply(tool_calls=(call,), gap=0.1), Reply("Done.")]) as server:
-        seen = await machine.ask(server, first_content_timeout=0.5, gap_timeout=0.5, attempts=1)
+        seen = await machine.ask(server, first_content_timeout=1.5, gap_timeout=1.5, attempts=1)
     assert seen.end.reason == "answered"
 
 
