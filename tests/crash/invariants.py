@@ -13,6 +13,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, TypeAlias
 
+from tests.tool_data import output_in
+
 from vmpilot.agent.history import MAY_HAVE_RUN, NEVER_STARTED
 from vmpilot.contract import Event, MessageCompleted, ToolCall, ToolFinished, ToolStarted, TurnEnded, TurnStarted
 
@@ -91,7 +93,7 @@ def _sent_violations(evidence: Evidence) -> Violations:
     called = {call.id for event in evidence.events if isinstance(event, MessageCompleted) for call in _calls(event)}
     for request in evidence.requests:
         for message in request:
-            if message["role"] == "tool" and logged.get(message["tool_call_id"]) != message["content"]:
+            if message["role"] == "tool" and logged.get(message["tool_call_id"]) != output_in(message["content"]):
                 yield f"2: the model got a result that is not in the log: {message!r:.200}"
             for call in message.get("tool_calls") or ():
                 if call["id"] not in called:

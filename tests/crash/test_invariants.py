@@ -69,7 +69,8 @@ def test_sound_histories_pass() -> None:
 
 
 def tool_message(mark: str, text: str) -> dict[str, str]:
-    return {"role": "tool", "tool_call_id": f"call-{mark}", "content": text}
+    boundary = "output-0123456789ab"
+    return {"role": "tool", "tool_call_id": f"call-{mark}", "content": f"<{boundary}>\n{text}\n</{boundary}>"}
 
 
 @pytest.mark.parametrize(
