@@ -75,6 +75,19 @@ def test_programs_get_the_event(here: Here) -> None:
     assert (compacted.summary, ended.exit_code) == (SUMMARY.text, 0)
 
 
+def test_programs_that_want_one_object_get_the_numbers(here: Here) -> None:
+    with ScriptedServer([LONG, Reply("Two."), SUMMARY]) as server:
+        asks(here, server)
+        ran = here("-c", "--output", "json", "/compact", server=server)
+    told = json.loads(ran.out)
+    assert (ran.code, told["reason"], set(told["compacted"])) == (0, "answered", {"before", "after"})
+    assert told["compacted"]["before"] > told["compacted"]["after"] > 0
+
+
+def test_the_help_tells_of_it(here: Here) -> None:
+    assert "vmpilot -c /compact" in here("--help").out
+
+
 def test_the_views_of_the_log_keep_every_word(here: Here) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY]) as server:
         asks(here, server)

@@ -86,7 +86,7 @@ def test_an_escape_that_is_news_is_broken() -> None:
     known = Hold("b", "b holds", {"read": "open", "workspace": "open"}, {"read": "x", "workspace": "x"}, known=True)
     fresh = Hold("c", "c holds", {"read": "blocked", "workspace": "open"}, {"read": "", "workspace": "x"}, known=False)
     assert sum_up([held, known]) == Check(
-        "escape probes", "ok", "1 of 2 blocked at level read, 0 of 2 blocked at level workspace"
+        "escape probes", "ok", "1 of 2 blocked at level read, 0 of 1 blocked at level workspace"
     )
     assert sum_up([held, known, fresh]).state == "broken"
     assert "does not hold: c" in sum_up([held, known, fresh]).detail

@@ -14,6 +14,7 @@ examples:
   journalctl -n 200 | vmpilot "what is wrong here?"
   vmpilot --model local "how many processors has this machine?"
   vmpilot -c "and how much memory?"
+  vmpilot -c /compact          have the last conversation summarised, so that it takes fewer tokens
 
 commands (a first word that is none of these begins a request):
   vmpilot ask REQUEST          the request, whatever its first word

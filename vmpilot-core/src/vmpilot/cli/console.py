@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from vmpilot.cli.style import Style, printable
 from vmpilot.cli.terminal import Terminal
-from vmpilot.cli.tool_view import ToolView
+from vmpilot.cli.tool_view import ToolView, call_in_words, refusal
+from vmpilot.config import kept_rules
 from vmpilot.contract import (
     ApprovalRequested,
     Event,
@@ -19,6 +20,7 @@ from vmpilot.contract import (
     ReasoningDelta,
     Retrying,
     TextDelta,
+    ToolCall,
     ToolFinished,
     ToolOutput,
     ToolStarted,
@@ -31,8 +33,9 @@ from vmpilot.local_model.progress import Progress
 class Console:
     """Shows events as text. On a terminal the answer streams; into a pipe it goes whole, without what led to it."""
 
-    def __init__(self, terminal: Terminal | None, *, verbose: bool, output_lines: int) -> None:
+    def __init__(self, terminal: Terminal | None, *, verbose: bool, output_lines: int, mode: str = "operate") -> None:
         self._terminal = terminal
+        self._mode = mode
         self._verbose = verbose
         self._max_lines = None if verbose else output_lines
         self._streams = sys.stdout.isatty()
@@ -40,7 +43,9 @@ class Console:
         self._line_is_open = False
         self._answers: dict[str, asyncio.Future[bool]] = {}
         self._tools: dict[str, ToolView] = {}
-        self._asked: set[str] = set()
+        self._calls: dict[str, ToolCall] = {}
+        self._titles: dict[str, str] = {}
+        self._heading = ""  # the call whose title stands above what was printed last
         self._stage = ""
         self.keep_rules: Callable[[tuple[str, ...]], None] = lambda _rules: None
 
@@ -88,6 +93,7 @@ class Console:
 
     def _end_message(self, event: MessageCompleted) -> None:
         message = event.message
+        self._calls = {call.id: call for call in message.tool_calls}
         if self._streams:
             self._end_line()
         elif message.text and message.tool_calls:
@@ -96,37 +102,54 @@ class Console:
             print(message.text.rstrip("\n"), flush=True)
 
     def _show_tool(self, event: ToolStarted | ToolOutput | ToolFinished) -> None:
+        """Calls that run side by side are shown one after the other: the first live, the others when it is done."""
         match event:
             case ToolStarted():
-                titled = event.call.id not in self._asked
-                self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines, titled=titled)
+                self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines)
             case ToolOutput():
                 self._tools[event.call_id].add(event.text)
+            case ToolFinished() if view := self._tools.get(event.result.call_id):
+                view.finish(event)
             case ToolFinished():
-                self._finish_tool(event)
-        if self._tools:
-            self._show_lines(next(iter(self._tools.values())))
+                self._show_refused(event)
+        while self._tools:
+            first = next(iter(self._tools.values()))
+            self._show_lines(first)
+            if not first.done:
+                break
+            del self._tools[first.call_id]
 
-    def _finish_tool(self, event: ToolFinished) -> None:
-        """Calls that run side by side are shown one after the other: the first live, the others when it is done."""
-        view = self._tools.get(event.result.call_id)
-        if view is None:
-            self._note(printable(f"{event.result.name}: {event.result.text}"))
-            return
-        view.finish(event)
-        self._show_lines(view)
-        del self._tools[event.result.call_id]
+    def _show_refused(self, event: ToolFinished) -> None:
+        """A call that was not run; the title that it would have had is known only if it was asked about."""
+        result = event.result
+        call = self._calls.get(result.call_id)
+        self._head(result.call_id, result.name if call is None else call_in_words(call))
+        self._note(self._style.dim(printable(refusal(result.text))))
 
     def _show_lines(self, view: ToolView) -> None:
-        for line in view.take_lines():
+        lines = view.take_lines()
+        if lines or view.call_id not in self._titles:
+            self._head(view.call_id, view.title)
+        for line in lines:
             self._note(line)
+
+    def _head(self, call_id: str, title: str) -> None:
+        """Put the call's title above what follows, unless it stands there; the second time its first line does."""
+        if self._heading == call_id:
+            return
+        self._heading = call_id
+        first, *more = self._titles.get(call_id, title).split("\n")
+        if call_id in self._titles and more:
+            more = ["…"]
+        self._titles.setdefault(call_id, title)
+        for line in (first, *more):
+            self._note(self._style.bold(printable(line)))
 
     async def _ask(self, event: ApprovalRequested) -> None:
         answer = self._answers.pop(event.call.id, None)
         if answer is None or self._terminal is None:
             return
-        self._note(self._style.bold(printable(event.title)))
-        self._asked.add(event.call.id)
+        self._head(event.call.id, event.title)
         choices = "[y/N/always]" if event.always else "[y/N]"
         word = (await self._terminal.ask(f"{event.why}. Run it? {choices} ", withdrawn=answer)).lower()
         always = bool(event.always) and word in {"a", "always"}
@@ -138,9 +161,10 @@ class Console:
     async def _confirm_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> bool:
         """Show what would be kept before it is kept; whether the person wants it so."""
         assert self._terminal is not None, "asked through a terminal"  # noqa: S101
-        self._note("From now on, in this project and without being asked:")
-        for rule in rules:
-            self._note(f"  {printable(rule)} …")
+        self._note("From now on, in this project and without being asked, all that begins so:")
+        for key, kept in kept_rules(rules).items():
+            for rule in kept:
+                self._note(f"  {printable(rule)} …{'  (outside the sandbox)' if key == 'allow_on_host' else ''}")
         word = await self._terminal.ask("Keep that? [y/N] ", withdrawn=withdrawn)
         if withdrawn.done() or word.lower() not in {"y", "yes"}:
             return False
@@ -160,8 +184,10 @@ class Console:
                 self._end_turn(event)
 
     def _end_turn(self, event: TurnEnded) -> None:
+        for view in self._tools.values():
+            self._show_lines(view)
         if event.reason == "denied":
-            self._note("vmpilot: something that this needed was denied; --mode full lets everything run")
+            self._note(f"vmpilot: something that this needed was denied{self._way_out()}")
         elif event.reason == "interrupted":
             self._note("vmpilot: interrupted")
         elif event.error is not None:
@@ -170,6 +196,17 @@ class Console:
             cost = "cost unknown" if event.cost is None else f"${event.cost:.4f}"
             usage = event.usage
             self._note(self._style.dim(f"{usage.input_tokens} tokens in, {usage.output_tokens} out, {cost}"))
+
+    def _way_out(self) -> str:
+        """How the person can allow what was denied, where it was not they who said no."""
+        if self._mode == "observe":
+            return "; mode observe only reads, --mode operate lets more run"
+        if self._terminal is None:
+            return (
+                ", for nobody was there to be asked: run it in a terminal, or allow it by a rule in your "
+                "configuration file (allow, allow_on_host) or by --mode full"
+            )
+        return ""
 
     def _note(self, text: str) -> None:
         self._end_line()

@@ -98,9 +98,13 @@ def sum_up(holds: list[Hold]) -> Check:
             mend="do not rely on it: "
             "say so to the makers of VMPilot, and use --mode observe only on a machine that you can lose",
         )
-    blocked = {level: sum(hold.verdicts[level] == "blocked" for hold in holds) for level in _LEVELS}
-    told = ", ".join(f"{count} of {len(holds)} blocked at level {level}" for level, count in blocked.items())
-    return Check("escape probes", "ok", told)
+    return Check("escape probes", "ok", ", ".join(_count_blocked(holds, level) for level in _LEVELS))
+
+
+def _count_blocked(holds: list[Hold], level: Level) -> str:
+    """Of those that were tried; the others make no sense at this level, or on this machine."""
+    tried = [hold.verdicts[level] for hold in holds if hold.verdicts[level] != "not tried"]
+    return f"{tried.count('blocked')} of {len(tried)} blocked at level {level}"
 
 
 def _print(checks: list[Check], holds: list[Hold]) -> None:

@@ -8,7 +8,15 @@ from typing import Any
 import msgspec
 
 from vmpilot.cli.console import Console
-from vmpilot.contract import ApprovalRequested, Event, MessageCompleted, TurnEnded, TurnStarted, encode_event
+from vmpilot.contract import (
+    ApprovalRequested,
+    Event,
+    HistoryCompacted,
+    MessageCompleted,
+    TurnEnded,
+    TurnStarted,
+    encode_event,
+)
 
 
 class JsonLines:
@@ -40,6 +48,8 @@ class JsonObject:
                 }
             case MessageCompleted():
                 self._result["answer"] = event.message.text
+            case HistoryCompacted():
+                self._result["compacted"] = {"before": event.tokens_before, "after": event.tokens_after}
             case ApprovalRequested():
                 await self._console.show(event)
             case TurnEnded():

@@ -47,7 +47,8 @@ async def _run(options: argparse.Namespace, request: str) -> int:
         # An option is meant for this request, whatever the backend's own variables say.
         given |= {"litellm_model": options.model, "langchain_model": options.model}
     agent = Agent(folder=options.cwd, conversation=options.resume, origins=_OPTIONS, **given)
-    console = Console(terminal, verbose=options.verbose, output_lines=agent.settings.tool_output_lines)
+    settings = agent.settings
+    console = Console(terminal, verbose=options.verbose, output_lines=settings.tool_output_lines, mode=settings.mode)
     agent.progress = console.progress
     agent.approver = console.approve if terminal is not None else None
     console.keep_rules = agent.keep_rules

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
 
 from vmpilot.cli.style import Style, printable
-from vmpilot.contract import ToolFinished, ToolStarted
+from vmpilot.contract import ToolCall, ToolFinished, ToolStarted
 from vmpilot.tools.output import plain_text
+
+_FOR_THE_MODEL = re.compile(r" (?:The user can|Do not try to get around it|Make (?:it|the call) again)\b.*", re.DOTALL)
 
 
 class ToolView:
     """Collects a call's live output by lines. `max_lines` None shows all; every line is shown or counted."""
 
-    def __init__(self, started: ToolStarted, style: Style, *, max_lines: int | None, titled: bool = True) -> None:
+    def __init__(self, started: ToolStarted, style: Style, *, max_lines: int | None) -> None:
+        self.call_id = started.call.id
+        self.title = started.title
+        self.done = False
         self._style = style
         self._max_lines = max_lines
         self._rest = ""
         self._count = 0
-        self._ready = [style.bold(printable(line)) for line in started.title.split("\n")] if titled else []
+        self._ready: list[str] = []
 
     def add(self, text: str) -> None:
         """More output."""
@@ -27,22 +33,41 @@ class ToolView:
 
     def finish(self, event: ToolFinished) -> None:
         """The call is over: what is left of its output, the count of hidden lines, an exit code that is not 0."""
+        self.done = True
         if self._rest:
             self._add_line(self._rest)
             self._rest = ""
-        if self._max_lines is not None and self._count > self._max_lines:
-            self._ready.append(self._style.dim(f"(and {self._count - self._max_lines} more lines)"))
+        if self._max_lines is not None and (hidden := self._count - self._max_lines) > 0:
+            self._ready.append(self._style.dim(f"(and {hidden} more line{'s' if hidden > 1 else ''})"))
         if event.exit_code:
             self._ready.append(self._style.dim(f"(exit code {event.exit_code})"))
         elif event.result.is_error:
             self._ready.append(self._style.dim(printable(event.result.text.rstrip().rsplit("\n", 1)[-1])))
 
-    def take_lines(self) -> Iterator[str]:
+    def take_lines(self) -> list[str]:
         """The lines that are ready to be shown and were not taken yet."""
         ready, self._ready = self._ready, []
-        yield from ready
+        return ready
 
     def _add_line(self, line: str) -> None:
         self._count += 1
         if self._max_lines is None or self._count <= self._max_lines:
             self._ready.append(self._style.dim(printable(plain_text(line))))
+
+
+def call_in_words(call: ToolCall) -> str:
+    """A call that never came to have a title: the tool, and its argument where there is one, else all of them."""
+    try:
+        arguments = json.loads(call.arguments)
+    except ValueError:
+        return f"{call.name} {call.arguments}"
+    match list(arguments.values()) if isinstance(arguments, dict) else []:
+        case [str(only)]:
+            return f"{call.name}: {only}"
+        case _:
+            return f"{call.name} {json.dumps(arguments, ensure_ascii=False)}"
+
+
+def refusal(text: str) -> str:
+    """Why a call was not run, without what only the model is told."""
+    return _FOR_THE_MODEL.sub("", text)
