@@ -36,7 +36,7 @@ from vmpilot.contract import (
     hooks,
 )
 from vmpilot.plugins import Backend, InstalledBackend
-from vmpilot.policy import Gate
+from vmpilot.policy import Gate, Rules
 from vmpilot.store import ConversationStore
 from vmpilot.tools.masking import Masker
 from vmpilot.workspace import Workspace
@@ -118,12 +118,16 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
     """Makes a toolbox with these tools."""
 
     def make(
-        *tools: Tool, mode: Any = "full", approver: Approver | None = None, secrets: tuple[str, ...] = ()
+        *tools: Tool,
+        mode: Any = "full",
+        approver: Approver | None = None,
+        secrets: tuple[str, ...] = (),
+        rules: Rules = Rules(),  # noqa: B008  it is frozen
     ) -> Bench:
         journal = Journal(conversation.log)
         toolbox = TurnToolbox(
             tools,
-            gate=Gate(mode, workspace=Path("/"), confines=lambda: True),
+            gate=Gate(mode, workspace=Path("/"), rules=rules, confines=lambda: True),
             approver=approver,
             journal=journal,
             masker=Masker(secrets),

@@ -21,6 +21,7 @@ from vmpilot.contract import (
     ToolResult,
     ToolStarted,
 )
+from vmpilot.policy import Rules
 
 if TYPE_CHECKING:
     from tests.core.agent.conftest import Bench, FakeTool
@@ -269,3 +270,22 @@ async def test_a_secret_in_a_title_is_masked(make_bench: MakeBench, fake_tool: M
     await bench.toolbox.call(call)
     (started,) = [event for event in await bench.events() if isinstance(event, ToolStarted)]
     assert started.title == "work [masked]"
+
+
+async def test_a_command_is_shown_as_it_runs(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    tool = fake_tool(done, name="work hunter2-hunter2", effects=[RunsCommand("work", Path("/"))])
+    bench = make_bench(tool, secrets=("hunter2-hunter2",))
+    call = ToolCall("a", "work hunter2-hunter2", "{}")
+    await bench.message(call)
+    await bench.toolbox.call(call)
+    (started,) = [event for event in await bench.events() if isinstance(event, ToolStarted)]
+    assert started.title == "work hunter2-hunter2"
+
+
+async def test_a_rule_that_denies_is_not_blamed_on_the_mode(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    bench = make_bench(fake_tool(done), rules=Rules.read(deny=["work"]))
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result.denied
+    assert "Only the user can change that rule" in result.text
+    assert "--mode" not in result.text

@@ -139,7 +139,9 @@ class TurnToolbox:
         Raises `ToolProblem` where it cannot be done at all.
         """
         effect = tool.effect(arguments)
-        title = self._masker.mask(tool.title(arguments))
+        title = tool.title(arguments)
+        if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
+            title = self._masker.mask(title)
         verdict = self._gate.decide(call.name, effect)
         _refuse_masked(effect, verdict)
         question = ApprovalRequested(call, title, verdict.why, verdict.always)
@@ -179,8 +181,10 @@ class TurnToolbox:
             return "the user" if await self._approver(question) else None
 
     def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
-        if verdict.action == "deny":
+        if verdict.action == "deny" and self._gate.mode == "observe":
             why = f"{verdict.why}. The user can start VMPilot with --mode operate or --mode full to allow more"
+        elif verdict.action == "deny":
+            why = f"{verdict.why}. Only the user can change that rule"
         elif self._approver is None:
             why = f"{verdict.why}, and nobody is there to be asked. The user can allow it with --mode full"
         else:

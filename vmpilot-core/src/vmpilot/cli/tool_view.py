@@ -34,6 +34,8 @@ class ToolView:
     def finish(self, event: ToolFinished) -> None:
         """The call is over: what is left of its output, the count of hidden lines, an exit code that is not 0."""
         self.done = True
+        if self._tells_by_its_result(event):
+            self.add(event.result.text.rstrip())
         if self._rest:
             self._add_line(self._rest)
             self._rest = ""
@@ -43,6 +45,11 @@ class ToolView:
             self._ready.append(self._style.dim(f"(exit code {event.exit_code})"))
         elif event.result.is_error:
             self._ready.append(self._style.dim(printable(event.result.text.rstrip().rsplit("\n", 1)[-1])))
+
+    def _tells_by_its_result(self, event: ToolFinished) -> bool:
+        """Whether it had no live output, is no command, and showed no more than a line before it ran."""
+        silent = not self._count and not self._rest
+        return silent and event.exit_code is None and not event.result.is_error and "\n" not in self.title
 
     def take_lines(self) -> list[str]:
         """The lines that are ready to be shown and were not taken yet."""

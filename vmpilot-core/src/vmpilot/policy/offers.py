@@ -90,8 +90,13 @@ def host_rule(tool: str, url: str) -> tuple[str, ...]:
     return _all_written([write_rule(tool, (host,))]) if host and tool == FETCH else ()
 
 
+_NEVER_FOR_GOOD = frozenset({"mcp_accept_changes"})
+
+
 def subject_rule(tool: str, subject: str) -> tuple[str, ...]:
-    """A rule for what another tool does, or for the tool itself."""
+    """A rule for what another tool does, or for the tool itself; none for what must be looked at each time."""
+    if tool in _NEVER_FOR_GOOD:
+        return ()
     return _all_written([write_rule(tool, subject.split())])
 
 
