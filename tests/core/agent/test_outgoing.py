@@ -3,9 +3,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.agent.outgoing import Outgoing
+from vmpilot.agent.outgoing import Outgoing, Prepared
 from vmpilot.agent.tokens import weigh_all
-from vmpilot.contract import AssistantMessage, Message, UserMessage
+from vmpilot.contract import AssistantMessage, Message, ToolResult, UserMessage
 
 
 def user(text: str) -> UserMessage:
@@ -13,7 +13,7 @@ def user(text: str) -> UserMessage:
 
 
 def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
-    outgoing = Outgoing("chat")
+    outgoing = Outgoing(Prepared("chat"))
     messages: list[Message] = [user("a\0bcd")]
     outgoing.take(messages)
     first = outgoing.ready[0]
@@ -26,7 +26,7 @@ def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
 
 
 def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
-    outgoing = Outgoing("chat")
+    outgoing = Outgoing(Prepared("chat"))
     outgoing.take([user("1"), AssistantMessage("2"), user("3")])
     outgoing.replace([user("short")])
     outgoing.take([user("1"), AssistantMessage("2"), user("3"), AssistantMessage("4")])
@@ -35,7 +35,7 @@ def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
 
 
 def test_a_backend_that_says_something_else_begins_anew() -> None:
-    outgoing = Outgoing("chat")
+    outgoing = Outgoing(Prepared("chat"))
     outgoing.take([user("1"), AssistantMessage("2")])
     outgoing.replace([user("short")])
     outgoing.take([user("other")])
@@ -46,9 +46,17 @@ def test_a_backend_that_says_something_else_begins_anew() -> None:
 
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=6))
 def test_without_a_replacement_what_is_sent_is_what_was_given(rounds: list[list[str]]) -> None:
-    outgoing = Outgoing("chat")
+    outgoing = Outgoing(Prepared("chat"))
     for texts in rounds:
         messages = [user(text) for text in texts]
         outgoing.take(messages)
         assert list(outgoing.ready) == outgoing.messages == messages
         assert outgoing.weight == weigh_all(messages)
+
+
+def test_what_was_made_ready_in_one_turn_is_not_made_again_in_the_next() -> None:
+    prepared = Prepared("chat")
+    result = ToolResult("a", "shell", "some output")
+    first, weight = prepared.of(result)
+    assert prepared.of(result) == (first, weight)
+    assert prepared.of(result)[0] is first

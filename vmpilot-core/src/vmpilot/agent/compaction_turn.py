@@ -33,7 +33,7 @@ class CompactionTurn(Turn):
         self._journal.hold(self._started())
 
     async def _run_backend(self) -> TurnEnded:
-        outgoing = Outgoing(self._plan.conversation.id)
+        outgoing = Outgoing(self._plan.conversation.prepared)
         outgoing.take(self._plan.conversation.history())
         if not await self._compactor().summarise(outgoing, self._ask):
             self._journal.emit(Notice(NOTHING))

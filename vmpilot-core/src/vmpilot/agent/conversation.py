@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vmpilot.agent.history import messages_in, unanswered_calls
+from vmpilot.agent.outgoing import Prepared
 from vmpilot.contract import (
     Event,
     HistoryCompacted,
@@ -27,6 +28,7 @@ class Conversation:
         self.workspace = workspace
         self._events = list(events)
         self._sure = True
+        self.prepared = Prepared(log.conversation_id)
         self._restore_folder()
 
     @classmethod
@@ -43,6 +45,7 @@ class Conversation:
         """Read the log anew if a turn could not tell what of it is there. Raises `StoreError`."""
         if not self._sure:
             self._events = list(await _read_mended(self.log))
+            self.prepared = Prepared(self.id)
             self._sure = True
 
     @property

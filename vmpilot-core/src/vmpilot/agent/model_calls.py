@@ -12,7 +12,7 @@ from itertools import count
 from vmpilot.agent.compactor import Compactor
 from vmpilot.agent.history import with_unique_ids
 from vmpilot.agent.limits import Limits
-from vmpilot.agent.outgoing import Outgoing
+from vmpilot.agent.outgoing import Outgoing, Prepared
 from vmpilot.agent.summary import spoken
 from vmpilot.contract import (
     AssistantMessage,
@@ -39,11 +39,18 @@ from vmpilot.contract import (
 class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error."""
 
-    def __init__(self, request: GenerationRequest, *, limits: Limits, compactor: Compactor | None = None) -> None:
+    def __init__(
+        self,
+        request: GenerationRequest,
+        *,
+        limits: Limits,
+        compactor: Compactor | None = None,
+        prepared: Prepared | None = None,
+    ) -> None:
         self._request = request
         self._limits = limits
         self._compactor = compactor
-        self._outgoing = Outgoing(request.conversation_id)
+        self._outgoing = Outgoing(prepared or Prepared(request.conversation_id))
         self._ids = {
             call.id
             for message in request.messages

@@ -13,14 +13,34 @@ from vmpilot.agent.tool_data import as_data
 from vmpilot.contract import Message, ToolResult
 
 
+class Prepared:
+    """The messages of a conversation as they go to a provider, each made ready and weighed once for all its turns."""
+
+    def __init__(self, conversation_id: str) -> None:
+        self._conversation_id = conversation_id
+        self._known: dict[
+            int, tuple[Message, Message, int]
+        ] = {}  # with the message itself, so that its id stays its own
+
+    def of(self, message: Message) -> tuple[Message, int]:
+        """The message as it is sent, and its weight."""
+        known = self._known.get(id(message))
+        if known is None:
+            ready = sendable(message)
+            if isinstance(ready, ToolResult):
+                ready = as_data(ready, conversation_id=self._conversation_id)
+            known = self._known[id(message)] = (message, ready, weigh(ready))
+        return known[1:]
+
+
 class Outgoing:
     """A backend hands over all messages on each step; only those that are new since the last one cost anything.
 
     `messages` are those that are sent, as they were said; `weight` is theirs together.
     """
 
-    def __init__(self, conversation_id: str) -> None:
-        self._conversation_id = conversation_id
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
         self._given: list[Message] = []
         self._ready: list[Message] = []
         self.messages: list[Message] = []
@@ -46,11 +66,8 @@ class Outgoing:
         self._add(messages)
 
     def _add(self, messages: Sequence[Message]) -> None:
-        ready = [self._prepared(message) for message in messages]
         self.messages += messages
-        self._ready += ready
-        self.weight += sum(map(weigh, ready))
-
-    def _prepared(self, message: Message) -> Message:
-        ready = sendable(message)
-        return as_data(ready, conversation_id=self._conversation_id) if isinstance(ready, ToolResult) else ready
+        for message in messages:
+            ready, weight = self._prepared.of(message)
+            self._ready.append(ready)
+            self.weight += weight

@@ -170,7 +170,10 @@ class Turn:
             retry=plan.retry,
         )
         model_calls = SupervisedModelCalls(
-            request, limits=self._limits, compactor=self._compactor() if plan.compaction else None
+            request,
+            limits=self._limits,
+            compactor=self._compactor() if plan.compaction else None,
+            prepared=plan.conversation.prepared,
         )
         return plan.backend.generate(request, self._toolbox, model_calls)
 
