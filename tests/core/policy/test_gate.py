@@ -55,6 +55,55 @@ def test_our_own_folders_are_protected(tmp_path: Path) -> None:
     assert gate.decide("shell", RunsCommand("touch data/log.db", tmp_path)).action == "ask"
 
 
+def test_what_is_closed_is_not_even_read(tmp_path: Path) -> None:
+    gate = Gate("operate", workspace=tmp_path / "work", confines=lambda: True, private=[tmp_path / "data"])
+    for effect in (
+        ReadsFiles((tmp_path / "data" / "log.db",)),
+        ReadsFiles((tmp_path / "data",), below=True),
+        ChangesFiles((tmp_path / "data" / "log.db",)),
+        RunsCommand("cat ../data/log.db", tmp_path / "work"),
+    ):
+        assert gate.decide("tool", effect).action == "ask", effect
+    assert gate.decide("read_file", ReadsFiles((tmp_path / "data.txt",))).action == "allow"
+    inner = Gate("operate", workspace=tmp_path, confines=lambda: True, private=[tmp_path / "data"])
+    assert inner.decide("search_text", ReadsFiles((tmp_path,), below=True)).action == "ask"
+    assert inner.decide("search_text", ReadsFiles((tmp_path / "src",), below=True)).action == "allow"
+
+
+def test_a_file_with_another_name_is_not_changed_unasked(tmp_path: Path) -> None:
+    root = tmp_path / "work"
+    root.mkdir()
+    (tmp_path / "profile").touch()
+    (root / "innocent").hardlink_to(tmp_path / "profile")
+    gate = Gate("operate", workspace=root, confines=lambda: True)
+    assert gate.decide("edit_file", ChangesFiles((root / "innocent",))).action == "ask"
+    assert gate.decide("shell", RunsCommand("tee innocent", root)).action == "ask"
+    assert gate.decide("edit_file", ChangesFiles((root / "other",))).action == "allow"
+
+
+@pytest.mark.parametrize("place", ["bin", "link"])
+def test_a_program_that_the_workspace_brings_is_not_trusted_for_its_name(tmp_path: Path, place: str) -> None:
+    root = tmp_path / "work"
+    (root / "bin").mkdir(parents=True)
+    (tmp_path / "link").mkdir()
+    (root / "bin" / "ls").write_text("#!/bin/sh\n")
+    (root / "bin" / "ls").chmod(0o755)
+    (tmp_path / "link" / "ls").symlink_to(root / "bin" / "ls")
+    folder = {"bin": root / "bin", "link": tmp_path / "link"}[place]
+    gate = Gate("operate", workspace=root, confines=lambda: True, search_path=f"{folder}:/usr/bin:/bin")
+    assert gate.decide("shell", RunsCommand("ls", root)).action == "ask"
+    assert gate.decide("shell", RunsCommand("cat x | wc", root)).action == "allow"
+    behind = Gate("operate", workspace=root, confines=lambda: True, search_path=f"/usr/bin:/bin:{folder}")
+    assert behind.decide("shell", RunsCommand("ls", root)).action == "allow"
+
+
+def test_where_the_shell_is_the_workspaces_no_line_is_trusted(tmp_path: Path) -> None:
+    (tmp_path / "bash").write_text("#!/bin/sh\n")
+    (tmp_path / "bash").chmod(0o755)
+    gate = Gate("operate", workspace=tmp_path, confines=lambda: True, search_path=f"{tmp_path}:/usr/bin:/bin")
+    assert gate.decide("shell", RunsCommand("ls", tmp_path)).action == "ask"
+
+
 def test_without_a_sandbox_no_command_is_let_through(make_gate: MakeGate, workspace: Path) -> None:
     verdict = make_gate(confines=False).decide("shell", RunsCommand("ls", workspace))
     assert verdict.action == "ask"

@@ -53,6 +53,74 @@ def test_what_waits_for_a_person_is_defused() -> None:
     assert "COLUMNS" not in child
 
 
+@pytest.mark.parametrize(
+    "variable",
+    [
+        *(
+            "PWD",
+            "OLDPWD",
+            "CDPATH",
+            "BASHOPTS",
+            "SHELLOPTS",
+            "BASH_ENV",
+            "ENV",
+            "GLOBIGNORE",
+            "POSIXLY_CORRECT",
+            "PS4",
+        ),
+        *("BASH_COMPAT", "BASH_FUNC_ls%%", "BASH_FUNC_ls()", "BASH_LOADABLES_PATH", "EXECIGNORE", "FIGNORE"),
+        *("PS4", "RIPGREP_CONFIG_PATH"),
+    ],
+)
+def test_what_makes_a_shell_read_a_line_in_another_way_is_left_out(variable: str) -> None:
+    assert variable not in child_environment({variable: "x"}, let_through=[variable])
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/usr/bin:.:bin:/bin", "/usr/bin:/bin"),
+        (":/usr/bin:", "/usr/bin"),
+        ("node_modules/.bin::/usr/bin", "/usr/bin"),
+        ("/usr/bin:/bin", "/usr/bin:/bin"),
+    ],
+)
+def test_programs_are_not_looked_for_in_the_working_folder(path: str, kept: str) -> None:
+    assert child_environment({"PATH": path})["PATH"] == kept
+
+
+def test_without_a_path_there_is_none_made_up() -> None:
+    assert "PATH" not in child_environment({})
+    assert "PATH" not in child_environment({"PATH": "."})
+
+
+async def test_a_line_does_what_it_says_whatever_the_person_set(run: Run, tmp_path: Path) -> None:
+    real, link = tmp_path / "deep" / "real", tmp_path / "link"
+    for folder in (real, tmp_path / "other" / "sub"):
+        folder.mkdir(parents=True)
+    (real / "sub").mkdir()
+    link.symlink_to(real)
+    (real / ".hidden").touch()
+    hostile = tmp_path / "hostile.sh"
+    hostile.write_text("echo hostile\n")
+    variables = child_environment(
+        {
+            "PATH": f".:{os.environ['PATH']}",
+            "PWD": str(link),
+            "CDPATH": str(tmp_path / "other"),
+            "GLOBIGNORE": "nothing",
+            "BASH_ENV": str(hostile),
+            "SHELLOPTS": "xtrace:noglob",
+            "BASHOPTS": "dotglob",
+            "PS4": "$(echo hostile >&2)",
+            "BASH_FUNC_pwd%%": "() { echo hostile; }",
+        }
+    )
+    line = "pwd; echo $PWD; cd sub; pwd; cd ../..; pwd; cd real; echo *"
+    outcome = await run(line, folder=link, variables=variables)
+    assert outcome.output.text.split() == [*map(str, (real, real, real / "sub", tmp_path / "deep")), "sub"]
+
+
 def test_secret_values_are_long_enough_and_longest_first() -> None:
     values = secret_values(
         {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.tools.sandbox import Level, Sandbox, SandboxError, Shortcoming
+from vmpilot.tools.sandbox import Level, Sandbox, SandboxError, Shortcoming, confinement
 from vmpilot.tools.sandbox.bounds import Bounds
 from vmpilot.tools.sandbox.places import Places
 from vmpilot.tools.shell_launch import ShellLaunch
@@ -60,6 +60,16 @@ def test_no_command_changes_the_home_folder_or_one_above(tmp_path: Path) -> None
             drawn(root, places=Places(home))
     (home / "work").mkdir()
     assert drawn(home / "work", places=Places(home)).writable == home / "work"
+
+
+def test_vmpilot_itself_is_not_changed_where_it_lies_in_the_workspace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, environment = tmp_path / "src" / "vmpilot", tmp_path / "venv"
+    for folder in (program, environment):
+        folder.mkdir(parents=True)
+    monkeypatch.setattr(confinement, "_OWN_PROGRAM", (program, environment, Path("/usr")))
+    assert set(drawn(tmp_path).guarded) == {program, environment}
 
 
 def test_a_link_does_not_help(tmp_path: Path) -> None:

@@ -55,6 +55,24 @@ async def test_a_program_beside_the_work_is_not_taken(tmp_path: Path, monkeypatc
     assert isinstance(next(iter(candidates({"PATH": "."}))), Attempt)
 
 
+async def test_a_program_of_the_workspace_is_not_even_tried(tmp_path: Path) -> None:
+    find_engine("system")
+    work, beside = tmp_path / "work", tmp_path / "beside"
+    for folder in (work / "bin", beside):
+        folder.mkdir(parents=True)
+    program = work / "bin" / "bwrap"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+    program.chmod(0o755)
+    (beside / "bwrap").symlink_to(program)
+    (tmp_path / "link").symlink_to(work / "bin")
+    path = f"{work}/bin:{beside}:{tmp_path}/link:bin:{os.environ['PATH']}"
+    search = await search_sandbox({"PATH": path, "HOME": str(tmp_path)}, apart_from=work)
+    assert search.sandbox is not None
+    assert str(tmp_path) not in search.sandbox.name
+    assert len(search.attempts) == 1
+    assert not (tmp_path / "ran").exists()
+
+
 async def test_none_says_why(bubblewrap: Bubblewrap, own: Places) -> None:
     engines: list[Engine | Attempt] = [
         Attempt("one", "not installed"),

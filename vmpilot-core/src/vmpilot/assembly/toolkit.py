@@ -71,7 +71,9 @@ class Toolkit:
                 workspace=self._folder,
                 rules=rules,
                 confines=self._confines,
-                own=(*self._own_folders, _PROGRAM),
+                own=(_PROGRAM,),
+                private=self._own_folders,
+                search_path=self._environment.variables.get("PATH", ""),
             )
         return self._gate
 
@@ -83,7 +85,9 @@ class Toolkit:
     async def sandbox(self) -> SandboxSearch:
         """What came of looking for a sandbox; it is looked for once."""
         if self._sandbox is None:
-            self._sandbox = await search_sandbox(self._environment.variables, own_folders=self._own_folders)
+            self._sandbox = await search_sandbox(
+                self._environment.variables, own_folders=self._own_folders, apart_from=self._folder
+            )
         return self._sandbox
 
     def equip(self, conversation_id: str, workspace: Workspace) -> ConversationTools:

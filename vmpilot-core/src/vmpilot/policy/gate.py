@@ -21,7 +21,9 @@ class Gate:
     Reading is free in every mode but for places of secrets. Changes inside the workspace run in mode operate; what else
     there is, is asked about there, runs in full, and is denied in observe. Rules come before the mode: deny, then ask,
     then allow. `confines` tells whether a sandbox works: without one, no shell command is let through by the mode.
-    `own` are folders of VMPilot itself. One gate is for one thread at a time.
+    `own` are folders of VMPilot itself, not changed unasked; `private` files and folders are not read, either.
+    `search_path` is the PATH of commands: a program that the workspace brings is not trusted for its name. One gate is
+    for one thread at a time.
     """
 
     def __init__(
@@ -32,10 +34,12 @@ class Gate:
         rules: Rules = Rules(),  # noqa: B008  it is frozen
         confines: Callable[[], bool],
         own: Iterable[Path] = (),
+        private: Iterable[Path] = (),
+        search_path: str = "",
     ) -> None:
         self.mode = mode
         self._rules = rules
-        self._places = Places(workspace, own)
+        self._places = Places(workspace, own, private=private, search_path=search_path)
         self._shell = ShellGate(mode, places=self._places, rules=rules, confines=confines)
 
     def keep(self, rules: Rules) -> None:

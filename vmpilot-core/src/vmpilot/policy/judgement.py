@@ -28,6 +28,7 @@ _SUBCOMMANDS = frozenset(name.partition(" ")[0] for name in PROGRAMS if " " in n
 _COPYING = frozenset({"target", "sources and target"})
 """Such a target is a folder, too: then something in it is made, and it stays."""
 _NO_PAGER = "--no-pager"
+_SHELL = "bash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,9 @@ class _LineJudge:
         """The level, and whether the program may run what a repository says. Raises `_Objection`."""
         command = self._line[number]
         program, usage = _find_usage(command)
+        for program_name in (_SHELL, command.argv[0]):
+            if objection := self._places.against_running(program_name):
+                raise _Objection(objection)
         hidden = self._check_reading(program, usage)
         if command.argv[0] == "cd":
             self._follow(number, usage)

