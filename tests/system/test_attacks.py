@@ -206,8 +206,6 @@ ATTACKS = [
         shell("env touch ../planted", "bash -c 'touch ../planted'"),
         setup=lambda machine: write(machine.folder / ".vmpilot.toml", 'allow = ["shell"]\nallow_on_host = ["shell"]\n'),
     ),
-]
-ON_THE_PATH = [
     Attack("its own programs", shell("ls", "touch a"), setup=plant("ls", "touch"), variables=first_on_path),
     Attack("its own shell", shell("ls", "touch a"), setup=plant("bash", "sh"), variables=first_on_path),
     Attack("its own sandbox", shell("ls", "touch a"), setup=plant("bwrap"), variables=first_on_path),
@@ -216,10 +214,7 @@ ON_THE_PATH = [
 
 @pytest.mark.parametrize("backend", ["litellm"])
 @pytest.mark.parametrize("mode", ["operate", "observe"])
-@pytest.mark.parametrize(
-    "attack",
-    [pytest.param(attack, id=attack.name) for attack in (*ATTACKS, *ON_THE_PATH)],
-)
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 async def test_whatever_is_tried_it_stays_inside_and_learns_no_secret(
     machine: Machine, mode: str, attack: Attack
 ) -> None:

@@ -96,8 +96,8 @@ def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: S
         shown = screen("x", server=server)
         shown.wait_for("Run it? [y/N/always]")
         shown.type("always\n")
-        rule = "  shell: curl --version …  (outside the sandbox)\n"
-        assert f"without being asked, all that begins so:\n{rule}" in shown.wait_for("Keep that? [y/N]")
+        rule = "  shell: curl --version  (exactly this, outside the sandbox)\n"
+        assert f"without being asked:\n{rule}" in shown.wait_for("Keep that? [y/N]")
         assert not (tmp_path / "config" / "approvals.json").exists()
         shown.type("y\n")
         assert shown.end() == 0

@@ -222,10 +222,10 @@ def test_rules_on_other_tools(make_gate: MakeGate) -> None:
 @pytest.mark.parametrize(
     ("line", "always"),
     [
-        ("npm test", ("shell: npm test",)),
-        ("npm test && ./x.sh 'a b'", ("shell: npm test", "shell: ./x.sh 'a b'")),
-        ("ls && npm run build", ("shell: npm run build",)),
-        ("ps aux", ("shell: ps aux",)),
+        ("npm test", ("shell: npm test $",)),
+        ("npm test && ./x.sh 'a b'", ("shell: npm test $", "shell: ./x.sh 'a b' $")),
+        ("ls && npm run build", ("shell: npm run build $",)),
+        ("ps aux", ("shell: ps aux $",)),
         *[(line, ()) for line in ("bash -c ls", "python3 x.py", "python3.11 x.py", "sudo ls", "env ls", "xargs rm")],
         *[(line, ()) for line in ("find . -exec rm x", "npm test $X", "npm test src/*.py", "npm test && python3 x")],
         *[
@@ -238,6 +238,22 @@ def test_rules_on_other_tools(make_gate: MakeGate) -> None:
 def test_what_may_be_kept_as_a_rule(line: str, always: tuple[str, ...], make_gate: MakeGate, workspace: Path) -> None:
     verdict = make_gate().decide("shell", RunsCommand(line, workspace))
     assert (verdict.action, verdict.always) == ("ask", always)
+
+
+@pytest.mark.parametrize("more", ["git fetch --upload-pack=x .", "git fetch origin", "git", "git fetch --all"])
+def test_a_kept_rule_is_for_the_very_command(more: str, make_gate: MakeGate, workspace: Path) -> None:
+    kept = list(make_gate().decide("shell", RunsCommand("git fetch", workspace)).always)
+    assert kept == ["shell: git fetch $"]
+    gate = make_gate(allow_on_host=kept)
+    assert gate.decide("shell", RunsCommand("git fetch", workspace)).confinement == "host"
+    assert gate.decide("shell", RunsCommand("git fetch", workspace)).action == "allow"
+    assert gate.decide("shell", RunsCommand(more, workspace)).action == "ask"
+
+
+def test_an_exact_rule_may_deny_too(make_gate: MakeGate, workspace: Path) -> None:
+    gate = make_gate("full", deny=["shell: npm publish $"])
+    assert gate.decide("shell", RunsCommand("npm publish", workspace)).action == "deny"
+    assert gate.decide("shell", RunsCommand("npm publish --dry-run", workspace)).action != "deny"
 
 
 def test_a_kept_rule_answers_the_same_question(make_gate: MakeGate, workspace: Path) -> None:

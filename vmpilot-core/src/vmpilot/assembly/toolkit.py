@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers
 from vmpilot.tools.output_file import tidy_outputs
-from vmpilot.tools.sandbox import SandboxSearch, search_sandbox
+from vmpilot.tools.sandbox import SandboxSearch, places_of_secrets, search_sandbox
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.tools.shell_launch import ShellLaunch
 from vmpilot.workspace import Workspace
@@ -71,8 +72,8 @@ class Toolkit:
                 workspace=self._folder,
                 rules=rules,
                 confines=self._confines,
-                own=(_PROGRAM,),
-                private=self._own_folders,
+                own=self._own_program,
+                private=(*self._own_folders, *places_of_secrets(self._environment.variables)),
                 search_path=self._environment.variables.get("PATH", ""),
             )
         return self._gate
@@ -149,6 +150,12 @@ class Toolkit:
     async def aclose(self) -> None:
         """End the MCP servers."""
         await self._mcp.close()
+
+    @property
+    def _own_program(self) -> tuple[Path, ...]:
+        """VMPilot, and the environment that it is installed in where that lies in the workspace."""
+        environment = Path(sys.prefix)
+        return (_PROGRAM, environment) if environment.is_relative_to(self._folder) else (_PROGRAM,)
 
     @property
     def _own_folders(self) -> tuple[Path, ...]:

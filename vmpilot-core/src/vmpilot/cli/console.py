@@ -161,10 +161,11 @@ class Console:
     async def _confirm_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> bool:
         """Show what would be kept before it is kept; whether the person wants it so."""
         assert self._terminal is not None, "asked through a terminal"  # noqa: S101
-        self._note("From now on, in this project and without being asked, all that begins so:")
+        self._note("From now on, in this project and without being asked:")
         for key, kept in kept_rules(rules).items():
             for rule in kept:
-                self._note(f"  {printable(rule)} …{'  (outside the sandbox)' if key == 'allow_on_host' else ''}")
+                exactly = "exactly this, outside the sandbox" if key == "allow_on_host" else "all that begins so"
+                self._note(f"  {printable(rule.removesuffix(' $'))}  ({exactly})")
         word = await self._terminal.ask("Keep that? [y/N] ", withdrawn=withdrawn)
         if withdrawn.done() or word.lower() not in {"y", "yes"}:
             return False

@@ -75,7 +75,7 @@ def _command_rule(command: SimpleCommand) -> str | None:
             return None
         if argv[1] in _RUNS_OTHERS and not (argv[0] in _SCRIPT_RUNNERS and argv[1] == "run" and len(argv) > 2):
             return None
-    return write_rule(SHELL, argv)
+    return write_rule(SHELL, argv, exact=True)
 
 
 def folder_rules(tool: str, paths: Sequence[Path]) -> tuple[str, ...]:

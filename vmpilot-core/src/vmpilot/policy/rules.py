@@ -76,7 +76,7 @@ def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
     """Whether a rule allows this very command: the same words, as they are written, and no wildcards among them."""
     argv = command.argv
     for rule in of_tool(rules, SHELL):
-        size = len(rule.words)
+        size = len(argv) if rule.exact else len(rule.words)
         if argv[:size] == rule.words and not any(word.has_wildcard for word in command.words[:size]):
             return True
     return False
@@ -86,11 +86,15 @@ def match_commands(rules: Iterable[Rule], found: Found) -> Match | None:
     """The first rule that one of the commands matches, else one that might be matched."""
     possible: Match | None = None
     for rule in of_tool(rules, SHELL):
-        if not rule.words or any(_matches(rule.words, argv) for argv in found.certain):
+        if not rule.words or any(_is_meant(rule, argv) for argv in found.certain):
             return Match(rule)
         if possible is None and (found.opaque or _may_match(rule.words, found)):
             possible = Match(rule, certain=False)
     return possible
+
+
+def _is_meant(rule: Rule, argv: Argv) -> bool:
+    return _matches(rule.words, argv) and not (rule.exact and len(argv) != len(rule.words))
 
 
 def _matches(words: Sequence[str], argv: Argv) -> bool:

@@ -14,6 +14,8 @@ SHELL = "shell"
 FETCH = "web_fetch"
 FILE_TOOLS = frozenset({"read_file", "create_file", "edit_file", "find_files", "search_text"})
 
+_END = " $"
+"""Behind a command: it ends here."""
 _TOOL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"(?!-)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.?|\[[0-9a-f:.]+\]")
 _SYNTAX = re.compile(r"[;|&<>`$(){}*?\n]")
@@ -24,12 +26,14 @@ _NEEDS_QUOTES = re.compile(r"[^A-Za-z0-9_./,:=@%+^-]")
 class Rule:
     """One rule: a tool, and what a call must begin with (all calls where that is empty).
 
-    `words` are the first words of a command, or of what another tool tells of itself; a path or a host is one word.
+    `words` are the first words of a command, or of what another tool tells of itself; a path or a host is one word. An
+    `exact` rule on a command means these words and no more.
     """
 
     tool: str
     words: tuple[str, ...]
     written: str
+    exact: bool = False
 
 
 def read_rule(written: str) -> Rule:
@@ -41,7 +45,9 @@ def read_rule(written: str) -> Rule:
         raise ValueError(f'nothing stands behind the colon; for all calls write "{tool}"')
     if not written.isprintable():
         raise ValueError("it has characters that cannot be seen")
-    return Rule(tool, _read_prefix(tool, prefix) if prefix else (), written.strip())
+    exact = tool == SHELL and prefix.endswith(_END)
+    words = _read_prefix(tool, prefix.removesuffix(_END) if exact else prefix) if prefix else ()
+    return Rule(tool, words, written.strip(), exact)
 
 
 def _read_prefix(tool: str, prefix: str) -> tuple[str, ...]:
@@ -72,15 +78,15 @@ def _read_host(prefix: str) -> str:
     return host.rstrip(".")
 
 
-def write_rule(tool: str, words: Sequence[str] = ()) -> str | None:
+def write_rule(tool: str, words: Sequence[str] = (), *, exact: bool = False) -> str | None:
     """The written form that is read as this tool and these words again; None where there is none."""
     prefix = " ".join(_quote(word) for word in words) if tool == SHELL else " ".join(words)
-    written = f"{tool}: {prefix}" if words else tool
+    written = f"{tool}: {prefix}{_END if exact else ''}" if words else tool
     try:
         rule = read_rule(written)
     except ValueError:
         return None
-    return written if (rule.tool, rule.words) == (tool, tuple(words)) else None
+    return written if (rule.tool, rule.words, rule.exact) == (tool, tuple(words), exact) else None
 
 
 def _quote(word: str) -> str:

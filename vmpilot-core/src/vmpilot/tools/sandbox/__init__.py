@@ -2,7 +2,7 @@
 
 from vmpilot.tools.sandbox.bounds import SandboxError, Shortcoming
 from vmpilot.tools.sandbox.confinement import Level, Sandbox
-from vmpilot.tools.sandbox.search import Attempt, SandboxSearch, find_sandbox, search_sandbox
+from vmpilot.tools.sandbox.search import Attempt, SandboxSearch, find_sandbox, places_of_secrets, search_sandbox
 
 __all__ = [
     "Attempt",
@@ -12,5 +12,6 @@ __all__ = [
     "SandboxSearch",
     "Shortcoming",
     "find_sandbox",
+    "places_of_secrets",
     "search_sandbox",
 ]

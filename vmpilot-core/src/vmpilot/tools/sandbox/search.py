@@ -70,6 +70,11 @@ async def search_sandbox(
     return await first_working(candidates(environment, apart_from=apart_from), environment, places)
 
 
+def places_of_secrets(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files and folders that are hidden from commands in every sandbox, for the user whose environment this is."""
+    return tuple(Places.of(environment.get("HOME", ""), ()).hidden())
+
+
 async def first_working(
     engines: Iterable[Engine | Attempt], environment: Mapping[str, str], places: Places
 ) -> SandboxSearch:
