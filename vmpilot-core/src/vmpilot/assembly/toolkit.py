@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -183,7 +183,9 @@ class ConversationTools:
         self.built_in = built_in
 
     async def offered(self) -> tuple[Tool, ...]:
-        """The tools for the next turn."""
+        """The tools for the next turn; what runs commands is started, to be ready when the model asks for one."""
+        with suppress(OSError):  # then the first command says so
+            self._executor.warm_up()
         shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
         return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name))
 
