@@ -90,3 +90,16 @@ def test_an_escape_that_is_news_is_broken() -> None:
     )
     assert sum_up([held, known, fresh]).state == "broken"
     assert "does not hold: c" in sum_up([held, known, fresh]).detail
+
+
+def test_a_sandbox_that_the_folder_brings_is_not_run(
+    person: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    program = project / "bwrap"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/outside\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{project}:{person['PATH']}")
+    doctor(project)
+    assert not (tmp_path / "outside").exists()
