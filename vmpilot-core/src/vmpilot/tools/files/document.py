@@ -40,10 +40,6 @@ class Document:
         """The index of the line in which `offset` of the plain text lies."""
         return max(0, bisect_right(self.starts, offset) - 1)
 
-    def line_number(self, offset: int) -> int:
-        """The same, counted from 1."""
-        return self.line_at(offset) + 1
-
     def replace(self, spans: Iterable[Span]) -> None:
         """Put the texts in place of their spans, which do not overlap. Lines that stay the same stay what they were."""
         for span in sorted(spans, key=lambda span: -span.start):
