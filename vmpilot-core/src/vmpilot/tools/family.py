@@ -31,13 +31,17 @@ _EXITING = 0x4  # PF_EXITING of linux/sched.h: it will run none of its code agai
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A live process; `started` (clock ticks since boot) tells it from a later one with the same id."""
+    """A process; `started` (clock ticks since boot) tells it from a later one with the same id.
+
+    One that is not `live` runs none of its code again, but is a parent until the kernel has taken it down.
+    """
 
     pid: int
     parent: int
     group: int
     session: int
     started: int
+    live: bool
 
 
 class Family:
@@ -66,7 +70,8 @@ class Family:
             if pid > above and pid != own and (member := _read_member(pid)) and member.started >= self._started:
                 belongs = member.session == self._shell or self._is_marked(pid)
                 (found if belongs else others).append(member)
-        return _with_descendants(found, others)
+        everyone = found + _below({member.pid for member in found}, others)
+        return [member for member in everyone if member.live]
 
     async def end(self, grace: float, *, sleep: Callable[[float], Awaitable[object]]) -> int:
         """Ask every member to end (TERM), and end those (KILL) that still run after `grace` seconds; at most 0.2 s
@@ -139,7 +144,7 @@ class Descendants:
     def find(self) -> list[Member]:
         """Give the live ones."""
         others = [member for pid in _process_ids() if pid not in self._spared and (member := _read_member(pid))]
-        return _below({self._ancestor}, others)
+        return [member for member in _below({self._ancestor}, others) if member.live]
 
     def signal(self, *numbers: signal.Signals) -> list[Member]:
         """Signal each, parents first; a group whose leader is here, in one stroke. Give those who were found alive."""
@@ -189,18 +194,19 @@ def _start_time(pid: int) -> int:
 
 
 def _read_member(pid: int) -> Member | None:
-    """None for a process that has ended or is ending."""
+    """None where there is no such process."""
     fields = _read_stat(pid)
     if not fields:
         return None
     over = fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING
-    if over and int(fields[17]) < 2:  # with more threads it is only the first one that has ended
-        return None
-    return Member(pid, parent=int(fields[1]), group=int(fields[2]), session=int(fields[3]), started=int(fields[19]))
-
-
-def _with_descendants(found: list[Member], others: list[Member]) -> list[Member]:
-    return found + _below({member.pid for member in found}, others)
+    return Member(
+        pid,
+        parent=int(fields[1]),
+        group=int(fields[2]),
+        session=int(fields[3]),
+        started=int(fields[19]),
+        live=not over or int(fields[17]) > 1,  # with more threads it is only the first one that has ended
+    )
 
 
 def _below(parents: set[int], others: list[Member]) -> list[Member]:
@@ -231,7 +237,7 @@ def _signal_member(member: Member, numbers: tuple[signal.Signals, ...]) -> None:
 
 def _send_signals(member: Member, numbers: tuple[signal.Signals, ...], *, send: Callable[[int], None]) -> None:
     now = _read_member(member.pid)
-    if now is None or now.started != member.started:
+    if now is None or not now.live or now.started != member.started:
         return
     for number in numbers:
         with suppress(ProcessLookupError, PermissionError):

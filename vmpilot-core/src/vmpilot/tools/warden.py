@@ -296,10 +296,10 @@ class _Dispatcher:
         while not all(self._wardens.values()) and time.monotonic() < until:
             select.select([self._signals.descriptor], [], [], 0.05)
             self._reap()
-        for warden, kept in self._wardens.items():
-            if not kept:
-                os.kill(warden, signal.SIGKILL)
-        self._wardens = {warden: kept for warden, kept in self._wardens.items() if kept}
+        for warden in [warden for warden, kept in self._wardens.items() if not kept]:
+            os.kill(warden, signal.SIGKILL)
+            os.waitpid(warden, 0)  # from then on, what it watched over is below this process
+            del self._wardens[warden]
         self._end_strays()
 
 
