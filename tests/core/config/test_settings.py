@@ -87,7 +87,14 @@ def test_sources_are_merged_key_by_key(sources: Sources) -> None:
 
 @pytest.mark.parametrize("variable", sorted(VARIABLES))
 def test_each_variable_sets_its_setting(sources: Sources, variable: str) -> None:
-    text = {"VMPILOT_REASONING_EFFORT": "high", "VMPILOT_MODE": "full", "VMPILOT_COMPACTION": "True"}.get(variable, "1")
+    words = {
+        "VMPILOT_REASONING_EFFORT": "high",
+        "VMPILOT_MODE": "full",
+        "VMPILOT_COMPACTION": "True",
+        "VMPILOT_STREAMING": "False",
+        "VMPILOT_TOOL_MODE": "text",
+    }
+    text = words.get(variable, "1")
     sources.variables[variable] = text
     sourced = sources.load()
     key = VARIABLES[variable]

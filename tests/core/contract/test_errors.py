@@ -14,11 +14,13 @@ from vmpilot.contract import (
     ModelError,
     ModelNotFound,
     ModelTimeout,
+    ParameterRefused,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
     StoreError,
     StreamInterrupted,
+    ToolsUnsupported,
     TurnStopped,
     UsageError,
     VMPilotError,
@@ -36,6 +38,7 @@ TREE: dict[type[VMPilotError], tuple[type[Exception], int, bool]] = {
     ModelNotFound: (ModelError, 1, False),
     InvalidRequest: (ModelError, 1, False),
     ContextOverflow: (InvalidRequest, 1, False),
+    ToolsUnsupported: (InvalidRequest, 1, False),
     ContentFiltered: (ModelError, 1, False),
     RateLimited: (ModelError, 1, True),
     QuotaExhausted: (ModelError, 1, False),
@@ -55,7 +58,17 @@ def test_facts_of_the_class(error: type[VMPilotError]) -> None:
 
 def test_the_whole_tree_is_here() -> None:
     classes = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VMPilotError)}
-    assert classes == set(TREE)
+    assert classes == {*TREE, ParameterRefused}
+
+
+def test_a_refused_parameter_is_named() -> None:
+    error = ParameterRefused("x", parameter="stream_options")
+    assert (str(error), error.parameter) == ("x", "stream_options")
+    assert (ParameterRefused.__base__, ParameterRefused.exit_code, ParameterRefused.retryable) == (
+        InvalidRequest,
+        1,
+        False,
+    )
 
 
 @pytest.mark.parametrize("error", [RateLimited, ProviderUnavailable])

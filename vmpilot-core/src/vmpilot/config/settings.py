@@ -35,6 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     seed: int | None = None
     mode: Literal["observe", "operate", "full"] = "operate"
     max_steps: Positive = 25
+    max_cost: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_total_tokens: Positive | None = None
+    max_seconds: PositiveSeconds | None = None
     compaction: bool = True
     context_window: Positive | None = None
     tool_output_lines: Annotated[int, msgspec.Meta(ge=0)] = 10
@@ -44,6 +47,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     call_timeout: PositiveSeconds = 900.0
     attempts: Positive = 3
     retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
+    fallback: tuple[str, ...] = ()
+    streaming: bool = True
+    tool_mode: Literal["auto", "native", "text"] = "auto"
+    cache: str = "off"
+    cache_megabytes: Positive = 200
+    cache_any_temperature: bool = False
     pass_environment: tuple[str, ...] = ()
     tools: tuple[str, ...] | None = None
     database_url: Secret | None = None
@@ -79,6 +88,9 @@ PROJECT_KEYS = NARROWING_KEYS | {
     "temperature",
     "max_tokens",
     "max_steps",
+    "max_cost",
+    "max_total_tokens",
+    "max_seconds",
     "tool_output_lines",
     "seed",
 }

@@ -9,7 +9,9 @@
         ├── AuthenticationFailed                   no     no key, a wrong key, no permission
         ├── ModelNotFound                          no
         ├── InvalidRequest                         no     the provider refuses the request as such
-        │   └── ContextOverflow                    no     (the core compacts and asks again)
+        │   ├── ContextOverflow                    no     (the core compacts and asks again)
+        │   ├── ToolsUnsupported                   no     (the core asks again by the text protocol)
+        │   └── ParameterRefused                   no     (the core asks again without it)
         ├── ContentFiltered                        no
         ├── RateLimited                            yes    `retry_after` seconds where the provider tells
         ├── QuotaExhausted                         no     a rate limit that waiting does not heal
@@ -75,6 +77,18 @@ class InvalidRequest(ModelError):
 
 class ContextOverflow(InvalidRequest):
     """The conversation is larger than the model's context window."""
+
+
+class ToolsUnsupported(InvalidRequest):
+    """The model, or its server, takes no tools."""
+
+
+class ParameterRefused(InvalidRequest):
+    """The server does not take one member of the request, `parameter`, without which it can be asked as well."""
+
+    def __init__(self, message: str, *, parameter: str) -> None:
+        super().__init__(message)
+        self.parameter = parameter
 
 
 class ContentFiltered(ModelError):

@@ -26,7 +26,7 @@ EndReason: TypeAlias = Literal["answered", "failed", "limit", "denied", "interru
 """Why a turn ended: with an answer; the model or backend failed for good; a limit stopped it; an answer was given but
 the last thing that the model wanted to do was denied; the user or the front end stopped it."""
 
-LimitName: TypeAlias = Literal["steps", "seconds", "money", "tokens"]
+LimitName: TypeAlias = Literal["steps", "seconds", "money", "tokens", "broken_answers", "repeated_calls"]
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text_delta", tag_field="type"):

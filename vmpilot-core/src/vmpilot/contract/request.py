@@ -64,7 +64,9 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """How to ask the model; None leaves the choice to the provider.
 
-    `base_url` and `api_key` point at an OpenAI-compatible server and win over the provider's own variables.
+    `base_url` and `api_key` point at an OpenAI-compatible server and win over the provider's own variables. Without
+    `streaming` the answer is asked for in one piece. `omitted` are members of the request that this server is known
+    not to take, such as `stream_options`: a backend leaves them out.
     """
 
     temperature: float | None = None
@@ -74,6 +76,8 @@ class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     base_url: str | None = None
     api_key: Secret | None = None
     time_limits: TimeLimits = TimeLimits()
+    streaming: bool = True
+    omitted: tuple[str, ...] = ()
 
 
 class ToolSpec(msgspec.Struct, frozen=True):
