@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib import import_module
 
-LOG_COMMANDS = ("chats", "cost", "audit")
-COMMANDS = ("ask", "backends", "config", "tools", "doctor", "trust", "distrust", *LOG_COMMANDS)
+_PARSERS: Mapping[str, str] = {
+    "audit": "log_arguments",
+    "chats": "log_arguments",
+    "compare": "compare_arguments",
+    "cost": "log_arguments",
+}
+"""Commands with options of their own: the module that knows them."""
+
+COMMANDS = ("ask", "backends", "config", "tools", "doctor", "trust", "distrust", *_PARSERS)
 
 _EXAMPLES = """\
 examples:
@@ -22,6 +30,7 @@ commands (a first word that is none of these begins a request):
   vmpilot chats ACTION         conversations: list, show, search, export, import, fork, rename, delete
   vmpilot cost                 what the model calls cost, by day, model or conversation
   vmpilot audit                each command that was run, and who allowed it
+  vmpilot compare TASK         one task by several backends and models, and what came of each
   vmpilot config show|path     the settings and where each comes from; the user's file
   vmpilot tools                the tools that the model is offered, and why others are not
   vmpilot doctor               what works here: backends, sandbox, log, programs
@@ -37,10 +46,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The options, with `command` (one of `COMMANDS`) and its `words`. Wrong ones end the program (exit code 2)."""
     command = arguments[0] if arguments and arguments[0] in COMMANDS else "ask"
     rest = arguments[1:] if arguments and arguments[0] == command else arguments
-    if command in LOG_COMMANDS:
-        from vmpilot.cli.log_arguments import log_parser
-
-        options = log_parser(command).parse_args(rest, argparse.Namespace(backend=None, words=[]))
+    if command in _PARSERS:
+        parser: argparse.ArgumentParser = import_module(f"vmpilot.cli.{_PARSERS[command]}").make_parser(command)
+        options = parser.parse_args(rest, argparse.Namespace(backend=None, words=[]))
     else:
         options = _parser().parse_intermixed_args(rest)
     options.command = command

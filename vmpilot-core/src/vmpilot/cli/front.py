@@ -16,6 +16,7 @@ _log = logging.getLogger("vmpilot")
 _WITH_WORDS = {
     "ask": ("request", "run_request"),
     "chats": ("log", "run_log_command"),
+    "compare": ("compare", "run_compare"),
     "cost": ("log", "run_log_command"),
     "audit": ("log", "run_log_command"),
     "trust": ("trust", "run_trust_command"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 
-def log_parser(command: str) -> argparse.ArgumentParser:
+def make_parser(command: str) -> argparse.ArgumentParser:
     """The parser for one of the commands that look into the conversation log."""
     return {"chats": _chats_parser, "cost": _cost_parser, "audit": _audit_parser}[command]()
 

@@ -1,0 +1,50 @@
+"""The few git commands that a comparison needs, without the hooks and helpers that a repository may bring."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from vmpilot.contract import UsageError
+
+_QUIET = (
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "core.fsmonitor=false",
+    "-c",
+    "user.name=vmpilot",
+    "-c",
+    "user.email=",
+)
+
+
+async def run_git(folder: Path, *arguments: str, standard_input: bytes = b"", may_fail: bool = False) -> bytes:
+    """What the command prints. Raises `UsageError` with git's own words where it fails, unless it `may_fail`."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *_QUIET,
+            "-C",
+            str(folder),
+            *arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        if may_fail:
+            return b""
+        raise UsageError("there is no git on the PATH: install it") from None
+    printed, complaint = await process.communicate(standard_input)
+    if process.returncode and not may_fail:
+        said = " ".join(complaint.decode(errors="replace").split())
+        raise UsageError(f"git {arguments[0]} failed in {folder}: {said}")
+    return b"" if process.returncode and not printed else printed
+
+
+async def find_repository(folder: Path) -> Path | None:
+    """The root of the git repository that the folder is in, if there is one that has a commit."""
+    printed = await run_git(folder, "rev-parse", "--show-toplevel", "--verify", "HEAD", may_fail=True)
+    root, _, commit = printed.decode(errors="surrogateescape").partition("\n")
+    return Path(root) if root.startswith("/") and commit.strip() else None
