@@ -4,6 +4,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
@@ -87,6 +88,15 @@ def wait_until_gone(survivors: Survivors) -> float:
         time.sleep(0.01)
     assert survivors() == []
     return time.monotonic() - start
+
+
+def wait_until_ended(pid: int) -> None:
+    """Wait for a process that is no child of ours."""
+    give_up = time.monotonic() + 5 * LATEST
+    with suppress(OSError):
+        while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < give_up
+            time.sleep(0.01)
 
 
 def _live_processes() -> list[Path]:

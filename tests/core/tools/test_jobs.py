@@ -216,8 +216,9 @@ async def test_a_job_that_cannot_start_is_a_problem_and_no_job(shell: ShellTool,
 async def test_a_job_of_another_loop_is_ended(executor: Executor, tmp_path: Path, survivors: Survivors) -> None:
     def elsewhere() -> None:
         async def begin() -> None:
-            executor.start_job("echo x; sleep 1000", folder=tmp_path)
-            await asyncio.sleep(0.1)
+            job = executor.start_job("echo x; sleep 1000", folder=tmp_path)
+            while not job.unread:  # noqa: ASYNC110  it has no event for that
+                await asyncio.sleep(0.01)
 
         asyncio.run(begin())
 
