@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 
+import msgspec
 import pytest
 
 from vmpilot.contract import (
@@ -54,6 +55,43 @@ async def test_what_is_not_set_is_not_sent(make_request: RequestMaker, run_turn:
         await run_turn(make_request(server, tools=(), system=""))
     assert set(server.requests[0].body) == {"model", "stream", "stream_options", "messages"}
     assert [message["role"] for message in server.requests[0].messages] == ["user"]
+
+
+async def test_what_the_server_does_not_take_is_left_out(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    omitted = ("stream_options", "temperature", "seed", "max_tokens", "reasoning_effort")
+    with ScriptedServer([Reply("Yes.")]) as server:
+        settings = ModelSettings(
+            temperature=0.5, max_tokens=9, seed=7, reasoning_effort="low", base_url=server.base_url, omitted=omitted
+        )
+        await run_turn(make_request(server, settings=settings, tools=()))
+    body = server.requests[0].body
+    assert set(body) == {"model", "messages", "stream", "max_completion_tokens"}
+    assert (body["stream"], body["max_completion_tokens"]) == (True, 9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "asked"), [(ModelSettings(streaming=False), False), (ModelSettings(omitted=("stream",)), None)]
+)
+async def test_an_answer_in_one_piece_is_asked_for(
+    settings: ModelSettings, asked: bool | None, make_request: RequestMaker, run_turn: TurnRunner
+) -> None:
+    calls = (ScriptedCall("shell", '{"command": "rm -rf /srv', id="a"),)
+    with ScriptedServer([Reply("Looking.", tool_calls=calls), Reply("Done.")], strict=False) as server:
+        here = msgspec.structs.replace(settings, base_url=server.base_url)
+        events = await run_turn(make_request(server, settings=here))
+    assert [request.body.get("stream") for request in server.requests] == [asked, asked]
+    assert "stream_options" not in server.requests[0].body
+    messages = [event.message for event in events if isinstance(event, MessageCompleted)]
+    assert [message.text for message in messages] == ["Looking.", "Done."]
+    assert messages[0].tool_calls == (ToolCall("a", "shell", '{"command": "rm -rf /srv'),)
+
+
+async def test_a_stream_where_none_was_asked_for(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    with ScriptedServer([Raw(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")]) as server:
+        settings = ModelSettings(base_url=server.base_url, streaming=False)
+        events = await run_turn(make_request(server, settings=settings))
+    assert events == [TextDelta("hi"), MessageCompleted(AssistantMessage("hi"))]
 
 
 async def test_nothing_of_openai_goes_to_another_server(

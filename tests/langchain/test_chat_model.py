@@ -10,7 +10,7 @@ from langchain_core.callbacks import AsyncCallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.tool import tool_call_chunk
-from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import Field
 
 from vmpilot.contract import (
@@ -78,6 +78,47 @@ def ending(reason: str, name: str = "finish_reason") -> AIMessageChunk:
 
 async def collect(model: BaseChatModel, call: ModelCall = CALL) -> list[BackendEvent]:
     return [event async for event in stream_chat_model(model, call, TARGET)]
+
+
+class WholeModel(ChunkModel):
+    """A chat model that gives one whole answer."""
+
+    answer: AIMessage
+
+    async def _agenerate(self, messages: list[BaseMessage], *_: Any, **__: Any) -> ChatResult:
+        return ChatResult(generations=[ChatGeneration(message=self.answer)])
+
+
+async def test_an_answer_in_one_piece() -> None:
+    answer = AIMessage(
+        [{"type": "thinking", "thinking": "Hm.", "signature": "s"}, {"type": "text", "text": "Looking."}],
+        tool_calls=[{"name": "shell", "args": {"command": "echo ü"}, "id": "a"}],
+        invalid_tool_calls=[{"name": "shell", "args": '{"command": "rm', "id": "b", "error": None}],
+        usage_metadata={"input_tokens": 9, "output_tokens": 5, "total_tokens": 14},
+        response_metadata={"stop_reason": "tool_use"},
+    )
+    settings = ModelSettings(streaming=False)
+    call = ModelCall(CALL.messages, CALL.system, CALL.model, settings, ())
+    events = await collect(WholeModel(chunks=[], answer=answer), call)
+    assert events[:-1] == [
+        ReasoningDelta("Hm."),
+        TextDelta("Looking."),
+        ToolCallDelta(0, '{"command": "echo ü"}', "shell"),
+        ToolCallDelta(1, '{"command": "rm', "shell"),
+    ]
+    last = events[-1]
+    assert isinstance(last, MessageCompleted)
+    assert last.usage == Usage(input_tokens=9, output_tokens=5)
+    assert last.message.finish == "tool_calls"
+    assert last.message.provider_data == {"content": answer.content}
+
+
+async def test_a_whole_answer_that_says_nothing_is_none() -> None:
+    with pytest.raises(BadResponse, match="empty"):
+        await collect(
+            WholeModel(chunks=[], answer=AIMessage("")),
+            ModelCall(CALL.messages, "", CALL.model, ModelSettings(omitted=("stream",)), ()),
+        )
 
 
 async def test_text() -> None:

@@ -19,7 +19,7 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
-from vmpilot.testing import Framing, Reply, ScriptedCall, ScriptedServer
+from vmpilot.testing import Framing, Raw, Reply, ScriptedCall, ScriptedServer
 from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
 from vmpilot_backend_litellm import agent
 
@@ -41,6 +41,37 @@ async def test_text_and_reasoning_are_streamed_and_completed(play: Player, model
     assert turn.completed == [MessageCompleted(turn.answer, usage)]
     assert turn.answer.finish == "stop"
     assert sum(isinstance(event, TextDelta) for event in turn.events) == 3
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_an_answer_in_one_piece(play: Player, model: str) -> None:
+    usage = Usage(input_tokens=11, output_tokens=7, cached_tokens=3)
+    calls = (
+        ScriptedCall("shell", '{"command": "rm -rf /srv', id="a"),
+        ScriptedCall("shell", {"command": "ls"}, id="b"),
+    )
+    script = [Reply("One moment.", reasoning="Hm.", tool_calls=calls, usage=usage), Reply("Done.", finish="length")]
+    with ScriptedServer(script, strict=False) as server:
+        turn = await play(server.base_url, model=model, streaming=False)
+    first, second = turn.completed
+    assert (first.message.text, first.message.reasoning, first.usage) == ("One moment.", "Hm.", usage)
+    assert [event.text for event in turn.events if isinstance(event, TextDelta)] == ["One moment.", "Done."]
+    assert [call.arguments for call in turn.toolbox.calls] == [call.argument_text for call in calls]
+    assert (second.message.text, second.message.finish) == ("Done.", "length")
+
+
+@pytest.mark.parametrize(
+    ("model", "stream"), [*((model, False) for model in MODELS), *((model, True) for model in MODELS[:3])]
+)
+async def test_a_stream_where_none_was_asked_for_is_read_and_the_other_way_round(
+    play: Player, model: str, stream: bool
+) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
+    message = {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
+    body = json.dumps(message) if stream else f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
+    with ScriptedServer([Raw(text=body)]) as server:
+        turn = await play(server.base_url, model=model, streaming=stream)
+    assert (turn.text, turn.answer.finish) == ("hi", "stop")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -123,10 +154,11 @@ async def test_closing_the_turn_closes_the_connection(play: Player, model: str) 
         await asyncio.to_thread(server.wait_for_hangup)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("model", MODELS)
-async def test_cancelling_the_turn_closes_the_connection(play: Player, model: str) -> None:
+async def test_cancelling_the_turn_closes_the_connection(play: Player, model: str, streaming: bool) -> None:
     with ScriptedServer([Reply("late", delay=60.0)]) as server:
-        turn = asyncio.create_task(play(server.base_url, model=model))
+        turn = asyncio.create_task(play(server.base_url, model=model, streaming=streaming))
         await asyncio.to_thread(server.wait_for_requests, 1)
         turn.cancel()
         with pytest.raises(asyncio.CancelledError):

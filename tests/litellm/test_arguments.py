@@ -58,6 +58,30 @@ async def test_what_is_not_set_is_not_sent(play: Player) -> None:
     assert set(server.requests[0].body) == {"messages", "model", "stream", "stream_options"}
 
 
+@pytest.mark.parametrize("model", [*BODY_ROUTES, "openrouter/m"])
+async def test_what_the_server_does_not_take_is_left_out(play: Player, model: str) -> None:
+    omitted = ("stream_options", "temperature", "seed", "max_tokens", "reasoning_effort")
+    with ScriptedServer([Reply("ok")]) as server:
+        await play(
+            server.base_url, model=model, temperature=0.5, max_tokens=9, seed=7, reasoning_effort="low", omitted=omitted
+        )
+    body = server.requests[0].body
+    assert set(omitted).isdisjoint(body)
+    assert (body["stream"], body["max_completion_tokens"]) == (True, 9)
+
+
+@pytest.mark.parametrize("model", BODY_ROUTES)
+@pytest.mark.parametrize(("settings", "asked"), [({"streaming": False}, False), ({"omitted": ("stream",)}, None)])
+async def test_an_answer_in_one_piece_is_asked_for(
+    play: Player, model: str, settings: dict[str, Any], asked: bool | None
+) -> None:
+    with ScriptedServer([Reply("ok")]) as server:
+        turn = await play(server.base_url, model=model, **settings)
+    assert turn.text == "ok"
+    assert server.requests[0].body.get("stream") is asked
+    assert "stream_options" not in server.requests[0].body
+
+
 @pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
 async def test_the_whole_history_reaches_the_wire_unchanged(play: Player, model: str) -> None:
     history = _long_history()

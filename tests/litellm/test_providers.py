@@ -106,6 +106,23 @@ async def test_anthropics_message_and_usage(play: Player, serve_bytes: Serve) ->
     }
 
 
+async def test_anthropics_answer_in_one_piece(play: Player, serve_bytes: Serve) -> None:
+    content = [
+        {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"},
+        {"type": "text", "text": "I will look."},
+    ]
+    usage = {"input_tokens": 12, "output_tokens": 30}
+    message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": content, "usage": usage}
+    body = json.dumps({**message, "stop_reason": "max_tokens"}).encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    server = await serve_bytes(head + body)
+    turn = await play(server.address, model="anthropic/claude-sonnet-4-5", streaming=False)
+    assert (turn.text, turn.reasoning, turn.answer.finish) == ("I will look.", "I think.", "length")
+    assert turn.completed[0].usage == Usage(input_tokens=12, output_tokens=30)
+    assert turn.answer.provider_data == {"thinking_blocks": [content[0]]}
+    assert b'"stream":true' not in server.requests[0].replace(b" ", b"")
+
+
 async def test_anthropics_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:
     server = await serve_bytes(_stream(ANTHROPIC[:-3]))
     with pytest.raises(StreamInterrupted):

@@ -17,7 +17,7 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
-from vmpilot.testing import Reply, ScriptedServer
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
 if TYPE_CHECKING:
     from tests.system.conftest import Machine
@@ -33,6 +33,16 @@ async def test_text_and_reasoning_are_streamed(machine: Machine) -> None:
     assert seen.messages == [AssistantMessage("Grüße, 世界 😀!\n", reasoning="I think first.")]
     assert (seen.end.reason, seen.end.exit_code, seen.end.error) == ("answered", 0, None)
     assert (seen.started.backend, seen.started.model) == (machine.backend, "scripted")
+
+
+async def test_an_answer_in_one_piece_is_the_same_turn(machine: Machine) -> None:
+    calls = (ScriptedCall("shell", {"command": "echo 42"}),)
+    with ScriptedServer([Reply("I look.", reasoning="Hm.", tool_calls=calls), Reply("It is 42.")]) as server:
+        seen = await machine.ask(server, streaming=False)
+    assert [request.body["stream"] for request in server.requests] == [False, False]
+    assert [event.text for event in seen.of(TextDelta)] == ["I look.", "It is 42."]
+    assert (seen.reasoning, seen.results[0].text.split()[0]) == ("Hm.", "42")
+    assert (seen.end.reason, seen.end.usage) == ("answered", Usage(input_tokens=200, output_tokens=40))
 
 
 async def test_what_was_recorded_is_what_was_seen(machine: Machine) -> None:

@@ -1,12 +1,19 @@
-"""One table of what providers send, through each backend's true HTTP stack: the same error, the same sentence."""
+"""One table of what providers send, through each backend's true HTTP stack: the same error, the same sentence.
+
+Each failing call is made once, whether or not a stream is asked for: the libraries' own retries are off.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import warnings
-from contextlib import aclosing
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from itertools import product
+from typing import Any, TypeAlias
 
+import msgspec
 import pytest
 
 from vmpilot.contract import (
@@ -20,12 +27,14 @@ from vmpilot.contract import (
     ModelNotFound,
     ModelSettings,
     ModelTimeout,
+    ParameterRefused,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
     Secret,
     StreamInterrupted,
     TimeLimits,
+    ToolsUnsupported,
     UserMessage,
 )
 from vmpilot.plugins import installed_backends, load_backend
@@ -37,6 +46,9 @@ KEY = "sk-system-0123456789abcdef"
 ROUTES = ("openai/m", "hosted_vllm/m", "xai/m")
 """The openai client; LiteLLM's own client; LiteLLM's translation. The LangChain backend has one way for all."""
 
+BOTH_MODES = (True, False)
+"""Asked for a stream, and for an answer in one piece."""
+
 STREAM = "text/event-stream"
 BEGINNING = (
     'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m",'
@@ -44,6 +56,7 @@ BEGINNING = (
 )
 LATER = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT", "Retry-After": "Sun, 06 Nov 1994 09:49:37 GMT"}
 
+Listen: TypeAlias = Callable[[bytes], Awaitable[tuple[str, list[bytes]]]]
 Row = tuple[Step, type[ModelError], str]
 
 REFUSALS: dict[str, Row] = {
@@ -72,7 +85,15 @@ REFUSALS: dict[str, Row] = {
     "policy": (HttpError(400, "Flagged.", code="content_policy_violation"), ContentFiltered, "put the request diff"),
     "model": (HttpError(400, "The model `m` does not exist.", code="model_not_found"), ModelNotFound, "model's name"),
     "parameter": (HttpError(400, "Unknown parameter: 'foo'", code="unknown_parameter"), InvalidRequest, "'foo'"),
-    "tools": (HttpError(400, "m does not support tools."), InvalidRequest, "m does not support tools"),
+    "tools": (HttpError(400, "m does not support tools."), ToolsUnsupported, "takes no tools (status 400: m does not"),
+    "tools of llama.cpp": (HttpError(500, "tools param requires --jinja flag"), ToolsUnsupported, "tool_mode to"),
+    "tools of OpenRouter": (HttpError(404, "No endpoints found that support tool use."), ToolsUnsupported, "takes no"),
+    "stream options": (HttpError(400, "Unknown parameter: 'stream_options'."), ParameterRefused, "stream_options in a"),
+    "a body of pydantic": (
+        HttpError(422, body={"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}),
+        ParameterRefused,
+        "does not take seed in a request",
+    ),
     "a long text": (HttpError(400, "y" * 9999), InvalidRequest, "yyy…); check the model"),
     "odd signs": (HttpError(400, "a \x1b[31mred\x00 light"), InvalidRequest, "(status 400: a [31mred light)"),
 }
@@ -131,10 +152,29 @@ UNREADABLE: dict[str, Row] = {
     "bad JSON": (Raw(text=BEGINNING + 'data: {"choi\n\n', content_type=STREAM), BadResponse, 'no answer ({"choi)'),
     "no chunk": (Raw(text='data: {"choices": [{"delta": "text"}]}\n\n', content_type=STREAM), BadResponse, "no answer"),
     "a list": (Raw(text="data: [1]\n\n", content_type=STREAM), BadResponse, "no answer ([1])"),
+    "choices that are null": (
+        Raw(text='data: {"choices":null}\n\n', content_type=STREAM),
+        BadResponse,
+        "an empty answer",
+    ),
+    "nesting without end": (Raw(text="data: " + "[" * 100_000, content_type=STREAM), BadResponse, "answer"),
     "bytes": (Raw(body=b"data: \xff\xfe\n\n", content_type=STREAM), BadResponse, "no answer"),
     "JSON without an answer": (Raw(text='{"ok": true}'), BadResponse, 'no answer ({"ok": true})'),
     "broken JSON": (Raw(text="oh {"), BadResponse, "no answer (oh {)"),
 }
+
+
+WHOLE: dict[str, Row] = {
+    "after headers": (Drop("headers"), StreamInterrupted, "broke the connection off before its answer was complete"),
+    "in the text": (Drop(3), StreamInterrupted, "broke the connection off"),
+    "reset in the text": (Drop(3, reset=True), StreamInterrupted, "broke the connection off"),
+    "cut": (Raw(text='{"choices": [{"mess'), BadResponse, 'sent something that is no answer ({"choices": [{"mess)'),
+    "nothing": (Raw(), BadResponse, "sent an empty answer"),
+    "no choices": (Raw(text='{"choices": []}'), BadResponse, 'no answer ({"choices": []})'),
+    "a message that is none": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "no answer"),
+    "an error event": UNREADABLE["an error event"],
+}
+"""What stands in the place of an answer in one piece, and what only there is read in another way."""
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +183,30 @@ def backends() -> list[Backend]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [load_backend(backend) for backend in installed_backends() if backend.name in {"litellm", "langchain"}]
+
+
+@pytest.fixture
+async def listen() -> AsyncIterator[Listen]:
+    """Opens servers that answer any path with the same bytes; gives each one's address and the heads that it got."""
+    async with AsyncExitStack() as stack:
+
+        async def start(answer: bytes) -> tuple[str, list[bytes]]:
+            heads: list[bytes] = []
+
+            async def answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                head = await reader.readuntil(b"\r\n\r\n")
+                heads.append(head)
+                size = next(
+                    int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")
+                )
+                await reader.readexactly(size)
+                writer.write(answer)
+                writer.close()
+
+            server = await stack.enter_async_context(await asyncio.start_server(answer_one, "127.0.0.1", 0))
+            return f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heads
+
+        yield start
 
 
 def _request(model: str, base_url: str | None, **settings: Any) -> GenerationRequest:
@@ -156,16 +220,20 @@ def _request(model: str, base_url: str | None, **settings: Any) -> GenerationReq
     )
 
 
-async def _fail(backends: list[Backend], request: GenerationRequest) -> ModelError:
-    """The error that both backends end the turn with; their sentences and classes are the same."""
+async def _fail(
+    backends: list[Backend], request: GenerationRequest, modes: tuple[bool, ...] = BOTH_MODES
+) -> ModelError:
+    """The error that both backends end the turn with, streaming or not; their sentences and classes are the same."""
     errors: list[ModelError] = []
-    for backend in backends:
+    for backend, streaming in product(backends, modes):
+        settings = msgspec.structs.replace(request.settings, streaming=streaming)
         with pytest.raises(ModelError) as caught:
-            await _run(backend, request)
+            await _run(backend, msgspec.structs.replace(request, settings=settings))
         errors.append(caught.value)
-    first, second = errors
-    assert [type(first), str(first)] == [type(second), str(second)]
-    assert getattr(first, "retry_after", None) == getattr(second, "retry_after", None)
+    first = errors[0]
+    assert {(type(error), str(error), getattr(error, "retry_after", None)) for error in errors} == {
+        (type(first), str(first), getattr(first, "retry_after", None))
+    }
     assert KEY not in str(first)
     assert str(first).isprintable()
     assert len(str(first)) < 500
@@ -178,10 +246,11 @@ async def _run(backend: Backend, request: GenerationRequest) -> None:
             pass
 
 
-async def _fail_at(backends: list[Backend], step: Step, model: str) -> ModelError:
-    with ScriptedServer([step, step]) as server:
-        error = await _fail(backends, _request(model, server.base_url))
-        assert len(server.requests) == 2
+async def _fail_at(backends: list[Backend], step: Step, model: str, modes: tuple[bool, ...] = BOTH_MODES) -> ModelError:
+    calls = len(backends) * len(modes)
+    with ScriptedServer([step] * calls) as server:
+        error = await _fail(backends, _request(model, server.base_url), modes)
+        assert len(server.requests) == calls
     assert str(error).startswith(f"{model} at {server.base_url} ")
     return error
 
@@ -205,8 +274,27 @@ async def test_how_long_to_wait(backends: list[Backend], model: str, name: str) 
         assert error.retry_after == seconds
 
 
+@pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "xai/m", "anthropic/claude-opus-4-8", "azure/m"])
+async def test_a_redirect_is_told_and_not_followed(
+    backends: list[Backend], model: str, listen: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_VERSION", "2025-01-01")
+    elsewhere, asked = await listen(_redirection("http://127.0.0.1:9/nowhere"))
+    place = f"{elsewhere}/v1/messages"
+    url, requests = await listen(_redirection(place))
+    for backend, streaming in product(backends, BOTH_MODES):
+        with pytest.raises(InvalidRequest, match=f"redirects to {place}, where the key must not follow"):
+            await _run(backend, _request(model, url, streaming=streaming))
+    assert [KEY.encode() in head for head in requests] == [True] * 4
+    assert asked == []
+
+
+def _redirection(place: str) -> bytes:
+    return f"HTTP/1.1 307 Elsewhere\r\nLocation: {place}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+
+
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_redirect_is_told_and_not_followed(backends: list[Backend], model: str) -> None:
+async def test_a_redirect_in_words(backends: list[Backend], model: str) -> None:
     with ScriptedServer([]) as elsewhere:
         place = f"{elsewhere.base_url}/chat/completions"
         error = await _fail_at(backends, HttpError(307, body="", headers={"Location": place}), model)
@@ -219,7 +307,7 @@ async def test_a_redirect_is_told_and_not_followed(backends: list[Backend], mode
 @pytest.mark.parametrize("name", BROKEN)
 async def test_a_broken_answer(backends: list[Backend], model: str, name: str) -> None:
     step, kind, words = BROKEN[name]
-    error = await _fail_at(backends, step, model)
+    error = await _fail_at(backends, step, model, (True,))
     assert type(error) is kind
     assert words in str(error)
 
@@ -229,6 +317,15 @@ async def test_a_broken_answer(backends: list[Backend], model: str, name: str) -
 async def test_an_unreadable_answer(backends: list[Backend], model: str, name: str) -> None:
     step, kind, words = UNREADABLE[name]
     error = await _fail_at(backends, step, model)
+    assert type(error) is kind
+    assert words in str(error)
+
+
+@pytest.mark.parametrize("model", ROUTES)
+@pytest.mark.parametrize("name", WHOLE)
+async def test_a_broken_answer_in_one_piece(backends: list[Backend], model: str, name: str) -> None:
+    step, kind, words = WHOLE[name]
+    error = await _fail_at(backends, step, model, (False,))
     assert type(error) is kind
     assert words in str(error)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -58,6 +61,57 @@ async def test_stop_in_mid_stream_hangs_up_and_keeps_what_was_said(
     assert history[1][1].startswith(said or "(This turn ended without an answer.)")
     assert history[2] == ("user", "Second.")
     assert again.messages[-1].text == "Fresh."
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("after", ["request", "headers", 2])
+async def test_the_server_sees_the_hangup_soon_after_the_stop(machine: Machine, streaming: bool, after: Any) -> None:
+    with ScriptedServer([Stall(after=after)]) as server:
+        async with machine.agent(server, streaming=streaming) as agent:
+            events = agent.run("First.")
+            assert isinstance(await anext(events), TurnStarted)
+            rest = asyncio.create_task(rest_of(events))
+            await asyncio.to_thread(server.wait_for_requests, 1)
+            began = time.monotonic()
+            agent.stop()
+            await asyncio.to_thread(server.wait_for_hangup)
+            took = time.monotonic() - began
+            end = (await rest)[-1]
+    assert isinstance(end, TurnEnded)
+    assert end.reason == "interrupted"
+    assert took < 5  # on an idle machine some milliseconds
+
+
+async def test_stop_while_the_connection_is_being_made(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        clients = [socket.socket() for _ in range(4)]
+        for client in clients:
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        async with machine.agent(f"http://127.0.0.1:{full.getsockname()[1]}/v1") as agent:
+            events = agent.run("First.")
+            assert isinstance(await anext(events), TurnStarted)
+            rest = asyncio.create_task(rest_of(events))
+            await asyncio.to_thread(connections_to, full.getsockname()[1], len(clients) + 1)
+            began = time.monotonic()
+            agent.stop()
+            end = (await rest)[-1]
+            took = time.monotonic() - began
+        for client in clients:
+            client.close()
+    assert isinstance(end, TurnEnded)
+    assert end.reason == "interrupted"
+    assert took < 5
+
+
+def connections_to(port: int, count: int) -> None:
+    """Wait until so many sockets have begun to connect to the port."""
+    for _ in range(1000):
+        lines = Path("/proc/net/tcp").read_text().splitlines()
+        if sum(line.split()[2].endswith(f":{port:04X}") for line in lines) >= count:
+            return
+        time.sleep(0.01)
+    raise TimeoutError(f"{count} connections to port {port}")
 
 
 async def test_stop_in_mid_command_ends_it_and_the_model_hears_of_it(machine: Machine, wait_for: WaitFor) -> None:

@@ -111,6 +111,9 @@ def test_every_end_is_told(chunks: list[Any], finish: str) -> None:
             Usage(cached_tokens=5, reasoning_tokens=6),
         ),
         ({"prompt_tokens": 10**18}, Usage()),
+        ({"prompt_tokens": float("inf"), "completion_tokens_details": [5]}, Usage()),
+        ("many", None),
+        ([1], None),
     ],
 )
 def test_usage(usage: Any, read: Usage | None) -> None:
@@ -130,7 +133,6 @@ def test_usage(usage: Any, read: Usage | None) -> None:
         _delta(content=["text"]),
         _delta(tool_calls=[7]),
         _delta(tool_calls=7),
-        {"choices": [], "usage": "many"},
     ],
     ids=json.dumps,
 )
@@ -150,6 +152,15 @@ def test_what_is_no_chunk_is_a_bad_response(chunk: Any) -> None:
 def test_an_error_in_place_of_a_chunk(chunk: dict[str, Any], kind: type[ModelError]) -> None:
     with pytest.raises(kind, match="It broke"):
         _read(_delta(content="Hi"), chunk)
+
+
+def test_of_several_choices_the_first_counts() -> None:
+    first = {"index": 0, "delta": {"content": "A"}}
+    second = {"index": 1, "delta": {"content": "B"}, "finish_reason": "stop"}
+    both, other = {"choices": [first, second]}, {"choices": [second]}
+    events, completed = _read(both, other, _delta("length"), other)
+    assert events == [TextDelta("A")]
+    assert completed.message == AssistantMessage("A", finish="length")
 
 
 def test_no_answer_and_no_end() -> None:

@@ -128,6 +128,15 @@ async def test_what_is_no_answer(body: bytes, kind: type[ModelError], words: str
         await _read(body)
 
 
+async def test_empty_events_are_no_content() -> None:
+    assert len(await _read(b"data:\n\n", HI, b"data: \n\ndata:\n\n", STOP, DONE)) == 2
+
+
+async def test_bytes_that_are_no_text_stay_apart_from_text() -> None:
+    events = await _read(HI.replace("Grüße".encode(), b"Gr\xfc\xdfe"), STOP, DONE)
+    assert events[0] == TextDelta("Gr\udcfc\udcdfe")
+
+
 async def test_an_event_without_its_empty_line_counts() -> None:
     assert len(await _read(HI, STOP.rstrip())) == 2
     assert len(await _read(HI, DONE.rstrip())) == 2

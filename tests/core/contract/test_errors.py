@@ -75,3 +75,8 @@ def test_a_refused_parameter_is_named() -> None:
 def test_some_tell_when_to_come_back(error: type[RateLimited | ProviderUnavailable]) -> None:
     assert error("x").retry_after is None
     assert error("x", retry_after=2.5).retry_after == 2.5
+
+
+@pytest.mark.parametrize("error", [kind for kind in (*TREE, ParameterRefused) if issubclass(kind, ModelError)])
+def test_another_model_is_asked_unless_the_request_itself_was_refused(error: type[ModelError]) -> None:
+    assert error.another_may_answer == (not issubclass(error, InvalidRequest | ContentFiltered))

@@ -21,8 +21,8 @@ ModelName ModelNotFound ModelSettings ModelTimeout Notice ProviderUnavailable Qu
 ReasoningEffort RetryPolicy Retrying Secret StoreError StreamInterrupted StreamOnce TextDelta TextPart TimeLimits
 ToolCall ToolCallDelta ToolFinished ToolOutput ToolResult ToolSpec ToolStarted Toolbox TurnEnded TurnStarted TurnStopped
 Usage UsageError UserMessage VMPilotError
-chat_message chat_messages chat_tool decode_event encode_event hookimpl hookspec parse_model_name read_chat_messages
-read_tool_call
+chat_message chat_messages chat_options chat_tool decode_event encode_event hookimpl hookspec parse_model_name
+read_chat_messages read_tool_call
 ParameterRefused ToolsUnsupported
 CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
 read_error_body read_retry_after translate_error translated_errors

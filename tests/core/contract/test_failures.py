@@ -66,12 +66,21 @@ def _wrap(error: Exception, cause: Exception) -> Exception:
         (ConnectionResetError(), StreamInterrupted),
         (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "no"), BadResponse),
         (UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "no"), InvalidRequest),
-        (KeyError("surprise"), ModelError),
+        (KeyError("surprise"), BadResponse),
+        (RecursionError("deep"), BadResponse),
     ],
     ids=lambda value: type(value).__name__,
 )
 def test_without_a_status(error: Exception, kind: type[ModelError]) -> None:
     assert type(translate_error(error, HERE, answering=True)) is kind
+
+
+def test_what_nobody_knows_is_an_unreadable_answer_only_once_it_has_begun() -> None:
+    assert type(translate_error(KeyError("surprise"), HERE)) is ModelError
+    error = translate_error(RuntimeError("Error parsing chunk"), HERE, answering=True)
+    assert str(error) == (
+        "openai/m at http://host/v1 sent an answer that cannot be read (Error parsing chunk); try again"
+    )
 
 
 def test_a_lost_connection_counts_more_than_what_a_library_makes_of_it() -> None:

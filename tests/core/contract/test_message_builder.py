@@ -32,6 +32,28 @@ def test_pieces_are_joined_and_come_back_as_events() -> None:
 
 
 @pytest.mark.parametrize(
+    ("pieces", "deltas"),
+    [
+        (["a\ud83d", "\ude00b"], ["a", "😀b"]),
+        (["\ud83d", "\ude00"], ["", "😀"]),
+        (["\ud83d", "\ud83d", "\ude00\ud83d", "\ude00"], ["", "\ud83d", "😀", "😀"]),
+        (["a\ud83d", "b"], ["a", "\ud83db"]),
+        (["\ude00a"], ["\ude00a"]),
+        (["a\ud83d"], ["a"]),
+        (["a\ud83d", ""], ["a", ""]),
+    ],
+)
+def test_halves_of_a_character_are_put_together(pieces: list[str], deltas: list[str]) -> None:
+    builder = MessageBuilder()
+    calls = [builder.add_tool_call(index=0, id="1", name="s", arguments=piece) for piece in pieces]
+    assert [delta.text for delta in map(builder.add_text, pieces)] == deltas
+    assert [delta.text for delta in map(builder.add_reasoning, pieces)] == deltas
+    assert [delta.arguments for delta in calls] == deltas
+    message = builder.build("tool_calls")
+    assert (message.text, message.reasoning, message.tool_calls[0].arguments) == ("".join(deltas),) * 3
+
+
+@pytest.mark.parametrize(
     ("fragments", "calls"),
     [
         pytest.param(

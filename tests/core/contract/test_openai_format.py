@@ -14,6 +14,7 @@ from vmpilot.contract import (
     AssistantMessage,
     ImagePart,
     Message,
+    ModelSettings,
     TextPart,
     ToolCall,
     ToolResult,
@@ -21,6 +22,7 @@ from vmpilot.contract import (
     UserMessage,
     chat_message,
     chat_messages,
+    chat_options,
     chat_tool,
     read_chat_messages,
     read_tool_call,
@@ -173,3 +175,35 @@ def test_a_tool() -> None:
 def test_members_of_another_type_are_refused(message: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="message 0"):
         read_chat_messages([message])
+
+
+def test_options_say_how_to_answer() -> None:
+    assert chat_options(ModelSettings()) == {"stream": True, "stream_options": {"include_usage": True}}
+    assert chat_options(ModelSettings(streaming=False, temperature=0.0, seed=0, reasoning_effort="low")) == {
+        "stream": False,
+        "temperature": 0.0,
+        "seed": 0,
+        "reasoning_effort": "low",
+    }
+
+
+@pytest.mark.parametrize(
+    ("omitted", "names"),
+    [
+        ((), {"stream", "stream_options", "seed", "max_tokens"}),
+        (("stream_options",), {"stream", "seed", "max_tokens"}),
+        (("seed", "reasoning_effort"), {"stream", "stream_options", "max_tokens"}),
+        (("stream",), {"seed", "max_tokens"}),
+        (("max_tokens",), {"stream", "stream_options", "seed", "max_completion_tokens"}),
+        (("max_tokens", "max_completion_tokens"), {"stream", "stream_options", "seed"}),
+    ],
+)
+def test_options_that_a_server_does_not_take_are_left_out(omitted: tuple[str, ...], names: set[str]) -> None:
+    assert set(chat_options(ModelSettings(max_tokens=5, seed=1, omitted=omitted))) == names
+
+
+def test_the_limit_goes_by_the_other_name_where_the_first_is_not_taken() -> None:
+    first = chat_options(ModelSettings(max_tokens=5), limit="max_completion_tokens")
+    assert (first.get("max_completion_tokens"), first.get("max_tokens")) == (5, None)
+    other = chat_options(ModelSettings(max_tokens=5, omitted=("max_completion_tokens",)), limit="max_completion_tokens")
+    assert (other.get("max_completion_tokens"), other.get("max_tokens")) == (None, 5)

@@ -112,3 +112,9 @@ def test_a_date_to_come_by_our_own_clock() -> None:
     seconds = read_retry_after({"retry-after": date})
     assert seconds is not None
     assert 3500 < seconds <= 3600
+
+
+def test_only_the_beginning_of_a_long_text_decides() -> None:
+    told, beyond = ("x" * size + " This model's maximum context length is 8192." for size in (9_000, 1_000_000))
+    assert isinstance(describe_refusal(Refusal(400, "", told), HERE), ContextOverflow)
+    assert not isinstance(describe_refusal(Refusal(400, "", beyond), HERE), ContextOverflow)

@@ -98,6 +98,7 @@ def test_a_server_of_the_users_never_gets_the_providers_own_key(
         ("a \x1b[31mred\x00 half \ud83d", "a [31mred half"),
         (" <!DOCTYPE html><p>no</p>", ""),
         ("task-force one", "task-force one"),
+        ("it broke Traceback (most recent call last): File x", "it broke"),
         ("", ""),
     ],
 )

@@ -1,4 +1,4 @@
-"""One streamed call through an OpenAI-compatible chat model of LangChain.
+"""One call through an OpenAI-compatible chat model of LangChain.
 
 The chat model says where the request goes, with which key and which parameters; the history goes into it as it is,
 and the answer's chunks are read as they are. `ChatOpenAI`'s own way there and back transforms every message on every
@@ -19,6 +19,7 @@ from vmpilot.contract import (
     ModelCall,
     ModelTarget,
     chat_message,
+    chat_options,
     chat_tool,
     read_completion,
     translated_errors,
@@ -35,7 +36,7 @@ async def stream_chat_completion(
 ) -> AsyncGenerator[BackendEvent, None]:
     """Make the call and give its events; closing it closes the connection."""
     body = _make_body(model, call, target.name.provider)
-    # The SDK's stream is only opened: it would decode every chunk, and read past much that is no answer.
+    # The SDK's stream is only opened, also for an answer in one piece: it would read past much that is no answer.
     stream: AsyncStream[object] = await model.root_async_client.post(
         "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
     )
@@ -47,12 +48,13 @@ async def stream_chat_completion(
 
 def _make_body(model: BaseChatOpenAI, call: ModelCall, provider: str) -> dict[str, Any]:
     opening = [SystemMessage(call.system)] if call.system else []
-    body: dict[str, Any] = model._get_request_payload(opening, stream=True)  # noqa: SLF001  # the hook for subclasses
+    body: dict[str, Any] = model._get_request_payload(opening)  # noqa: SLF001  # the hook for subclasses
     body |= body.pop("extra_body", None) or {}
     body["messages"] += [chat_message(message, provider=provider) for message in call.messages]
-    body["stream_options"] = {"include_usage": True}
     if call.tools:
         body["tools"] = [chat_tool(tool) for tool in call.tools]
-    if "max_completion_tokens" in body and not model.root_async_client.base_url.host.endswith(_KNOW_NEW_LIMIT):
-        body["max_tokens"] = body.pop("max_completion_tokens")  # the only one that all local servers know
-    return body
+    body.pop("max_completion_tokens", None)
+    knows_new_limit = model.root_async_client.base_url.host.endswith(_KNOW_NEW_LIMIT)
+    # The old name is the only one that all local servers know.
+    body |= chat_options(call.settings, limit="max_completion_tokens" if knows_new_limit else "max_tokens")
+    return {name: value for name, value in body.items() if name not in call.settings.omitted}

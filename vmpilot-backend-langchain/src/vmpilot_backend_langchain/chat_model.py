@@ -1,14 +1,16 @@
-"""One streamed call through any chat model of LangChain, by LangChain's own messages and chunks."""
+"""One call through any chat model of LangChain, by LangChain's own messages and chunks."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 
-from langchain_core.messages import AIMessageChunk, BaseMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.base import merge_content
+from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.utils._merge import merge_dicts
 
 from vmpilot.contract import (
@@ -54,6 +56,14 @@ async def stream_chat_model(
     messages = convert_messages(call.messages, system=call.system, provider=target.name.provider)
     runnable = model.bind_tools([chat_tool(tool) for tool in call.tools]) if call.tools else model
     reader = ChunkReader(target)
+    options = call.settings
+    if not options.streaming or "stream" in options.omitted:
+        with translated_errors(target, answering=True):
+            answer = await runnable.ainvoke(messages)
+        for event in reader.read(_as_chunk(answer)):
+            yield event
+        yield reader.complete()
+        return
     async with aclosing(cast("AsyncGenerator[Any, None]", runnable.astream(messages))) as chunks:
         chunk = await anext(chunks, None)  # here the request is made
         with translated_errors(target, answering=True):
@@ -76,7 +86,7 @@ class ChunkReader:
         self._finish: str | None = None
         self._empty = True
 
-    def read(self, chunk: BaseMessageChunk) -> Iterator[BackendEvent]:
+    def read(self, chunk: BaseMessage) -> Iterator[BackendEvent]:
         """The deltas in one chunk."""
         if not isinstance(chunk, AIMessageChunk):
             raise BadResponse(f"{self._target} sent something that is no answer ({type(chunk).__name__}); try again")
@@ -129,6 +139,24 @@ class ChunkReader:
         if self._extras:
             data[EXTRAS] = reduce(merge_dicts, self._extras)
         return data
+
+
+def _as_chunk(answer: BaseMessage) -> BaseMessage:
+    """A whole answer as its only chunk, its calls as they were written as far as LangChain has kept that."""
+    if not isinstance(answer, AIMessage):
+        return answer
+    calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in answer.tool_calls]
+    broken = [(call["id"], call["name"], call["args"]) for call in answer.invalid_tool_calls]
+    return AIMessageChunk(
+        content=answer.content,
+        additional_kwargs=answer.additional_kwargs,
+        response_metadata=answer.response_metadata,
+        usage_metadata=answer.usage_metadata,
+        tool_call_chunks=[
+            tool_call_chunk(name=name, args=arguments, id=id_, index=position)
+            for position, (id_, name, arguments) in enumerate([*calls, *broken])
+        ],
+    )
 
 
 def _is_opaque(content: str | list[str | dict[str, Any]]) -> bool:

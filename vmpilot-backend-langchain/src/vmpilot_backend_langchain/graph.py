@@ -68,16 +68,20 @@ def agent_graph() -> CompiledStateGraph[Any, TurnContext, Any, Any]:
 
 
 async def run_turn(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    request: GenerationRequest,
+    toolbox: Toolbox,
+    model_calls: ModelCalls,
+    *,
+    graph: CompiledStateGraph[Any, TurnContext, Any, Any] | None = None,
 ) -> AsyncGenerator[BackendEvent, None]:
-    """Run the agent for one turn and give its events in their order.
+    """Run the agent, or a `graph` of somebody else's in its place, for one turn and give its events in their order.
 
     The graph runs in a task of its own: it goes on while the receiver of a `MessageCompleted` writes it down (which the
     message's tools wait for), its context variables stay its own, and closing waits until all of it has ended.
     """
     stream = ModelStream()
     turn = Turn(request, toolbox, model_calls, stream_once=stream.stream_once)
-    task = asyncio.create_task(_drive(turn))
+    task = asyncio.create_task(_drive(turn, graph or agent_graph()))
     try:
         while (event := await turn.events.get()) is not None:
             yield event
@@ -90,12 +94,10 @@ async def run_turn(
         await stream.close()
 
 
-async def _drive(turn: Turn) -> None:
+async def _drive(turn: Turn, graph: CompiledStateGraph[Any, TurnContext, Any, Any]) -> None:
     try:
         with tracing_context(enabled=False):
-            await agent_graph().ainvoke(
-                {"messages": []}, {"recursion_limit": _BEYOND_ALL_LIMITS}, context=TurnContext(turn)
-            )
+            await graph.ainvoke({"messages": []}, {"recursion_limit": _BEYOND_ALL_LIMITS}, context=TurnContext(turn))
     finally:
         task = asyncio.current_task()
         if task is None or not task.cancelling():  # nobody takes events any more while the turn is being closed

@@ -26,6 +26,7 @@ from vmpilot.contract import (
     choose_key,
     parse_model_name,
 )
+from vmpilot_backend_langchain.failure_bodies import bound_failure
 from vmpilot_backend_langchain.providers import Provider, find_provider
 
 _SETTINGS = {
@@ -93,7 +94,10 @@ class ChatModels:
     def _separate_anthropic(self, model: Any, settings: ModelSettings) -> None:
         """ChatAnthropic takes no HTTP client: it shares one in the process, which follows redirects with the key."""
         client = importlib.import_module("anthropic").DefaultAsyncHttpxClient(
-            timeout=_make_timeout(settings), verify=_choose_tls(settings.base_url), follow_redirects=False
+            timeout=_make_timeout(settings),
+            verify=_choose_tls(settings.base_url),
+            follow_redirects=False,
+            event_hooks={"response": [bound_failure]},
         )
         self._clients.append(client)
         model.__dict__["_async_client"] = model._async_client.with_options(http_client=client)  # noqa: SLF001
@@ -144,7 +148,10 @@ class ChatModels:
     def _make_client(self, settings: ModelSettings) -> openai.DefaultAsyncHttpxClient:
         # Redirects are not followed: the key must not travel to where they lead.
         client = openai.DefaultAsyncHttpxClient(
-            timeout=_make_timeout(settings), verify=_choose_tls(settings.base_url), follow_redirects=False
+            timeout=_make_timeout(settings),
+            verify=_choose_tls(settings.base_url),
+            follow_redirects=False,
+            event_hooks={"response": [bound_failure]},
         )
         self._clients.append(client)
         return client
@@ -196,7 +203,7 @@ def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, 
     fields = type(model).model_fields
     known: dict[str, Any] = {"cache": False}
     for name, spellings in _SETTINGS.items():
-        value = getattr(settings, name)
+        value = getattr(settings, name) if name not in settings.omitted else None
         field = next((spelling for spelling in spellings if spelling in fields), None)
         if value is not None and field is not None:
             known[field] = value

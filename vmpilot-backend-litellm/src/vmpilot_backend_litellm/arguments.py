@@ -7,10 +7,22 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_tool, choose_key
+from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_options, chat_tool, choose_key
 
 _BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
 """Providers for which LiteLLM merges `extra_body` into an OpenAI-compatible request as it is."""
+
+_OPENAI_FORMAT = _BODY_PROVIDERS | {
+    "deepseek",
+    "fireworks_ai",
+    "groq",
+    "huggingface",
+    "mistral",
+    "openrouter",
+    "together_ai",
+    "xai",
+}
+"""Providers whose whole answers are OpenAI's format, or the contract's reader knows the difference."""
 
 _PLACEHOLDER = ({"role": "user", "content": "The conversation is in extra_body."},)
 
@@ -27,11 +39,10 @@ KEY_VARIABLES = {
 def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
     """The keyword arguments, apart from `client`."""
     settings = call.settings
-    arguments: dict[str, Any] = {
+    return {
         "model": _spell_model(model),
         **place_conversation(call, model, litellm=litellm),
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        **chat_options(settings),
         "api_base": settings.base_url,
         "api_key": choose_key(settings),
         "timeout": make_timeout(settings.time_limits),
@@ -43,10 +54,11 @@ def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) ->
         "allowed_openai_params": ["tools", "reasoning_effort"] if model.provider in _BODY_PROVIDERS else ["tools"],
         "no-log": True,
     }
-    for field in ("temperature", "max_tokens", "reasoning_effort", "seed"):
-        if (value := getattr(settings, field)) is not None:
-            arguments[field] = value
-    return arguments
+
+
+def answers_in_openai_format(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> bool:
+    """Whether an answer in one piece needs no translation by LiteLLM."""
+    return model.provider in _OPENAI_FORMAT and not _may_use_responses(call, model, litellm)
 
 
 def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
@@ -58,7 +70,9 @@ def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType
     messages = chat_messages(call.messages, system=call.system, provider=model.provider)
     tools = {"tools": [chat_tool(tool) for tool in call.tools]} if call.tools else {}
     if model.provider in _BODY_PROVIDERS and not _may_use_responses(call, model, litellm):
-        return {"messages": list(_PLACEHOLDER), "extra_body": {"messages": messages, **tools}}
+        # LiteLLM keeps `stream` to itself where it is false, and some servers stream unless they are told.
+        whole = {"stream": False} if chat_options(call.settings).get("stream") is False else {}
+        return {"messages": list(_PLACEHOLDER), "extra_body": {"messages": messages, **tools, **whole}}
     return {"messages": messages, **tools}
 
 

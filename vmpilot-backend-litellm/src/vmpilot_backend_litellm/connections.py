@@ -11,10 +11,12 @@ from typing import Any
 import httpx
 
 from vmpilot.contract import ModelCall, ModelName, ModelSettings, choose_key
+from vmpilot_backend_litellm.failure_bodies import bound_failure
 
 _HANDLER_PROVIDERS = frozenset(
     {
         "anthropic",
+        "azure_ai",
         "bedrock",
         "deepseek",
         "fireworks_ai",
@@ -33,12 +35,26 @@ _HANDLER_PROVIDERS = frozenset(
 """Providers that LiteLLM talks to through an `AsyncHTTPHandler`, if it is given one."""
 
 
+_TOKEN_VERSIONS = frozenset({"latest", "preview", "v1"})
+"""Versions of Azure's API for which LiteLLM uses OpenAI's client, which sends the key as a token."""
+
+_STAND_IN: dict[str, Any] = {
+    "id": "",
+    "object": "chat.completion",
+    "created": 0,
+    "model": "",
+    "service_tier": "auto",  # LiteLLM's class for Groq looks for it
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "-"}, "finish_reason": "stop"}],
+}
+"""What LiteLLM reads in place of an answer that is kept from it."""
+
+
 class Connections:
     """An async context manager; leaving it closes everything."""
 
     def __init__(self, litellm: ModuleType) -> None:
         self._litellm = litellm
-        self._pool: httpx.AsyncClient | None = None
+        self._pool: OneTryClient | None = None
         self._openai_clients: dict[ModelSettings, Any] = {}
 
     async def __aenter__(self) -> Connections:
@@ -48,19 +64,32 @@ class Connections:
         if self._pool is not None:
             await self._pool.aclose()
 
-    def client_for(self, model: ModelName, call: ModelCall) -> Any:
+    def client_for(self, model: ModelName, call: ModelCall, *, keep: bool = False) -> Any:
         """The client that LiteLLM takes for this provider, None where it is better off with its own.
+
+        With `keep` LiteLLM does not see the answer to this call: `take_kept` gives it.
 
         Raises `openai.OpenAIError` where OpenAI's key is needed and missing.
         """
+        pool = self._open_pool(call)
+        pool.keeps, pool.kept = keep, None
         if model.provider == "openai":
             # A new one would ask for the platform again, in a thread, at its first request.
             if call.settings not in self._openai_clients:
                 self._openai_clients[call.settings] = self._make_openai_client(call)
             return self._openai_clients[call.settings]
+        if model.provider == "azure":
+            return self._make_azure_client(call)
         if model.provider in _HANDLER_PROVIDERS:
             return self._make_handler(call)
         return None
+
+    def take_kept(self) -> httpx.Response | None:
+        """The response that was kept from LiteLLM, its body not yet read; None where there is none."""
+        if self._pool is None:
+            return None
+        kept, self._pool.kept = self._pool.kept, None
+        return kept
 
     def _make_openai_client(self, call: ModelCall) -> Any:
         import openai
@@ -72,12 +101,34 @@ class Connections:
             api_key=choose_key(settings), base_url=base_url, http_client=self._open_pool(call), max_retries=0
         )
 
+    def _make_azure_client(self, call: ModelCall) -> Any:
+        """For a key that is sent as `api-key`, which httpx would take along to wherever a redirect leads.
+
+        None, and so LiteLLM's own, where a token is sent in its place.
+        """
+        import openai
+        from litellm.secret_managers.main import get_secret_str
+
+        settings = call.settings
+        endpoint = settings.base_url or get_secret_str("AZURE_API_BASE")
+        key = choose_key(settings) or get_secret_str("AZURE_API_KEY")
+        version = get_secret_str("AZURE_API_VERSION") or self._litellm.AZURE_DEFAULT_API_VERSION
+        if endpoint is None or key is None or version in _TOKEN_VERSIONS:
+            return None
+        return openai.AsyncAzureOpenAI(
+            azure_endpoint=endpoint,
+            api_key=key,
+            api_version=version,
+            http_client=self._open_pool(call),
+            max_retries=0,
+        )
+
     def _make_handler(self, call: ModelCall) -> Any:
         handler = self._litellm.AsyncHTTPHandler(transport=_NoTransport())
         handler.client = self._open_pool(call)
         return handler
 
-    def _open_pool(self, call: ModelCall) -> httpx.AsyncClient:
+    def _open_pool(self, call: ModelCall) -> OneTryClient:
         if self._pool is None:
             from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
 
@@ -93,16 +144,25 @@ class OneTryClient(httpx.AsyncClient):
     """A client whose failures LiteLLM's HTTP handler does not answer with a second request behind our back.
 
     `connect` is how many seconds connecting may take: of an `httpx.Timeout` LiteLLM leaves most providers the longest.
+    While it `keeps`, the asker gets a stand-in for each answer, which itself is `kept`.
     """
 
     def __init__(self, connect: float, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(event_hooks={"response": [bound_failure]}, **options)
+        self.keeps = False
+        self.kept: httpx.Response | None = None
         self._connect = connect
 
-    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+    async def send(self, request: httpx.Request, *, stream: bool = False, **options: Any) -> httpx.Response:
         request.extensions["timeout"] = {**request.extensions.get("timeout", {}), "connect": self._connect}
         try:
-            return await super().send(request, **options)
+            response = await super().send(request, stream=stream or self.keeps, **options)
+            if self.keeps and response.is_success:
+                self.kept = response
+                return httpx.Response(200, json=_STAND_IN, request=request)
+            if not stream:
+                await response.aread()
+            return response
         except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
             # The handler tries again on exactly these two.
             raise httpx.NetworkError(str(error), request=error.request) from error

@@ -1,4 +1,4 @@
-"""The events of one answer, read from what `litellm.acompletion(stream=True)` gave.
+"""The events of one answer, read from what `litellm.acompletion` gave, or from the response that was kept from it.
 
 LiteLLM's own iteration is not used: it makes up a finish reason and a usage that the provider never sent, turns an
 error page into an empty success and takes most of the time. Where the provider speaks OpenAI's format its bytes are
@@ -7,7 +7,7 @@ read; elsewhere LiteLLM's class for the provider reads them and its wrapper tran
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -20,11 +20,17 @@ _OPENAI_FORMAT = frozenset({"groq", "openrouter"})
 
 
 async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
-    """The events of LiteLLM's answer, which is closed when they are.
+    """The events of LiteLLM's answer, or of an HTTP response, which is closed when they are.
 
     Raises the contract's errors for what is no answer, and whatever LiteLLM and httpx raise.
     """
-    response = _find_openai_response(answer)
+    from litellm import ModelResponse
+
+    if isinstance(answer, ModelResponse):
+        for event in _read_whole(answer, target):
+            yield event
+        return
+    response = answer if isinstance(answer, httpx.Response) else _find_openai_response(answer)
     events = _read_translated(answer, target) if response is None else read_completion(response.aiter_bytes(), target)
     try:
         async with aclosing(events):
@@ -32,6 +38,16 @@ async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[Backen
                 yield event
     finally:
         await (answer if response is None else response).aclose()
+
+
+def _read_whole(answer: Any, target: ModelTarget) -> Iterator[BackendEvent]:
+    """The events of an answer in one piece, as LiteLLM's class for the provider read it."""
+    reader = CompletionReader(target)
+    chunk = answer.model_dump(exclude_none=True)
+    if not (chunk.get("usage") or {}).get("total_tokens"):
+        chunk.pop("usage", None)  # made up: the provider told none
+    yield from reader.read(chunk)
+    yield reader.complete(end_is_told=True)
 
 
 async def _read_translated(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from types import ModuleType
 
 from vmpilot.contract import BackendEvent, ModelCall, find_target, translated_errors
-from vmpilot_backend_litellm.arguments import KEY_VARIABLES, make_arguments
+from vmpilot_backend_litellm.arguments import KEY_VARIABLES, answers_in_openai_format, make_arguments
 from vmpilot_backend_litellm.connections import Connections
 from vmpilot_backend_litellm.library import import_litellm
 from vmpilot_backend_litellm.sources import read_answer
@@ -38,9 +38,11 @@ class ModelClient:
         target.check_key()
         with translated_errors(target):
             arguments = make_arguments(call, target.name, litellm=self._litellm)
-            client = self._connections.client_for(target.name, call)
+            # Of an answer in one piece LiteLLM makes up what is missing, too.
+            keep = not arguments.get("stream") and answers_in_openai_format(call, target.name, litellm=self._litellm)
+            client = self._connections.client_for(target.name, call, keep=keep)
             answer = await self._litellm.acompletion(**arguments, client=client)
         with translated_errors(target, answering=True):
-            async with aclosing(read_answer(answer, target)) as events:
+            async with aclosing(read_answer(self._connections.take_kept() or answer, target)) as events:
                 async for event in events:
                     yield event

@@ -78,6 +78,7 @@ from vmpilot.contract.model_names import ModelName, parse_model_name
 from vmpilot.contract.openai_format import (
     chat_message,
     chat_messages,
+    chat_options,
     chat_tool,
     read_chat_messages,
     read_tool_call,
@@ -200,6 +201,7 @@ __all__ = [
     "VMPilotError",
     "chat_message",
     "chat_messages",
+    "chat_options",
     "chat_tool",
     "choose_key",
     "decode_event",

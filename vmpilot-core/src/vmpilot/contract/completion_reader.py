@@ -35,6 +35,7 @@ class CompletionReader:
         self._builder = MessageBuilder()
         self._opaque = OpaqueData()
         self._has_begun = False
+        self._index: object = None
 
     def read(self, chunk: Any) -> list[BackendEvent]:
         """The deltas of one chunk.
@@ -74,13 +75,17 @@ class CompletionReader:
         return describe_refusal(refusal, self._target)
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> list[BackendEvent]:
-        if usage := chunk.get("usage"):
+        usage = chunk.get("usage")
+        if usage and isinstance(usage, Mapping):
             self.usage = _read_usage(usage)
         choices = chunk.get("choices")
         if not choices:
             return []
-        self._has_begun = True
         choice = choices[0]
+        if not self._has_begun:
+            self._has_begun, self._index = True, choice.get("index") or 0
+        elif (choice.get("index") or 0) != self._index:
+            return []  # another choice, which nobody asked for
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             self.finish_reason = reason
@@ -135,9 +140,13 @@ def _read_usage(usage: Mapping[str, Any]) -> Usage:
     return Usage(
         input_tokens=_read_count(usage.get("prompt_tokens")),
         output_tokens=_read_count(usage.get("completion_tokens")),
-        cached_tokens=_read_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
-        reasoning_tokens=_read_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
+        cached_tokens=_read_detail(usage.get("prompt_tokens_details"), "cached_tokens"),
+        reasoning_tokens=_read_detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
+
+
+def _read_detail(details: object, name: str) -> int:
+    return _read_count(details.get(name)) if isinstance(details, Mapping) else 0
 
 
 def _read_count(value: object) -> int:

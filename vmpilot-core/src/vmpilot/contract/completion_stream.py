@@ -115,11 +115,13 @@ class ChunkStream:
             if data.startswith(b"[DONE]"):
                 self.is_over = self.end_is_told = True
                 return
-            yield self._read_json(data)
+            if data.strip():  # some keep the connection alive with empty ones
+                yield self._read_json(data)
 
     def _read_json(self, data: bytes) -> object:
         try:
-            value: object = json.loads(data.decode("utf-8", "replace"))
+            # Bytes that are no UTF-8 become lone surrogates, which nothing runs and nothing sends.
+            value: object = json.loads(data.decode("utf-8", "surrogateescape"))
         except (ValueError, RecursionError) as error:
             raise self._unreadable(data) from error
         return value

@@ -60,7 +60,9 @@ class StoreError(VMPilotError):
 
 
 class ModelError(VMPilotError):
-    """The model or its provider failed."""
+    """The model or its provider failed. `another_may_answer` says whether a fallback model is worth asking."""
+
+    another_may_answer: ClassVar[bool] = True
 
 
 class AuthenticationFailed(ModelError):
@@ -73,6 +75,8 @@ class ModelNotFound(ModelError):
 
 class InvalidRequest(ModelError):
     """The provider refuses the request as such; sending it again changes nothing."""
+
+    another_may_answer = False
 
 
 class ContextOverflow(InvalidRequest):
@@ -92,7 +96,9 @@ class ParameterRefused(InvalidRequest):
 
 
 class ContentFiltered(ModelError):
-    """The provider's content policy refused the request."""
+    """The provider's content policy refused the request; it is not taken to another model behind the person's back."""
+
+    another_may_answer = False
 
 
 class RateLimited(ModelError):

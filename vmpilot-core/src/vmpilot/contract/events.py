@@ -53,10 +53,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_fiel
 
 
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
-    """One call to the model is over. `usage` is None where the provider did not tell."""
+    """One call to the model is over. `usage` is None where the provider did not tell.
+
+    `model` is the fallback model that answered, empty where it was the turn's own; the core fills it in.
+    """
 
     message: AssistantMessage
     usage: Usage | None = None
+    model: str = ""
 
 
 class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
@@ -173,8 +177,10 @@ class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="
 class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type", omit_defaults=True):
     """The turn is over: always the last event, exactly once.
 
-    `usage` adds up the model calls, `cost` is their price in US dollars, None where a price is unknown. `error` is the
-    sentence for the person where `reason` is `failed`; `exit_code` is what a command line should end with.
+    `usage` adds up what the providers counted for the model calls, `cost` is their price in US dollars, None where a
+    price or a count is unknown. `error` is the sentence for the person where `reason` is `failed`; `exit_code` is what
+    a command line should end with. `steps` counts the calls to the model, `seconds` the time without that in which
+    somebody was asked.
     """
 
     reason: EndReason
@@ -183,6 +189,8 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type",
     cost: float | None = None
     error: str | None = None
     exit_code: int = 0
+    steps: int = 0
+    seconds: float = 0.0
 
 
 BackendEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | MessageCompleted | Retrying | Notice

@@ -102,7 +102,8 @@ def translate_error(
         return lost
     refusal = _read_exception(error)
     if refusal.status is None and classify_refusal(refusal) == "unknown":
-        return _describe_by_name(links, _WITHOUT_STATUS, target) or describe_refusal(refusal, target)
+        known = _describe_by_name(links, _WITHOUT_STATUS, target)
+        return known or _describe_unknown(refusal, target, answering=answering)
     return describe_refusal(refusal, target)
 
 
@@ -141,6 +142,14 @@ def _describe_loss(links: Sequence[BaseException], target: ModelTarget, *, answe
     if answering:
         return StreamInterrupted(f"{target} broke the connection off before its answer was complete; try again")
     return ProviderUnavailable(f"{target} closed the connection before it answered; try again")
+
+
+def _describe_unknown(refusal: Refusal, target: ModelTarget, *, answering: bool) -> ModelError:
+    """What a library trips over while it reads an answer is no answer."""
+    if not answering:
+        return describe_refusal(refusal, target)
+    said = target.quote(refusal.text)
+    return BadResponse(f"{target} sent an answer that cannot be read{f' ({said})' if said else ''}; try again")
 
 
 def _read_response(response: Any, error: Exception) -> Refusal:

@@ -24,23 +24,22 @@ class MessageBuilder:
     """Collects text, reasoning and fragments of tool calls; each `add_…` returns the event for the backend to yield.
 
     Arguments of calls are only joined, never read. Servers disagree on how fragments are numbered: a fragment belongs
-    to the call with its `index`; without one, to the last call. A second id on one index begins a new call.
+    to the call with its `index`; without one, to the last call. A second id on one index begins a new call. A character
+    that was cut in two halves waits for its second one.
     """
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._text = _Pieces()
+        self._reasoning = _Pieces()
         self._calls: list[_CallPieces] = []
         self._by_index: dict[int, _CallPieces] = {}
         self._refused = False
 
     def add_text(self, piece: str) -> TextDelta:
-        self._text.append(piece)
-        return TextDelta(piece)
+        return TextDelta(self._text.add(piece))
 
     def add_reasoning(self, piece: str) -> ReasoningDelta:
-        self._reasoning.append(piece)
-        return ReasoningDelta(piece)
+        return ReasoningDelta(self._reasoning.add(piece))
 
     def add_refusal(self, piece: str) -> TextDelta:
         """Text with which the model refuses: part of the text, and the message's end becomes `refusal`."""
@@ -64,18 +63,16 @@ class MessageBuilder:
                 self._by_index[index] = call
         call.id = call.id or id or ""
         call.name = call.name or name or ""
-        if arguments:
-            call.arguments.append(arguments)
-        return ToolCallDelta(call.position, arguments or "", name or "")
+        return ToolCallDelta(call.position, call.arguments.add(arguments or ""), name or "")
 
     def build(
         self, finish_reason: str | None, *, provider: str | None = None, provider_data: dict[str, Any] | None = None
     ) -> AssistantMessage:
         """The message as far as it came; `finish_reason` is the provider's word, None where it gave none."""
-        calls = tuple(ToolCall(call.id, call.name, "".join(call.arguments)) for call in self._calls)
+        calls = tuple(ToolCall(call.id, call.name, call.arguments.join()) for call in self._calls)
         return AssistantMessage(
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
+            text=self._text.join(),
+            reasoning=self._reasoning.join(),
             tool_calls=calls,
             finish="refusal" if self._refused else _finish(finish_reason, has_calls=bool(calls)),
             provider=provider if provider_data else None,
@@ -95,7 +92,30 @@ class _CallPieces:
         self.position = position
         self.id = ""
         self.name = ""
-        self.arguments: list[str] = []
+        self.arguments = _Pieces()
+
+
+class _Pieces:
+    """Pieces of one string; each half of a surrogate pair may have come in a piece of its own, as an escape of JSON."""
+
+    __slots__ = ("_half", "_pieces")
+
+    def __init__(self) -> None:
+        self._half = ""
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> str:
+        """Keep the piece, and give what is whole by now; a half to which nothing comes any more is left out."""
+        if self._half or "\ud800" <= piece[-1:] <= "\udbff":
+            piece = (self._half + piece).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+            end = len(piece) - ("\ud800" <= piece[-1:] <= "\udbff")
+            piece, self._half = piece[:end], piece[end:]
+        if piece:
+            self._pieces.append(piece)
+        return piece
+
+    def join(self) -> str:
+        return "".join(self._pieces)
 
 
 def _finish(finish_reason: str | None, *, has_calls: bool) -> Finish:

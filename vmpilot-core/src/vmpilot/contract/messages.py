@@ -86,7 +86,8 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool", tag_field="type", omit
     """What the model is told about one of its tool calls.
 
     `is_error` marks a call that did not do what it was asked to; `text` then says what to do instead. `denied` marks
-    a call that the permission policy did not let through.
+    a call that the permission policy did not let through. `remark` is a sentence of the core's own, which the model
+    gets behind the text and outside of the marks that make tool output data; `ModelCalls` puts it there.
     """
 
     call_id: str
@@ -94,6 +95,7 @@ class ToolResult(msgspec.Struct, frozen=True, tag="tool", tag_field="type", omit
     text: str
     is_error: bool = False
     denied: bool = False
+    remark: str = ""
 
 
 Message: TypeAlias = UserMessage | AssistantMessage | ToolResult

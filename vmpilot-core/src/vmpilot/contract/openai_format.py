@@ -7,7 +7,7 @@ have no place for (how a message ended, whether a tool failed, opaque provider d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,7 +20,7 @@ from vmpilot.contract.messages import (
     ToolResult,
     UserMessage,
 )
-from vmpilot.contract.request import ToolSpec
+from vmpilot.contract.request import ModelSettings, ToolSpec
 
 _WANT_REASONING_BACK = frozenset({"deepseek", "moonshot"})
 """Providers that refuse a tool's result unless the message that asked for it comes back with its reasoning."""
@@ -54,6 +54,26 @@ def chat_tool(spec: ToolSpec) -> dict[str, Any]:
     """A tool as an entry of a chat completions request's `tools`."""
     function = {"name": spec.name, "description": spec.description, "parameters": dict(spec.parameters)}
     return {"type": "function", "function": function}
+
+
+def chat_options(
+    settings: ModelSettings, *, limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+) -> dict[str, Any]:
+    """The members of a chat completions request that say how to answer, without those that the server does not take.
+
+    `limit` is the name under which `max_tokens` is sent first; a server that does not take it gets the other one.
+    """
+    streams = settings.streaming and "stream" not in settings.omitted
+    options = {
+        "stream": streams,
+        "stream_options": {"include_usage": True} if streams else None,
+        "temperature": settings.temperature,
+        "reasoning_effort": settings.reasoning_effort,
+        "seed": settings.seed,
+    }
+    names = [limit, *{"max_tokens", "max_completion_tokens"} - {limit}]
+    options |= dict.fromkeys([name for name in names if name not in settings.omitted][:1], settings.max_tokens)
+    return {name: value for name, value in options.items() if value is not None and name not in settings.omitted}
 
 
 def read_chat_messages(dictionaries: Iterable[Mapping[str, Any]]) -> tuple[str, tuple[Message, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -22,10 +22,13 @@ from vmpilot.contract.errors import (
     InvalidRequest,
     ModelError,
     ModelNotFound,
+    ParameterRefused,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
+    ToolsUnsupported,
 )
+from vmpilot.contract.refused_members import find_refused_member
 from vmpilot.contract.target import ModelTarget
 
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -36,6 +39,11 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         # Google says the same of a limit that is over in a minute.
         r"insufficient (balance|credits)|\A(?!.*RESOURCE_EXHAUSTED).*exceeded your current quota",
         "filter": r"content_?filter|content.?policy|content management policy|responsible_?ai_?policy|safety system",
+        "member": "",  # `refused_members` knows the words
+        "tools": r"(does not|doesn't|do not|that) support (native )?(tools\b|tool.?(use|call)|function.?call)|"
+        # That some cannot run side by side says nothing about one alone.
+        r"(?<!parallel.)\b(tools|tool.?(use|calls?|calling)|function.?call(s|ing)?)\W+(is|are) not "
+        r"(supported|enabled|available)|requires --enable-auto-tool-choice|requires --jinja",
         "no_key": r"api_key.{0,40}must be set|missing .{0,40}(api.?key|credentials)",
         "key": r"AuthenticationError|authentication_error|invalid_api_key|incorrect api key|api key not valid",
         "model": r"model_not_found|model .{0,80}(does not exist|not found)|LLM Provider NOT provided|UnknownProvider",
@@ -62,13 +70,18 @@ _STATUSES: Mapping[int, str] = MappingProxyType(
 _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forbidden": ("quota", "filter"),
-        "invalid": ("overflow", "quota", "filter", "no_key", "key", "model", "rate"),
+        "invalid": ("overflow", "quota", "filter", "tools", "member", "no_key", "key", "model", "rate"),
         "key": ("quota", "filter", "no_key"),
+        "model": ("tools",),
         "rate": ("quota",),
-        "unavailable": ("overflow", "quota"),
+        "unavailable": ("overflow", "quota", "tools", "member"),
     }
 )
-"""What the words may make of a status; llama.cpp reports an overflow as a failure of the server."""
+"""What the words may make of a status.
+
+llama.cpp reports an overflow and what it does not take as failures of the server, OpenRouter a model without tools as
+not found.
+"""
 
 _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
     {
@@ -76,6 +89,7 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
         "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
         "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
         "key": (AuthenticationFailed, "refused the key", "set {variables}"),
+        "member": (ParameterRefused, "does not take {member} in a request", "leave it out"),
         "model": (ModelNotFound, "was not found", "check the model's name and the base URL"),
         "overflow": (
             ContextOverflow,
@@ -89,17 +103,22 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
             "redirects to {place}, where the key must not follow",
             "set the base URL to the new place",
         ),
+        "tools": (ToolsUnsupported, "takes no tools", 'choose a model that does, or set tool_mode to "text"'),
         "unavailable": (ProviderUnavailable, "failed or is overloaded", "try again later"),
         "unknown": (ModelError, "failed in an unknown way", "try again or choose another model"),
     }
 )
 
 
+_LOOKED_AT = 10_000
+"""Characters of what a provider says: servers send whole traces, and the patterns would take seconds for them."""
+
+
 class Refusal(msgspec.Struct, frozen=True):
     """A provider's refusal; nothing in it is fit to be shown as it is.
 
     `code` is whatever short words the provider gave for the kind of error, joined by blanks. `retry_after` is in
-    seconds, `place` where a redirect leads.
+    seconds, `place` where a redirect leads, `parameter` the member of the request that the provider names.
     """
 
     status: int | None
@@ -107,6 +126,7 @@ class Refusal(msgspec.Struct, frozen=True):
     text: str
     retry_after: float | None = None
     place: str = ""
+    parameter: str = ""
 
 
 def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> Refusal:
@@ -114,10 +134,13 @@ def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[st
     lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     inner = _find_innermost(body)
     words: list[str] = []
+    named = ""
     if isinstance(inner, dict):
+        named = str(inner.get("param") or "")
         words = [str(inner[name]) for name in ("code", "type", "status") if inner.get(name) is not None]
         status = status or read_status(inner.get("code")) or read_status(inner.get("status"))
-    return Refusal(status, " ".join(words), _find_text(inner), read_retry_after(lower), lower.get("location", ""))
+    place = lower.get("location", "")
+    return Refusal(status, " ".join(words), _find_text(inner), read_retry_after(lower), place, named)
 
 
 def read_status(value: object) -> int | None:
@@ -146,8 +169,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 def classify_refusal(refusal: Refusal) -> str:
     """The kind of a refusal in one word: from its status, which its words make more exact."""
-    said = f"{refusal.code} {refusal.text}"
-    found = [kind for kind, words in _WORDS.items() if re.search(words, said, re.IGNORECASE | re.DOTALL)]
+    found = list(_find_kinds(refusal))
     if refusal.status is None:
         return found[0] if found else "unknown"
     kind = _STATUSES.get(refusal.status) or _classify_range(refusal.status)
@@ -160,12 +182,26 @@ def describe_refusal(refusal: Refusal, target: ModelTarget) -> ModelError:
     if kind == "no_key" and target.key is None:
         return target.missing_key()
     error, what, advice = _KINDS["key" if kind == "no_key" else kind]
-    what = what.format(place=target.quote(refusal.place) or "another place")
+    member = _find_member(refusal) if kind == "member" else None
+    what = what.format(place=target.quote(refusal.place) or "another place", member=member)
     details = _join_details(refusal.status, target.quote(refusal.text).rstrip(". "))
     sentence = f"{target} {what}{details}; {advice.format(variables=target.key_variables)}"
     if issubclass(error, RateLimited | ProviderUnavailable):
         return error(sentence, retry_after=refusal.retry_after)
-    return error(sentence)
+    return ParameterRefused(sentence, parameter=member) if member else error(sentence)
+
+
+def _find_kinds(refusal: Refusal) -> Iterator[str]:
+    said = f"{refusal.code} {refusal.text[:_LOOKED_AT]}"
+    member = _find_member(refusal)
+    refuses = {"member": member not in {None, "tools"}, "tools": member == "tools"}
+    for kind, words in _WORDS.items():
+        if refuses.get(kind) or (words and re.search(words, said, re.IGNORECASE | re.DOTALL)):
+            yield kind
+
+
+def _find_member(refusal: Refusal) -> str | None:
+    return find_refused_member(refusal.text, code=refusal.code, named=refusal.parameter)
 
 
 def _classify_range(status: int) -> str:

@@ -29,6 +29,7 @@ _KEY_VARIABLES: Mapping[str, str | None] = MappingProxyType(
 _LONGEST_QUOTE = 300
 _LOOKED_AT = 10_000
 _SHORTEST_KEY = 4
+_TRACEBACK = "Traceback (most recent call last)"
 _NAMED_KEY = r"""(?i)(\bbearer\s+|\bkey[=:]\s*)[^\s"'&,;]{6,}"""
 _BARE_KEY = r"\b(?:(?:sk|pk|gsk|xai|pplx|hf|key)[-_]|AIza)[\w*.-]{6,}"
 
@@ -73,7 +74,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
         """What the provider said, fit for a sentence: one short line, without web page, key or control character."""
         if text.lstrip()[:1] == "<":
             return ""
-        text = text[:_LOOKED_AT]
+        text = text[:_LOOKED_AT].partition(_TRACEBACK)[0]
         key = self.key.reveal() if self.key else ""
         if len(key) >= _SHORTEST_KEY:
             text = text.replace(key, "…")
