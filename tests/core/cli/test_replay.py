@@ -1,0 +1,63 @@
+"""`--record` and `vmpilot replay` on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
+
+if TYPE_CHECKING:
+    from tests.core.cli.conftest import Here
+
+
+@pytest.fixture
+def tape(here: Here, tmp_path: Path) -> Path:
+    """A session in which a file was made."""
+    path = tmp_path / "session.tape"
+    script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "echo x >> made"}),)), Reply("Done.")]
+    with ScriptedServer(script) as server:
+        ran = here("do", "it", "--mode", "full", "--record", str(path), server=server)
+    assert (ran.code, ran.out) == (0, "Done.\n")
+    return path
+
+
+def test_a_tape_is_played_and_nothing_is_run(here: Here, tape: Path, tmp_path: Path) -> None:
+    ran = here("replay", str(tape))
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "turn 1 (bare): 2 requests, 1 tool call, answered: the same\n"
+    assert (tmp_path / "work" / "made").read_text() == "x\n"
+
+
+def test_a_difference_is_shown_as_one(here: Here, tape: Path) -> None:
+    tape.write_text(tape.read_text().replace("do it", "do that", 1).replace("do it", "do this"))
+    ran = here("replay", str(tape))
+    assert ran.code == 1
+    assert ran.out.startswith(
+        "turn 1 (bare): 2 requests, 1 tool call, answered: 2 differences\n\nrequest 1, message 2\n"
+    )
+    assert "  -do this\n  +do that\n" in ran.out
+    (replay,) = json.loads(here("replay", str(tape), "--output", "json").out)
+    assert [difference["what"] for difference in replay["differences"]] == [
+        "request 1, message 2",
+        "request 2, message 2",
+    ]
+
+
+def test_what_is_not_on_the_tape_is_an_error(here: Here, tape: Path) -> None:
+    lines = [line for line in tape.read_text().splitlines() if '"tool_finished"' not in line]
+    tape.write_text("\n".join(lines) + "\n")
+    ran = here("replay", str(tape))
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == 'vmpilot: the tape has no result for shell with {"command": "echo x >> made"}\n'
+
+
+def test_what_cannot_begin(here: Here, tape: Path, tmp_path: Path) -> None:
+    assert here("replay", str(tmp_path / "nowhere")).code == 2
+    assert here("replay", str(tape), "--backend", "nobody").code == 5
+    again = here("do it", "--record", str(tape))
+    assert again.code == 2
+    assert "is there already" in again.err

@@ -1,0 +1,119 @@
+"""A session on tape, played to the backend that it was made with and to the other."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.assembly.replay import Replay, TapeMiss, replay_turn
+from vmpilot.plugins import choose_backend, installed_backends, load_backend
+from vmpilot.tape import read_tape
+from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Machine
+
+SCRIPT: list[Any] = [
+    Reply(
+        "Let me look.",
+        reasoning="Hm.",
+        tool_calls=(
+            ScriptedCall("shell", {"command": "echo one >> runs; date +%N"}),
+            ScriptedCall("shell", '{"command": "ec'),
+            ScriptedCall("nothing", {}),
+        ),
+    ),
+    HttpError(503, "Busy."),
+    Reply(tool_calls=(ScriptedCall("shell", {"command": "echo two >> runs; date +%N"}),)),
+    Reply("Done."),
+]
+
+
+@pytest.fixture
+def tape(tmp_path: Path) -> Path:
+    return tmp_path / "session.tape"
+
+
+async def record(machine: Machine, tape: Path, script: list[Any], requests: int = 1, **settings: Any) -> None:
+    with ScriptedServer(script) as server:
+        async with machine.agent(server, record=tape, **settings) as agent:
+            for number in range(requests):
+                await machine.play(agent, f"Request {number}.")
+
+
+def rewrite(tape: Path, change: Callable[[list[str]], list[str]]) -> None:
+    tape.write_text("\n".join(change(tape.read_text().splitlines())) + "\n")
+
+
+def without_last(kind: str, lines: list[str]) -> list[str]:
+    kinds = [json.loads(line).get("event", json.loads(line))["type"] for line in lines]
+    last = len(kinds) - 1 - kinds[::-1].index(kind)
+    return lines[:last] + lines[last + 1 :]
+
+
+async def play(tape: Path, backend: str) -> list[Replay]:
+    loaded = load_backend(choose_backend(installed_backends(), backend).backend)
+    return [await replay_turn(turn, loaded) for turn in read_tape(tape).turns]
+
+
+@pytest.mark.parametrize("other", ["litellm", "langchain"])
+async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, tape: Path, other: str) -> None:
+    await record(machine, tape, SCRIPT)
+    (replay,) = await play(tape, other)
+    assert (replay.requests, replay.calls, replay.reason) == (3, 2, "answered")
+    assert replay.differences == ()
+    assert (machine.folder / "runs").read_text() == "one\ntwo\n"
+
+
+async def test_each_turn_of_a_session_is_played(machine: Machine, tape: Path) -> None:
+    await record(machine, tape, [Reply("First."), Reply("Second.")], requests=2)
+    replays = await play(tape, machine.backend)
+    assert [(replay.requests, replay.differences) for replay in replays] == [(1, ()), (1, ())]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("Request 0.", "Request 9.", {"request 1, message 2", "request 2, message 2", "request 3, message 2"}),
+        ('"reason":"answered"', '"reason":"limit"', {"end"}),
+    ],
+)
+async def test_a_difference_is_shown(machine: Machine, tape: Path, old: str, new: str, what: set[str]) -> None:
+    await record(machine, tape, SCRIPT)
+    rewrite(tape, lambda lines: [line if '"type":"turn"' in line[:20] else line.replace(old, new) for line in lines])
+    (replay,) = await play(tape, machine.backend)
+    assert {difference.what for difference in replay.differences} == what
+    assert all(difference.taped != difference.now for difference in replay.differences)
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("exchange", "the model was asked 3 times; the tape has 2 answers"),
+        ("tool_finished", "the tape has no result for shell with"),
+    ],
+)
+async def test_a_miss_is_an_error(machine: Machine, tape: Path, kind: str, told: str) -> None:
+    await record(machine, tape, SCRIPT)
+    rewrite(tape, lambda lines: without_last(kind, lines))
+    with pytest.raises(TapeMiss, match=told):
+        await play(tape, machine.backend)
+
+
+async def test_a_turn_that_failed_fails_again(machine: Machine, tape: Path) -> None:
+    await record(machine, tape, [*SCRIPT[:1], HttpError(401, "No.")])
+    (replay,) = await play(tape, machine.backend)
+    assert (replay.requests, replay.reason, replay.taped_reason) == (2, "failed", "failed")
+    assert replay.differences == ()
+
+
+async def test_what_was_denied_is_denied_on_tape(machine: Machine, tape: Path) -> None:
+    script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "touch x"}),)), Reply("I may not.")]
+    await record(machine, tape, script, mode="observe")
+    (replay,) = await play(tape, machine.backend)
+    assert (replay.calls, replay.taped_reason) == (1, "denied")
+    assert replay.differences == ()

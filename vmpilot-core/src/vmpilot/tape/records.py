@@ -1,0 +1,86 @@
+"""The lines of a tape: JSON Lines in ASCII, each a value of one of these types, `"type"` first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vmpilot.contract import Event, Message, MessageCompleted, ToolSpec
+
+TAPE_VERSION = 1
+"""Raised when a reader of the old form could misread the new one."""
+
+
+class TapeBegun(msgspec.Struct, frozen=True, tag="tape", tag_field="type"):
+    """The first line; `vmpilot` is the version that wrote it."""
+
+    vmpilot: str
+    version: int = TAPE_VERSION
+
+
+class TurnAsked(msgspec.Struct, frozen=True, tag="turn", tag_field="type", omit_defaults=True):
+    """A turn as the backend was asked for it. `messages` end in the person's; no key and no address is in it."""
+
+    turn: str
+    backend: str
+    model: str
+    system: str
+    messages: tuple[Message, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    compaction: bool = False
+    context_window: int | None = None
+    max_tokens: int | None = None
+    temperature: float | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True, tag="exchange", tag_field="type", omit_defaults=True):
+    """One call to the model and its answer, or the `error` in its place.
+
+    What was sent are the first `kept` messages of the turn's exchange before it, then `messages`. `system` is None
+    where it is the turn's; a call without tools is one for a summary.
+    """
+
+    turn: str
+    model: str
+    kept: int
+    messages: tuple[Message, ...]
+    system: str | None = None
+    with_tools: bool = True
+    answer: MessageCompleted | None = None
+    error: str | None = None
+
+
+class Seen(msgspec.Struct, frozen=True, tag="seen", tag_field="type"):
+    """An event of the turn, as front ends saw it."""
+
+    turn: str
+    event: Event
+
+
+Record: TypeAlias = TapeBegun | TurnAsked | Exchange | Seen
+
+
+def encode_record(record: Record, mask: Callable[[str], str]) -> bytes:
+    """One line, in which each text went through `mask`."""
+    return json.dumps(_masked(msgspec.to_builtins(record), mask), separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def decode_record(line: bytes) -> Record:
+    """Raises `ValueError` (of which `msgspec.ValidationError` is one) for what is no line of a tape."""
+    record: Record = msgspec.convert(json.loads(line), Record)
+    return record
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    match value:
+        case str():
+            return mask(value)
+        case dict():
+            return {key: _masked(inner, mask) for key, inner in value.items()}
+        case list() | tuple():
+            return [_masked(inner, mask) for inner in value]
+        case _:
+            return value
