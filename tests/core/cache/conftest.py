@@ -1,0 +1,95 @@
+"""Caches on a real disk and in a real Redis, and a model that counts how often it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pytest
+from tests.redis_server import RedisServer, redis, running_redis
+
+from vmpilot.cache import AnswerCache, Origin, TurnCache, cached, open_cache, read_cache_place
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    MessageCompleted,
+    ModelCall,
+    ModelSettings,
+    Secret,
+    TextDelta,
+    Usage,
+    UserMessage,
+)
+
+__all__ = ["redis", "running_redis"]
+
+OpenCache: TypeAlias = Callable[..., AnswerCache]
+
+BECAUSE = MessageCompleted(AssistantMessage("Because."), Usage(100, 20))
+SETTINGS = ModelSettings(temperature=0.0, base_url="http://127.0.0.1:1/v1", api_key=Secret("sk-cache-0123456789"))
+
+
+def make_call(text: str = "Why?", **settings: Any) -> ModelCall:
+    """A call that may be cached; `settings` change it."""
+    changed = {name: getattr(SETTINGS, name) for name in ModelSettings.__struct_fields__} | settings
+    return ModelCall((UserMessage.from_text(text),), "Be brief.", "openai/m", ModelSettings(**changed), ())
+
+
+@dataclass
+class Model:
+    """A model as `stream_once` asks it: it always gives `answer`, after `before`."""
+
+    answer: MessageCompleted = BECAUSE
+    before: tuple[BackendEvent, ...] = (TextDelta("Because."),)
+    asked: list[ModelCall] = field(default_factory=list)
+
+    async def stream_once(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        self.asked.append(call)
+        for event in self.before:
+            yield event
+        yield self.answer
+
+
+@dataclass
+class Turns:
+    """Turns with the cache, each with its own patience."""
+
+    cache: AnswerCache
+    model: Model = field(default_factory=Model)
+
+    async def ask(
+        self, call: ModelCall | None = None, *, origin: Origin | None = None, **options: Any
+    ) -> list[BackendEvent]:
+        """The events of one call in a turn of its own."""
+        turn = TurnCache(self.cache, origin or Origin("engine 1"), **options)
+        return await self.go_on(turn, call)
+
+    async def go_on(self, turn: TurnCache, call: ModelCall | None = None) -> list[BackendEvent]:
+        """The events of one call in a turn."""
+        return [event async for event in cached(self.model.stream_once, turn)(call or make_call())]
+
+
+@pytest.fixture(params=["disk", "redis"])
+async def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenCache]:
+    """Opens the same cache each time, as another process would; all are closed in the end."""
+    server: RedisServer | None = request.getfixturevalue("redis") if request.param == "redis" else None
+    place = read_cache_place("disk" if server is None else server.url)
+    opened: list[AnswerCache] = []
+
+    def open_it(megabytes: int = 200) -> AnswerCache:
+        cache = open_cache(place, folder=tmp_path / "answers", megabytes=megabytes)
+        assert cache is not None
+        opened.append(cache)
+        return cache
+
+    yield open_it
+    for cache in opened:
+        await cache.close()
+
+
+@pytest.fixture
+def turns(open_one: OpenCache) -> Turns:
+    """Turns with an empty cache."""
+    return Turns(open_one())

@@ -1,0 +1,156 @@
+"""Which requests are the same, and what the key tells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from vmpilot.agent.tool_data import as_data, without_boundary
+from vmpilot.cache.key import EntryKey, Origin, entry_key
+from vmpilot.contract import (
+    AssistantMessage,
+    ImagePart,
+    Message,
+    ModelCall,
+    ModelSettings,
+    Secret,
+    TextPart,
+    TimeLimits,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    UserMessage,
+)
+
+from .conftest import make_call
+
+ORIGIN = Origin("engine 1", variables={"OPENAI_API_KEY": "sk-a", "OPENAI_BASE_URL": "http://a", "HOME": "/root"})
+CALL = msgspec.structs.replace(
+    make_call(),
+    messages=(
+        UserMessage((TextPart("Look."), ImagePart("data:image/png;base64,AAAA"))),
+        AssistantMessage("", "Hm.", (ToolCall("c1", "shell", '{"command": "ls"}'),), "tool_calls", "p", {"s": "1"}),
+        ToolResult("c1", "shell", "a\nb"),
+    ),
+    tools=(ToolSpec("shell", "Runs.", {"type": "object", "properties": {}}),),
+)
+
+
+def key(call: ModelCall, origin: Origin = ORIGIN) -> EntryKey:
+    found = entry_key(call, origin, comparable=without_boundary)
+    assert found is not None
+    return found
+
+
+def with_messages(*messages: Message) -> ModelCall:
+    return msgspec.structs.replace(CALL, messages=messages)
+
+
+def changed(**settings: Any) -> ModelCall:
+    return msgspec.structs.replace(CALL, settings=msgspec.structs.replace(CALL.settings, **settings))
+
+
+USER, ASSISTANT, RESULT = CALL.messages
+DIFFERENT = {
+    "text": with_messages(UserMessage((TextPart("Look!"), ImagePart("data:image/png;base64,AAAA"))), ASSISTANT, RESULT),
+    "image": with_messages(
+        UserMessage((TextPart("Look."), ImagePart("data:image/png;base64,AAAB"))), ASSISTANT, RESULT
+    ),
+    "order": with_messages(
+        UserMessage((ImagePart("data:image/png;base64,AAAA"), TextPart("Look."))), ASSISTANT, RESULT
+    ),
+    "reasoning": with_messages(USER, msgspec.structs.replace(ASSISTANT, reasoning=""), RESULT),
+    "opaque data": with_messages(USER, msgspec.structs.replace(ASSISTANT, provider_data={"s": "2"}), RESULT),
+    "result": with_messages(USER, ASSISTANT, ToolResult("c1", "shell", "a\nc")),
+    "failed result": with_messages(USER, ASSISTANT, ToolResult("c1", "shell", "a\nb", is_error=True)),
+    "history": with_messages(USER),
+    "system": msgspec.structs.replace(CALL, system="Be long."),
+    "model": msgspec.structs.replace(CALL, model="openai/n"),
+    "tools": msgspec.structs.replace(CALL, tools=()),
+    "temperature": changed(temperature=0.1),
+    "max_tokens": changed(max_tokens=5),
+    "effort": changed(reasoning_effort="high"),
+    "seed": changed(seed=0),
+    "server": changed(base_url="http://127.0.0.1:2/v1"),
+    "key": changed(api_key=Secret("sk-other-0123456789")),
+    "no key": changed(api_key=None),
+}
+
+
+def test_what_shapes_the_answer_makes_another_key() -> None:
+    names = {what: key(call).name for what, call in DIFFERENT.items()}
+    assert len({key(CALL).name, *names.values()}) == len(DIFFERENT) + 1, names
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"streaming": False}, {"omitted": ("stream_options",)}, {"time_limits": TimeLimits(whole=1)}],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_does_not_shape_it_does_not(settings: dict[str, Any]) -> None:
+    assert key(changed(**settings)) == key(CALL)
+
+
+@pytest.mark.parametrize("origin", [Origin("engine 2"), Origin("engine 1", "text")])
+def test_another_engine_has_other_keys(origin: Origin) -> None:
+    assert key(CALL, origin) != key(CALL)
+
+
+def test_the_boundary_of_tool_output_does_not_count() -> None:
+    def shown(conversation: str, text: str = "a\nb") -> ModelCall:
+        result = as_data(ToolResult("c1", "shell", text), conversation_id=conversation)
+        return with_messages(USER, ASSISTANT, result)
+
+    assert shown("one") != shown("two")
+    assert key(shown("one")) == key(shown("two"))
+    assert key(shown("one", "a\nb\n")) != key(shown("one"))
+    inner = as_data(ToolResult("c1", "shell", "a\nb"), conversation_id="one").text
+    assert key(shown("one", inner)) != key(shown("one"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "counts"),
+    [("OPENAI_API_KEY", True), ("OPENAI_BASE_URL", True), ("OPENAI_ORG_ID", True), ("HOME", False), ("AWS_X", False)],
+)
+def test_the_providers_own_variables_count_where_they_lead_to_it(variable: str, counts: bool) -> None:
+    other = Origin("engine 1", variables={**ORIGIN.variables, variable: "other"})
+    own = changed(base_url=None, api_key=None)
+    assert (key(own, other) != key(own)) is counts
+    assert key(CALL, other) == key(CALL)  # with a server of the user's they are not sent
+
+
+def test_a_provider_with_variables_of_other_names() -> None:
+    call = msgspec.structs.replace(changed(base_url=None, api_key=None), model="bedrock/claude")
+    assert key(call, Origin("e", variables={"AWS_PROFILE": "a"})) != key(
+        call, Origin("e", variables={"AWS_PROFILE": "b"})
+    )
+
+
+def test_a_server_of_the_moment_is_known_by_what_it_serves() -> None:
+    def at(port: int, model: str) -> EntryKey:
+        url = f"http://127.0.0.1:{port}/v1"
+        return key(changed(base_url=url, api_key=Secret(str(port))), Origin("e", stand_ins={url: model}))
+
+    assert at(1, "weights") == at(2, "weights")
+    assert at(1, "weights") != at(1, "others")
+
+
+def test_a_model_of_no_provider_has_no_key() -> None:
+    call = ModelCall((USER,), "", "nobody-knows-it", ModelSettings(temperature=0), ())
+    assert entry_key(call, ORIGIN, comparable=without_boundary) is None
+
+
+def test_the_name_tells_nothing_and_prints_nothing() -> None:
+    found = key(CALL)
+    assert len(found.name) == 64
+    assert repr(found) == f"EntryKey(name='{found.name}')"
+    assert "sk-a" not in repr(ORIGIN)
+
+
+def test_only_an_entry_that_was_sealed_with_the_key_opens() -> None:
+    own, other = key(CALL), key(DIFFERENT["key"])
+    entry = own.seal(b"answer")
+    assert own.unseal(entry) == b"answer"
+    assert [other.unseal(entry), own.unseal(entry[:-1]), own.unseal(b""), own.unseal(b"answer")] == [None] * 4

@@ -1,0 +1,71 @@
+"""A kept answer as bytes, and as the stream that it once was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Iterator
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    MessageCompleted,
+    ReasoningDelta,
+    TextDelta,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+    decode_event,
+    encode_event,
+)
+
+_PIECE = 400
+"""Characters of one delta."""
+
+
+def encode_answer(event: MessageCompleted) -> bytes:
+    """The event's JSON."""
+    return encode_event(event).encode()
+
+
+def decode_answer(data: bytes) -> MessageCompleted | None:
+    """What `encode_answer` wrote; None for anything else."""
+    try:
+        event = decode_event(data)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, MessageCompleted) and is_whole(event.message) else None
+
+
+def is_whole(message: AssistantMessage) -> bool:
+    """Whether the model came to a proper end, said something, and wrote calls that can be read."""
+    said = bool(message.tool_calls) if message.finish == "tool_calls" else bool(message.text.strip())
+    return message.ended_properly and said and all(map(_is_readable, message.tool_calls))
+
+
+async def replay(event: MessageCompleted) -> AsyncGenerator[BackendEvent, None]:
+    """The answer in pieces, others getting their turn between them. It was paid for once, so it uses no tokens."""
+    for delta in _deltas(event.message):
+        yield delta
+        await asyncio.sleep(0)
+    yield MessageCompleted(event.message, Usage())
+
+
+def _deltas(message: AssistantMessage) -> Iterator[BackendEvent]:
+    yield from map(ReasoningDelta, _pieces(message.reasoning))
+    yield from map(TextDelta, _pieces(message.text))
+    for position, call in enumerate(message.tool_calls):
+        yield ToolCallDelta(position, name=call.name)
+        for piece in _pieces(call.arguments):
+            yield ToolCallDelta(position, piece)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    return (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
+
+
+def _is_readable(call: ToolCall) -> bool:
+    try:
+        return bool(call.name) and isinstance(json.loads(call.arguments), dict)
+    except (ValueError, RecursionError):
+        return False
