@@ -40,6 +40,14 @@ def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path
     assert answer.stdout.strip(), "the model told what came of it"
 
 
+def test_a_request_has_its_effect_without_native_tool_calls(tmp_path: Path) -> None:
+    answer = ask(tmp_path, "litellm", "-t", "0", "--tool-mode", "text", "create the file hello.txt with the text hi")
+    assert answer.returncode == 0, answer.stderr
+    assert (tmp_path / "hello.txt").read_text().strip() == "hi"
+    assert answer.stdout.strip(), "the model told what came of it"
+    assert "call-" not in answer.stdout
+
+
 def test_a_conversation_goes_on_with_the_other_backend(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("1\n")
     (tmp_path / "two.txt").write_text("2\n")

@@ -2,5 +2,6 @@
 
 from vmpilot.prompts.summary import summary_prompt
 from vmpilot.prompts.system import system_prompt
+from vmpilot.prompts.text_tools import TEXT_TOOLS_REMINDER, text_tools_prompt
 
-__all__ = ["summary_prompt", "system_prompt"]
+__all__ = ["TEXT_TOOLS_REMINDER", "summary_prompt", "system_prompt", "text_tools_prompt"]

@@ -1,0 +1,22 @@
+"""The word that makes a block a call: the conversation's own, in no text that anybody else wrote."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CallMark:
+    """`word` follows the backticks of a call. It stays the same in a conversation, so that providers can cache it."""
+
+    word: str
+
+    @classmethod
+    def of(cls, conversation_id: str) -> CallMark:
+        digest = hashlib.sha256(f"{conversation_id}\ncalls".encode("utf-8", "surrogatepass"))
+        return cls(f"call-{digest.hexdigest()[:8]}")
+
+    def struck_from(self, text: str) -> str:
+        """The text without the word: whoever got hold of it cannot have the model read it as somebody's words."""
+        return text.replace(self.word, "call-…")
