@@ -172,7 +172,7 @@ async def test_a_summary_is_no_step_and_is_paid_for(make_bench: Callable[..., Be
     bench, model = make_bench(window=11_000), Model(fine(Usage(1_000)))
     events = await bench.run(model, TALK)
     assert events == [TextDelta("So"), fine(Usage(1_000))]
-    assert (bench.limits.steps, bench.limits.usage) == (0, Usage(9, 1))
+    assert (bench.limits.steps, bench.limits.usage) == (1, Usage(9, 1))
     (asked,) = model.asked
     assert (asked.tools, asked.settings, asked.model) == ((), ModelSettings(), "m")
 

@@ -9,18 +9,25 @@ import pytest
 
 from vmpilot.agent.limits import Limits, LimitStop
 from vmpilot.agent.model_calls import SupervisedModelCalls
+from vmpilot.agent.supervision import Endpoint, Fallback, Lineup, ToolMode
 from vmpilot.contract import (
     AssistantMessage,
     AuthenticationFailed,
     BackendEvent,
     BadResponse,
+    ContentFiltered,
+    ContextOverflow,
     GenerationRequest,
+    InvalidRequest,
     MessageCompleted,
     ModelCall,
     ModelError,
     ModelSettings,
     ModelTimeout,
+    Notice,
+    ParameterRefused,
     ProviderUnavailable,
+    QuotaExhausted,
     RateLimited,
     ReasoningDelta,
     Retrying,
@@ -31,6 +38,8 @@ from vmpilot.contract import (
     TimeLimits,
     ToolCall,
     ToolCallDelta,
+    ToolSpec,
+    ToolsUnsupported,
     UserMessage,
 )
 
@@ -63,11 +72,32 @@ class Stream:
             self.closed += 1
 
 
-def supervise(*, retry: RetryPolicy = ONCE, **limits: float) -> SupervisedModelCalls:
-    settings = ModelSettings(time_limits=TimeLimits(**limits))
+def supervise(
+    *,
+    retry: RetryPolicy = ONCE,
+    lineup: Lineup | None = None,
+    tools: tuple[ToolSpec, ...] = (),
+    limits: TimeLimits = TimeLimits(),  # noqa: B008  it is frozen
+) -> SupervisedModelCalls:
+    settings = ModelSettings(time_limits=limits)
     history = (UserMessage.from_text("1"), AssistantMessage(tool_calls=(ToolCall("old", "shell", "{}"),)))
-    request = GenerationRequest("c", "t", history, "Be brief.", "m", settings, retry=retry)
-    return SupervisedModelCalls(request, limits=Limits(max_steps=5))
+    request = GenerationRequest("c", "t", history, "Be brief.", "m", settings, tools, retry)
+    return SupervisedModelCalls(request, limits=Limits(max_steps=5), lineup=lineup)
+
+
+def line_up(*fallbacks: Fallback, tool_mode: ToolMode = "auto") -> Lineup:
+    return Lineup(Endpoint("m", ModelSettings(temperature=0.5)), fallbacks, tool_mode=tool_mode)
+
+
+def fallback(model: str, error: ModelError | None = None) -> Fallback:
+    """One that can be made ready, or fails with the error."""
+
+    async def prepare() -> Endpoint:
+        if error is not None:
+            raise error
+        return Endpoint(f"openai/{model}", ModelSettings(seed=7))
+
+    return Fallback(model, prepare)
 
 
 async def play(
@@ -80,7 +110,7 @@ async def play(
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are as short as they may be; what is waited for is seen in the events."""
-    monkeypatch.setattr("vmpilot.agent.model_calls.random.uniform", lambda low, _high: low / 50)
+    monkeypatch.setattr("vmpilot.agent.supervision.patience.random.uniform", lambda low, _high: low / 50)
 
 
 async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
@@ -111,6 +141,9 @@ async def test_ids_are_made_unique_across_the_turn() -> None:
         pytest.param([TextDelta("x")], BadResponse, "without a message", id="no end"),
         pytest.param([MessageCompleted(AssistantMessage(" "))], BadResponse, "empty answer", id="blank"),
         pytest.param([MessageCompleted(AssistantMessage("", "Hm."))], BadResponse, "only reasoning", id="reasoning"),
+        pytest.param(
+            [MessageCompleted(AssistantMessage("I will", finish="tool_calls"))], BadResponse, "sent none", id="no calls"
+        ),
         pytest.param([MessageCompleted(AssistantMessage("x", finish="cut"))], StreamInterrupted, "broke off", id="cut"),
     ],
 )
@@ -146,19 +179,19 @@ async def test_what_comes_behind_the_message_is_not_waited_for() -> None:
 async def test_silence_has_an_end(script: Script, limits: dict[str, float], told: str) -> None:
     stream = Stream(script)
     with pytest.raises(ModelTimeout, match=told):
-        await play(stream, supervise(retry=ONCE, **limits))
+        await play(stream, supervise(limits=TimeLimits(**limits)))
     assert stream.closed == 1
 
 
 @pytest.mark.parametrize("piece", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0, "x")])
 async def test_every_piece_is_a_sign_of_life(piece: BackendEvent) -> None:
     script: Script = [item for _ in range(5) for item in (piece, 0.1)]
-    events = await play(Stream([*script, FINE]), supervise(gap=0.3, first_content=0.3))
+    events = await play(Stream([*script, FINE]), supervise(limits=TimeLimits(gap=0.3, first_content=0.3)))
     assert events == [*[piece] * 5, FINE]
 
 
 async def test_the_consumers_own_time_does_not_count() -> None:
-    calls = supervise(gap=0.05, first_content=0.05, whole=0.1)
+    calls = supervise(limits=TimeLimits(gap=0.05, first_content=0.05, whole=0.1))
     events = []
     async for event in calls.run(Stream([TextDelta("x"), TextDelta("y"), FINE]), ()):
         events.append(event)
@@ -231,3 +264,146 @@ async def test_steps_are_counted_before_the_model_is_asked() -> None:
     with pytest.raises(LimitStop):
         await play(stream, SupervisedModelCalls(GenerationRequest("c", "t", (), "", "m"), limits=limits))
     assert stream.calls == []
+
+
+async def test_another_model_is_asked_once_the_tries_are_used_up_and_no_text_is_doubled() -> None:
+    broken = StreamInterrupted("broke")
+    stream = Stream([TextDelta("Fi"), broken], [TextDelta("Fi"), broken], [TextDelta("Fine."), FINE], [FINE])
+    calls = supervise(retry=RetryPolicy(attempts=2), lineup=line_up(fallback("n")))
+    events = await play(stream, calls)
+    assert events == [
+        TextDelta("Fi"),
+        Retrying(2, events[1].delay if isinstance(events[1], Retrying) else 0.0, "broke", discard=True),
+        TextDelta("Fi"),
+        Retrying(1, 0.0, "what was said so far does not count", discard=True),
+        Notice("Switching from m to n: broke"),
+        TextDelta("Fine."),
+        MessageCompleted(AssistantMessage("Fine."), model="openai/n"),
+    ]
+    assert await play(stream, calls) == [MessageCompleted(AssistantMessage("Fine."), model="openai/n")]
+    assert [(call.model, call.settings.seed) for call in stream.calls] == [("m", None)] * 2 + [("openai/n", 7)] * 2
+
+
+@pytest.mark.parametrize(
+    "error", [AuthenticationFailed("x"), QuotaExhausted("x"), RateLimited("x", retry_after=3600.0), ModelError("x")]
+)
+async def test_what_waiting_does_not_heal_goes_to_another_model_at_once(error: ModelError) -> None:
+    stream = Stream([error], [FINE])
+    notice, completed = await play(stream, supervise(retry=RetryPolicy(), lineup=line_up(fallback("n"))))
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith("Switching from m to n: x")
+    assert completed == MessageCompleted(AssistantMessage("Fine."), model="openai/n")
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("x"), ContextOverflow("x"), ContentFiltered("x"), ValueError("x")])
+async def test_what_is_said_of_the_request_holds_for_every_model(error: Exception) -> None:
+    stream = Stream([error], [FINE])
+    with pytest.raises(type(error)):
+        await play(stream, supervise(lineup=line_up(fallback("n"))))
+    assert len(stream.calls) == 1
+
+
+async def test_each_model_has_its_own_tries_and_the_last_error_is_told() -> None:
+    scripts: list[Script] = [[BadResponse(str(number))] for number in range(6)]
+    stream = Stream(*scripts)
+    calls = supervise(retry=RetryPolicy(attempts=2), lineup=line_up(fallback("n"), fallback("o")))
+    seen: list[BackendEvent] = []
+    with pytest.raises(BadResponse, match="5"):  # noqa: PT012  what came before the error is wanted
+        async for event in calls.run(stream, ()):
+            seen.append(event)  # noqa: PERF401  as above
+    assert [event.attempt for event in seen if isinstance(event, Retrying)] == [2, 2, 2]
+    assert [event.text for event in seen if isinstance(event, Notice)] == [
+        "Switching from m to n: 1",
+        "Switching from n to o: 3",
+    ]
+
+
+async def test_a_fallback_that_cannot_be_made_ready_is_passed_over() -> None:
+    lineup = line_up(fallback("local", ModelError("no weights")), fallback("n"))
+    events = await play(Stream([AuthenticationFailed("no key")], [FINE]), supervise(lineup=lineup))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "Switching from m to local: no key",
+        "Switching from local to n: no weights",
+    ]
+    with pytest.raises(ModelError, match="no weights"):
+        await play(
+            Stream([AuthenticationFailed("x")]), supervise(lineup=line_up(fallback("l", ModelError("no weights"))))
+        )
+
+
+async def test_a_turn_may_begin_with_a_fallback() -> None:
+    lineup = await Lineup.open([fallback("local", ModelError("no weights")), fallback("n")])
+    stream = Stream([FINE])
+    assert await play(stream, supervise(lineup=lineup)) == [Notice("Switching from local to n: no weights"), FINE]
+    with pytest.raises(ModelError, match="no weights"):
+        await Lineup.open([fallback("local", ModelError("no weights"))])
+
+
+async def test_what_a_server_refuses_is_left_out_from_then_on_and_costs_no_try() -> None:
+    refused = [ParameterRefused("no", parameter=name) for name in ("parallel_tool_calls", "temperature")]
+    stream = Stream([refused[0]], [refused[1]], [FINE], [FINE])
+    calls = supervise(lineup=line_up())
+    assert await play(stream, calls) == [Notice("m does not take temperature, so it chooses its own."), FINE]
+    assert await play(stream, calls) == [FINE]
+    omitted = [call.settings.omitted for call in stream.calls]
+    assert omitted[1:] == [("parallel_tool_calls",), *[("parallel_tool_calls", "temperature")] * 2]
+
+
+async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
+    names = ("max_tokens", "max_completion_tokens")
+    scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
+    stream = Stream(*scripts, [FINE])
+    events = await play(stream, supervise(lineup=line_up()))
+    assert events == [Notice("m does not take max_completion_tokens, so its answers are as long as it likes."), FINE]
+
+
+@pytest.mark.parametrize("names", [["seed", "seed"], [""], [f"made_up_{number}" for number in range(50)]])
+async def test_a_server_that_refuses_without_end_has_the_last_word(names: list[str]) -> None:
+    scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
+    stream = Stream(*scripts)
+    with pytest.raises(ParameterRefused):
+        await play(stream, supervise(lineup=line_up()))
+    assert len(stream.calls) < 10
+
+
+TOOLS = (ToolSpec("work", "Does some work.", {"type": "object"}),)
+
+
+async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on() -> None:
+    stream = Stream([ToolsUnsupported("no tools")], [TextDelta("Fine."), FINE], [TextDelta("Fine."), FINE])
+    calls = supervise(lineup=line_up(), tools=TOOLS)
+    notice, *rest = await play(stream, calls)
+    assert notice == Notice("m takes no tools, so it is asked for them in the text of its answers.")
+    assert rest[-1] == FINE
+    assert (await play(stream, calls))[-1] == FINE
+    assert [bool(call.tools) for call in stream.calls] == [True, False, False]
+    assert "work" in stream.calls[1].system
+
+
+async def test_where_only_tools_of_its_own_are_allowed_that_is_an_error() -> None:
+    stream = Stream([ToolsUnsupported("no tools")], [FINE])
+    with pytest.raises(ToolsUnsupported, match="--tool-mode auto"):
+        await play(stream, supervise(lineup=line_up(tool_mode="native"), tools=TOOLS))
+
+
+async def test_by_text_a_model_is_never_offered_tools() -> None:
+    stream = Stream([TextDelta("Fine."), FINE])
+    await play(stream, supervise(lineup=line_up(tool_mode="text"), tools=TOOLS))
+    assert stream.calls[0].tools == ()
+
+
+async def test_an_endless_answer_is_cut_and_its_stream_closed() -> None:
+    piece = TextDelta("x" * 250_000)
+    stream = Stream([piece] * 50)
+    *deltas, notice, completed = await play(stream)
+    assert deltas == [*[piece] * 8, TextDelta("")]
+    assert isinstance(notice, Notice)
+    assert isinstance(completed, MessageCompleted)
+    assert (len(completed.message.text), completed.message.finish) == (2_000_000, "length")
+    assert stream.closed == 1
+
+
+async def test_what_was_shown_of_a_refused_call_is_taken_back() -> None:
+    stream = Stream([TextDelta("Fi"), ParameterRefused("no", parameter="parallel_tool_calls")], [FINE])
+    events = await play(stream, supervise(lineup=line_up()))
+    assert events == [TextDelta("Fi"), Retrying(1, 0.0, "no", discard=True), FINE]

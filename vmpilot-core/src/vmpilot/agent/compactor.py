@@ -75,9 +75,15 @@ class Compactor:
         if usage is not None:
             self._gauge.learn(self._frame + outgoing.weight, usage.input_tokens)
 
-    def show(self, event: Retrying) -> None:
-        """A call for a summary is made again; nothing of it was seen."""
-        self._journal.emit(msgspec.structs.replace(event, discard=False))
+    def change_model(self, window: int | None) -> None:
+        """Another model is asked from here on, whose window has so many tokens, if that is known."""
+        self._window = window
+        self._tried_at = 0
+
+    def show(self, event: Retrying | Notice) -> None:
+        """A call for a summary is made again, or differently; nothing of it was seen."""
+        shown = msgspec.structs.replace(event, discard=False) if isinstance(event, Retrying) else event
+        self._journal.emit(shown)
 
     async def make_room(self, outgoing: Outgoing, ask: Ask) -> None:
         """Compact what is about to be sent if it comes near the window's end; it may still be sent if that fails."""

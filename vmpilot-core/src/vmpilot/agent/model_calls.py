@@ -1,43 +1,59 @@
-"""One supervised call to the model: time limits, retries, one proper end, whatever the backend's library does."""
+"""One supervised call to the model: time limits, retries, other models, one proper end, whatever the backend does."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 from itertools import count
 
+import msgspec
+
 from vmpilot.agent.compactor import Compactor
 from vmpilot.agent.history import with_unique_ids
 from vmpilot.agent.limits import Limits
+from vmpilot.agent.money import estimate_usage
 from vmpilot.agent.outgoing import Outgoing, Prepared
 from vmpilot.agent.summary import spoken
+from vmpilot.agent.supervision import (
+    Bounds,
+    Endpoint,
+    Lineup,
+    Patience,
+    WatchedStream,
+    bounded,
+    checked,
+    cut_message,
+)
+from vmpilot.agent.text_protocol import over_text
+from vmpilot.agent.tokens import weigh_text
+from vmpilot.cache import TurnCache, cached
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
-    BadResponse,
     ContextOverflow,
     GenerationRequest,
     Message,
     MessageCompleted,
     ModelCall,
     ModelError,
-    ModelTimeout,
-    ReasoningDelta,
+    Notice,
+    ParameterRefused,
     Retrying,
-    StreamInterrupted,
     StreamOnce,
-    TextDelta,
-    TimeLimits,
-    ToolCallDelta,
+    ToolsUnsupported,
     UserMessage,
 )
+from vmpilot.tape import TurnTape
 
 
 class SupervisedModelCalls:
-    """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error."""
+    """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
+
+    Without a `lineup` the request's own model is the only one. What is asked goes through these, one within the other:
+    other models, compaction, the cache, tries, the tape, the text protocol, the time limits and bounds.
+    """
 
     def __init__(
         self,
@@ -46,10 +62,16 @@ class SupervisedModelCalls:
         limits: Limits,
         compactor: Compactor | None = None,
         prepared: Prepared | None = None,
+        lineup: Lineup | None = None,
+        cache: TurnCache | None = None,
+        tape: TurnTape | None = None,
     ) -> None:
         self._request = request
         self._limits = limits
         self._compactor = compactor
+        self._lineup = lineup or Lineup(Endpoint(request.model, request.settings))
+        self._cache = cache
+        self._tape = tape
         self._outgoing = Outgoing(prepared or Prepared(request.conversation_id))
         self._ids = {
             call.id
@@ -62,26 +84,45 @@ class SupervisedModelCalls:
         """See `ModelCalls.run`."""
         self._limits.begin_step()
         self._outgoing.take(messages)
-        if self._compactor is None:
-            events = self._supervise(stream_once, self._call())
-        else:
-            events = self._run_compacted(stream_once, self._compactor)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        for notice in self._lineup.take_news():
+            yield notice
+        shown = False
+        while True:
+            try:
+                async with aclosing(self._run_compacted(self._supervised(stream_once))) as events:
+                    async for event in events:
+                        shown = _is_shown(event, before=shown)
+                        yield self._complete(event) if isinstance(event, MessageCompleted) else event
+                return
+            except ModelError as error:
+                async with aclosing(self._lineup.switch(error)) as notices:
+                    async for notice in notices:
+                        if shown:
+                            yield Retrying(1, 0.0, "what was said so far does not count", discard=True)
+                            shown = False
+                        yield notice
+                if self._compactor is not None:
+                    self._compactor.change_model(self._lineup.endpoint.context_window)
 
-    async def _run_compacted(self, stream_once: StreamOnce, compactor: Compactor) -> AsyncGenerator[BackendEvent, None]:
+    async def _run_compacted(self, stream_once: StreamOnce) -> AsyncGenerator[BackendEvent, None]:
         """The call, with the conversation compacted before it or after it overflowed, where that is needed."""
+        compactor = self._compactor
+        if compactor is None:
+            async with aclosing(stream_once(self._call())) as events:
+                async for event in events:
+                    yield event
+            return
         ask = partial(self._ask, stream_once, compactor)
         await compactor.make_room(self._outgoing, ask)
         for tries in count():
+            self._limits.begin_call()
             shown = False
             try:
-                async with aclosing(self._supervise(stream_once, self._call())) as events:
+                async with aclosing(stream_once(self._call())) as events:
                     async for event in events:
                         if isinstance(event, MessageCompleted):
                             compactor.learn(self._outgoing, event.usage)
-                        shown = not isinstance(event, Retrying)
+                        shown = _is_shown(event, before=shown)
                         yield event
                 return
             except ContextOverflow as error:
@@ -90,116 +131,88 @@ class SupervisedModelCalls:
                     yield Retrying(tries + 2, 0.0, str(error), discard=True)
 
     def _call(self) -> ModelCall:
-        request = self._request
-        return ModelCall(self._outgoing.ready, request.system, request.model, request.settings, request.tools)
+        request, endpoint = self._request, self._lineup.endpoint
+        tools = request.tools
+        if endpoint.tools is not None:
+            tools = tuple(tool for tool in tools if tool.name in endpoint.tools)
+        return ModelCall(self._outgoing.ready, request.system, endpoint.model, endpoint.settings, tools)
 
     async def _ask(self, stream_once: StreamOnce, compactor: Compactor, system: str, text: str) -> str:
         """The answer to one question that is no part of the conversation."""
-        request = self._request
-        call = ModelCall((UserMessage.from_text(text),), system, request.model, request.settings, ())
+        self._limits.begin_call()
+        endpoint = self._lineup.endpoint
+        call = ModelCall((UserMessage.from_text(text),), system, endpoint.model, endpoint.settings, ())
         answer = AssistantMessage()
-        async with aclosing(self._supervise(stream_once, call)) as events:
+        async with aclosing(stream_once(call)) as events:
             async for event in events:
                 match event:
-                    case Retrying():
+                    case Retrying() | Notice():
                         compactor.show(event)
                     case MessageCompleted():
-                        self._limits.add_usage(event.usage)
+                        estimate = partial(estimate_usage, call.messages, event.message, frame=weigh_text(system))
+                        self._limits.add_usage(event.usage, model=endpoint.model, estimate=estimate)
                         answer = event.message
                     case _:
                         pass
         return spoken(answer)
 
+    def _complete(self, completed: MessageCompleted) -> MessageCompleted:
+        message = with_unique_ids(completed.message, self._ids)
+        return MessageCompleted(message, completed.usage, self._lineup.answering)
+
+    def _supervised(self, stream_once: StreamOnce) -> StreamOnce:
+        supervised = partial(self._supervise, stream_once)
+        if self._cache is None:
+            return supervised
+        return cached(supervised, self._cache, sent=lambda: self._lineup.endpoint.settings)
+
+    def _adapted(self, stream_once: StreamOnce) -> StreamOnce:
+        """The backend's function as the model that is in use can be asked."""
+        if self._lineup.by_text:
+            stream_once = over_text(bounded(stream_once), conversation_id=self._request.conversation_id)
+        return stream_once if self._tape is None else self._tape.taped(stream_once)
+
     async def _supervise(self, stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        patience = _Patience(self._request)
+        """The call, made again where that can help, by one model."""
+        patience = Patience(self._request.retry)
         while True:
             shown = False
             try:
-                async with aclosing(self._try_once(stream_once, call)) as events:
+                async with aclosing(_try_once(self._adapted(stream_once), call)) as events:
                     async for event in events:
-                        shown = shown or not isinstance(event, MessageCompleted)
+                        shown = _is_shown(event, before=shown)
                         yield event
                 return
+            except (ParameterRefused, ToolsUnsupported) as error:
+                notice = self._lineup.adapt(error)
+                call = msgspec.structs.replace(call, settings=self._lineup.endpoint.settings)
+                if shown:
+                    yield Retrying(patience.attempt, 0.0, str(error), discard=True)
+                if notice is not None:
+                    yield notice
             except ModelError as error:
                 delay = patience.delay_after(error)
                 yield Retrying(patience.attempt, delay, str(error), discard=shown)
                 await asyncio.sleep(delay)
 
-    async def _try_once(self, stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        clock = _Clock(call)
-        async with aclosing(stream_once(call)) as stream:
-            while True:
-                event = await clock.next_of(stream)
-                if isinstance(event, MessageCompleted):
-                    yield MessageCompleted(with_unique_ids(_checked(event.message), self._ids), event.usage)
-                    return
-                yield event
+
+async def _try_once(stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+    bounds = Bounds()
+    async with WatchedStream(stream_once(call), call) as stream:
+        while not isinstance(event := await stream.next_event(), MessageCompleted):
+            yield bounds.take(event)
+            if bounds.full:
+                break
+    cut = bounds.finish() if bounds.full else None
+    if isinstance(event, MessageCompleted):
+        checked(event.message)
+        cut = cut_message(event)
+    for last in cut or (event,):
+        yield last
 
 
-class _Clock:
-    """Waits for a stream's next event within the time limits; the consumer's own time does not count."""
-
-    def __init__(self, call: ModelCall) -> None:
-        self._call = call
-        self._waited = 0.0
-        self._since_content = 0.0
-        self._begun = False
-
-    async def next_of(self, stream: AsyncIterator[BackendEvent]) -> BackendEvent:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
-        limits = self._call.settings.time_limits
-        patience = (limits.gap if self._begun else limits.first_content) - self._since_content
-        left = limits.whole - self._waited
-        try:
-            async with asyncio.timeout(max(0.0, min(patience, left))):
-                event = await anext(stream)
-        except TimeoutError as error:
-            raise self._timed_out(limits, whole=left <= patience) from error
-        except StopAsyncIteration as error:
-            raise BadResponse(f"the backend ended a call to {self._call.model} without a message") from error
-        elapsed = loop.time() - started
-        self._waited += elapsed
-        self._since_content += elapsed
-        if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
-            self._since_content, self._begun = 0.0, True
-        return event
-
-    def _timed_out(self, limits: TimeLimits, *, whole: bool) -> ModelTimeout:
-        model = self._call.model
-        if whole:
-            return ModelTimeout(f"{model} was not done after {limits.whole:g} s")
-        if self._begun:
-            return ModelTimeout(f"{model} fell silent in mid-answer for {limits.gap:g} s")
-        return ModelTimeout(f"{model} sent nothing for {limits.first_content:g} s")
-
-
-class _Patience:
-    """How long to wait before the next try of one call: exponential with jitter, the provider's word as a floor."""
-
-    def __init__(self, request: GenerationRequest) -> None:
-        self._policy = request.retry
-        self._left = request.retry.total_seconds
-        self.attempt = 1
-
-    def delay_after(self, error: ModelError) -> float:
-        """Seconds until the next try. Raises the error where trying again is of no use or not allowed."""
-        if not error.retryable or self.attempt >= self._policy.attempts:
-            raise error
-        asked_for: float = getattr(error, "retry_after", None) or 0.0
-        delay: float = max(asked_for, 0.5 * 2 ** (self.attempt - 1) * random.uniform(1.0, 1.5))  # noqa: S311  no secret
-        if delay > self._left:
-            raise error
-        self._left -= delay
-        self.attempt += 1
-        return delay
-
-
-def _checked(message: AssistantMessage) -> AssistantMessage:
-    """Raises `StreamInterrupted` or `BadResponse` for a message that has no proper end or says nothing at all."""
-    if message.finish == "cut":
-        raise StreamInterrupted("the model's answer broke off before its end")
-    if message.ended_properly and not message.text.strip() and not message.tool_calls:
-        only = "only reasoning, no answer" if message.reasoning else "an empty answer"
-        raise BadResponse(f"the model gave {only}")
-    return message
+def _is_shown(event: BackendEvent, *, before: bool) -> bool:
+    """Whether a front end shows something of the message, now that it got this event."""
+    if isinstance(event, Retrying):
+        return before and not event.discard
+    return before or not isinstance(event, MessageCompleted | Notice)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from vmpilot.agent import Endpoint, Fallback, Lineup
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Secret
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
@@ -14,41 +16,54 @@ from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Prog
 LOCAL = "local"
 """The model that needs no key: `local`, or `local:/path/to/weights.gguf`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A model as the backend is to ask it; `context_window` is in tokens, None where only the backend may know it."""
-
-    model: str
-    settings: ModelSettings
-    context_window: int | None = None
+TOOLS_FOR_LOCAL = ("shell",)
+"""What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
 
 
 class ModelDesk:
-    """Finds the endpoint once and keeps it; `aclose` ends what was started for it."""
+    """Finds each model's endpoint once and keeps it; `aclose` ends what was started for them."""
 
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
-        self._endpoint: Endpoint | None = None
+        self._endpoints: dict[str, Endpoint] = {}
+        self._preparing = asyncio.Lock()
         self._open = AsyncExitStack()
+        self._stand_ins: dict[str, str] = {}
 
-    async def endpoint(self, backend: str, *, progress: Callable[[Progress], None]) -> Endpoint:
-        """The endpoint for a backend. Raises `ModelError` where the local model cannot be started."""
-        if self._endpoint is None:
-            self._endpoint = await self._prepare(self._settings.model_for(backend), progress)
-        return self._endpoint
+    @property
+    def stand_ins(self) -> Mapping[str, str]:
+        """What the servers serve that are started here, whose addresses are of the moment: `{base_url: model}`."""
+        return self._stand_ins
+
+    async def lineup(self, backend: str, *, progress: Callable[[Progress], None]) -> Lineup:
+        """The models for one turn on a backend; the fallbacks are made ready when they are needed.
+
+        Raises `ModelError` where the local model is the only one and cannot be started.
+        """
+        settings = self._settings
+        models = dict.fromkeys((settings.model_for(backend), *settings.fallback))
+        choices = [Fallback(model, partial(self._endpoint, model, progress)) for model in models]
+        return await Lineup.open(choices, tool_mode=settings.tool_mode)
 
     async def aclose(self) -> None:
-        """End the local model's server; the next `endpoint` starts it anew."""
+        """End the local model's server; the next `lineup` starts it anew."""
         await self._open.aclose()
-        self._endpoint = None
+        self._endpoints.clear()
+        self._stand_ins.clear()
+
+    async def _endpoint(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
+        async with self._preparing:
+            if model not in self._endpoints:
+                self._endpoints[model] = await self._prepare(model, progress)
+            return self._endpoints[model]
 
     async def _prepare(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
         settings = self._settings
         base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
-        if model.partition(":")[0] == LOCAL:
+        if _is_local(model):
             server = await self._start_local(model.partition(":")[2], progress)
+            self._stand_ins[server.base_url] = _identify(model)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
             window = window or CONTEXT_SIZE
         model_settings = ModelSettings(
@@ -59,8 +74,11 @@ class ModelDesk:
             base_url=base_url,
             api_key=api_key,
             time_limits=settings.time_limits,
+            streaming=settings.streaming,
         )
-        return Endpoint(model, model_settings, window)
+        free = base_url in self._stand_ins
+        tools = TOOLS_FOR_LOCAL if free and settings.tools is None else None
+        return Endpoint(model, model_settings, window, free=free, tools=tools)
 
     async def _start_local(self, path: str, progress: Callable[[Progress], None]) -> LocalServer:
         variables = self._environment.variables
@@ -73,6 +91,20 @@ class ModelDesk:
             raise ModelError(str(error)) from error
         self._open.push_async_callback(server.stop)
         return server
+
+
+def _is_local(model: str) -> bool:
+    return model.partition(":")[0] == LOCAL
+
+
+def _identify(model: str) -> str:
+    """What a local model is known by as long as its file is the same; the weights of `local` are always."""
+    path = model.partition(":")[2]
+    if not path:
+        return model
+    file = _file(path).resolve()
+    facts = file.stat()
+    return f"{file} {facts.st_size} {facts.st_mtime_ns}"
 
 
 def _file(path: str) -> Path:

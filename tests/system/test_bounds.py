@@ -1,0 +1,61 @@
+"""Answers that are too long or never end: read as far as is sensible, kept, marked, and said; both backends."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from vmpilot.contract import MessageCompleted, Notice, ToolStarted
+from vmpilot.testing import Raw, Reply, ScriptedCall, ScriptedServer
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Machine
+
+PIECE = 250_000
+
+
+def stream_of(count: int, **delta: object) -> Raw:
+    """A stream of so many equal chunks that has no end."""
+    chunk = json.dumps({"choices": [{"index": 0, "delta": delta}]})
+    return Raw(text=f"data: {chunk}\n\n" * count, content_type="text/event-stream")
+
+
+async def test_a_text_without_end_is_cut(machine: Machine) -> None:
+    with ScriptedServer([stream_of(40, content="x" * PIECE)]) as server:
+        seen = await machine.ask(server)
+    assert len(seen.text) == 2_000_000
+    assert [event.message.finish for event in seen.of(MessageCompleted)] == ["length"]
+    assert [event.text for event in seen.of(Notice)] == [
+        "The answer is longer than 2,000,000 characters: the rest was not read."
+    ]
+    assert (seen.end.reason, seen.end.exit_code) == ("limit", 3)
+
+
+async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine: Machine) -> None:
+    calls = tuple(ScriptedCall("shell", {"command": f"touch {number}"}) for number in range(2_000))
+    with ScriptedServer([Reply(tool_calls=calls), Reply("One by one, then.")]) as server:
+        seen = await machine.ask(server)
+    assert list(machine.folder.iterdir()) == []
+    assert seen.of(ToolStarted) == []
+    assert [result.is_error for result in seen.results] == [True] * 64
+    assert ["more than 64 calls" in event.text for event in seen.of(Notice)] == [True]
+    assert "cut off" in json.dumps(server.requests[1].messages[-1])
+    assert seen.text == "One by one, then."
+
+
+async def test_arguments_without_end_are_not_run(machine: Machine) -> None:
+    first = {"index": 0, "id": "a", "function": {"name": "shell", "arguments": '{"command": "touch x'}}
+    more = {"index": 0, "function": {"arguments": "x" * PIECE}}
+    raw = stream_of(1, tool_calls=[first]).text + stream_of(20, tool_calls=[more]).text
+    with ScriptedServer([Raw(text=raw, content_type="text/event-stream"), Reply("Shorter, then.")]) as server:
+        seen = await machine.ask(server)
+    assert list(machine.folder.iterdir()) == []
+    assert [result.is_error for result in seen.results] == [True]
+    assert seen.text == "Shorter, then."
+
+
+async def test_a_whole_answer_has_the_same_bounds(machine: Machine) -> None:
+    with ScriptedServer([Reply("x" * (2_000_000 + PIECE), chunks=1)]) as server:
+        seen = await machine.ask(server, streaming=False)
+    assert len(seen.text) == 2_000_000
+    assert seen.end.reason == "limit"

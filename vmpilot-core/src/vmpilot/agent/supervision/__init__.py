@@ -1,0 +1,21 @@
+"""What surrounds one call to the model: its time, its tries, its bounds, and the models that may take its place."""
+
+from vmpilot.agent.supervision.bounds import Bounds, bounded, cut_message
+from vmpilot.agent.supervision.endpoint import Endpoint, Fallback, ToolMode
+from vmpilot.agent.supervision.lineup import Lineup
+from vmpilot.agent.supervision.patience import Patience
+from vmpilot.agent.supervision.strictness import checked
+from vmpilot.agent.supervision.watch import WatchedStream
+
+__all__ = [
+    "Bounds",
+    "Endpoint",
+    "Fallback",
+    "Lineup",
+    "Patience",
+    "ToolMode",
+    "WatchedStream",
+    "bounded",
+    "checked",
+    "cut_message",
+]

@@ -1,0 +1,139 @@
+"""A backend's stream under watch: drawn in a task of its own, waited for within the call's time limits, really closed.
+
+So the wait ends whatever the stream does, even where a library swallows its cancellation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Self
+
+from vmpilot.contract import (
+    BackendEvent,
+    BadResponse,
+    MessageCompleted,
+    ModelCall,
+    ModelTimeout,
+    ReasoningDelta,
+    StreamInterrupted,
+    TextDelta,
+    ToolCallDelta,
+)
+
+_log = logging.getLogger(__name__)
+
+_AHEAD = 256
+"""Events that are drawn before anybody took them."""
+
+_CLOSING = 0.5
+"""Seconds that a stream has to end when it is closed; then it is left to itself."""
+
+
+class WatchedStream:
+    """Give the events of one call by `next_event`; leaving the context closes the stream.
+
+    Only the time counts that somebody waits here: the consumer's own does not.
+    """
+
+    def __init__(self, stream: AsyncGenerator[BackendEvent, None], call: ModelCall) -> None:
+        self._stream = stream
+        self._call = call
+        self._arrived: deque[BackendEvent] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._closed = False
+        self._complete = False
+        self._waited = 0.0
+        self._silent = 0.0
+        self._begun = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._draw())
+        self._task.add_done_callback(self._drawn)
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._closed = True
+        self._room.set()
+        try:
+            if self._complete and not self._task.done():
+                await asyncio.wait([self._task], timeout=_CLOSING)
+        finally:
+            if not self._task.done():
+                await self._give_up()
+
+    async def next_event(self) -> BackendEvent:
+        """The next event.
+
+        Raises `ModelTimeout`, `BadResponse` at an end without a message, and whatever the stream does.
+        """
+        if not self._arrived:
+            await self._wait()
+        event = self._arrived.popleft()
+        if isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
+            self._silent, self._begun = 0.0, True
+        return event
+
+    async def _give_up(self) -> None:
+        self._task.cancel()
+        await asyncio.wait([self._task], timeout=_CLOSING)
+        if not self._task.done():
+            _log.warning("the call to %s does not end on being cancelled; it is left alone", self._call.model)
+
+    async def _draw(self) -> None:
+        async with aclosing(self._stream) as stream:
+            async for event in stream:
+                self._arrived.append(event)
+                self._news.set()
+                if isinstance(event, MessageCompleted):
+                    self._complete = True
+                    return
+                if len(self._arrived) >= _AHEAD and not self._closed:
+                    self._room.clear()
+                    await self._room.wait()
+                if self._closed:
+                    return
+
+    def _drawn(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # taken, or asyncio complains that nobody did
+        self._news.set()
+
+    async def _wait(self) -> None:
+        """Until something arrived."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        limits = self._call.settings.time_limits
+        patience = (limits.gap if self._begun else limits.first_content) - self._silent
+        left = limits.whole - self._waited
+        self._room.set()
+        self._news.clear()
+        if not self._task.done():
+            try:
+                async with asyncio.timeout(max(0.0, min(patience, left))):
+                    await self._news.wait()
+            except TimeoutError as error:
+                raise self._timed_out(whole=left <= patience) from error
+        elapsed = loop.time() - started
+        self._waited += elapsed
+        self._silent += elapsed
+        if not self._arrived:
+            self._raise_end()
+
+    def _raise_end(self) -> None:
+        if self._task.cancelled():
+            raise StreamInterrupted(f"the call to {self._call.model} was given up from within")
+        self._task.result()
+        raise BadResponse(f"the backend ended a call to {self._call.model} without a message")
+
+    def _timed_out(self, *, whole: bool) -> ModelTimeout:
+        model, limits = self._call.model, self._call.settings.time_limits
+        if whole:
+            return ModelTimeout(f"{model} was not done after {limits.whole:g} s")
+        if self._begun:
+            return ModelTimeout(f"{model} fell silent in mid-answer for {limits.gap:g} s")
+        return ModelTimeout(f"{model} sent nothing for {limits.first_content:g} s")
