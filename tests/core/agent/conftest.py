@@ -123,6 +123,7 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
         approver: Approver | None = None,
         secrets: tuple[str, ...] = (),
         rules: Rules = Rules(),  # noqa: B008  it is frozen
+        **more: Any,
     ) -> Bench:
         journal = Journal(conversation.log)
         toolbox = TurnToolbox(
@@ -131,6 +132,7 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
             approver=approver,
             journal=journal,
             masker=Masker(secrets),
+            **more,
         )
         return Bench(toolbox, journal)
 

@@ -42,7 +42,20 @@ def test_nothing_is_an_object_without_members(raw: str) -> None:
         ("[" * 100_000, "nested"),
         ('{"a":' * 100_000, "nested"),
         ('{"a": ' + "1" * 5_000 + "}", "no valid JSON"),
-        (" " * (SIZE_LIMIT + 1), "characters"),
+        (" " * (SIZE_LIMIT + 1), "bytes"),
+        ('{"a": "' + "é" * (SIZE_LIMIT // 2) + '"}', "bytes"),
+        ('{"a": 1e999}', "too large"),
+        ('{"a": [-1e999]}', "too large"),
+        ('{"a": ' + "1" * 101 + "}", "101 digits"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "nested"),
+        ('{"a":' * 101 + "1" + "}" * 101, "nested"),
+        ('{"a": 1, "\\u0061": 2}', "twice"),
+        ('\ufeff{"a": 1}', "no valid JSON"),
+        ('{"a": 1,}', "no valid JSON"),
+        ('{"a": 01}', "no valid JSON"),
+        ('{"a": 1} // so', "no valid JSON"),
+        ('```json\n{"a": 1}\n```', "no valid JSON"),
+        (" ", "no valid JSON"),
     ],
 )
 def test_what_is_doubtful_is_refused_with_a_reason(raw: str, why: str) -> None:
@@ -101,3 +114,15 @@ def test_each_place_that_does_not_fit_is_named(arguments: dict[str, Any], told: 
     with pytest.raises(ArgumentsProblem, match="do not fit") as caught:
         ArgumentsCheck(SCHEMA)(arguments)
     assert told in str(caught.value)
+
+
+def test_a_place_that_does_not_fit_is_not_quoted_whole() -> None:
+    schema = {"type": "object", "properties": {"command": {"type": "string", "maxLength": 10}}}
+    with pytest.raises(ArgumentsProblem, match="command: ") as caught:
+        ArgumentsCheck(schema)({"command": "x" * 900_000})
+    assert len(str(caught.value)) < 500
+
+
+def test_a_schema_elsewhere_is_not_fetched() -> None:
+    with pytest.raises(ValueError, match="not fetched"):
+        ArgumentsCheck({"$ref": "http://127.0.0.1:9/schema.json"})({})

@@ -221,3 +221,27 @@ def test_half_pairs_that_belong_together_become_one_character() -> None:
     sent = sendable(user("\ud83d\ude00 \ud83d \0"))
     assert isinstance(sent, UserMessage)
     assert sent.text == "😀 \ufffd \ufffd"
+
+
+def test_calls_that_failed_are_made_harmless_also_for_backends_that_send_the_history_as_it_is() -> None:
+    calls = (ToolCall("a", "no such tool!", "{}"), ToolCall("b", "shell", '{"command": "rm'), ToolCall("c", "x", "{}"))
+    message = AssistantMessage(tool_calls=calls, finish="tool_calls")
+    failed = [ToolFinished(ToolResult(call.id, call.name, "Not run.", is_error=True), 0.0) for call in calls[:2]]
+    done = ToolFinished(ToolResult("c", "x", "done"), 0.0)
+    events: list[Event] = [turn("Do it."), MessageCompleted(message), *failed, done]
+    (sent,) = [each for each in messages_in(events) if isinstance(each, AssistantMessage)]
+    assert sent.tool_calls == (ToolCall("a", "unreadable_name", "{}"), ToolCall("b", "shell", "{}"), calls[2])
+
+
+def test_a_message_whose_calls_can_be_sent_stays_the_very_same() -> None:
+    message = AssistantMessage(tool_calls=(ToolCall("a", "shell", '{"command": "false"}'),), finish="tool_calls")
+    finished = ToolFinished(ToolResult("a", "shell", "[exit code 1]", is_error=True), 0.0)
+    assert messages_in([turn("Do it."), MessageCompleted(message), finished])[1] is message
+
+
+def test_the_output_of_a_call_that_was_interrupted_is_kept() -> None:
+    message = AssistantMessage(tool_calls=(ToolCall("a", "shell", "{}"), ToolCall("b", "shell", "{}")))
+    begun = ToolStarted(message.tool_calls[0], "$ x", "mode full", 0.0)
+    first, second = unanswered_calls([MessageCompleted(message), begun], {"a": "so far\n\n", "b": "lies"})
+    assert first.result.text.startswith("so far\n[The turn was interrupted while this call ran")
+    assert "never started" in second.result.text

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from vmpilot.agent.tool_data import as_data
+from vmpilot.agent.tool_data import as_data, without_boundary
 from vmpilot.contract import ToolResult
 
 BETWEEN = re.compile(r"<(output-[0-9a-f]{12})>\n(.*)\n</\1>", re.DOTALL)
@@ -66,3 +66,12 @@ def test_ordinary_text_stays(text: str) -> None:
 def test_a_denial_is_our_own_word() -> None:
     denial = ToolResult("call_1", "shell", "Denied: no.", is_error=True, denied=True)
     assert as_data(denial, conversation_id="abc") is denial
+
+
+def test_our_own_remark_stands_outside() -> None:
+    sent = as_data(ToolResult("a", "shell", "out", remark="[VMPilot: enough.]"), conversation_id="c")
+    assert re.fullmatch(r"<(output-[0-9a-f]{12})>\nout\n</\1>\n\[VMPilot: enough\.\]", sent.text)
+    assert sent.remark == ""
+    assert without_boundary(sent).text == "out\n[VMPilot: enough.]"
+    denied = as_data(ToolResult("a", "shell", "Denied.", denied=True, remark="Enough."), conversation_id="c")
+    assert denied.text == "Denied.\nEnough."

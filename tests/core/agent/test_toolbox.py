@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ import pytest
 from vmpilot.agent import toolbox as toolbox_module
 from vmpilot.contract import (
     ApprovalRequested,
+    AssistantMessage,
     ChangesFiles,
+    MessageCompleted,
     RunsCommand,
     StoreError,
     ToolCall,
@@ -289,3 +292,110 @@ async def test_a_rule_that_denies_is_not_blamed_on_the_mode(make_bench: MakeBenc
     assert result.denied
     assert "Only the user can change that rule" in result.text
     assert "--mode" not in result.text
+
+
+async def test_calls_beyond_the_64th_of_a_message_are_refused(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    tool = fake_tool(done)
+    bench = make_bench(tool)
+    calls = [ToolCall(f"c{number}", "work", f'{{"n": {number}}}') for number in range(70)]
+    await bench.message(*calls)
+    results = await bench.toolbox.call_all(calls)
+    assert [result.is_error for result in results] == [False] * 64 + [True] * 6
+    assert "64 calls at most" in results[64].text
+    assert len(tool.runs) == 64
+
+
+async def test_the_same_call_again_and_again_gets_a_remark(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    bench = make_bench(fake_tool(done))
+    results = []
+    for number in range(5):
+        call = ToolCall(f"c{number}", "work", '{"n": 1}' if number % 2 else '{ "n" : 1 }')
+        await bench.message(call)
+        results.append(await bench.toolbox.call(call))
+    assert [bool(result.remark) for result in results] == [False, False, True, True, True]
+    assert {result.text for result in results} == {"done"}
+    assert [event.result for event in await bench.events() if isinstance(event, ToolFinished)] == results
+
+
+async def test_calls_with_one_id_get_a_result_each(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    """As a backend knows them that leaves `ModelCalls` alone."""
+
+    async def tell(arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        return ToolOutcome(f"{arguments}")
+
+    tool = fake_tool(tell)
+    bench = make_bench(tool)
+    asked = [ToolCall("", "work", '{"n": 1}'), ToolCall("", "work", '{"n": 2}'), ToolCall("", "work", '{"n": 2}')]
+    own = [ToolCall(f"call_{number}", call.name, call.arguments) for number, call in enumerate(asked)]
+    await bench.journal.record(
+        MessageCompleted(message := AssistantMessage(tool_calls=tuple(own), finish="tool_calls"))
+    )
+    await bench.toolbox.message_recorded(message, asked=asked)
+    results = await bench.toolbox.call_all([asked[1], asked[0], asked[2]])
+    assert [result.text for result in results] == ["{'n': 2}", "{'n': 1}", "{'n': 2}"]
+    assert {result.call_id for result in results} == {""}
+    assert len(tool.runs) == 3
+    again = await bench.toolbox.call(asked[1])
+    assert again.text == "{'n': 2}"
+    assert len(tool.runs) == 3
+    finished = [event.result.call_id for event in await bench.events() if isinstance(event, ToolFinished)]
+    assert sorted(finished) == ["call_0", "call_1", "call_2"]
+
+
+async def test_a_tool_that_cannot_even_tell_what_it_would_do_is_a_failed_tool(
+    make_bench: MakeBench, fake_tool: MakeTool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_arguments: Mapping[str, Any]) -> Any:
+        raise OSError(36, "File name too long", "hunter2-hunter2")
+
+    tool = fake_tool(done)
+    monkeypatch.setattr(tool, "effect", fail)
+    bench = make_bench(tool, secrets=("hunter2-hunter2",))
+    await bench.message(A)
+    result = await bench.toolbox.call(A)
+    assert result.is_error
+    assert "The tool failed: OSError: [Errno 36] File name too long: '[masked]'" in result.text
+    assert "tool work failed" in caplog.text
+
+
+async def test_what_a_call_put_out_before_it_was_cancelled_is_kept(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    begun = asyncio.Event()
+
+    async def wait(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+        on_output("half of it, \x1b[1mhunter2-hunter2\x1b[0m, ")
+        on_output("hunter")
+        begun.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    bench = make_bench(fake_tool(wait), secrets=("hunter2-hunter2",))
+    await bench.message(A)
+    call = asyncio.create_task(bench.toolbox.call(A))
+    await begun.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert bench.toolbox.outputs == {"a": "half of it, [masked], hunter"}
+
+
+async def test_the_person_is_asked_within_the_context_that_is_given(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    state: list[str] = []
+
+    @contextmanager
+    def asking() -> Iterator[None]:
+        state.append("asking")
+        yield
+        state.append("asked")
+
+    async def approve(_request: ApprovalRequested) -> bool:
+        state.append("approve")
+        return True
+
+    async def run(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        state.append("run")
+        return ToolOutcome("done")
+
+    bench = make_bench(fake_tool(run), mode="operate", approver=approve, asking=asking)
+    await bench.message(A)
+    await bench.toolbox.call(A)
+    assert state == ["asking", "approve", "asked", "run"]

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vmpilot.agent import Conversation
-from vmpilot.agent.turn import price
 from vmpilot.contract import (
+    ApprovalRequested,
     AssistantMessage,
     AuthenticationFailed,
     BackendEvent,
@@ -17,7 +18,6 @@ from vmpilot.contract import (
     LimitReached,
     MessageCompleted,
     ModelCalls,
-    ModelInfo,
     Notice,
     StoreError,
     TextDelta,
@@ -32,12 +32,11 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.policy import Gate
 from vmpilot.store import ConversationLog, ConversationStore
 from vmpilot.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.core.agent.conftest import Desk, FakeTool
 
     MakeTool = Callable[..., FakeTool]
@@ -196,6 +195,105 @@ async def test_a_backend_that_goes_past_the_supervision_is_limited_too(desk: Des
     assert len(tool.runs) == 3
 
 
+async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(desk: Desk, fake_tool: MakeTool) -> None:
+    async def careless(toolbox: Toolbox) -> Items:
+        for number in range(3):
+            calls = (ToolCall("", "work", f'{{"n": {number}}}'), ToolCall("call_1", "work", f'{{"n": {number + 10}}}'))
+            yield MessageCompleted(AssistantMessage(tool_calls=calls, finish="tool_calls"))
+            results = await toolbox.call_all(calls)
+            assert [result.call_id for result in results] == ["", "call_1"]
+        yield "Done."
+
+    tool = fake_tool(work)
+    for _ in range(2):
+        assert end_of(await desk.play(careless, tool)).reason == "answered"
+    assert [run["n"] for run in tool.runs] == [0, 10, 1, 11, 2, 12] * 2
+    log = await desk.conversation.log.read()
+    asked = [call.id for event in log if isinstance(event, MessageCompleted) for call in event.message.tool_calls]
+    assert len(set(asked)) == len(asked) == 12
+    assert [event.result.call_id for event in log if isinstance(event, ToolFinished)] == asked
+
+
+async def test_a_message_too_many_is_kept_for_it_was_paid_for(desk: Desk, fake_tool: MakeTool) -> None:
+    events = await desk.play(tools_then_answer, fake_tool(work), max_total_tokens=15)
+    assert (end_of(events).reason, end_of(events).usage) == ("limit", Usage(30, 12))
+    assert [event.message.text for event in events if isinstance(event, MessageCompleted)] == ["", "Done."]
+    assert [event.limit for event in events if isinstance(event, LimitReached)] == ["tokens"]
+
+
+async def test_usage_that_is_not_told_is_estimated_from_what_was_said(desk: Desk, fake_tool: MakeTool) -> None:
+    async def silent(toolbox: Toolbox) -> Items:
+        yield MessageCompleted(ASKS.message)
+        await toolbox.call(CALL)
+        yield "Done."
+
+    await desk.play(silent, fake_tool(work), text="x" * 40_000)
+    events = await desk.play(silent, fake_tool(work), max_total_tokens=9_000)
+    assert end_of(events).reason == "limit"
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "m does not tell how many tokens it used: they are estimated for the limits of this request."
+    ]
+    (reached,) = [event for event in events if isinstance(event, LimitReached)]
+    assert "Stopped after 10," in reached.text
+
+
+async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(desk: Desk, fake_tool: MakeTool) -> None:
+    ended: list[str] = []
+
+    async def wait(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
+        on_output("so far\n")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("tool")
+        raise AssertionError
+
+    events = await desk.play(tools_then_answer, fake_tool(wait), max_seconds=0.2)
+    end = end_of(events)
+    assert (end.reason, end.exit_code, end.error) == ("limit", 3, None)
+    assert 0.15 < end.seconds < 5
+    assert ended == ["tool"]
+    kinds = [type(event) for event in events]
+    assert kinds[-3:] == [ToolFinished, LimitReached, TurnEnded]
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "0.16 of the 0.2 seconds of this request are used (--max-seconds)."
+    ]
+    (result,) = [event.result for event in events if isinstance(event, ToolFinished)]
+    assert result.text.startswith("so far\n[The turn was interrupted while this call ran")
+    (reached,) = [event for event in events if isinstance(event, LimitReached)]
+    assert (reached.limit, reached.maximum) == ("seconds", 0.2)
+    assert [type(event) for event in await desk.conversation.log.read()][-3:] == [ToolFinished, LimitReached, TurnEnded]
+
+
+async def test_when_the_time_is_up_the_partial_answer_is_kept(desk: Desk) -> None:
+    events = await desk.play(endless, max_seconds=0.05)
+    assert end_of(events).reason == "limit"
+    (message,) = [event.message for event in events if isinstance(event, MessageCompleted)]
+    assert message == AssistantMessage("So far.", finish="cut")
+
+
+async def test_the_time_in_which_the_person_is_asked_does_not_count(desk: Desk, fake_tool: MakeTool) -> None:
+    async def approve(_request: ApprovalRequested) -> bool:
+        await asyncio.sleep(1.2)
+        return True
+
+    gate = Gate("operate", workspace=Path("/"), confines=lambda: True)
+    events = await desk.play(tools_then_answer, fake_tool(work), gate=gate, approver=approve, max_seconds=1.0)
+    end = end_of(events)
+    assert end.reason == "answered"
+    assert end.seconds < 1.0
+
+
+async def test_a_stop_that_comes_first_is_the_reason(desk: Desk) -> None:
+    turn = desk.turn(endless, max_seconds=0.05)
+    events = []
+    async for event in turn.events():
+        events.append(event)
+        turn.stop()
+    assert end_of(events).reason == "interrupted"
+    assert not any(isinstance(event, LimitReached) for event in events)
+
+
 async def test_a_notice_is_seen_and_not_kept(desk: Desk) -> None:
     async def notice() -> Items:
         yield Notice("Mind the gap.")
@@ -327,17 +425,6 @@ async def test_a_log_that_cannot_be_written_at_the_limit(desk: Desk, monkeypatch
         yield MessageCompleted(AssistantMessage("Half", finish="length"))
 
     assert end_of(await desk.play(cut)).error == "the disk is full"
-
-
-def test_prices_tell_cached_tokens_apart() -> None:
-    model = ModelInfo(input_price=2.0, cached_input_price=0.5, output_price=10.0)
-    assert price(Usage(input_tokens=10, cached_tokens=4, output_tokens=3), model) == 6 * 2.0 + 4 * 0.5 + 3 * 10.0
-    assert price(Usage(10, 3), ModelInfo(input_price=2.0, output_price=10.0)) == 50.0
-
-
-@pytest.mark.parametrize("model", [None, ModelInfo(), ModelInfo(input_price=1.0), ModelInfo(output_price=1.0)])
-def test_a_price_that_is_unknown_is_none(model: ModelInfo | None) -> None:
-    assert price(Usage(10, 3), model) is None
 
 
 async def test_a_conversation_that_was_left_in_mid_call_is_mended_once(

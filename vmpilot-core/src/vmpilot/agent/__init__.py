@@ -3,7 +3,18 @@
 from vmpilot.agent.compaction_turn import CompactionTurn
 from vmpilot.agent.conversation import Conversation
 from vmpilot.agent.secrecy import masked_history
+from vmpilot.agent.supervision import Endpoint, Fallback, Lineup
 from vmpilot.agent.toolbox import Approver
 from vmpilot.agent.turn import Turn, TurnPlan
 
-__all__ = ["Approver", "CompactionTurn", "Conversation", "Turn", "TurnPlan", "masked_history"]
+__all__ = [
+    "Approver",
+    "CompactionTurn",
+    "Conversation",
+    "Endpoint",
+    "Fallback",
+    "Lineup",
+    "Turn",
+    "TurnPlan",
+    "masked_history",
+]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
 
 SIZE_LIMIT = 1_000_000
+"""Bytes of one call's arguments."""
+DEPTH_LIMIT = 100
+"""How many objects and lists may lie in each other."""
+
+_DIGITS = 100
+_QUOTED = 300
+"""Characters of what is wrong with one place; a value that does not fit may be long."""
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-"""Characters of one call's arguments."""
 
 
 class ArgumentsProblem(Exception):
@@ -25,10 +32,11 @@ def read_arguments(raw: str) -> dict[str, Any]:
 
     Raises `ArgumentsProblem` for everything else: broken, cut or doubtful JSON is never completed or guessed at.
     """
-    if len(raw) > SIZE_LIMIT:
-        raise ArgumentsProblem(f"the arguments have {len(raw):,} characters; at most {SIZE_LIMIT:,} are taken")
+    size = len(raw) if raw.isascii() else len(raw.encode("utf-8", "surrogatepass"))
+    if size > SIZE_LIMIT:
+        raise ArgumentsProblem(f"the arguments have {size:,} bytes; at most {SIZE_LIMIT:,} are taken")
     try:
-        value = json.loads(raw or "{}", object_pairs_hook=_without_doubles, parse_constant=_refuse_constant)
+        value = _parse(raw or "{}")
         text = json.dumps(value, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
         raise ArgumentsProblem(f"the arguments are no valid JSON object ({_reason(error)})") from error
@@ -48,7 +56,7 @@ class ArgumentsCheck:
     def __call__(self, arguments: Mapping[str, Any]) -> None:
         """Raises `ArgumentsProblem` naming each place where the arguments do not fit."""
         faults = [
-            f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}"
+            _shorten(f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}")
             for fault in self._validator.iter_errors(dict(arguments))
         ]
         if faults:
@@ -58,7 +66,19 @@ class ArgumentsCheck:
     def _validator(self) -> Validator:
         from jsonschema_rs import validator_for
 
-        return validator_for(dict(self._schema))
+        return validator_for(dict(self._schema), retriever=_refuse_to_fetch)
+
+
+def _parse(text: str) -> Any:
+    value = json.loads(
+        text,
+        object_pairs_hook=_without_doubles,
+        parse_constant=_refuse_constant,
+        parse_float=_finite,
+        parse_int=_short,
+    )
+    _check_depth(value)
+    return value
 
 
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -70,6 +90,38 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON value")
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(number := float(digits)):
+        raise ValueError(f"{digits[:20]} is too large for a number")
+    return number
+
+
+def _short(digits: str) -> int:
+    if len(digits) > _DIGITS:
+        raise ValueError(f"a number has {len(digits):,} digits")
+    return int(digits)
+
+
+def _check_depth(value: Any) -> None:
+    layer, depth = [value], 0
+    while layer := [each for each in layer if isinstance(each, dict | list)]:
+        depth += 1
+        if depth > DEPTH_LIMIT:
+            raise RecursionError
+        layer = [inner for each in layer for inner in (each.values() if isinstance(each, dict) else each)]
+
+
+def _refuse_to_fetch(address: str) -> NoReturn:
+    raise ValueError(f"{address} is not fetched")
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _QUOTED:
+        return text
+    half = _QUOTED // 2
+    return f"{text[:half]} … {text[-half:]}"
 
 
 def _is_text(text: str) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
 
 from vmpilot.agent.model_calls import SupervisedModelCalls
+from vmpilot.agent.money import estimate_usage
 from vmpilot.agent.outgoing import Outgoing
 from vmpilot.agent.summary import spoken
+from vmpilot.agent.tokens import weigh_text
 from vmpilot.agent.turn import Turn, TurnPlan
 from vmpilot.contract import (
     BadResponse,
@@ -26,7 +31,7 @@ class CompactionTurn(Turn):
     """Works with every backend, for the model is asked by an ordinary turn. If it is not asked, nothing is recorded."""
 
     def __init__(self, plan: TurnPlan) -> None:
-        super().__init__(plan, UserMessage(()))
+        super().__init__(replace(plan, max_steps=sys.maxsize), UserMessage(()))  # a summary has its own limit of calls
 
     async def _begin(self) -> None:
         await self._plan.conversation.refresh()
@@ -45,12 +50,15 @@ class CompactionTurn(Turn):
         request = GenerationRequest(
             plan.conversation.id, self._id, messages, system, plan.model, plan.settings, retry=plan.retry
         )
-        model_calls = SupervisedModelCalls(request, limits=self._limits)
+        model_calls = SupervisedModelCalls(
+            request, limits=self._limits, lineup=self._lineup, cache=self._cache, tape=self._tape
+        )
         async with aclosing(plan.backend.generate(request, self._toolbox, model_calls)) as events:
             async for event in events:
                 match event:
                     case MessageCompleted():
-                        self._limits.add_usage(event.usage)
+                        estimate = partial(estimate_usage, messages, event.message, frame=weigh_text(system))
+                        self._limits.add_usage(event.usage, model=event.model, estimate=estimate)
                         return spoken(event.message)
                     case Retrying() | Notice():
                         self._journal.emit(event)
@@ -59,7 +67,7 @@ class CompactionTurn(Turn):
         raise BadResponse(f"backend {plan.backend.name} gave no summary")
 
     async def _end(self, end: TurnEnded) -> None:
-        if self._journal.recorded or end.usage != Usage():
+        if self._journal.recorded or end.usage != Usage() or end.reason == "limit":
             await super()._end(end)
         else:
             self.over = True

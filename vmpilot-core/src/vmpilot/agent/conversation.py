@@ -56,6 +56,10 @@ class Conversation:
         """All that was said, then the user's new message; valid for a provider."""
         return messages_in(self._events, *then)
 
+    def history_after(self, events: Iterable[Event]) -> tuple[Message, ...]:
+        """All that was said, these events of a turn under way included."""
+        return messages_in((*self._events, *events))
+
     @property
     def told(self) -> MessageCompleted | None:
         """The model's last message, with what the provider counted for it; None where that no longer holds."""

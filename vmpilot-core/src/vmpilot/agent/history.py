@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import NoReturn
 
 import msgspec
@@ -44,7 +45,8 @@ def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
     """The history that the events tell, and the messages that follow on it.
 
     Each tool call is answered right behind its message, user and assistant take turns, the user first: also where
-    messages came from elsewhere and were not so. Where the conversation was compacted, the summary is in place of it.
+    messages came from elsewhere and were not so. Calls that failed have names and arguments that can be sent. Where
+    the conversation was compacted, the summary is in place of it.
     """
     messages: list[Message] = []
     for event in events:
@@ -64,8 +66,13 @@ def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
     return tuple(_answered((*messages, *then)))
 
 
-def unanswered_calls(events: Iterable[Event]) -> tuple[ToolFinished, ...]:
-    """A result for each tool call that has none because its turn was interrupted, to be stored once."""
+def unanswered_calls(
+    events: Iterable[Event], outputs: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ToolFinished, ...]:
+    """A result for each tool call that has none because its turn was interrupted, to be stored once.
+
+    `outputs` are what calls that ran had put out by then, by their ids.
+    """
     calls: dict[str, ToolCall] = {}
     started: set[str] = set()
     for event in events:
@@ -79,9 +86,21 @@ def unanswered_calls(events: Iterable[Event]) -> tuple[ToolFinished, ...]:
             case _:
                 pass
     return tuple(
-        ToolFinished(_interrupted(call, MAY_HAVE_RUN if call.id in started else NEVER_STARTED), seconds=0.0)
-        for call in calls.values()
+        ToolFinished(_interrupted(call, _interruption(call, started, outputs)), seconds=0.0) for call in calls.values()
     )
+
+
+def _interruption(call: ToolCall, started: Collection[str], outputs: Mapping[str, str]) -> str:
+    if call.id not in started:
+        return NEVER_STARTED
+    output = outputs.get(call.id, "")
+    return f"{output.rstrip()}\n[{MAY_HAVE_RUN}]" if output.strip() else MAY_HAVE_RUN
+
+
+def call_ids(messages: Iterable[Message]) -> set[str]:
+    """The ids of all tool calls in the messages."""
+    spoken = (message for message in messages if isinstance(message, AssistantMessage))
+    return {call.id for message in spoken for call in message.tool_calls}
 
 
 def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMessage:
@@ -109,10 +128,17 @@ def _answered(messages: Iterable[Message]) -> Iterator[Message]:
             continue
         if users_turn:
             yield UserMessage.from_text(NO_REQUEST)
-        yield message
+        yield _with_harmless_calls(message, results)
         for call in message.tool_calls:
             yield results.get(call.id) or _interrupted(call, NEVER_STARTED)
         users_turn = not message.tool_calls
+
+
+def _with_harmless_calls(message: AssistantMessage, results: Mapping[str, ToolResult]) -> AssistantMessage:
+    """For backends that send a history as it is. What is broken has failed, so only what failed is looked at."""
+    failed = {call.id for call in message.tool_calls if (found := results.get(call.id)) is None or found.is_error}
+    calls = tuple(_sendable_call(call) if call.id in failed else call for call in message.tool_calls)
+    return message if calls == message.tool_calls else msgspec.structs.replace(message, tool_calls=calls)
 
 
 def _paired(messages: Iterable[Message]) -> tuple[list[UserMessage | AssistantMessage], dict[str, ToolResult]]:

@@ -11,7 +11,7 @@ import re
 
 import msgspec
 
-from vmpilot.contract import ToolResult
+from vmpilot.contract import Message, ToolResult
 
 _ROLE_MARK = re.compile(
     r"<(?=\|[A-Za-z_]{1,40}\||\uff5c|/?(?:system|assistant|tool_call|tool_response|tool_result|function_calls"
@@ -19,15 +19,24 @@ _ROLE_MARK = re.compile(
     re.IGNORECASE,
 )
 """Of chat templates (ChatML, Llama, Mistral, Gemma, DeepSeek) and of our own boundary."""
+_MARKED = re.compile(r"<(?P<mark>output-[0-9a-f]{12})>\n(?P<text>.*)\n</(?P=mark)>(?P<remark>(?:\n.*)?)", re.DOTALL)
 
 
 def as_data(result: ToolResult, *, conversation_id: str) -> ToolResult:
-    """The result between boundaries; a denial is our own word and stays as it is."""
+    """The result between boundaries, our own remark behind them; a denial is our own word and needs none."""
+    remark = f"\n{result.remark}" if result.remark else ""
     if result.denied:
-        return result
+        return msgspec.structs.replace(result, text=result.text + remark, remark="") if remark else result
     mark = f"output-{_boundary(conversation_id, result.call_id)}"
     text = _ROLE_MARK.sub(lambda found: found[0] + "\\", result.text)
-    return msgspec.structs.replace(result, text=f"<{mark}>\n{text}\n</{mark}>")
+    return msgspec.structs.replace(result, text=f"<{mark}>\n{text}\n</{mark}>{remark}", remark="")
+
+
+def without_boundary(message: Message) -> Message:
+    """The message as it is in any conversation, to be compared: what `as_data` puts around a result is left out."""
+    if not isinstance(message, ToolResult) or (found := _MARKED.fullmatch(message.text)) is None:
+        return message
+    return msgspec.structs.replace(message, text=found["text"] + found["remark"])
 
 
 def _boundary(conversation_id: str, call_id: str) -> str:

@@ -8,19 +8,25 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 
 import msgspec
 
 from vmpilot.agent.compactor import Compactor
 from vmpilot.agent.conversation import Conversation
-from vmpilot.agent.history import unanswered_calls
+from vmpilot.agent.headway import Headway
+from vmpilot.agent.history import call_ids, unanswered_calls, with_unique_ids
 from vmpilot.agent.journal import Journal
-from vmpilot.agent.limits import Limits, LimitStop
+from vmpilot.agent.limits import WARNING, Limits, LimitStop, out_of_time
 from vmpilot.agent.model_calls import SupervisedModelCalls
+from vmpilot.agent.money import estimate_usage
+from vmpilot.agent.partial import Partial
 from vmpilot.agent.secrecy import masked_request
+from vmpilot.agent.stopwatch import Stopwatch
+from vmpilot.agent.supervision import Endpoint, Lineup
 from vmpilot.agent.tokens import weigh_frame
 from vmpilot.agent.toolbox import Approver, TurnToolbox
+from vmpilot.cache import TurnCache
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
@@ -31,11 +37,9 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelInfo,
     ModelSettings,
-    ReasoningDelta,
-    Retrying,
+    Notice,
     RetryPolicy,
     StoreError,
-    TextDelta,
     Tool,
     TurnEnded,
     TurnStarted,
@@ -45,12 +49,16 @@ from vmpilot.contract import (
 )
 from vmpilot.plugins import Backend
 from vmpilot.policy import Gate
+from vmpilot.tape import TapeWriter, TurnAsked, TurnTape
 from vmpilot.tools.masking import Masker
 
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """Everything that a turn needs besides the user's message."""
+    """Everything that a turn needs besides the user's message; without a `lineup` there is no other model to ask.
+
+    `max_cost` is in US dollars, None is no limit; a `free` model costs nothing, for it runs on this machine.
+    """
 
     conversation: Conversation
     backend: Backend
@@ -63,8 +71,15 @@ class TurnPlan:
     masker: Masker
     max_steps: int
     retry: RetryPolicy
+    max_cost: float | None = None
+    max_total_tokens: int | None = None
+    max_seconds: float | None = None
+    free: bool = False
     compaction: bool = True
     context_window: int | None = None
+    lineup: Lineup | None = None
+    cache: TurnCache | None = None
+    tape: TapeWriter | None = None
 
 
 class Turn:
@@ -78,20 +93,46 @@ class Turn:
         self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
-        self._limits = Limits(max_steps=plan.max_steps)
-        self._toolbox = TurnToolbox(
-            plan.tools, gate=plan.gate, approver=plan.approver, journal=self._journal, masker=plan.masker
+        self._stopwatch = Stopwatch()
+        self._infos: dict[str, ModelInfo | None] = {}
+        headway = Headway()
+        self._limits = Limits(
+            max_steps=plan.max_steps,
+            max_cost=plan.max_cost,
+            max_total_tokens=plan.max_total_tokens,
+            model=plan.model,
+            find_info=self._find_info,
+            tell=self._tell,
+            headway=headway,
         )
-        self._partial = _Partial()
+        self._toolbox = TurnToolbox(
+            plan.tools,
+            gate=plan.gate,
+            approver=plan.approver,
+            journal=self._journal,
+            masker=plan.masker,
+            headway=headway,
+            asking=self._stopwatch.paused,
+        )
+        self._lineup = plan.lineup or Lineup(Endpoint(plan.model, plan.settings, free=plan.free))
+        self._cache = plan.cache if plan.tape is None else None  # what is on the tape the model has said
+        self._partial = Partial()
+        self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
+        self._limit: LimitReached | None = None
         self._task: asyncio.Task[None] | None = None
+        self._tape: TurnTape | None = None
         self._generating = False
         self._stopped = False
         self.over = False
 
     def stop(self) -> None:
         """Interrupt the model and the running commands; asking twice changes nothing."""
+        self._interrupt()
+
+    def _interrupt(self, limit: LimitReached | None = None) -> None:
         if self._generating and not self._stopped and self._task is not None:
+            self._limit = limit
             self._task.cancel()
         self._stopped = True
 
@@ -109,6 +150,8 @@ class Turn:
         self._task = asyncio.create_task(self._run())
         try:
             async for event in self._journal.events():
+                if self._tape is not None:
+                    self._tape.see(event)
                 yield event
             await self._task
         finally:
@@ -125,7 +168,28 @@ class Turn:
 
     async def _begin(self) -> None:
         await self._plan.conversation.refresh()
+        self._begin_tape()
         await self._journal.record(self._started())
+
+    def _begin_tape(self) -> None:
+        plan = self._plan
+        if plan.tape is None:
+            return
+        known = self._find_info(plan.model)
+        self._tape = plan.tape.begin_turn(
+            TurnAsked(
+                turn=self._id,
+                backend=plan.backend.name,
+                model=plan.model,
+                system=plan.system,
+                messages=plan.conversation.history(self._message),
+                tools=tuple(tool.spec for tool in plan.tools),
+                compaction=plan.compaction,
+                context_window=plan.context_window or (known.context_window if known else None),
+                max_tokens=plan.settings.max_tokens,
+                temperature=plan.settings.temperature,
+            )
+        )
 
     def _started(self) -> TurnStarted:
         plan = self._plan
@@ -138,24 +202,31 @@ class Turn:
         if self._stopped:
             return self._ended("interrupted", exit_code=130)
         self._generating = True
+        self._start_clock()
         try:
             return await self._run_backend()
-        except VMPilotError as error:
-            return self._ended("failed", error=str(error), exit_code=error.exit_code)
-        except asyncio.CancelledError:
-            return self._ended("interrupted", exit_code=130)
+        except (VMPilotError, asyncio.CancelledError) as error:
+            return self._ended_early(error)
         finally:
             self._generating = False
+            self._stopwatch.stop()
+
+    def _start_clock(self) -> None:
+        most = self._plan.max_seconds
+        if most is not None:
+            used = f"{most * WARNING:g} of the {most:g} seconds of this request are used (--max-seconds)."
+            self._stopwatch.call_at(most * WARNING, lambda: self._tell(used))
+            self._stopwatch.call_at(most, lambda: self._interrupt(out_of_time(most)))
+        self._stopwatch.start()
+
+    def _tell(self, sentence: str) -> None:
+        self._journal.emit(Notice(sentence))
 
     async def _run_backend(self) -> TurnEnded:
-        try:
-            async with aclosing(self._events_of_backend()) as events:
-                async for event in events:
-                    await self._take(event)
-        except LimitStop as stop:
-            await self._journal.record(stop.event)
-            return self._ended("limit", exit_code=stop.exit_code)
-        return await self._verdict()
+        async with aclosing(self._events_of_backend()) as events:
+            async for event in events:
+                await self._take(event)
+        return self._verdict()
 
     def _events_of_backend(self) -> AsyncGenerator[BackendEvent, None]:
         plan = self._plan
@@ -169,11 +240,15 @@ class Turn:
             tools=tuple(tool.spec for tool in plan.tools),
             retry=plan.retry,
         )
+        self._ids = call_ids(request.messages)
         model_calls = SupervisedModelCalls(
             request,
             limits=self._limits,
             compactor=self._compactor() if plan.compaction else None,
             prepared=plan.conversation.prepared,
+            lineup=self._lineup,
+            cache=self._cache,
+            tape=self._tape,
         )
         return plan.backend.generate(request, self._toolbox, model_calls)
 
@@ -183,30 +258,56 @@ class Turn:
             self._journal,
             frame=weigh_frame(plan.system, [tool.spec for tool in plan.tools]),
             window=plan.context_window,
-            find_window=lambda: None if self._model_info is None else self._model_info.context_window,
+            find_window=self._find_window,
             reserve=plan.settings.max_tokens or 0,
             told=plan.conversation.told,
         )
 
-    @cached_property
-    def _model_info(self) -> ModelInfo | None:
+    def _find_window(self) -> int | None:
+        info = self._find_info(self._lineup.endpoint.model)
+        return None if info is None else info.context_window
+
+    def _find_info(self, model: str) -> ModelInfo | None:
         """Asked for once, and only when it is needed: a backend may import its library for it."""
-        return self._plan.backend.model_info(self._plan.model)
+        if model not in self._infos:
+            info = self._plan.backend.model_info(model)
+            if self._lineup.endpoint.free and model == self._lineup.endpoint.model:
+                info = msgspec.structs.replace(info or ModelInfo(), input_price=0.0, output_price=0.0)
+            self._infos[model] = info
+        return self._infos[model]
 
     async def _take(self, event: BackendEvent) -> None:
         self._partial.add(event)
-        if not isinstance(event, MessageCompleted):
-            self._journal.emit(event)
-            return
-        self._limits.end_step(event.usage)
-        if event.message.tool_calls:
-            self._journal.hold(event)
+        if isinstance(event, MessageCompleted):
+            await self._take_message(event)
         else:
-            await self._journal.record(event)
-        self._last = event.message
-        await self._toolbox.message_recorded(event.message)
+            self._journal.emit(event)
 
-    async def _verdict(self) -> TurnEnded:
+    async def _take_message(self, event: MessageCompleted) -> None:
+        """Record the message, also where it is one too many, for it was paid for."""
+        stop: LimitStop | None = None
+        estimate = partial(self._estimate, event.message)
+        try:
+            self._limits.end_step(event.usage, model=event.model, estimate=estimate)
+        except LimitStop as raised:
+            stop = raised
+        message = with_unique_ids(event.message, self._ids)
+        own = event if message is event.message else msgspec.structs.replace(event, message=message)
+        if message.tool_calls:
+            self._journal.hold(own)
+        else:
+            await self._journal.record(own)
+        if stop is not None:
+            raise stop
+        self._last = message
+        await self._toolbox.message_recorded(message, asked=event.message.tool_calls)
+
+    def _estimate(self, answer: AssistantMessage) -> Usage:
+        plan = self._plan
+        frame = weigh_frame(plan.system, [tool.spec for tool in plan.tools])
+        return estimate_usage(plan.conversation.history_after(self._journal.told), answer, frame=frame)
+
+    def _verdict(self) -> TurnEnded:
         """How a turn ended whose backend is done."""
         last = self._last
         if last is None or last.tool_calls:
@@ -214,7 +315,7 @@ class Turn:
             return self._ended("failed", error=f"backend {name} ended the turn without an answer", exit_code=5)
         if last.finish == "length":
             text = "The answer is cut: the model reached its limit of tokens. Say “continue” to go on."
-            await self._journal.record(LimitReached("tokens", self._limits.usage.output_tokens, text))
+            self._limit = LimitReached("tokens", self._limits.usage.output_tokens, text)
             return self._ended("limit", exit_code=3)
         if not last.ended_properly:
             error = {
@@ -227,50 +328,35 @@ class Turn:
         return self._ended("answered", exit_code=0)
 
     def _ended(self, reason: EndReason, *, error: str | None = None, exit_code: int) -> TurnEnded:
-        usage = self._limits.usage
-        cost = price(usage, self._model_info) if self._limits.steps or usage != Usage() else 0.0
-        return TurnEnded(reason, time.time(), usage, cost, error, exit_code)
+        limits = self._limits
+        return TurnEnded(
+            reason,
+            time.time(),
+            limits.usage,
+            limits.cost,
+            error,
+            exit_code,
+            steps=limits.steps,
+            seconds=self._stopwatch.seconds,
+        )
+
+    def _ended_early(self, error: VMPilotError | asyncio.CancelledError) -> TurnEnded:
+        if isinstance(error, LimitStop):
+            self._limit = error.event
+        if self._limit is not None:
+            return self._ended("limit", exit_code=LimitStop.exit_code)
+        if isinstance(error, VMPilotError):
+            return self._ended("failed", error=str(error), exit_code=error.exit_code)
+        return self._ended("interrupted", exit_code=130)
 
     async def _end(self, end: TurnEnded) -> None:
         self.over = True
-        partial = self._partial.message()
+        said = self._partial.message()
+        reached = (self._limit,) if self._limit is not None and end.reason == "limit" else ()
         try:
-            if partial is not None:
-                await self._journal.record(MessageCompleted(partial))
-            await self._journal.record(*unanswered_calls(self._journal.told), end)
+            if said is not None:
+                await self._journal.record(MessageCompleted(said))
+            missing = unanswered_calls(self._journal.told, self._toolbox.outputs)
+            await self._journal.record(*missing, *reached, end)
         except StoreError as error:
             self._journal.emit(msgspec.structs.replace(end, reason="failed", error=str(error), exit_code=1))
-
-
-class _Partial:
-    """What the model has said since its last complete message: kept, and marked as cut, if no end follows."""
-
-    def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-
-    def add(self, event: BackendEvent) -> None:
-        match event:
-            case TextDelta():
-                self._text.append(event.text)
-            case ReasoningDelta():
-                self._reasoning.append(event.text)
-            case MessageCompleted() | Retrying(discard=True):
-                self._text.clear()
-                self._reasoning.clear()
-            case _:
-                pass
-
-    def message(self) -> AssistantMessage | None:
-        if not self._text and not self._reasoning:
-            return None
-        return AssistantMessage("".join(self._text), "".join(self._reasoning), finish="cut")
-
-
-def price(usage: Usage, model: ModelInfo | None) -> float | None:
-    """What the tokens cost in US dollars, None where a price is unknown."""
-    if model is None or model.input_price is None or model.output_price is None:
-        return None
-    cached_price = model.input_price if model.cached_input_price is None else model.cached_input_price
-    uncached = usage.input_tokens - usage.cached_tokens
-    return uncached * model.input_price + usage.cached_tokens * cached_price + usage.output_tokens * model.output_price

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
+from vmpilot.cli.consumption import NO_LIMITS, ShownLimits, consumption
 from vmpilot.cli.style import Style, printable
 from vmpilot.cli.terminal import Terminal
 from vmpilot.cli.tool_view import ToolView, call_in_words, refusal
@@ -33,9 +34,18 @@ from vmpilot.local_model.progress import Progress
 class Console:
     """Shows events as text. On a terminal the answer streams; into a pipe it goes whole, without what led to it."""
 
-    def __init__(self, terminal: Terminal | None, *, verbose: bool, output_lines: int, mode: str = "operate") -> None:
+    def __init__(
+        self,
+        terminal: Terminal | None,
+        *,
+        verbose: bool,
+        output_lines: int,
+        mode: str = "operate",
+        limits: ShownLimits = NO_LIMITS,
+    ) -> None:
         self._terminal = terminal
         self._mode = mode
+        self._limits = limits
         self._verbose = verbose
         self._max_lines = None if verbose else output_lines
         self._streams = sys.stdout.isatty()
@@ -178,7 +188,8 @@ class Console:
                 if self._verbose:
                     self._note(self._style.dim(f"conversation {event.conversation_id}, {event.backend}, {event.model}"))
             case Retrying():
-                self._note(printable(f"{event.why}; trying again in {event.delay:.1f} s"))
+                when = f" in {event.delay:.1f} s" if event.delay else ""
+                self._note(printable(f"{event.why}; trying again{when}"))
             case Notice() | LimitReached():
                 self._note(self._style.bold(printable(event.text)))
             case TurnEnded():
@@ -194,9 +205,7 @@ class Console:
         elif event.error is not None:
             self._note(printable(f"vmpilot: {event.error}"))
         if self._verbose:
-            cost = "cost unknown" if event.cost is None else f"${event.cost:.4f}"
-            usage = event.usage
-            self._note(self._style.dim(f"{usage.input_tokens} tokens in, {usage.output_tokens} out, {cost}"))
+            self._note(self._style.dim(consumption(event, self._limits)))
 
     def _way_out(self) -> str:
         """How the person can allow what was denied, where it was not they who said no."""

@@ -12,7 +12,9 @@ from vmpilot.contract import (
     ApprovalRequested,
     Event,
     HistoryCompacted,
+    LimitReached,
     MessageCompleted,
+    Notice,
     TurnEnded,
     TurnStarted,
     encode_event,
@@ -50,13 +52,17 @@ class JsonObject:
                 self._result["answer"] = event.message.text
             case HistoryCompacted():
                 self._result["compacted"] = {"before": event.tokens_before, "after": event.tokens_after}
-            case ApprovalRequested():
+            case LimitReached():
+                await self._console.show(event)
+                self._result["limit"] = msgspec.structs.asdict(event)
+            case ApprovalRequested() | Notice():
                 await self._console.show(event)
             case TurnEnded():
                 await self._console.show(event)
                 ended = msgspec.to_builtins(event)
                 self._result |= {key: ended.get(key) for key in ("reason", "error", "cost")}
                 self._result["usage"] = msgspec.structs.asdict(event.usage)
+                self._result |= {"steps": event.steps, "seconds": round(event.seconds, 3)}
                 print(json.dumps(self._result), flush=True)
             case _:
                 pass

@@ -57,6 +57,9 @@ class Pipeline:
         mode: str = ""
         temperature: float | None = None
         max_steps: int | None = None
+        max_cost: float | None = None
+        max_total_tokens: int | None = None
+        max_seconds: float | None = None
         folder: str = "."
 
     def __init__(self) -> None:
