@@ -1,0 +1,180 @@
+"""One turn of pydantic-ai's agent, which decides when the model is asked and when tools run; the core does both."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import httpx2
+from pydantic_ai import Agent, RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import UsageLimits
+
+from vmpilot.contract import (
+    NO_KEY,
+    AssistantMessage,
+    BackendEvent,
+    GenerationRequest,
+    InvalidRequest,
+    Message,
+    MessageCompleted,
+    ModelCall,
+    ModelCalls,
+    StreamInterrupted,
+    Toolbox,
+    ToolCall,
+    ToolResult,
+    chat_messages,
+    chat_options,
+    chat_tool,
+    find_target,
+    read_completion,
+    translated_errors,
+)
+
+_EVENTS_AHEAD = 256
+
+
+async def run_turn(
+    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+) -> AsyncGenerator[BackendEvent, None]:
+    """Run the agent in a task of its own and give the events of its calls to the model, in their order."""
+    async with httpx2.AsyncClient(follow_redirects=False) as client:
+        turn = Turn(request, toolbox, model_calls, client)
+        task = asyncio.create_task(turn.run())
+        try:
+            while (event := await turn.events.get()) is not None:
+                yield event
+            await task
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.exception()  # taken, or asyncio complains that nobody did
+
+
+class Turn:
+    """The history that is the truth, beside an agent that sees stand-ins only: an id for each call, and no content.
+
+    pydantic-ai reads the arguments of a call, and answers those that do not fit by itself; here that is the toolbox's.
+    """
+
+    def __init__(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls, client: httpx2.AsyncClient
+    ) -> None:
+        self.events: asyncio.Queue[BackendEvent | None] = asyncio.Queue(_EVENTS_AHEAD)
+        self._history: list[Message] = [*request.messages]
+        self._toolbox = toolbox
+        self._model_calls = model_calls
+        self._client = client
+        self._asked: dict[str, ToolCall] = {}
+        self._answered: dict[str, ToolResult] = {}
+
+    async def run(self) -> None:
+        """Run the agent to its end; None is the last of the events. The contract's errors pass through it."""
+        try:
+            await AGENT.run("Go.", model=SupervisedModel(self), deps=self, usage_limits=NO_LIMITS)
+        finally:
+            task = asyncio.current_task()
+            if task is None or not task.cancelling():  # nobody takes events any more while the turn is being closed
+                await self.events.put(None)
+
+    async def ask_model(self) -> tuple[str, ...]:
+        """Make the next call to the model and pass its events on; the ids of the stand-ins for its tool calls."""
+        self._history += [self._answered[stand_in] for stand_in in self._asked]
+        message = await self._complete_message()
+        self._asked = {f"{len(self._history)}.{number}": call for number, call in enumerate(message.tool_calls)}
+        self._answered = {}
+        self._history.append(message)
+        return tuple(self._asked)
+
+    async def run_tool(self, stand_in: str) -> str:
+        """Have the toolbox run a call as the model wrote it; it waits until the call's message is on disk."""
+        self._answered[stand_in] = await self._toolbox.call(self._asked[stand_in])
+        return "done"
+
+    async def _complete_message(self) -> AssistantMessage:
+        message = None
+        stream_once = functools.partial(ask_server, self._client)
+        async with aclosing(self._model_calls.run(stream_once, tuple(self._history))) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted):
+                    message = event.message
+                await self.events.put(event)
+        if message is None:
+            raise StreamInterrupted("the call to the model ended without a message")
+        return message
+
+
+async def ask_server(client: httpx2.AsyncClient, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+    """One call to the model. It raises the contract's errors and nothing else, and does not retry."""
+    target = find_target(call)
+    target.check_key()
+    if target.base_url is None:
+        raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL")
+    with translated_errors(target):
+        async with client.stream(
+            "POST",
+            f"{target.base_url.rstrip('/')}/chat/completions",
+            json=write_body(call, target.name.name, target.name.provider),
+            headers={"Authorization": f"Bearer {target.key.reveal() if target.key else NO_KEY}"},
+            timeout=httpx2.Timeout(None, connect=call.settings.time_limits.connect),
+        ) as response:
+            if not response.is_success:
+                await response.aread()
+                response.raise_for_status()
+            with translated_errors(target, answering=True):
+                async with aclosing(read_completion(response.aiter_bytes(), target)) as events:
+                    async for event in events:
+                        yield event
+
+
+def write_body(call: ModelCall, model: str, provider: str) -> dict[str, Any]:
+    """The request in OpenAI's format."""
+    messages = chat_messages(call.messages, system=call.system, provider=provider)
+    body: dict[str, Any] = {"model": model, "messages": messages, **chat_options(call.settings)}
+    if call.tools:
+        body["tools"] = [chat_tool(tool) for tool in call.tools]
+    return body
+
+
+class SupervisedModel(Model):
+    """A model of pydantic-ai's whose requests are a turn's calls to the model."""
+
+    def __init__(self, turn: Turn) -> None:
+        super().__init__()
+        self._turn = turn
+
+    @property
+    def model_name(self) -> str:
+        return "supervised"
+
+    @property
+    def system(self) -> str:
+        return "vmpilot"
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        del messages, model_settings, model_request_parameters
+        stand_ins = await self._turn.ask_model()
+        calls = [ToolCallPart("call", {}, tool_call_id=stand_in) for stand_in in stand_ins]
+        return ModelResponse(parts=[*calls] or [TextPart("done")])
+
+
+async def call(context: RunContext[Turn]) -> str:
+    """The one tool, which stands in for all."""
+    return await context.deps.run_tool(context.tool_call_id or "")
+
+
+AGENT = Agent(deps_type=Turn, tools=[call])
+NO_LIMITS = UsageLimits(request_limit=None)
+"""The core has limits of its own."""

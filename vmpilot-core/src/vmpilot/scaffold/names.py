@@ -1,0 +1,41 @@
+"""What a new backend and its package are called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from vmpilot.contract import UsageError
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_LONGEST = 30
+
+
+@dataclass(frozen=True, slots=True)
+class PackageNames:
+    """A backend's name, and by it those of its distribution and of its Python package."""
+
+    backend: str
+
+    @property
+    def distribution(self) -> str:
+        """What pip calls it."""
+        return f"vmpilot-backend-{self.backend}"
+
+    @property
+    def module(self) -> str:
+        """What Python calls it."""
+        return self.distribution.replace("-", "_")
+
+
+def choose_names(backend: str, *, taken: Collection[str]) -> PackageNames:
+    """The names for a new backend. Raises `UsageError` where its name cannot be one, or is among those `taken`."""
+    if not _NAME.fullmatch(backend) or len(backend) > _LONGEST:
+        raise UsageError(
+            f"{backend!r:.80} cannot be a backend's name: take up to {_LONGEST} of a-z, 0-9 and single hyphens, "
+            f"a letter first"
+        )
+    if backend in taken:
+        raise UsageError(f'the name "{backend}" belongs to another backend: take another')
+    return PackageNames(backend)

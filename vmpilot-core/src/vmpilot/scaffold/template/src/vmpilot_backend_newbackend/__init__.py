@@ -1,0 +1,1 @@
+"""The agent engine `newbackend` for VMPilot; the hooks are in `agent`."""

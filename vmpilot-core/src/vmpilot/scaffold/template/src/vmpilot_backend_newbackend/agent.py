@@ -1,0 +1,145 @@
+"""The agent engine: a loop of its own around any server that speaks OpenAI's API."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from functools import cache, partial
+from importlib.metadata import version
+from typing import Any, Literal
+
+import httpx
+from vmpilot.contract import (
+    NO_KEY,
+    BackendEvent,
+    BackendInfo,
+    GenerationRequest,
+    Message,
+    MessageCompleted,
+    ModelCall,
+    ModelCalls,
+    ModelNotFound,
+    ModelTarget,
+    Secret,
+    Toolbox,
+    chat_messages,
+    chat_options,
+    chat_tool,
+    find_target,
+    hookimpl,
+    read_completion,
+    translated_errors,
+)
+
+NAME = "newbackend"
+LEVELS = "core streaming tools parallel errors cancel usage resume"
+ADDRESSES = {
+    "deepseek": "https://api.deepseek.com/v1",
+    "groq": "https://api.groq.com/openai/v1",
+    "mistral": "https://api.mistral.ai/v1",
+    "openai": "https://api.openai.com/v1",
+    "openrouter": "https://openrouter.ai/api/v1",
+}
+"""Where a provider is asked while no base URL is set."""
+
+
+@hookimpl
+def describe_backend() -> BackendInfo:
+    """Who this backend is, and which levels of the conformance suite it claims."""
+    release = version(f"vmpilot-backend-{NAME}")
+    return BackendInfo(NAME, release, capabilities=frozenset(LEVELS.split()))
+
+
+@hookimpl
+async def generate_responses(
+    request: GenerationRequest,
+    toolbox: Toolbox,
+    model_calls: ModelCalls,
+) -> AsyncGenerator[BackendEvent, None]:
+    """Run one turn: ask the model, run what it asks for, until it answers."""
+    history: list[Message] = [*request.messages]
+    # A redirect is not followed: the key must not travel to where it leads.
+    async with httpx.AsyncClient(verify=load_tls(), follow_redirects=False) as client:
+        stream_once = partial(ask_model, client)
+        while True:
+            answer = None
+            async with aclosing(model_calls.run(stream_once, history)) as events:
+                async for event in events:
+                    if isinstance(event, MessageCompleted):
+                        answer = event.message
+                    yield event
+            if answer is None or not answer.tool_calls:
+                return
+            history += [answer, *await toolbox.call_all(answer.tool_calls)]
+
+
+async def ask_model(
+    client: httpx.AsyncClient,
+    call: ModelCall,
+) -> AsyncGenerator[BackendEvent, None]:
+    """Make one call: deltas as they come, then one `MessageCompleted`.
+
+    It raises the contract's errors and nothing else, and does not retry.
+    """
+    target = choose_target(call)
+    key = target.key.reveal() if target.key else NO_KEY
+    with translated_errors(target):
+        async with client.stream(
+            "POST",
+            f"{find_address(target)}/chat/completions",
+            json=write_body(call, target),
+            headers={"Authorization": f"Bearer {key}"},
+            # Connecting is bounded here; every other time limit is the core's.
+            timeout=httpx.Timeout(None, connect=call.settings.time_limits.connect),
+        ) as response:
+            if not response.is_success:
+                await response.aread()
+                response.raise_for_status()
+            with translated_errors(target, answering=True):
+                answer = read_completion(response.aiter_bytes(), target)
+                async with aclosing(answer) as events:
+                    async for event in events:
+                        yield event
+
+
+@cache
+def load_tls() -> ssl.SSLContext:
+    """The trusted authorities, read once: each client would take 20 ms for it."""
+    return httpx.create_ssl_context()
+
+
+def choose_target(call: ModelCall) -> ModelTarget:
+    """Whom the call goes to, and with which key: the person's, or the provider's own."""
+    target = find_target(call)
+    if target.key is None and target.base_url is None:
+        key = os.environ.get(target.key_variable or "")
+        if not key:
+            raise target.missing_key()
+        target = ModelTarget(target.name, None, Secret(key), target.key_variable)
+    target.check_key()
+    return target
+
+
+def find_address(target: ModelTarget) -> str:
+    """Where the server is."""
+    address = target.base_url or ADDRESSES.get(target.name.provider)
+    if address is None:
+        raise ModelNotFound(f"No address is known for {target}: set VMPILOT_BASE_URL")
+    return address.rstrip("/")
+
+
+def write_body(call: ModelCall, target: ModelTarget) -> dict[str, Any]:
+    """The request in OpenAI's format."""
+    name = target.name
+    own = target.base_url is None and name.provider == "openai"
+    history = chat_messages(call.messages, system=call.system, provider=name.provider)
+    body: dict[str, Any] = {"model": name.name, "messages": history}
+    # OpenAI has a new name for the limit, which other servers need not know.
+    limit: Literal["max_tokens", "max_completion_tokens"]
+    limit = "max_completion_tokens" if own else "max_tokens"
+    body |= chat_options(call.settings, limit=limit)
+    if call.tools:
+        body["tools"] = [chat_tool(tool) for tool in call.tools]
+    return body
