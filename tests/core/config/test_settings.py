@@ -93,12 +93,14 @@ def test_each_variable_sets_its_setting(sources: Sources, variable: str) -> None
         "VMPILOT_COMPACTION": "True",
         "VMPILOT_STREAMING": "False",
         "VMPILOT_TOOL_MODE": "text",
+        "VMPILOT_CACHE": "disk",
     }
     text = words.get(variable, "1")
     sources.variables[variable] = text
     sourced = sources.load()
     key = VARIABLES[variable]
     value = getattr(sourced.settings, key)
+    value = ",".join(value) if isinstance(value, tuple) else value
     assert (value.reveal() if isinstance(value, Secret) else str(value).removesuffix(".0")) == text
     assert sourced.origins == {key: variable}
 
@@ -200,7 +202,7 @@ def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
 
 
 def test_what_a_project_may_set_is_harmless() -> None:
-    assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment", "database_url"}
+    assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment", "database_url", "cache"}
 
 
 @pytest.mark.parametrize("model", ["local:/tmp/evil.gguf", "local:weights"])
@@ -262,6 +264,22 @@ def test_a_wrong_database_url_is_not_shown_either(sources: Sources) -> None:
     sources.user_file.write_text(f'database_url = ["{KEY}"]')
     assert sources.error() == (
         f"{sources.user_file}: database_url takes a URL like postgresql://user:password@host/database, not this value"
+    )
+
+
+def test_of_a_cache_all_but_the_password_is_shown(sources: Sources) -> None:
+    sources.variables["VMPILOT_CACHE"] = url = f"redis://:{KEY}@cache.example:6379/1"
+    sourced = sources.load()
+    assert sourced.settings.cache.url == Secret(url)
+    assert sourced.shown()["cache"] == ("redis://cache.example:6379/1", "VMPILOT_CACHE")
+    assert KEY not in repr(sourced) + repr(sourced.shown())
+
+
+@pytest.mark.parametrize("value", ['"on"', "true", f'"redis://:{KEY}#@host"', f'["{KEY}"]', f'"http://{KEY}@host"'])
+def test_a_wrong_cache_is_not_shown_either(sources: Sources, value: str) -> None:
+    sources.user_file.write_text(f"cache = {value}")
+    assert sources.error() == (
+        f'{sources.user_file}: cache takes "off", "disk" or a URL like redis://localhost:6379/0, not this value'
     )
 
 
@@ -349,3 +367,22 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     shown = show({"HOME": "/nowhere", "VMPILOT_CONFIG_DIR": os.fspath(tmp_path)}, *STRANGER)
     assert shown[4] == f"cannot read the configuration file {path}: [Errno 13] Permission denied: '{path}'"
+
+
+def test_fallback_models_are_a_list_in_files_and_options_and_have_commas_in_a_variable(sources: Sources) -> None:
+    sources.user_file.write_text('fallback = ["a"]')
+    assert sources.load().settings.fallback == ("a",)
+    sources.variables["VMPILOT_FALLBACK"] = "openai/b, local ,"
+    assert sources.load().settings.fallback == ("openai/b", "local")
+    assert sources.load({"fallback": (["c", "d"], "--fallback")}).settings.fallback == ("c", "d")
+
+
+def test_one_name_is_no_list_of_fallback_models(sources: Sources) -> None:
+    sources.user_file.write_text('fallback = "a,b"')
+    assert "fallback takes a list of names of models" in sources.error()
+
+
+@pytest.mark.parametrize("line", ['fallback = ["a"]', "streaming = false", 'tool_mode = "text"'])
+def test_a_projects_file_does_not_say_how_models_are_asked(sources: Sources, line: str) -> None:
+    sources.project_file.write_text(line)
+    assert "is not taken from a project's file" in sources.error()

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, masked_history
+from vmpilot.assembly.cache_desk import CacheDesk
 from vmpilot.assembly.model_desk import ModelDesk
 from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
 from vmpilot.config import (
@@ -40,6 +41,7 @@ from vmpilot.local_model import Progress
 from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_backends, load_backend
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
+from vmpilot.tape import TapeWriter
 from vmpilot.workspace import Workspace
 
 
@@ -70,13 +72,15 @@ class Agent:
         conversation: str | None = None,
         approver: Approver | None = None,
         progress: Callable[[Progress], None] = lambda _progress: None,
+        record: Path | str | None = None,
         environment: Environment | None = None,
         origins: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         """`settings` are those of the configuration files (`model`, `backend`, `mode`, `base_url`, …).
 
-        `conversation` is the id of one to go on with, or its beginning. `origins` names where a setting comes from,
+        `conversation` is the id of one to go on with, or its beginning. `record` is a new file in which the turns are
+        taped. `origins` names where a setting comes from,
         for errors. Raises `UsageError` for settings that do not exist or have the wrong type.
         """
         self.environment = environment or current_environment()
@@ -91,7 +95,9 @@ class Agent:
         self._turns: set[Turn] = set()
         self._opened: dict[Conversation, ConversationTools] = {}
         self._models = ModelDesk(self._sourced.settings, self.environment)
+        self._caches = CacheDesk(self._sourced.settings, self.environment)
         self._toolkit = Toolkit(self._sourced.settings, self.environment, self._folder)
+        self._tape = None if record is None else TapeWriter(Path(record), mask=self._toolkit.masker.mask)
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None
 
@@ -205,9 +211,14 @@ class Agent:
         self._toolkit.keep_rules(rules)
 
     @property
+    def tape_problem(self) -> str | None:
+        """Why what is recorded is not whole, None where it is, or nothing is recorded."""
+        return None if self._tape is None else self._tape.problem
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the person on the settings, such as what of a project's file was left out."""
-        return self._sourced.remarks
+        return (*self._sourced.remarks, *self._caches.remarks)
 
     def stop(self) -> bool:
         """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
@@ -235,6 +246,9 @@ class Agent:
             self._store = None
         await self._toolkit.aclose()
         await self._models.aclose()
+        await self._caches.aclose()
+        if self._tape is not None:
+            self._tape.close()
 
     def close(self) -> None:
         """`aclose`, blocking, for users of `ask`."""
@@ -261,22 +275,29 @@ class Agent:
 
     async def _plan(self, conversation: Conversation, backend: Backend, instructions: str) -> TurnPlan:
         settings = self.settings
-        endpoint = await self._models.endpoint(backend.name, progress=self.progress)
+        lineup = await self._models.lineup(backend.name, progress=self.progress)
         tools = await self._opened[conversation].offered()
         return TurnPlan(
             conversation=conversation,
             backend=backend,
-            model=endpoint.model,
-            settings=endpoint.settings,
+            model=lineup.endpoint.model,
+            settings=lineup.endpoint.settings,
             system=f"{self._system_prompt(tools)}\n\n{instructions}".strip(),
             tools=tools,
             gate=await self._toolkit.gate(),
             approver=self.approver,
             masker=self._toolkit.masker,
             max_steps=settings.max_steps,
+            max_cost=settings.max_cost,
+            max_total_tokens=settings.max_total_tokens,
+            max_seconds=settings.max_seconds,
+            free=lineup.endpoint.free,
             retry=settings.retry_policy,
             compaction=settings.compaction,
-            context_window=endpoint.context_window,
+            context_window=lineup.endpoint.context_window,
+            lineup=lineup,
+            cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
+            tape=self._tape,
         )
 
     def _system_prompt(self, tools: tuple[Tool, ...]) -> str:

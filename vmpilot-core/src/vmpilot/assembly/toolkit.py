@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vmpilot.assembly.model_desk import LOCAL
+from vmpilot.assembly.model_desk import LOCAL, TOOLS_FOR_LOCAL
 from vmpilot.assembly.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
@@ -26,10 +26,6 @@ from vmpilot.tools.sandbox import SandboxSearch, places_of_secrets, search_sandb
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.tools.shell_launch import ShellLaunch
 from vmpilot.workspace import Workspace
-
-TOOLS_FOR_LOCAL = ("shell",)
-"""What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
-
 
 _PROGRAM = Path(__file__).parents[1]
 """VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
@@ -159,7 +155,7 @@ class Toolkit:
 
     @property
     def _own_folders(self) -> tuple[Path, ...]:
-        return (self._environment.config_folder, self._environment.data_folder)
+        return self._environment.private_folders
 
     def _confines(self) -> bool:
         return self._sandbox is not None and self._sandbox.sandbox is not None
@@ -209,6 +205,7 @@ def _rules(settings: Settings) -> Rules:
 
 def _masker(settings: Settings, environment: Environment) -> Masker:
     key = () if settings.api_key is None else (settings.api_key.reveal(),)
-    url = {} if settings.database_url is None else {"VMPILOT_DATABASE_URL": settings.database_url.reveal()}
-    known = (*secret_values(environment.variables), *secret_values(url), *key, *settings.mcp.secrets)
+    addresses = {"VMPILOT_DATABASE_URL": settings.database_url, "VMPILOT_CACHE": settings.cache.url}
+    urls = {name: address.reveal() for name, address in addresses.items() if address is not None}
+    known = (*secret_values(environment.variables), *secret_values(urls), *key, *settings.mcp.secrets)
     return Masker(known)

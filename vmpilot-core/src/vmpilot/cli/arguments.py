@@ -8,13 +8,15 @@ from importlib import import_module
 
 _PARSERS: Mapping[str, str] = {
     "audit": "log_arguments",
+    "backends": "backends_arguments",
     "chats": "log_arguments",
     "compare": "compare_arguments",
     "cost": "log_arguments",
+    "replay": "replay_arguments",
 }
 """Commands with options of their own: the module that knows them."""
 
-COMMANDS = ("ask", "backends", "config", "tools", "doctor", "trust", "distrust", *_PARSERS)
+COMMANDS = ("ask", "cache", "config", "tools", "doctor", "trust", "distrust", *_PARSERS)
 
 _EXAMPLES = """\
 examples:
@@ -27,10 +29,14 @@ examples:
 commands (a first word that is none of these begins a request):
   vmpilot ask REQUEST          the request, whatever its first word
   vmpilot backends list        the installed backends, and which one is used
+  vmpilot backends check NAME  what a backend can be relied on for: the conformance suite, without a key
+  vmpilot backends new NAME    write a backend of your own: a package that works as it is
   vmpilot chats ACTION         conversations: list, show, search, export, import, fork, rename, delete
   vmpilot cost                 what the model calls cost, by day, model or conversation
   vmpilot audit                each command that was run, and who allowed it
   vmpilot compare TASK         one task by several backends and models, and what came of each
+  vmpilot replay FILE          a tape that --record made, played to the same or another backend
+  vmpilot cache stats|clear    the answers that are kept to be given again: how many; delete them
   vmpilot config show|path     the settings and where each comes from; the user's file
   vmpilot tools                the tools that the model is offered, and why others are not
   vmpilot doctor               what works here: backends, sandbox, log, programs
@@ -88,8 +94,22 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", metavar="NAME", help="such as gpt-4o or anthropic/claude-sonnet-4-5; local needs no key"
     )
+    group.add_argument(
+        "--fallback", action="append", metavar="NAME", help="a model to ask where those before it fail; repeatable"
+    )
     group.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
     group.add_argument("-t", "--temperature", type=float, metavar="T", help="0 to 2; the provider's choice if left out")
+    group.add_argument(
+        "--no-stream", dest="streaming", action="store_false", default=None, help="ask for each answer in one piece"
+    )
+    group.add_argument(
+        "--tool-mode",
+        choices=("auto", "native", "text"),
+        help="text: tools for models that know none; auto (default): that where the server takes no tools",
+    )
+    group.add_argument(
+        "--cache", metavar="WHERE", help="off, disk or redis://…: give answers of temperature 0 again that are known"
+    )
 
 
 def _add_permission(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +120,9 @@ def _add_permission(parser: argparse.ArgumentParser) -> None:
         help="observe: only read; operate (default): reading is free, the rest is asked about; full: all runs",
     )
     group.add_argument("--max-steps", type=int, metavar="N", help="calls to the model in one request (25)")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="what one request may cost, in US dollars")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="how long one request may take")
+    group.add_argument("--max-total-tokens", type=int, metavar="N", help="tokens of one request, in and out")
     group.add_argument("--cwd", metavar="DIR", default=".", help="the folder to work in (this one)")
 
 
@@ -111,6 +134,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
         default="text",
         help="text; json: one object at the end; jsonl: each event as it comes",
     )
+    group.add_argument("--record", metavar="FILE", help="tape the session for vmpilot replay; FILE must be new")
     group.add_argument("-v", "--verbose", action="store_true", help="show reasoning, whole outputs, tokens and cost")
     group.add_argument("-d", "--debug", action="store_true", help="log what VMPilot does, and tracebacks")
     group.add_argument("--version", action=_Version, nargs=0, help="show the version and end")

@@ -53,8 +53,7 @@ async def _examine(options: argparse.Namespace, folder: Path) -> int:
 
 
 async def _check_sandbox(environment: Environment, folder: Path) -> tuple[list[Check], list[Hold]]:
-    own = (environment.config_folder, environment.data_folder)
-    search = await search_sandbox(environment.variables, own_folders=own, apart_from=folder)
+    search = await search_sandbox(environment.variables, own_folders=environment.private_folders, apart_from=folder)
     if search.sandbox is None:
         why = f"none works, so no command runs without a question; {search.reason}"
         return [Check("sandbox", "broken", why, mend=_MEND_SANDBOX)], []

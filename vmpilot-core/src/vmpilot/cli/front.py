@@ -19,13 +19,18 @@ _WITH_WORDS = {
     "compare": ("compare", "run_compare"),
     "cost": ("log", "run_log_command"),
     "audit": ("log", "run_log_command"),
+    "replay": ("replay", "run_replay"),
     "trust": ("trust", "run_trust_command"),
     "distrust": ("trust", "run_trust_command"),
 }
 """Commands that read their words themselves: the module and the function of each."""
 
 _WHOLE = {
-    "backends list": ("listing", "list_backends"),
+    "backends check": ("backends", "check_backend"),
+    "backends list": ("backends", "list_backends"),
+    "backends new": ("backends_new", "write_backend"),
+    "cache stats": ("cache", "show_stats"),
+    "cache clear": ("cache", "clear_cache"),
     "config show": ("listing", "show_settings"),
     "config path": ("listing", "show_user_file"),
     "tools": ("tools", "list_tools"),

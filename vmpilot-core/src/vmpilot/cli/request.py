@@ -14,6 +14,7 @@ from threading import Timer
 
 from vmpilot.assembly import Agent
 from vmpilot.cli.console import Console
+from vmpilot.cli.consumption import shown_limits
 from vmpilot.cli.machine import JsonLines, JsonObject
 from vmpilot.cli.terminal import Terminal
 from vmpilot.contract import TurnEnded, UsageError
@@ -21,10 +22,17 @@ from vmpilot.contract import TurnEnded, UsageError
 _OPTIONS: Mapping[str, str] = {
     "backend": "--backend",
     "model": "--model",
+    "fallback": "--fallback",
     "base_url": "--base-url",
     "temperature": "--temperature",
+    "streaming": "--no-stream",
+    "tool_mode": "--tool-mode",
+    "cache": "--cache",
     "mode": "--mode",
     "max_steps": "--max-steps",
+    "max_cost": "--max-cost",
+    "max_seconds": "--max-seconds",
+    "max_total_tokens": "--max-total-tokens",
 }
 
 COMPACT = "/compact"
@@ -46,9 +54,15 @@ async def _run(options: argparse.Namespace, request: str) -> int:
     if options.model is not None:
         # An option is meant for this request, whatever the backend's own variables say.
         given |= {"litellm_model": options.model, "langchain_model": options.model}
-    agent = Agent(folder=options.cwd, conversation=options.resume, origins=_OPTIONS, **given)
+    agent = Agent(folder=options.cwd, conversation=options.resume, record=options.record, origins=_OPTIONS, **given)
     settings = agent.settings
-    console = Console(terminal, verbose=options.verbose, output_lines=settings.tool_output_lines, mode=settings.mode)
+    console = Console(
+        terminal,
+        verbose=options.verbose,
+        output_lines=settings.tool_output_lines,
+        mode=settings.mode,
+        limits=shown_limits(settings),
+    )
     agent.progress = console.progress
     agent.approver = console.approve if terminal is not None else None
     console.keep_rules = agent.keep_rules
@@ -60,7 +74,10 @@ async def _run(options: argparse.Namespace, request: str) -> int:
             await agent.go_on_with_latest()
         if options.fork:
             await agent.go_on_with_fork()
-        return await _show(agent, request, console, options.output)
+        exit_code = await _show(agent, request, console, options.output)
+        if agent.tape_problem is not None:
+            print(f"vmpilot: {agent.tape_problem}", file=sys.stderr)
+        return exit_code
 
 
 async def _show(agent: Agent, request: str, console: Console, output: str) -> int:

@@ -35,6 +35,7 @@ VARIABLES: Mapping[str, str] = {
     "VMPILOT_CALL_TIMEOUT": "call_timeout",
     "VMPILOT_ATTEMPTS": "attempts",
     "VMPILOT_RETRY_SECONDS": "retry_seconds",
+    "VMPILOT_FALLBACK": "fallback",
     "VMPILOT_STREAMING": "streaming",
     "VMPILOT_TOOL_MODE": "tool_mode",
     "VMPILOT_CACHE": "cache",
@@ -58,6 +59,16 @@ class Environment:
     def user_file(self) -> Path:
         """The user's configuration file, whether it is there or not."""
         return self.config_folder / "config.toml"
+
+    @property
+    def answers_folder(self) -> Path:
+        """Where answers of models are cached on disk."""
+        return self.cache_folder / "answers"
+
+    @property
+    def private_folders(self) -> tuple[Path, ...]:
+        """VMPilot's own, which commands do not see: settings, conversations, cached answers."""
+        return (self.config_folder, self.data_folder, self.answers_folder)
 
     def values(self) -> dict[str, tuple[str, str]]:
         """Settings that variables give: key to (text, variable). Empty variables count as unset."""

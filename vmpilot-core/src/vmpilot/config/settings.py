@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from vmpilot.cache import CachePlace
 from vmpilot.contract import ReasoningEffort, RetryPolicy, Secret, TimeLimits
 from vmpilot.tools.mcp.settings import McpSettings
 
@@ -20,7 +21,7 @@ PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every setting that a file, a variable or an option can give; the names are the keys of the files.
 
-    Times are in seconds. `api_key` and `database_url` never print.
+    Times are in seconds. `api_key`, `database_url` and the address in `cache` never print.
     """
 
     backend: str | None = None
@@ -50,7 +51,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     fallback: tuple[str, ...] = ()
     streaming: bool = True
     tool_mode: Literal["auto", "native", "text"] = "auto"
-    cache: str = "off"
+    cache: CachePlace = CachePlace()
     cache_megabytes: Positive = 200
     cache_any_temperature: bool = False
     pass_environment: tuple[str, ...] = ()
@@ -121,6 +122,8 @@ def _shown(name: str, value: Any) -> Any:
     """The value as far as it may be shown: of a URL all but what may hold a password, of a server where it is."""
     if isinstance(value, McpSettings):
         return {server: each.place for server, each in value.servers.items()}
+    if isinstance(value, CachePlace):
+        return str(value)
     if not isinstance(value, Secret):
         return value
     try:

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from vmpilot.cache import CachePlace, read_cache_place
 from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
 from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
@@ -46,7 +47,7 @@ DESCRIPTIONS = {
 
 """What each setting takes, in words."""
 
-_SECRETS = {"api_key", "database_url"}
+_SECRETS = {"api_key", "cache", "database_url"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
@@ -162,10 +163,14 @@ def _parse(path: Path, content: bytes) -> dict[str, tuple[Any, str]]:
 
 def _converted(key: str, value: Any, origin: str) -> Any:
     """The value in the setting's own type; text from a variable may be a number."""
+    if key == "cache" and isinstance(value, str | Secret):
+        return _cache_place(value, origin)
     if isinstance(value, Secret):
         return value
     if key in _SECRETS and isinstance(value, str):
         return Secret(value)
+    if key == "fallback" and origin in VARIABLES:
+        value = [name.strip() for name in value.split(",") if name.strip()]
     if key == "mcp":
         return _mcp_settings(value, origin)
     try:
@@ -173,6 +178,13 @@ def _converted(key: str, value: Any, origin: str) -> Any:
     except msgspec.ValidationError as error:
         shown = "this value" if key in _SECRETS else repr(value)
         raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error
+
+
+def _cache_place(value: str | Secret, origin: str) -> CachePlace:
+    try:
+        return read_cache_place(value if isinstance(value, str) else value.reveal())
+    except ValueError:  # what it says, and the value, may show a password
+        raise UsageError(f"{origin}: cache takes {DESCRIPTIONS['cache']}, not this value") from None
 
 
 def _mcp_settings(value: Any, origin: str) -> McpSettings:
