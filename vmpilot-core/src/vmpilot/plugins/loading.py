@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
+
 import pluggy
 
-from vmpilot.contract import CONTRACT_VERSION, PROJECT, BackendError, BackendInfo, hooks, tool_hooks
+from vmpilot.contract import CONTRACT_VERSION, ENTRY_POINT_GROUP, PROJECT, BackendError, BackendInfo, hooks, tool_hooks
 from vmpilot.plugins.backend import Backend
 from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin
 
@@ -33,12 +35,30 @@ def load_backend(installed: InstalledBackend) -> Backend:
 
 def load_hooks(installed: InstalledPlugin, *, needed: str) -> pluggy.HookRelay:
     """The hooks of this plugin alone. Raises `PluginFault`, also where it has no hook called `needed`."""
-    plugin = _import_plugin(installed)
+    return _register(_import_plugin(installed), installed.name, needed=needed)
+
+
+def wrap_backend(plugin: object) -> Backend:
+    """A backend that was not installed: a module or an object whose functions are marked with `hookimpl`.
+
+    Raises `BackendError` where it does not keep the contract.
+    """
+    name = str(getattr(plugin, "__name__", type(plugin).__name__))
+    try:
+        hook = _register(plugin, name, needed="generate_responses")
+        backend = Backend(InstalledBackend(name, name, "0", EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
+        info = _described(backend)
+    except PluginFault as fault:
+        raise BackendError(f"the backend {name} {fault}") from fault
+    return Backend(InstalledBackend(info.name, name, info.version, EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
+
+
+def _register(plugin: object, name: str, *, needed: str) -> pluggy.HookRelay:
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hooks)
     manager.add_hookspecs(tool_hooks)
     try:
-        manager.register(plugin, installed.name)
+        manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
         raise PluginFault(f"does not fit the hooks ({error})") from error

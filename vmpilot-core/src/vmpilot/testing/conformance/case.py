@@ -1,0 +1,73 @@
+"""What a conformance case is: one thing that the contract asks of a backend, and how it is told that it is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+
+if TYPE_CHECKING:
+    from vmpilot.testing.conformance.stage import Stage
+
+Level: TypeAlias = Literal["core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"]
+"""What a backend may claim, by `BackendInfo.capabilities`."""
+
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+Play: TypeAlias = "Callable[[Stage], Awaitable[None]]"
+
+
+class Unmet(AssertionError):
+    """A case's expectation was not met: what was expected, and what came, as the ends of two sentences."""
+
+    def __init__(self, expected: str, came: str) -> None:
+        super().__init__(f"expected {expected}; came {came}")
+        self.expected = expected
+        self.came = came
+
+
+class NotApplicable(Exception):
+    """The case has nothing to look at in this backend, for the reason that the message says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case. `sentence` is what a good backend does, `where` the section of the documentation that asks for it."""
+
+    level: Level
+    name: str
+    sentence: str
+    where: str
+    play: Play
+
+    @property
+    def id(self) -> str:
+        """How the case is called where it must be told from all others: `tools.half_call`."""
+        return f"{self.level}.{self.name}"
+
+
+def case(level: Level, where: str) -> Callable[[Play], Case]:
+    """Make a case of a function; its name and the first line of its docstring become the case's."""
+
+    def make(play: Play) -> Case:
+        sentence = (play.__doc__ or "").strip().partition("\n")[0]
+        return Case(level, play.__name__, sentence, where, play)
+
+    return make
+
+
+def check(fulfilled: bool, expected: str, came: str) -> None:
+    """Raise `Unmet` unless it is fulfilled."""
+    if not fulfilled:
+        raise Unmet(expected, came)
+
+
+def check_equal(came: object, wanted: object, what: str) -> None:
+    """Raise `Unmet` unless the two are equal; `what` they are begins the expectation."""
+    check(came == wanted, f"{what} {shown(wanted)}", shown(came))
+
+
+def shown(value: object) -> str:
+    """The value as it may stand in a sentence: its repr, without the middle of a long one."""
+    text = repr(value)
+    return text if len(text) <= 300 else f"{text[:200]} … {text[-80:]}"

@@ -1,0 +1,262 @@
+"""The level `errors`: what goes wrong with the model becomes the contract's error, once, and says so plainly."""
+
+from __future__ import annotations
+
+import json
+
+from vmpilot.contract import (
+    AuthenticationFailed,
+    BadResponse,
+    ContentFiltered,
+    ContextOverflow,
+    InvalidRequest,
+    ModelError,
+    ModelNotFound,
+    ParameterRefused,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    StoreError,
+    StreamInterrupted,
+    TextDelta,
+    ToolCall,
+    ToolsUnsupported,
+    TurnStopped,
+)
+from vmpilot.testing.conformance.case import Case, case, check, check_equal, shown
+from vmpilot.testing.conformance.stage import DONE, Stage, describe, need_model_calls, shell_call
+from vmpilot.testing.playing import KEY
+from vmpilot.testing.script import Drop, HttpError, Raw, Reply, Step
+from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn
+
+_LONG = Reply("one two three four five six seven")
+_BROKEN_OFF = Drop(4, _LONG)
+_OVERLOADED = HttpError(503, "The engine is overloaded, try again later", kind="server_error")
+
+
+async def _expect(stage: Stage, step: Step, *kinds: type[ModelError]) -> ModelError:
+    """Play a turn that ends in one of these errors, and give it."""
+    error, _played = await stage.play_failing(step)
+    names = " or ".join(kind.__name__ for kind in kinds)
+    check(type(error) in kinds, names, f"{type(error).__name__}: {error}")
+    return error
+
+
+@case("errors", "contract.md#errors")
+async def authentication(stage: Stage) -> None:
+    """A refused key is AuthenticationFailed."""
+    await _expect(stage, HttpError(401, "Incorrect API key provided.", code="invalid_api_key"), AuthenticationFailed)
+
+
+@case("errors", "contract.md#errors")
+async def model_not_found(stage: Stage) -> None:
+    """A model that the provider does not know is ModelNotFound."""
+    await _expect(stage, HttpError(404, "The model does not exist.", code="model_not_found"), ModelNotFound)
+
+
+@case("errors", "contract.md#errors")
+async def invalid_request(stage: Stage) -> None:
+    """A request that the provider refuses as such is InvalidRequest."""
+    await _expect(stage, HttpError(400, "Invalid value for 'messages'."), InvalidRequest)
+
+
+@case("errors", "contract.md#errors")
+async def context_overflow(stage: Stage) -> None:
+    """A conversation that is too long is ContextOverflow, so that the core can compact it."""
+    message = "This model's maximum context length is 8192 tokens, your messages resulted in 9000 tokens."
+    await _expect(stage, HttpError(400, message, code="context_length_exceeded"), ContextOverflow)
+
+
+@case("errors", "contract.md#errors")
+async def rate_limited(stage: Stage) -> None:
+    """Too many requests are RateLimited, with the wait that the provider asks for."""
+    error = await _expect(stage, HttpError(429, "Slow down.", headers={"retry-after": "7"}), RateLimited)
+    check_equal(getattr(error, "retry_after", None), 7.0, "retry_after")
+
+
+@case("errors", "contract.md#errors")
+async def quota(stage: Stage) -> None:
+    """An account without credit is QuotaExhausted: waiting does not heal it."""
+    message = "You exceeded your current quota, please check your plan and billing details."
+    await _expect(stage, HttpError(429, message, code="insufficient_quota"), QuotaExhausted)
+
+
+@case("errors", "contract.md#errors")
+async def content_filter(stage: Stage) -> None:
+    """A request that the provider's policy refuses is ContentFiltered."""
+    message = "The response was filtered due to the prompt triggering our content management policy."
+    await _expect(stage, HttpError(400, message, code="content_filter"), ContentFiltered)
+
+
+@case("errors", "contract.md#errors")
+async def unavailable(stage: Stage) -> None:
+    """A provider that fails or is overloaded is ProviderUnavailable."""
+    for status in (500, 502, 503, 529):
+        await _expect(stage, HttpError(status, "The engine is overloaded."), ProviderUnavailable)
+
+
+@case("errors", "contract.md#errors")
+async def tools_unsupported(stage: Stage) -> None:
+    """A model that takes no tools is ToolsUnsupported, so that the core can ask by the text protocol."""
+    await _expect(stage, HttpError(400, "registry/gemma:2b does not support tools"), ToolsUnsupported)
+
+
+@case("errors", "contract.md#errors")
+async def parameter_refused(stage: Stage) -> None:
+    """A member that the server does not take is ParameterRefused, and named."""
+    refusal = HttpError(
+        400, body={"error": {"message": "Unknown parameter: 'stream_options'.", "param": "stream_options"}}
+    )
+    error = await _expect(stage, refusal, ParameterRefused)
+    check_equal(getattr(error, "parameter", None), "stream_options", "the parameter")
+
+
+@case("errors", "contract.md#errors")
+async def no_connection(stage: Stage) -> None:
+    """A connection that ends before the answer begins is ProviderUnavailable or StreamInterrupted."""
+    await _expect(stage, Drop("request"), ProviderUnavailable, StreamInterrupted)
+
+
+@case("errors", "contract.md#errors")
+async def broken_stream(stage: Stage) -> None:
+    """A stream that breaks before its end is StreamInterrupted, and no answer."""
+    await _expect(stage, _BROKEN_OFF, StreamInterrupted)
+
+
+@case("errors", "contract.md#errors")
+async def error_in_the_stream(stage: Stage) -> None:
+    """An error that the provider sends in its stream is raised as one."""
+    events = [
+        {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "It is"}}]},
+        {"error": {"message": "The server had an error.", "type": "server_error", "code": None}},
+    ]
+    text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    step = Raw(text=f"{text}data: [DONE]\n\n", content_type="text/event-stream")
+    await _expect(stage, step, ProviderUnavailable, StreamInterrupted, BadResponse)
+
+
+@case("errors", "contract.md#errors")
+async def no_answer_at_all(stage: Stage) -> None:
+    """A page of HTML with status 200, or nothing, is BadResponse or StreamInterrupted."""
+    page = Raw(text="<html><body>Welcome to nginx</body></html>", content_type="text/html")
+    for step in (page, Raw(text="", content_type="text/event-stream")):
+        await _expect(stage, step, BadResponse, StreamInterrupted)
+
+
+@case("errors", "contract.md#what-the-core-gives")
+async def partial_text(stage: Stage) -> None:
+    """What was said before the stream broke is yielded; it is not held back, and no message is made of it."""
+    _error, played = await stage.play_failing(_BROKEN_OFF)
+    check(any(isinstance(event, TextDelta) for event in played.events), "the TextDelta so far", describe(played))
+    check(not played.completed, "no MessageCompleted", describe(played))
+
+
+@case("errors", "contract.md#what-the-core-gives")
+async def no_own_retries(stage: Stage) -> None:
+    """A call that failed is not made again by the backend or its library: that is the core's."""
+    for step in (_OVERLOADED, HttpError(429, "Slow down.", headers={"retry-after": "0"}), Drop("request")):
+        _error, played = await stage.play_failing(step, DONE)
+        check_equal(len(played.bodies), 1, "requests to the model:")
+
+
+@case("errors", "contract.md#what-the-core-gives")
+async def tried_again_by_the_core(stage: Stage) -> None:
+    """When the core makes a failed call again, `Retrying` is passed on and the answer is that of the second try."""
+    played = await stage.play(_BROKEN_OFF, Reply("All is well."), tries=2)
+    need_model_calls(played)
+    check_equal(played.answer.text, "All is well.", "the answer")
+    kinds = [type(event).__name__ for event in played.events]
+    check_equal(kinds.count("Retrying"), 1, "one Retrying,")
+    check_equal(kinds.count("MessageCompleted"), 1, "one MessageCompleted,")
+
+
+@case("errors", "contract.md#errors")
+async def chained(stage: Stage) -> None:
+    """The library's own exception is kept behind the contract's (`raise … from`)."""
+    error, _played = await stage.play_failing(_OVERLOADED)
+    check(error.__cause__ is not None, "the library's exception as __cause__", "none")
+
+
+@case("errors", "contract.md#errors")
+async def sentence_without_key(stage: Stage) -> None:
+    """The error is a sentence for a person, and the key is not in it, though the provider repeats it."""
+    for step in (
+        HttpError(401, f"Incorrect API key provided: {KEY}. You can find yours at https://example.invalid."),
+        HttpError(400, f"Bad header Authorization: Bearer {KEY}"),
+    ):
+        error, _played = await stage.play_failing(step)
+        check(len(str(error)) >= 10, "a sentence", shown(str(error)))
+        check(KEY not in str(error), "an error without the key", "one that quotes it")
+
+
+@case("errors", "conformance.md#errors")
+async def redirects(stage: Stage) -> None:
+    """A redirect to another place is an error: the key does not follow."""
+    with stage.model(DONE) as elsewhere:
+        place = elsewhere.settings.base_url or "http://127.0.0.1:9/v1"
+        moved = HttpError(307, "Moved.", headers={"location": f"{place}/chat/completions"})
+        error, _played = await stage.play_failing(moved)
+        check_equal(len(elsewhere.requests), 0, "requests at the other place:")
+    check_equal(type(error).__name__, "InvalidRequest", "the error")
+
+
+@case("errors", "contract.md#what-the-core-gives")
+async def turn_stopped(stage: Stage) -> None:
+    """When a limit of the turn is reached, `TurnStopped` passes through the backend."""
+    with stage.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
+        request = stage.request(model)
+        calls = SupervisedStandIn(request, stop_at=2, stop=TurnStopped("the limit of steps is reached"))
+        played = await stage.play_request(request, model, model_calls=calls)
+    need_model_calls(played)
+    check_equal(type(played.error).__name__, "TurnStopped", "the error out of the turn")
+
+
+@case("errors", "contract.md#errors")
+async def failing_log(stage: Stage) -> None:
+    """An error of the core out of the toolbox passes through the backend as it is."""
+
+    def fail(_call: ToolCall) -> str:
+        raise StoreError("the conversation's log cannot be written")
+
+    played = await stage.play_to_the_end(Reply(tool_calls=(shell_call(),)), DONE, toolbox=ScriptedToolbox(fail))
+    check_equal(type(played.error).__name__, "StoreError", "the error out of the turn")
+    check_equal(len(played.bodies), 1, "requests to the model:")
+
+
+@case("errors", "conformance.md#errors")
+async def well_again(stage: Stage) -> None:
+    """After a turn that failed the next one is none the worse for it."""
+    with stage.model(_BROKEN_OFF, Reply("All is well.")) as model:
+        first = await stage.play_request(stage.request(model), model)
+        second = await stage.play_request(stage.request(model), model)
+    check(first.error is not None, "an error of the first turn", "none")
+    if second.error is not None:
+        raise second.error
+    check_equal(second.answer.text, "All is well.", "the answer of the second turn,")
+
+
+ERRORS: tuple[Case, ...] = (
+    authentication,
+    model_not_found,
+    invalid_request,
+    context_overflow,
+    rate_limited,
+    quota,
+    content_filter,
+    unavailable,
+    tools_unsupported,
+    parameter_refused,
+    no_connection,
+    broken_stream,
+    error_in_the_stream,
+    no_answer_at_all,
+    partial_text,
+    no_own_retries,
+    tried_again_by_the_core,
+    chained,
+    sentence_without_key,
+    redirects,
+    turn_stopped,
+    failing_log,
+    well_again,
+)

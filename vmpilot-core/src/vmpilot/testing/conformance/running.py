@@ -1,0 +1,135 @@
+"""Run a case and see what comes of it: each in a thread and an event loop of its own, under a time limit.
+
+A backend may do anything: block the loop, swallow its cancellation, leave threads behind. None of that may hold up
+whoever runs the case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar
+
+from vmpilot.testing.conformance.case import Case, NotApplicable, Unmet
+from vmpilot.testing.conformance.stage import Stage, Subject
+from vmpilot.testing.playing import CannotPlay
+
+Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
+
+CASE_SECONDS = 60.0
+"""What one case may take; a good backend takes a small part of one second."""
+
+_GRACE = 3.0
+"""Seconds that a backend has to take note of its cancellation."""
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a case. `expected` and `came` tell why it failed, `came` alone why it was skipped."""
+
+    case: Case
+    outcome: Outcome
+    expected: str = ""
+    came: str = ""
+    seconds: float = 0.0
+
+
+def run_cases(
+    subject: Subject, cases: Sequence[Case], *, repeat: int = 1, seconds: float = CASE_SECONDS
+) -> Iterator[Result]:
+    """The result of each case as soon as it is there, one after the other; of a repeated one the first failure."""
+    for case in cases:
+        result = run_case(subject, case, seconds=seconds)
+        for time_run in range(2, repeat + 1):
+            if result.outcome != "passed":
+                break
+            result = _numbered(run_case(subject, case, seconds=seconds), time_run, repeat)
+        yield result
+
+
+def _numbered(result: Result, time_run: int, repeat: int) -> Result:
+    if result.outcome != "failed":
+        return result
+    came = f"{result.came} (in run {time_run} of {repeat}; it passed before)"
+    return Result(result.case, result.outcome, result.expected, came, result.seconds)
+
+
+def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> Result:
+    """Run one case; a backend that hangs fails it."""
+    stage = Stage(subject, patience=min(10.0, seconds / 4))
+    future: Future[Result] = Future()
+    started = time.monotonic()
+    thread = threading.Thread(target=_run_loop, args=(stage, case, seconds, future), name=case.id, daemon=True)
+    thread.start()
+    try:
+        result = future.result(seconds + _GRACE)
+    except TimeoutError:
+        expected = f"the case to be over within {seconds:g} s"
+        result = Result(case, "failed", expected, "a backend that blocks the event loop, or ignores its cancellation")
+    finally:
+        stage.close()
+    thread.join(_GRACE / 3)
+    return Result(case, result.outcome, result.expected, result.came, time.monotonic() - started)
+
+
+def _run_loop(stage: Stage, case: Case, seconds: float, future: Future[Result]) -> None:
+    # Closing the loop waits for tasks that a bad backend left behind, so the result is told before.
+    with suppress(RuntimeError), asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _loop, _context: None)
+        loop.set_default_executor(_LooseThreads())
+        runner.run(_tell(stage, case, seconds, future))
+
+
+async def _tell(stage: Stage, case: Case, seconds: float, future: Future[Result]) -> None:
+    try:
+        future.set_result(await _judge(stage, case, seconds))
+    except BaseException as error:
+        if not future.done():
+            future.set_result(Result(case, "failed", "a case that comes to its end", _told(error)))
+        raise
+
+
+async def _judge(stage: Stage, case: Case, seconds: float) -> Result:
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            await case.play(stage)
+    except (NotApplicable, CannotPlay) as reason:
+        return Result(case, "skipped", came=str(reason))
+    except Unmet as unmet:
+        return Result(case, "failed", unmet.expected, unmet.came)
+    except Exception as error:  # noqa: BLE001  whatever a backend raises is what came of it
+        if limit.expired():
+            return Result(case, "failed", f"the case to be over within {seconds:g} s", "a turn that hangs")
+        return Result(case, "failed", case.sentence.rstrip("."), _told(error))
+    return Result(case, "passed")
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+class _LooseThreads(ThreadPoolExecutor):
+    """Threads that nobody waits for: one of a backend that hangs must not keep the interpreter from ending."""
+
+    def submit(self, function: Callable[..., _Value], /, *arguments: Any, **keywords: Any) -> Future[_Value]:
+        future: Future[_Value] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                future.set_result(function(*arguments, **keywords))
+            except BaseException as error:  # noqa: BLE001  it belongs to whoever waits for the future
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future

@@ -1,0 +1,287 @@
+"""What a case works with: the backend under test, models that answer it by a script, and whole turns of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    GenerationRequest,
+    Message,
+    MessageCompleted,
+    ModelError,
+    ReasoningDelta,
+    TextDelta,
+    ToolSpec,
+    Usage,
+    UserMessage,
+    VMPilotError,
+)
+from vmpilot.plugins import Backend
+from vmpilot.testing.conformance.case import NotApplicable, Unmet, check, shown
+from vmpilot.testing.playing import PlayedModel, ScriptedModel, ServedModel
+from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
+from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn
+
+SYSTEM = "You are under test. Be brief."
+QUESTION = UserMessage.from_text("What is the matter?")
+SHELL = ToolSpec(
+    "shell",
+    "Run a command.",
+    {
+        "type": "object",
+        "properties": {"command": {"type": "string", "description": "A line for bash."}},
+        "required": ["command"],
+        "additionalProperties": False,
+    },
+)
+NOTE = ToolSpec("note", "Keep a note.", {"type": "object", "properties": {"text": {"type": "string"}}})
+
+DONE = Reply("It is done.")
+
+
+def shell_call(command: str = "uptime", call_id: str = "call_1") -> ScriptedCall:
+    """A call of the tool `shell`."""
+    return ScriptedCall("shell", {"command": command}, id=call_id)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A backend to be checked, and what makes the models that answer it.
+
+    `module` is what its entry point names, None where the backend was not imported through one.
+    """
+
+    backend: Backend
+    scripted_model: ScriptedModel = ServedModel
+    module: str | None = None
+
+
+@dataclass
+class Played:
+    """What came of one turn: the events, what the model was asked, and what was raised in the end."""
+
+    events: list[BackendEvent]
+    toolbox: ScriptedToolbox
+    model_calls: SupervisedStandIn
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    error: VMPilotError | None = None
+
+    @property
+    def completed(self) -> list[MessageCompleted]:
+        return [event for event in self.events if isinstance(event, MessageCompleted)]
+
+    @property
+    def messages(self) -> list[AssistantMessage]:
+        return [event.message for event in self.completed]
+
+    @property
+    def usages(self) -> list[Usage | None]:
+        return [event.usage for event in self.completed]
+
+    @property
+    def answer(self) -> AssistantMessage:
+        """The last message."""
+        if not self.messages:
+            raise Unmet("a MessageCompleted with the answer", "a turn without one")
+        return self.messages[-1]
+
+    @property
+    def text(self) -> str:
+        """The joined deltas of the text."""
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
+
+    @property
+    def reasoning(self) -> str:
+        """The joined deltas of the reasoning."""
+        return "".join(event.text for event in self.events if isinstance(event, ReasoningDelta))
+
+    def body(self, position: int) -> dict[str, Any]:
+        """What the model was asked at this position; fewer requests are a failure of the case."""
+        needed = position + 1 if position >= 0 else -position
+        check(len(self.bodies) >= needed, f"{needed} or more requests to the model", f"{len(self.bodies)} in all")
+        return self.bodies[position]
+
+    def sent(self, position: int) -> list[dict[str, Any]]:
+        """The messages of that request."""
+        messages: list[dict[str, Any]] = self.body(position).get("messages") or []
+        return messages
+
+
+class Stage:
+    """One case's own; `close` ends its models, also from another thread.
+
+    `patience` is how many seconds a case waits for what a good backend does at once.
+    """
+
+    def __init__(self, subject: Subject, *, patience: float = 10.0) -> None:
+        self.subject = subject
+        self.patience = patience
+        self._models: list[ExitStack] = []
+
+    def close(self) -> None:
+        """End all models of the case; whoever waits for one of them loses the connection."""
+        for model in self._models:
+            model.close()
+
+    @contextmanager
+    def model(self, *steps: Step | StepMaker) -> Iterator[PlayedModel]:
+        """A model that answers by these steps, the last one again and again."""
+        with ExitStack() as own:
+            model = own.enter_context(self.subject.scripted_model(steps))
+            self._models.append(own)
+            yield model
+
+    def request(
+        self,
+        model: PlayedModel,
+        *,
+        messages: Sequence[Message] = (QUESTION,),
+        system: str = SYSTEM,
+        tools: Sequence[ToolSpec] = (SHELL,),
+        **settings: Any,
+    ) -> GenerationRequest:
+        """A turn's request to this model; `settings` are members of `ModelSettings`."""
+        return GenerationRequest(
+            conversation_id="conformance",
+            turn_id="1",
+            messages=tuple(messages),
+            system=system,
+            model=model.model,
+            settings=msgspec.structs.replace(model.settings, **settings),
+            tools=tuple(tools),
+        )
+
+    def turn(
+        self,
+        request: GenerationRequest,
+        toolbox: ScriptedToolbox | None = None,
+        model_calls: SupervisedStandIn | None = None,
+    ) -> AsyncGenerator[BackendEvent, None]:
+        """The events of one turn, its calls held to the contract; nothing runs before the first is asked for."""
+        toolbox = toolbox or ScriptedToolbox()
+        return _watched(
+            toolbox, self.subject.backend.generate(request, toolbox, model_calls or SupervisedStandIn(request))
+        )
+
+    async def come_to_ask(self, model: PlayedModel, task: asyncio.Task[Any]) -> None:
+        """Wait until the turn in the task has asked the model; a case fails whose turn ends before, or never asks."""
+        asked = asyncio.ensure_future(asyncio.to_thread(model.wait_for_requests, 1, self.patience))
+        await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+        if not model.requests:
+            came = "a turn that ended without one" if task.done() else f"none for {self.patience:g} s"
+            asked.add_done_callback(asyncio.Future.exception)  # taken, or asyncio complains that nobody did
+            task.cancel()
+            raise Unmet("a request to the model", came)
+        await asked
+
+    async def hear(self, events: AsyncGenerator[BackendEvent, None]) -> None:
+        """Take events up to the first TextDelta; a case fails that waits for it in vain."""
+        wanted = "a TextDelta of an answer that has begun"
+        try:
+            async with asyncio.timeout(self.patience):
+                async for event in events:
+                    if isinstance(event, TextDelta):
+                        return
+        except TimeoutError as error:
+            raise Unmet(wanted, f"nothing for {self.patience:g} s") from error
+        raise Unmet(wanted, "a turn that ended without one")
+
+    async def play(
+        self,
+        *steps: Step | StepMaker,
+        toolbox: ScriptedToolbox | None = None,
+        tries: int = 1,
+        **request: Any,
+    ) -> Played:
+        """One whole turn, against a model of its own, which must end without an error."""
+        played = await self.play_to_the_end(*steps, toolbox=toolbox, tries=tries, **request)
+        if played.error is not None:
+            error = played.error
+            raise Unmet("a turn that ends with an answer", f"{type(error).__name__}: {error}") from error
+        return played
+
+    async def play_failing(self, *steps: Step | StepMaker, **request: Any) -> tuple[ModelError, Played]:
+        """One whole turn that must end with one of the contract's model errors."""
+        played = await self.play_to_the_end(*steps, **request)
+        error = played.error
+        if not isinstance(error, ModelError):
+            came = "a turn that ended as if nothing had been" if error is None else f"{type(error).__name__}: {error}"
+            raise Unmet("a ModelError out of the turn", came) from error
+        return error, played
+
+    async def play_to_the_end(
+        self,
+        *steps: Step | StepMaker,
+        toolbox: ScriptedToolbox | None = None,
+        tries: int = 1,
+        **request: Any,
+    ) -> Played:
+        """One whole turn, whatever comes of it."""
+        with self.model(*steps) as model:
+            return await self.play_request(self.request(model, **request), model, toolbox=toolbox, tries=tries)
+
+    async def play_request(
+        self,
+        request: GenerationRequest,
+        model: PlayedModel,
+        *,
+        toolbox: ScriptedToolbox | None = None,
+        model_calls: SupervisedStandIn | None = None,
+        tries: int = 1,
+    ) -> Played:
+        """The same for a request that was made before."""
+        toolbox = toolbox or ScriptedToolbox()
+        played = Played([], toolbox, model_calls or SupervisedStandIn(request, tries=tries))
+        try:
+            async with aclosing(self.turn(request, toolbox, played.model_calls)) as events:
+                async for event in events:
+                    played.events.append(event)
+        except VMPilotError as error:
+            played.error = error
+        played.bodies = [seen.body for seen in model.requests if isinstance(seen.body, dict)]
+        return played
+
+
+async def _watched(
+    toolbox: ScriptedToolbox, events: AsyncGenerator[BackendEvent, None]
+) -> AsyncGenerator[BackendEvent, None]:
+    async with aclosing(events), aclosing(toolbox.watch(events)) as watched:
+        async for event in watched:
+            yield event
+
+
+def need_model_calls(played: Played) -> None:
+    """Raise `NotApplicable` for a backend that leaves `model_calls` alone."""
+    if not played.model_calls.count:
+        raise NotApplicable("the backend leaves model_calls alone")
+
+
+def roles(messages: Sequence[dict[str, Any]]) -> list[str]:
+    """Who says each of the messages; a developer's is the system's."""
+    return ["system" if message.get("role") == "developer" else str(message.get("role")) for message in messages]
+
+
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a chat message, whose content may be a string, parts or nothing."""
+    content = message.get("content")
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else ""
+
+
+def find_role(messages: Sequence[dict[str, Any]], role: str) -> list[dict[str, Any]]:
+    """The messages of one role."""
+    return [message for message, said in zip(messages, roles(messages), strict=True) if said == role]
+
+
+def describe(played: Played) -> str:
+    """The turn's events in a few words, for a sentence on what came."""
+    return shown([type(event).__name__ for event in played.events])

@@ -1,0 +1,28 @@
+"""Fixtures for pytest: `pytest_plugins = ["vmpilot.testing.fixtures"]` in a `conftest.py` brings them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeAlias
+
+import pytest
+
+from vmpilot.testing.script import Step, StepMaker
+from vmpilot.testing.scripted import ScriptedServer
+
+ServerStarter: TypeAlias = Callable[..., ScriptedServer]
+
+
+@pytest.fixture
+def scripted_server() -> Iterator[ServerStarter]:
+    """Starts servers: `server = scripted_server([Reply("hi")])`, with the options of `ScriptedServer`.
+
+    At the test's end each must have played its script to the end, and been asked nothing more (`check`).
+    """
+    with ExitStack() as servers:
+
+        def start(script: Sequence[Step | StepMaker], **options: Any) -> ScriptedServer:
+            return servers.enter_context(ScriptedServer(script, **options))
+
+        yield start

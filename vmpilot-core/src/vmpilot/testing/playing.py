@@ -1,0 +1,118 @@
+"""Models that answer by a script, as the conformance suite uses them: the scripted server, or one of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Protocol, Self, TypeAlias
+
+import msgspec
+
+from vmpilot.contract import ModelSettings, Secret
+from vmpilot.testing.recording import RecordedRequest, Recorder
+from vmpilot.testing.script import Step, StepMaker
+from vmpilot.testing.scripted import ScriptedServer
+
+KEY = "sk-conformance-0123456789abcdef"
+"""The key that requests to a scripted model come with; it opens nothing."""
+
+NAME = "scripted-model"
+
+
+class CannotPlay(Exception):
+    """A scripted model of one's own cannot give this step, for the reason that the message says."""
+
+
+class PlayedModel(Protocol):
+    """A model that answers with the steps of a script, one for each request."""
+
+    @property
+    def model(self) -> str:
+        """The name to ask it by, as `GenerationRequest.model` takes it."""
+        ...
+
+    @property
+    def settings(self) -> ModelSettings:
+        """What makes a backend ask this model: the base URL, a key, or nothing of both."""
+        ...
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        """What it was asked, oldest first; the bodies are in the form of chat completions."""
+        ...
+
+    def wait_for_requests(self, count: int, timeout: float) -> tuple[RecordedRequest, ...]:
+        """Wait until so many requests have come; raises TimeoutError after `timeout` seconds."""
+        ...
+
+    def wait_for_hangup(self, timeout: float) -> RecordedRequest:
+        """Wait until an answer was broken off by the one who asked; raises TimeoutError after `timeout` seconds."""
+        ...
+
+
+ScriptedModel: TypeAlias = "Callable[[Sequence[Step | StepMaker]], AbstractContextManager[PlayedModel]]"
+"""Makes a model that answers by these steps; leaving the context manager ends it. Raises `CannotPlay`."""
+
+
+class ServedModel(ScriptedServer):
+    """The scripted server as a model: for every backend that can be pointed at an OpenAI-compatible server.
+
+    It answers requests that a strict provider refuses, too, for a case is about one thing; and the last step answers
+    whatever comes after it.
+    """
+
+    model = f"openai/{NAME}"
+
+    def __init__(self, steps: Sequence[Step | StepMaker]) -> None:
+        super().__init__(steps, strict=False, repeat_last=True)
+
+    @property
+    def settings(self) -> ModelSettings:
+        return ModelSettings(base_url=self.base_url, api_key=Secret(KEY))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class ScriptPlayer:
+    """A base for a scripted model of one's own: the script and the record, without any way to be asked.
+
+    A subclass is what the backend's library takes for a model. For each request it calls `take` with what it was
+    sent, plays the step that this gives, and calls `leave` if it was broken off.
+    """
+
+    model = NAME
+    settings = ModelSettings(api_key=Secret(KEY))
+
+    def __init__(self, steps: Sequence[Step | StepMaker]) -> None:
+        self._steps = tuple(steps)
+        self._recorder = Recorder()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        pass
+
+    @property
+    def requests(self) -> tuple[RecordedRequest, ...]:
+        return self._recorder.requests
+
+    def take(self, body: dict[str, Any]) -> tuple[RecordedRequest, Step]:
+        """Record a request, its `body` in the form of chat completions (as `chat_messages` makes it), and answer it."""
+        request = self._recorder.add("POST", "", {}, body, len(msgspec.json.encode(body)))
+        item = self._steps[min(request.number, len(self._steps)) - 1]
+        return request, item if isinstance(item, msgspec.Struct) else item(request)
+
+    def leave(self, request: RecordedRequest) -> None:
+        """Whoever asked broke the answer to this request off."""
+        self._recorder.add_hangup(request)
+
+    def wait_for_requests(self, count: int, timeout: float) -> tuple[RecordedRequest, ...]:
+        return self._recorder.wait_for_requests(count, timeout)
+
+    def wait_for_hangup(self, timeout: float) -> RecordedRequest:
+        return self._recorder.wait_for_hangup(timeout)
