@@ -78,6 +78,13 @@ def matrix(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """Every fault of a model or its server through both backends, streaming and not; `-- --only NAME` for some."""
+    install(session)
+    session.run("python", "tests/conformance/table.py", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the aims, from outside, beside bare loops."""
     install(session)

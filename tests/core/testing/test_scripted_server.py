@@ -18,6 +18,7 @@ import pytest
 from vmpilot.contract.messages import Usage
 from vmpilot.testing import (
     Drop,
+    Flood,
     Framing,
     HttpError,
     Raw,
@@ -27,6 +28,7 @@ from vmpilot.testing import (
     ScriptedServer,
     Stall,
     Step,
+    Wire,
 )
 
 Ask: TypeAlias = Callable[..., dict[str, Any]]
@@ -386,6 +388,69 @@ def test_line_ends_mark_and_done(client: httpx.Client, ask: Ask) -> None:
     assert b"\n" not in cr
     assert marked.startswith(b"\xef\xbb\xbfdata: ")
     assert b"[DONE]" not in endless
+
+
+def test_an_answer_in_one_piece_has_mark_packets_and_cut_too(client: httpx.Client, ask: Ask) -> None:
+    framings = [Framing(), Framing(byte_order_mark=True), Framing(packet_bytes=1), Framing(truncate_at=100)]
+    with ScriptedServer([Reply("grüße", framing=framing) for framing in framings]) as server:
+        plain, marked, bytewise, short = [stream_raw(client, server, ask()) for _ in framings]
+    assert b"".join(marked).startswith(b"\xef\xbb\xbf{")
+    assert {len(piece) for piece in bytewise} == {1}
+    assert json.loads(b"".join(bytewise))["choices"] == json.loads(b"".join(plain))["choices"]
+    assert len(b"".join(short)) == 100
+
+
+# Floods and bytes that are no HTTP
+
+
+def test_a_flood_has_an_opening_its_pieces_and_an_end(client: httpx.Client, ask: Ask) -> None:
+    flood = Flood("ü-", opening="<", closing=">", times=3, content_type="text/plain; charset=utf-8", status=503)
+    with ScriptedServer([flood, Reply("free")]) as server:
+        response = post(client, server, ask())
+        assert (response.status_code, response.text) == (503, "<ü-ü-ü->")
+        assert post(client, server, ask()).status_code == 200
+
+
+def test_a_flood_without_an_end_goes_on_until_the_client_leaves(client: httpx.Client, ask: Ask) -> None:
+    with ScriptedServer([Flood("x" * 10_000)]) as server:
+        url = f"{server.base_url}/chat/completions"
+        with client.stream("POST", url, json=ask(stream=True)) as response:
+            received = 0
+            for piece in response.iter_raw():
+                received += len(piece)
+                if received > 5_000_000:
+                    break
+        assert server.wait_for_hangup().number == 1
+
+
+def test_bytes_in_place_of_a_response(ask: Ask) -> None:
+    with ScriptedServer([Wire(b"\xff\xfe", "SSH-2.0"), Wire(text="x", then="reset")]) as server:
+        with connect(server) as sock:
+            sock.sendall(raw_request(ask()))
+            assert read_to_end(sock) == b"\xff\xfeSSH-2.0"
+        with connect(server) as sock:
+            sock.sendall(raw_request(ask()))
+            with pytest.raises(ConnectionResetError):
+                read_to_end(sock)
+
+
+def test_bytes_that_drip_and_then_silence(ask: Ask) -> None:
+    with ScriptedServer([Wire(text="HTTP/1.1", drip=".", interval=0.001), Wire(text="HTTP", then="stall")]) as server:
+        with connect(server) as sock:
+            sock.sendall(raw_request(ask()))
+            received = b""
+            while len(received) < 20:
+                received += sock.recv(100)
+            assert received.startswith(b"HTTP/1.1......")
+        server.wait_for_hangup()
+        with connect(server) as sock:
+            sock.sendall(raw_request(ask()))
+            received = b""
+            while len(received) < 4:
+                received += sock.recv(100)
+            sock.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
 
 
 # Errors, raw bodies, drops, stalls

@@ -1,21 +1,50 @@
-"""For backend authors and for our own tests: an OpenAI-compatible server that answers from a script."""
+"""For backend authors and for our own tests: a model that answers by a script, stand-ins for the core, conformance."""
 
+from vmpilot.testing.conformance import BackendConformance
+from vmpilot.testing.grammar import check_backend_events, check_turn
+from vmpilot.testing.playing import CannotPlay, PlayedModel, ScriptedModel, ScriptPlayer, ServedModel
 from vmpilot.testing.recording import RecordedRequest
-from vmpilot.testing.script import Drop, Framing, HttpError, Raw, Reply, ScriptedCall, Stall, Step, StepMaker
+from vmpilot.testing.script import (
+    Drop,
+    Flood,
+    Framing,
+    HttpError,
+    Raw,
+    Reply,
+    ScriptedCall,
+    Stall,
+    Step,
+    StepMaker,
+    Wire,
+)
 from vmpilot.testing.scripted import ScriptedServer
+from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, SupervisedStandIn
 from vmpilot.testing.strict import history_faults
 
 __all__ = [
+    "BackendConformance",
+    "CannotPlay",
     "Drop",
+    "Flood",
     "Framing",
     "HttpError",
+    "PlainModelCalls",
+    "PlayedModel",
     "Raw",
     "RecordedRequest",
     "Reply",
+    "ScriptPlayer",
     "ScriptedCall",
+    "ScriptedModel",
     "ScriptedServer",
+    "ScriptedToolbox",
+    "ServedModel",
     "Stall",
     "Step",
     "StepMaker",
+    "SupervisedStandIn",
+    "Wire",
+    "check_backend_events",
+    "check_turn",
     "history_faults",
 ]

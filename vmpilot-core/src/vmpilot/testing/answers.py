@@ -74,7 +74,8 @@ def encode_completion(reply: Reply, model: str) -> bytes:
     body = {**_envelope("chat.completion", reply.model or model), "choices": [choice]}
     if reply.usage is not None:
         body["usage"] = encode_usage(reply.usage)
-    return dump_json(body)
+    mark = _UTF8_MARK if reply.framing.byte_order_mark else b""
+    return (mark + dump_json(body))[: reply.framing.truncate_at]
 
 
 def stream_events(reply: Reply, model: str, *, include_usage: bool) -> list[bytes]:

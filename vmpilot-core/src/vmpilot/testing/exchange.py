@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import repeat
 from typing import Any, assert_never
 
 from vmpilot.testing.answers import (
@@ -18,7 +19,7 @@ from vmpilot.testing.answers import (
 )
 from vmpilot.testing.connection import Connection
 from vmpilot.testing.recording import RecordedRequest
-from vmpilot.testing.script import Drop, HttpError, Point, Raw, Reply, Stall, Step
+from vmpilot.testing.script import Drop, Flood, HttpError, Point, Raw, Reply, Stall, Step, Wire
 from vmpilot.testing.wire import LAST_CHUNK, make_chunks, make_head
 
 _EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -49,6 +50,10 @@ class Exchange:
             case Stall():
                 await self._send_part(step.reply, step.after)
                 await self._stall(step)
+            case Flood():
+                await self._flood(step)
+            case Wire():
+                await self._play_wire(step)
             case _:
                 assert_never(step)
 
@@ -57,7 +62,13 @@ class Exchange:
             await self._stream(reply)
             return
         await asyncio.sleep(reply.delay)
-        await self._send_whole(200, "application/json", encode_completion(reply, self._model), {})
+        body = encode_completion(reply, self._model)
+        if reply.framing.packet_bytes:
+            self._send_chunked_head("application/json")
+            self._connection.write(make_chunks(frame_events(reply, [body])))
+            self._finish(LAST_CHUNK)
+            return
+        await self._send_whole(200, "application/json", body, {})
 
     @property
     def _model(self) -> str:
@@ -108,6 +119,26 @@ class Exchange:
             await asyncio.sleep(stall.interval)
         await asyncio.Event().wait()
 
+    async def _flood(self, flood: Flood) -> None:
+        self._send_chunked_head(flood.content_type, status=flood.status)
+        self._connection.write(make_chunks([flood.opening.encode()]))
+        piece = make_chunks([flood.piece.encode()])
+        for _ in repeat(None) if flood.times is None else repeat(None, flood.times):
+            self._connection.write(piece)
+            await self._connection.drain()
+            await asyncio.sleep(flood.interval)
+        self._finish(make_chunks([flood.closing.encode()]) + LAST_CHUNK)
+
+    async def _play_wire(self, wire: Wire) -> None:
+        self._connection.write(wire.payload)
+        await self._connection.drain()
+        while wire.drip:
+            self._connection.write(wire.drip.encode())
+            await asyncio.sleep(wire.interval)
+        if wire.then == "stall":
+            await asyncio.Event().wait()
+        self._break_off(reset=wire.then == "reset")
+
     def _break_off(self, *, reset: bool) -> None:
         self._finish(b"")
         if reset:
@@ -116,7 +147,10 @@ class Exchange:
             self._connection.close()
 
     def _send_stream_head(self) -> None:
-        self._connection.write(self._make_head(200, _EVENT_STREAM, {"Transfer-Encoding": "chunked"}))
+        self._send_chunked_head(_EVENT_STREAM)
+
+    def _send_chunked_head(self, content_type: str, *, status: int = 200) -> None:
+        self._connection.write(self._make_head(status, content_type, {"Transfer-Encoding": "chunked"}))
 
     async def _send_whole(self, status: int, content_type: str, body: bytes, headers: Mapping[str, str]) -> None:
         bare = status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}

@@ -66,7 +66,8 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `packet_bytes` cuts the stream into HTTP chunks of so many bytes, wherever that falls; `one_blob` sends it as a
     single HTTP chunk. `finish=False` never tells a finish reason, `done=False` leaves out `[DONE]`, `truncate_at`
-    ends the stream, properly as far as HTTP goes, after so many bytes.
+    ends the stream, properly as far as HTTP goes, after so many bytes. The mark, the packets and the cut are those of
+    an answer that is not streamed, too.
     """
 
     line_end: Literal["\n", "\r\n", "\r"] = "\n"
@@ -173,7 +174,41 @@ class Raw(msgspec.Struct, frozen=True, tag="raw", tag_field="type", forbid_unkno
         return self.body + self.text.encode()
 
 
-Step: TypeAlias = Reply | HttpError | Drop | Stall | Raw
+class Flood(msgspec.Struct, frozen=True, tag="flood", tag_field="type", forbid_unknown_fields=True):
+    """A body in three parts: `opening`, `piece` so many `times` (None: until the client goes away), `closing`.
+
+    It is made while it is sent, however long it is. `interval` is the wait in seconds behind each piece.
+    """
+
+    piece: str
+    opening: str = ""
+    closing: str = ""
+    times: int | None = None
+    interval: float = 0.0
+    content_type: str = "text/event-stream; charset=utf-8"
+    status: int = 200
+
+
+class Wire(msgspec.Struct, frozen=True, tag="wire", tag_field="type", forbid_unknown_fields=True):
+    """Exactly these bytes in place of an HTTP response: head, body and framing are what they say, or nothing at all.
+
+    Then the connection is closed, or reset, or stays open and silent; `drip` is sent before that again and again, one
+    every `interval` seconds, until the client goes away.
+    """
+
+    body: bytes = b""
+    text: str = ""
+    then: Literal["close", "reset", "stall"] = "close"
+    drip: str = ""
+    interval: float = 0.05
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes, without those of `drip`."""
+        return self.body + self.text.encode()
+
+
+Step: TypeAlias = Reply | HttpError | Drop | Stall | Raw | Flood | Wire
 """The answer to one request."""
 
 StepMaker: TypeAlias = "Callable[[RecordedRequest], Step]"

@@ -14,7 +14,8 @@ from vmpilot.testing.script import Step
 class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The members of a script file; on the command line the same settings may be given as options.
 
-    In TOML: `[[steps]]`, then `type = "reply"` (or `http_error`, `drop`, `stall`, `raw`) and the members of that step.
+    In TOML: `[[steps]]`, then `type = "reply"` (or `http_error`, `drop`, `stall`, `raw`, `flood`,
+    `wire`) and the members of that step.
     """
 
     steps: tuple[Step, ...]

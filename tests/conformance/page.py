@@ -1,0 +1,47 @@
+"""The page of the documentation that lists the faults: `python tests/conformance/table.py --page` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vmpilot.testing.faults import FAULTS, Outcome
+
+PAGE = Path(__file__).parents[2] / "vmpilot-core/docs/faults.md"
+
+_HEAD = """# Faults
+
+What real servers and models were seen to do, by name. The scripted server of `vmpilot.testing` plays them all, and
+`nox -s conformance` puts both backends through each of them, streaming and not, over their true HTTP stacks: `nox -s
+conformance -- --only NAME` some of them (a part of a name, or a family), `--backend` one backend, `--json FILE` the
+rows for a machine. The exit code is 1 if a row fails.
+
+Whatever the fault, the turn ends with exactly one `TurnEnded`, with an answer or with one plain sentence; no text is
+shown twice; no half call runs and none runs twice; the key is nowhere but in the header of requests to its own
+server; time and memory are bounded; and the next turn of the stored conversation is one that the strictest provider
+takes. The judge of all rows is `vmpilot.testing.faults.judge`.
+
+A client of your own is put through a fault by `vmpilot.testing.faults.playing.play`; it must give VMPilot's events.
+"""
+
+
+def write_page() -> str:
+    """The whole page."""
+    families = tuple(dict.fromkeys(fault.family for fault in FAULTS))
+    return "\n".join([_HEAD, f"There are {len(FAULTS)}.", *map(_write_family, families)])
+
+
+def _write_family(family: str) -> str:
+    rows = [
+        f"| `{fault.name}` | {fault.advice} | {' or '.join(dict.fromkeys(map(_describe, fault.expects)))} |"
+        for fault in FAULTS
+        if fault.family == family
+    ]
+    head = "| fault | what a good client does | the turn ends |\n|---|---|---|"
+    return "\n".join([f"\n## {family.capitalize()}\n", head, *rows])
+
+
+def _describe(outcome: Outcome) -> str:
+    least, most = outcome.requests
+    count = f"{least}" if least == most else f"{least} to {most}"
+    end = f"limit ({outcome.limit})" if outcome.limit else outcome.end
+    return f"{end}, {count} request{'' if count == '1' else 's'}"

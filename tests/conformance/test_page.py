@@ -1,0 +1,18 @@
+"""The documentation lists the faults that there are."""
+
+from __future__ import annotations
+
+from vmpilot.testing.faults import FAULTS
+
+from .page import PAGE, write_page
+
+
+def test_the_page_is_made_from_the_catalogue() -> None:
+    assert PAGE.read_text(encoding="utf-8") == write_page() + "\n", "run: python tests/conformance/table.py --page"
+
+
+def test_each_fault_has_a_name_of_its_own_and_says_what_to_do() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 144
+    for fault in FAULTS:
+        assert fault.advice.endswith("."), fault.name
+        assert "|" not in fault.advice + fault.name, fault.name

@@ -1,0 +1,148 @@
+"""Models that call tools without an end: many at once, the same for ever, another each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vmpilot.contract.messages import Usage
+from vmpilot.testing.faults.bodies import marking, shell
+from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, stops
+from vmpilot.testing.recording import RecordedRequest
+from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
+
+_STEPS = {"max_steps": 8}
+
+
+def _fault(
+    name: str, advice: str, *script: Step | StepMaker, expects: Outcome | tuple[Outcome, ...], **members: Any
+) -> Fault:
+    outcomes = expects if isinstance(expects, tuple) else (expects,)
+    return Fault(name=name, family="loops", advice=advice, script=script, expects=outcomes, **members)
+
+
+def _round(request: RecordedRequest) -> int:
+    """How many results the model has had in this conversation."""
+    return sum(message["role"] == "tool" for message in request.messages)
+
+
+def _varied(make: Callable[[int], Reply]) -> StepMaker:
+    return lambda request: make(_round(request))
+
+
+def _many(count: int) -> Reply:
+    return Reply(tool_calls=tuple(shell(f"m{number}") for number in range(count)))
+
+
+_BOUNDED = "Run no more than so many calls of one message; tell the model, and let it answer."
+
+MANY = (
+    _fault(
+        "calls-by-the-dozen",
+        "Run them all, each once.",
+        _many(12),
+        ANSWERED,
+        expects=answers(requests=2, ran=tuple(f"m{number}" for number in range(12))),
+    ),
+    _fault(
+        "calls-by-the-thousand",
+        _BOUNDED,
+        _many(2_000),
+        ANSWERED,
+        expects=(answers(None, requests=(2, 3), ran=None, problems=None), fails("calls", requests=(1, 3))),
+        seconds=120.0,
+    ),
+)
+
+_STOP = "Say it to the model, then stop: the limit is told, and how to go on."
+
+ENDLESS = (
+    _fault(
+        "the-same-call-for-ever",
+        "The third time tell the model that nothing changes, the fifth time stop.",
+        Reply(tool_calls=(shell("again"),)),
+        expects=stops("repeated_calls", requests=(3, 6), says="same|repeat", ran=None, most_runs=5),
+        repeats=True,
+    ),
+    _fault(
+        "two-calls-in-turn-for-ever",
+        _STOP,
+        _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", {"command": "true" if at % 2 else "true;"}),))),
+        expects=(stops("repeated_calls", requests=(3, 10)), stops("steps", requests=8)),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "varied-calls-for-ever",
+        "Stop at the limit of steps.",
+        _varied(lambda at: Reply(tool_calls=(shell(f"v{at}"),))),
+        expects=stops("steps", requests=8, says="steps", ran=tuple(f"v{at}" for at in range(8))),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "the-same-broken-call-for-ever",
+        _STOP,
+        Reply(tool_calls=(ScriptedCall("shell", '{"command": "echo half >> ru'),)),
+        expects=(stops("broken_answers", requests=(3, 4)), stops("repeated_calls", requests=(3, 6))),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "varied-broken-calls-for-ever",
+        "Stop after three broken answers in a row.",
+        _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", f'{{"command": "echo {at} >> ru'),))),
+        expects=stops("broken_answers", requests=(3, 4)),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "unknown-tools-for-ever",
+        "Stop after three broken answers in a row.",
+        _varied(lambda at: Reply(tool_calls=(ScriptedCall(f"tool_{at}", {}),))),
+        expects=stops("broken_answers", requests=(3, 4)),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "text-with-each-call-for-ever",
+        "Stop at the limit of steps; what was said is kept.",
+        _varied(lambda at: Reply(f"Step {at}. ", tool_calls=(shell(f"v{at}"),))),
+        expects=stops(
+            "steps", requests=8, text="".join(f"Step {at}. " for at in range(8)), ran=tuple(f"v{at}" for at in range(8))
+        ),
+        repeats=True,
+        settings=_STEPS,
+    ),
+    _fault(
+        "broken-calls-between-good-ones",
+        "A good call ends the row of broken ones: the model may go on.",
+        _varied(
+            lambda at: (
+                ANSWERED
+                if at == 5
+                else Reply(tool_calls=(shell(f"g{at}") if at % 2 else ScriptedCall("shell", f"{{oops {at}"),))
+            )
+        ),
+        expects=answers(requests=6, ran=("g1", "g3"), problems=("JSON", "JSON", "JSON")),
+        repeats=True,
+    ),
+    _fault(
+        "tokens-for-ever",
+        "Stop where the tokens that the person allowed are used up.",
+        _varied(lambda at: Reply(tool_calls=(shell(f"t{at}"),), usage=Usage(4_000, 1_000))),
+        expects=stops("tokens", requests=(3, 4), says="token", ran=None, most_runs=4),
+        repeats=True,
+        settings={"max_total_tokens": 15_000},
+    ),
+    _fault(
+        "seconds-for-ever",
+        "Stop where the time that the person allowed is over.",
+        _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", {"command": f"sleep 0.2; {marking(f's{at}')}"}),))),
+        expects=stops("seconds", requests=(1, 24), says="second", ran=None, most_runs=24),
+        repeats=True,
+        settings={"max_seconds": 1.5},
+    ),
+)
+
+LOOPS = (*MANY, *ENDLESS)

@@ -1,0 +1,212 @@
+"""Answers that are well formed and odd: nothing in them, no proper end, members of the wrong type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmpilot.testing.faults.bodies import (
+    DONE,
+    as_asked,
+    chunk,
+    completion,
+    document,
+    marking,
+    shaped,
+    shell,
+    shell_entry,
+    stream,
+    text_chunks,
+)
+from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, stops
+from vmpilot.testing.script import Framing, Reply, Step, StepMaker
+
+_AGAIN = "It says nothing: try again."
+_READ = "Read it: what is needed is there."
+_SAY = "Keep what was said, and say how it ended."
+
+_HALF = "Half of an"
+
+
+def _fault(
+    name: str, advice: str, *script: Step | StepMaker, expects: Outcome | tuple[Outcome, ...], **members: Any
+) -> Fault:
+    outcomes = expects if isinstance(expects, tuple) else (expects,)
+    return Fault(name=name, family="shapes", advice=advice, script=script, expects=outcomes, **members)
+
+
+def _again(name: str, step: Step | StepMaker, advice: str = _AGAIN) -> Fault:
+    return _fault(name, advice, step, ANSWERED, expects=answers(requests=2))
+
+
+def _read(name: str, step: Step | StepMaker, text: str = ANSWER) -> Fault:
+    return _fault(name, _READ, step, expects=answers(text))
+
+
+def _bare(**members: Any) -> StepMaker:
+    """An answer with these members in place of its choices."""
+    streamed = chunk({"role": "assistant", "content": ""}, **members)
+    return as_asked(stream(streamed + DONE), document(completion({"role": "assistant"}, **members)))
+
+
+def _said(content: object, finish: object = "stop") -> StepMaker:
+    return shaped({"role": "assistant", "content": content}, finish=finish)
+
+
+EMPTY = (
+    _again(
+        "no-choices",
+        as_asked(
+            stream('data: {"id": "1", "object": "chat.completion.chunk"}\n\n' + DONE),
+            document({"id": "1", "object": "chat.completion"}),
+        ),
+    ),
+    _again("empty-choices", _bare(choices=[])),
+    _again("null-choices", _bare(choices=None)),
+    _again("choices-as-an-object", _bare(choices={"0": {"index": 0}})),
+    _again("choices-of-null", _bare(choices=[None])),
+    _again("null-message", as_asked(stream(chunk(None, finish="stop") + DONE), document(completion(None)))),
+    _again("message-as-a-string", as_asked(stream(chunk("text", finish="stop") + DONE), document(completion("text")))),
+    _again("null-content", _said(None)),
+    _again("empty-content", _said("")),
+    _again("blank-content", _said(" \n\t ")),
+    _again("missing-content", shaped({"role": "assistant"})),
+    _fault(
+        "empty-for-ever",
+        "After three tries say that the model gave an empty answer.",
+        Reply(""),
+        expects=fails("empty|nothing|no answer", requests=3),
+        repeats=True,
+    ),
+    _again("only-reasoning", Reply("", reasoning="I should look at the disk first.")),
+    _fault(
+        "only-reasoning-for-ever",
+        "After three tries say that only reasoning came.",
+        Reply("", reasoning="I should look at the disk first."),
+        expects=fails("reasoning", requests=3),
+        repeats=True,
+    ),
+    _again(
+        "announced-calls-absent",
+        Reply("", finish="tool_calls"),
+        "The calls that were announced are not there: try again.",
+    ),
+    _again(
+        "announced-calls-empty",
+        shaped({"role": "assistant", "content": None, "tool_calls": []}, finish="tool_calls"),
+        "The calls that were announced are not there: try again.",
+    ),
+    _fault(
+        "announced-calls-absent-for-ever",
+        "After three tries say that the answer is not complete.",
+        Reply("I will look.", finish="tool_calls"),
+        expects=fails("call|end|complete|broke", requests=3, text=None),
+        repeats=True,
+    ),
+    _again(
+        "function-call-of-old",
+        shaped(
+            {"role": "assistant", "content": None, "function_call": {"name": "shell", "arguments": "{}"}},
+            finish="function_call",
+        ),
+        "A form of calls that was given up is no answer: try again.",
+    ),
+)
+
+_LENGTH = "Keep the text, say that the model reached its limit of tokens, and how to go on."
+
+ENDS = (
+    _fault(
+        "length",
+        _LENGTH,
+        Reply(_HALF, finish="length"),
+        expects=stops("tokens", requests=1, text=_HALF, says="token|length|cut"),
+    ),
+    _fault(
+        "length-at-once",
+        _LENGTH,
+        Reply("", finish="length"),
+        expects=(
+            stops("tokens", requests=1, text="", says="token|length|cut"),
+            fails("token|length|empty", requests=(1, 3)),
+        ),
+    ),
+    _fault(
+        "length-in-reasoning",
+        _LENGTH,
+        Reply("", reasoning="Let me think", finish="length"),
+        expects=stops("tokens", requests=1, text="", says="token|length|cut"),
+    ),
+    _fault(
+        "length-in-arguments",
+        "A call of an answer that was cut never runs, not even if it looks whole.",
+        Reply(_HALF, tool_calls=(shell("cut"),), finish="length"),
+        ANSWERED,
+        expects=(stops("tokens", requests=1, text=_HALF), answers(None, requests=2, problems=None)),
+    ),
+    _fault(
+        "length-in-half-arguments",
+        "A call of an answer that was cut never runs, and is not completed.",
+        shaped(
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {**shell_entry("x"), "function": {"name": "shell", "arguments": f'{{"command": "{marking("half")}'}}
+                ],
+            },
+            finish="length",
+        ),
+        ANSWERED,
+        expects=(stops("tokens", requests=1, text=""), answers(None, requests=2, problems=None)),
+    ),
+    _fault("content-filter", _SAY, Reply(_HALF, finish="content_filter"), expects=fails("filter", text=_HALF)),
+    _fault("content-filter-at-once", _SAY, Reply("", finish="content_filter"), expects=fails("filter")),
+    _fault(
+        "content-filter-with-a-call",
+        "A call of an answer that the provider cut never runs.",
+        Reply("", tool_calls=(shell("cut"),), finish="content_filter"),
+        ANSWERED,
+        expects=(fails("filter"), answers(None, requests=2, problems=None)),
+    ),
+    _fault(
+        "refusal", _SAY, Reply("", refusal="I will not do this."), expects=fails("refus", text="I will not do this.")
+    ),
+    _fault(
+        "refusal-as-reason", _SAY, Reply("I will not.", finish="refusal"), expects=fails("refus", text="I will not.")
+    ),
+    _again("finish-unknown", Reply(_HALF, finish="banana"), "An end that nobody knows is not proper: try again."),
+    _again("finish-error", Reply(_HALF, finish="error"), "The provider says that it failed: try again."),
+    _again(
+        "finish-null", Reply(_HALF, framing=Framing(finish=False)), "An end that is not told is not proper: try again."
+    ),
+    _again("finish-empty", _said(_HALF, ""), "An end that is not told is not proper: try again."),
+    _again("finish-as-a-number", _said(_HALF, 1), "An end that nobody can read is not proper: try again."),
+    _fault(
+        "finish-unknown-for-ever",
+        "After three tries keep what was said, and say that it has no proper end.",
+        Reply(_HALF, finish="banana"),
+        expects=fails("end|complete|broke", requests=3, text=None),
+        repeats=True,
+    ),
+    _fault(
+        "finish-unknown-with-a-call",
+        "A call of an answer without a proper end never runs.",
+        Reply("", tool_calls=(shell("cut"),), finish="banana"),
+        ANSWERED,
+        expects=answers(requests=2, problems=None),
+    ),
+    _fault(
+        "stop-with-a-call",
+        "Local servers end calls with `stop`: run them, once.",
+        Reply("", tool_calls=(shell("once"),), finish="stop"),
+        ANSWERED,
+        expects=answers(requests=2, ran=("once",)),
+    ),
+    _read("finish-told-twice", as_asked(stream(text_chunks(ANSWER) + chunk({}, finish="stop") + DONE), ANSWERED)),
+    _read(
+        "finish-with-the-last-piece",
+        as_asked(stream(chunk({"content": "Here "}) + chunk({"content": "it is."}, finish="stop") + DONE), ANSWERED),
+    ),
+)
+
+SHAPES = (*EMPTY, *ENDS)
