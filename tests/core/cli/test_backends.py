@@ -81,6 +81,13 @@ def test_a_check_tells_what_failed_and_where_to_look(here: Any, installed_sample
     assert outcome.out.endswith("Claimed, and not held: streaming.\n")
 
 
+def test_one_that_ends_whoever_imports_it_is_not_imported_here(here: Any, installed_samples: Install) -> None:
+    installed_samples("kills_its_process")
+    outcome = here("backends", "check", "kills_its_process")
+    assert (outcome.code, outcome.out) == (5, "")
+    assert "ends the process that imports it" in outcome.err
+
+
 def test_levels_that_are_not_claimed_do_not_fail_the_check(here: Any, installed_samples: Install) -> None:
     installed_samples("echo", alone=True)
     outcome = here("backends", "check", "echo", "--level", "usage")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import tempfile
@@ -93,6 +94,32 @@ def test_a_folder_without_git_is_copied(here: Here, work: Path) -> None:
         code, (outcome,), _ = compare(here, server, "--models", "m")
     assert (code, outcome["files"], outcome["check_passed"]) == (0, ["made", "old"], None)
     assert state(work) == {"old": b"old\n"}
+
+
+def test_a_repository_whose_changes_cannot_be_taken_is_refused(here: Here, repository: Path) -> None:
+    git(repository, "add", "--intent-to-add", "new")
+    ran = here("compare", "it", "--backends", "bare", "--models", "m")
+    assert ran.code == 2
+    assert "git stash failed" in ran.err
+    assert "new" in ran.err
+
+
+def test_the_index_stays_as_it_is_to_the_byte(here: Here, repository: Path) -> None:
+    os.utime(repository / ".gitignore", (1, 1))  # which git would note
+    before = (repository / ".git" / "index").read_bytes()
+    with ScriptedServer([Reply("Done.")]) as server:
+        code, _, _ = compare(here, server, "--models", "m")
+    assert code == 0
+    assert (repository / ".git" / "index").read_bytes() == before
+
+
+def test_a_folder_that_is_too_large_is_not_copied(here: Here, work: Path) -> None:
+    with (work / "image").open("wb") as file:
+        file.truncate(3 * 1024**3)  # takes no room on the disk
+    ran = here("compare", "it", "--backends", "bare", "--models", "m")
+    assert (ran.code, ran.out) == (2, "")
+    assert "more than the 2,048 MiB that are copied for each" in ran.err
+    assert list((work.parent / "places").iterdir()) == []
 
 
 def test_the_folder_below_the_root_is_the_one_that_is_worked_in(

@@ -55,6 +55,14 @@ def test_what_is_not_on_the_tape_is_an_error(here: Here, tape: Path) -> None:
     assert ran.err == 'vmpilot: the tape has no result for shell with {"command": "echo x >> made"}\n'
 
 
+def test_what_a_tape_says_does_not_steer_the_terminal(here: Here, tmp_path: Path) -> None:
+    forged = tmp_path / "forged.tape"
+    forged.write_text('{"type":"tape","vmpilot":"\\u001b[31mX","version":99}\n')
+    ran = here("replay", str(forged))
+    assert ran.code == 2
+    assert "use VMPilot \\x1b[31mX" in ran.err
+
+
 def test_what_cannot_begin(here: Here, tape: Path, tmp_path: Path) -> None:
     assert here("replay", str(tmp_path / "nowhere")).code == 2
     assert here("replay", str(tape), "--backend", "nobody").code == 5

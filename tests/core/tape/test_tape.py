@@ -31,6 +31,8 @@ ASKED = TurnAsked("t1", "echo", "m", "Be good.", (UserMessage.from_text("Go."),)
 CALL = AssistantMessage("I look.", tool_calls=(ToolCall("c1", "shell", '{"command": "ls"}'),), finish="tool_calls")
 RESULT = ToolResult("c1", "shell", "a\ud800\0b")
 ANSWER = MessageCompleted(AssistantMessage("Done: hunter2."))
+BEGUN = b'{"type":"tape","vmpilot":"0.1.0","version":1}\n'
+TURN = b'{"type":"turn","turn":"t","backend":"b","model":"m","system":"","messages":'
 
 
 def call(*messages: Message, system: str = "Be good.") -> ModelCall:
@@ -123,6 +125,8 @@ def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
         (b'{"type":"tape","vmpilot":"9.0","version":99}\n', "version 99, this is for 1: use VMPilot 9.0"),
         (b'{"type":"tape","vmpilot":"0.1.0","version":1}\n', "holds no turn"),
         (b"[" * 100_000 + b"\n", "line 1 cannot be read"),
+        (BEGUN + TURN + b"[]}\n", "person's words"),
+        (BEGUN + TURN + b'[{"type":"assistant","text":"x"}]}\n', "person's words"),
     ],
 )
 def test_what_is_no_tape(tmp_path: Path, content: bytes, told: str) -> None:

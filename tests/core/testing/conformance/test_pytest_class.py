@@ -84,6 +84,11 @@ def test_overriding_in_silence_fails_loudly() -> None:
             type("Silent", (BackendConformance,), {"backend": "echo", "test_core_answers": method})
 
 
+def test_the_claims_are_always_tested() -> None:
+    with pytest.raises(TypeError, match="overrides test_claims: set `required`"):
+        type("Silent", (BackendConformance,), {"backend": "echo", "test_claims": None})
+
+
 def test_a_class_in_between_may_not_override_either() -> None:
     class Mixin:
         def test_core_answers(self) -> None:

@@ -105,6 +105,9 @@ def check_backend(options: argparse.Namespace) -> int:
         raise UsageError(f"there is no level {unknown[0]!r:.40}: choose among {', '.join(LEVELS)}")
     model = _find_scripted_model(options.scripted_model)
     installed = find_backend(options.name)
+    (described,) = describe_backends([installed])
+    if described.problem:  # also of one whose import hangs, or ends the process
+        raise BackendError(described.problem)
     subject = load_subject(installed, model)
     cases = find_cases(options.level)
     with _open_json(options.json) as file:

@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         return _dispatch(options)
     except VMPilotError as error:
         _log.debug("ended by an error", exc_info=True)
-        print(f"vmpilot: {error}", file=sys.stderr)
+        _complain(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
@@ -57,8 +57,15 @@ def run(options: argparse.Namespace) -> int:
         return 1
     except Exception as error:  # noqa: BLE001  the front end's top: a bug becomes a sentence, too
         _log.debug("unexpected error", exc_info=True)
-        print(f"vmpilot: unexpected {type(error).__name__}: {error}; run with -d for details", file=sys.stderr)
+        _complain(f"unexpected {type(error).__name__}: {error}; run with -d for details")
         return 1
+
+
+def _complain(sentence: str) -> None:
+    """Errors quote servers, plugins and files, whose texts must not steer the terminal."""
+    from vmpilot.cli.style import printable
+
+    print(printable(f"vmpilot: {sentence}"), file=sys.stderr)
 
 
 def _dispatch(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from vmpilot.contract import Event, Message, MessageCompleted, UsageError
+from vmpilot.contract import Event, Message, MessageCompleted, UsageError, UserMessage
 from vmpilot.tape.records import TAPE_VERSION, Exchange, Record, Seen, TapeBegun, TurnAsked, decode_record
 
 
@@ -41,7 +41,7 @@ class Tape:
 
 
 def read_tape(path: Path) -> Tape:
-    """Read a tape. Raises `UsageError` where the file is none, is of another version, or holds no turn."""
+    """Read a tape. Raises `UsageError` where the file is none, is of another version, or holds no proper turn."""
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
@@ -57,6 +57,9 @@ def read_tape(path: Path) -> Tape:
     turns = _collect(records)
     if not turns:
         raise UsageError(f"{path} holds no turn")
+    for turn in turns:
+        if not (turn.asked.messages and isinstance(turn.asked.messages[-1], UserMessage)):
+            raise UsageError(f"{path} is damaged: its turn {turn.asked.turn!r:.40} does not end in the person's words")
     return Tape(tuple(turns), whole=not rest)
 
 

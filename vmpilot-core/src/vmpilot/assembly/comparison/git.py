@@ -19,10 +19,17 @@ _QUIET = (
 )
 
 
-async def run_git(folder: Path, *arguments: str, standard_input: bytes = b"", may_fail: bool = False) -> bytes:
-    """What the command prints. Raises `UsageError` with git's own words where it fails, unless it `may_fail`."""
+async def run_git(
+    folder: Path, *arguments: str, standard_input: bytes = b"", index: Path | None = None, may_fail: bool = False
+) -> bytes:
+    """What the command prints, with the repository's index or another.
+
+    Raises `UsageError` with git's own words where it fails, unless it `may_fail`.
+    """
+    own_index = () if index is None else ("env", f"GIT_INDEX_FILE={index}")
     try:
         process = await asyncio.create_subprocess_exec(
+            *own_index,
             "git",
             *_QUIET,
             "-C",

@@ -8,8 +8,9 @@ import shutil
 import stat
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
@@ -80,16 +81,28 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
         for name in files:
             path = Path(folder, name)
             if path != root / ".git":  # a worktree's is a file
-                yield str(path.relative_to(root)), path.lstat()
+                with suppress(FileNotFoundError):  # one that went while we looked
+                    yield str(path.relative_to(root)), path.lstat()
 
 
 async def _add_worktree(repository: Path, root: Path) -> None:
     """Check the last commit out, with what was changed since; the person's own index and files stay as they are."""
-    changed = (await run_git(repository, "stash", "create", may_fail=True)).decode().strip()
+    changed = await _commit_changes(repository, index=root.with_name(f"{root.name}.index"))
     await run_git(repository, "worktree", "add", "--quiet", "--detach", str(root), changed or "HEAD")
     new = await run_git(repository, "ls-files", "--others", "--exclude-standard", "-z")
     names = [name for name in new.decode(errors="surrogateescape").split("\0") if name]
     await asyncio.to_thread(_copy_files, repository, root, names)
+
+
+async def _commit_changes(repository: Path, *, index: Path) -> str:
+    """A commit of what was changed, which no branch and no stash knows; empty where nothing was.
+
+    Git notes the files' times in the index that it reads, so it is given a copy of the person's.
+    """
+    printed = await run_git(repository, "rev-parse", "--path-format=absolute", "--git-path", "index")
+    with suppress(FileNotFoundError):  # an index that holds nothing need not be there
+        await asyncio.to_thread(shutil.copyfile, printed.decode(errors="surrogateescape").rstrip("\n"), index)
+    return (await run_git(repository, "stash", "create", index=index)).decode().strip()
 
 
 def _copy_files(source: Path, target: Path, names: list[str]) -> None:
@@ -101,12 +114,12 @@ def _copy_files(source: Path, target: Path, names: list[str]) -> None:
 
 
 def _copy(folder: Path, root: Path) -> None:
-    size = sum(status.st_size for _, status in _walk(folder))
-    if size > LARGEST_COPY:
-        raise UsageError(
-            f"{folder} has {size >> 20:,} MiB, too much for a copy each ({LARGEST_COPY >> 20:,} at most): "
-            f"make it a git repository, or name a smaller folder with --cwd"
-        )
+    for size in accumulate(status.st_size for _, status in _walk(folder)):
+        if size > LARGEST_COPY:
+            raise UsageError(
+                f"{folder} has more than the {LARGEST_COPY >> 20:,} MiB that are copied for each: "
+                f"make it a git repository, or name a smaller folder with --cwd"
+            )
     try:
         shutil.copytree(folder, root, symlinks=True, ignore=_special_files)
     except (OSError, shutil.Error) as error:

@@ -33,6 +33,8 @@ class BackendConformance:
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         _refuse_unknown(cls)
+        if getattr(cls, "test_claims", None) is not BackendConformance.test_claims:
+            raise TypeError(f"{cls.__name__} overrides test_claims: set `required` to the levels that it must claim")
         for case in CASES:
             own = getattr(cls, method_of(case)) is not getattr(BackendConformance, method_of(case))
             if own and not cls.replaced.get(case.id):
