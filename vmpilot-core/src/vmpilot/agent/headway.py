@@ -37,10 +37,9 @@ class Headway:
     unreadable, unknown, or of a message that did not end properly. Any other answer begins the count anew.
 
     Two calls are the same if tool, arguments (as they are understood) and result are; those of one answer count once.
-    Whatever lies between them does
-    not matter unless it is new: a call that was not seen in this turn with this result, or one that took time, begins
-    all counts anew. So A B A B is a loop; edit, test, edit, test is none, nor is waiting for a job, which tells for how
-    long it runs.
+    Whatever lies between them does not matter unless it is new: a call that was not seen in this turn with this result,
+    or one that took time, begins all counts anew. So A B A B is a loop; edit, test, edit, test is none, nor is waiting
+    for a job, which tells for how long it runs.
     """
 
     def __init__(self) -> None:

@@ -33,8 +33,8 @@ class Limits:
     """Counts a turn's calls to its models against what it may use; None is no limit.
 
     `max_cost` is in US dollars, `max_total_tokens` counts input and output, also of calls for a summary. What is used
-    up is seen before the next call: an answer that is there is kept. `tell` is given sentences for the
-    person, `find_info` what is known of a model, by its name.
+    up is seen before the next call: an answer that is there is kept. `tell` is given sentences for the person;
+    `find_info` gives what is known of a model, by its name.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from itertools import count
 import msgspec
 
 from vmpilot.agent.compactor import Compactor
-from vmpilot.agent.history import with_unique_ids
+from vmpilot.agent.history import call_ids, with_unique_ids
 from vmpilot.agent.limits import Limits
 from vmpilot.agent.money import estimate_usage
 from vmpilot.agent.outgoing import Outgoing, Prepared
@@ -73,12 +73,7 @@ class SupervisedModelCalls:
         self._cache = cache
         self._tape = tape
         self._outgoing = Outgoing(prepared or Prepared(request.conversation_id))
-        self._ids = {
-            call.id
-            for message in request.messages
-            if isinstance(message, AssistantMessage)
-            for call in message.tool_calls
-        }
+        self._ids = call_ids(request.messages)
 
     async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
         """See `ModelCalls.run`."""

@@ -24,27 +24,28 @@ examples:
   journalctl -n 200 | vmpilot "what is wrong here?"
   vmpilot --model local "how many processors has this machine?"
   vmpilot -c "and how much memory?"
-  vmpilot -c /compact          have the last conversation summarised, so that it takes fewer tokens
+  vmpilot -c /compact          have the last conversation summarised
 
 commands (a first word that is none of these begins a request):
   vmpilot ask REQUEST          the request, whatever its first word
   vmpilot backends list        the installed backends, and which one is used
-  vmpilot backends check NAME  what a backend can be relied on for: the conformance suite, without a key
-  vmpilot backends new NAME    write a backend of your own: a package that works as it is
-  vmpilot chats ACTION         conversations: list, show, search, export, import, fork, rename, delete
-  vmpilot cost                 what the model calls cost, by day, model or conversation
+  vmpilot backends check NAME  the conformance suite; needs no key
+  vmpilot backends new NAME    begin a backend of your own
+  vmpilot chats ACTION         list, show, search, export, import, fork, …
+  vmpilot cost                 what was used, by day, model or conversation
   vmpilot audit                each command that was run, and who allowed it
-  vmpilot compare TASK         one task by several backends and models, and what came of each
-  vmpilot replay FILE          a tape that --record made, played to the same or another backend
-  vmpilot cache stats|clear    the answers that are kept to be given again: how many; delete them
-  vmpilot config show|path     the settings and where each comes from; the user's file
-  vmpilot tools                the tools that the model is offered, and why others are not
+  vmpilot compare TASK         one task by several backends and models
+  vmpilot replay FILE          play a tape of --record to a backend
+  vmpilot cache stats|clear    the answers that are kept to be given again
+  vmpilot config show|path     the settings and their origins; your file
+  vmpilot tools                which tools the model is offered, and why
   vmpilot doctor               what works here: backends, sandbox, log, programs
-  vmpilot trust [DIR]          let a project's file widen what is allowed; distrust takes it back
+  vmpilot trust [DIR]          let a project's file allow; distrust ends it
 
 exit codes:
-  0 answered   1 the model or provider failed   2 wrong usage or configuration   3 a limit stopped it
-  4 something it needed was denied   5 no usable backend   130 interrupted
+  0 answered   1 the model or provider failed   2 wrong usage or configuration
+  3 a limit stopped it   4 something it needed was denied   5 no usable backend
+  130 interrupted
 """
 
 
@@ -65,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="vmpilot",
         usage="vmpilot [options] [REQUEST …]",
-        description="An AI operator for this machine: ask in plain language; it runs commands and answers.",
+        description="An AI operator for this machine: ask in plain language; it acts and answers.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

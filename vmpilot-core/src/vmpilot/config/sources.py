@@ -44,7 +44,6 @@ DESCRIPTIONS = {
     ]
     for name in names.split()
 }
-
 """What each setting takes, in words."""
 
 _SECRETS = {"api_key", "cache", "database_url"}

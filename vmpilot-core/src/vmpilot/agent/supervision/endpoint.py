@@ -19,8 +19,8 @@ class Endpoint:
     """A model as the backend is to ask it; `context_window` is in tokens, None where only the backend may know it.
 
     A `free` one costs nothing, for it runs on this machine. `tools` are the names of those that it is offered, None for
-    all.
-    What its server turned out not to take is kept as long as the endpoint is: `by_text` says that it takes no tools.
+    all. What its server turned out not to take is kept as long as the endpoint is: `by_text` says that it takes no
+    tools.
     """
 
     model: str
