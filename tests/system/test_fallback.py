@@ -219,6 +219,19 @@ async def test_an_overflow_that_compaction_does_not_heal_is_said(machine: Machin
     assert "compacting" in seen.error
 
 
+async def test_another_model_is_asked_where_the_summary_fails(machine: Machine) -> None:
+    overflow = HttpError(400, "This model's maximum context length is 100 tokens.", code="context_length_exceeded")
+    script: list[Step] = [Reply("Yes. " * 400), overflow, HttpError(500, "Down."), Reply("Fine.")]
+    with ScriptedServer(script) as server:
+        async with machine.agent(server, fallback=["second"], attempts=1) as agent:
+            await machine.play(agent, "Tell me all. " * 400)
+            seen = await machine.play(agent, "Go on.")
+    assert models_of(server) == ["scripted", "scripted", "scripted", "second"]
+    (notice,) = said(seen)
+    assert "could not be summarised" in notice
+    assert seen.text == "Fine."
+
+
 async def test_each_model_is_paid_at_its_own_price(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "true"})
     script: list[Step] = [Reply(tool_calls=(call,)), HttpError(401, "No."), Reply("Done.")]

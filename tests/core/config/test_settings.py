@@ -382,6 +382,10 @@ def test_one_name_is_no_list_of_fallback_models(sources: Sources) -> None:
     assert "fallback takes a list of names of models" in sources.error()
 
 
+def test_a_fallback_model_has_a_name(sources: Sources) -> None:
+    assert "--fallback: fallback takes a list of names" in sources.error({"fallback": ([" "], "--fallback")})
+
+
 @pytest.mark.parametrize("line", ['fallback = ["a"]', "streaming = false", 'tool_mode = "text"'])
 def test_a_projects_file_does_not_say_how_models_are_asked(sources: Sources, line: str) -> None:
     sources.project_file.write_text(line)

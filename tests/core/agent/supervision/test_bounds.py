@@ -88,6 +88,12 @@ def test_of_too_many_calls_the_first_are_kept_and_none_counts() -> None:
     assert "more than 64 calls" in notice.text
 
 
+def test_a_call_of_which_nothing_came_is_none() -> None:
+    bounds, _ = take_all(ToolCallDelta(1), ToolCallDelta(0, "{}", "work"), TextDelta("x" * MAX_TEXT))
+    _, completed = bounds.finish()
+    assert [call.name for call in completed.message.tool_calls] == ["work"]
+
+
 @pytest.mark.parametrize(
     "message",
     [

@@ -100,7 +100,8 @@ class Compactor:
     async def recover(self, outgoing: Outgoing, ask: Ask, *, error: ContextOverflow, tries: int) -> None:
         """The model had no room for it: compact it, after `tries` that were not enough to a summary.
 
-        Raises `ContextOverflow` with a sentence that says so where that cannot help.
+        Raises an error with a sentence that says so where that cannot help: a `ContextOverflow`, or one that sends
+        the request to another model where the model failed at the summary in such a way.
         """
         tokens = self._tokens(outgoing.weight)
         self._window = min(self._window or tokens, tokens)
@@ -109,7 +110,8 @@ class Compactor:
                 outgoing, ask, window=self._window, worth=0.0, by_summary=tries > 0
             )
         except ModelError as failure:
-            raise ContextOverflow(f"the conversation could not be summarised ({failure}), and {error}") from failure
+            kind = ModelError if failure.another_may_answer else ContextOverflow
+            raise kind(f"the conversation could not be summarised ({failure}), and {error}") from failure
         if not shorter:
             raise ContextOverflow(f"compacting {'did not' if tries else 'cannot'} help: {error}") from error
         self._tried_at = outgoing.weight

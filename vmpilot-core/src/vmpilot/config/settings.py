@@ -16,6 +16,7 @@ DEFAULT_MODEL = "gpt-4o"
 
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
+ModelName = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -48,7 +49,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     call_timeout: PositiveSeconds = 900.0
     attempts: Positive = 3
     retry_seconds: Annotated[float, msgspec.Meta(ge=0)] = 60.0
-    fallback: tuple[str, ...] = ()
+    fallback: tuple[ModelName, ...] = ()
     streaming: bool = True
     tool_mode: Literal["auto", "native", "text"] = "auto"
     cache: CachePlace = CachePlace()

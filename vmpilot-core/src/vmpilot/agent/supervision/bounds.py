@@ -62,7 +62,7 @@ class Bounds:
 
     def finish(self, usage: Usage | None = None) -> tuple[Notice, MessageCompleted]:
         """What stands for an answer that is too long. No call of it is run, for `length` is no proper end."""
-        calls = tuple(ToolCall("", call.name, "".join(call.arguments)) for call in self._calls.values())
+        calls = tuple(call for pieces in self._calls.values() if (call := pieces.joined()).name or call.arguments)
         message = AssistantMessage("".join(self._text), "".join(self._reasoning), calls, finish="length")
         return Notice(_TOLD[self._exceeded]), MessageCompleted(message, usage)
 
@@ -92,6 +92,10 @@ class _CallPieces:
     def __init__(self) -> None:
         self.name = ""
         self.arguments: list[str] = []
+
+    def joined(self) -> ToolCall:
+        """Without a name and arguments it was but a sign of life."""
+        return ToolCall("", self.name, "".join(self.arguments))
 
 
 def cut_message(completed: MessageCompleted) -> tuple[Notice, MessageCompleted] | None:
