@@ -9,12 +9,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import pluggy
 import pytest
 
-from vmpilot.agent import Approver, Conversation, Turn, TurnPlan
+from vmpilot.agent import Approver, Conversation, Endpoint, Lineup, Turn, TurnPlan
 from vmpilot.agent.journal import Journal
 from vmpilot.agent.toolbox import TurnToolbox
 from vmpilot.contract import (
@@ -24,6 +25,7 @@ from vmpilot.contract import (
     Effect,
     Event,
     MessageCompleted,
+    ModelInfo,
     ModelSettings,
     RetryPolicy,
     Tool,
@@ -145,13 +147,19 @@ class Desk:
 
     conversation: Conversation
 
-    def turn(self, generate: Callable[..., Any], *tools: Tool, text: str = "Do it.", **plan: Any) -> Turn:
-        """A turn that has not begun."""
+    def turn(
+        self,
+        generate: Callable[..., Any],
+        *tools: Tool,
+        text: str = "Do it.",
+        known: Mapping[str, ModelInfo] = MappingProxyType({}),
+        **plan: Any,
+    ) -> Turn:
+        """A turn that has not begun; `known` is what the backend knows of models."""
         defaults: dict[str, Any] = {
             "conversation": self.conversation,
-            "backend": _make_backend(generate),
-            "model": "m",
-            "settings": ModelSettings(),
+            "backend": _make_backend(generate, known),
+            "lineup": Lineup(Endpoint("m", ModelSettings())),
             "system": "Be brief.",
             "tools": tools,
             "gate": Gate("full", workspace=Path("/"), confines=lambda: True),
@@ -168,10 +176,15 @@ class Desk:
             return [event async for event in events]
 
 
-def _make_backend(generate: Callable[..., Any]) -> Backend:
+def _make_backend(generate: Callable[..., Any], known: Mapping[str, ModelInfo]) -> Backend:
+    def describe_model(model: str) -> ModelInfo | None:
+        return known.get(model)
+
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hooks)
-    manager.register(types.SimpleNamespace(generate_responses=hookimpl(generate)), "fake")
+    manager.register(
+        types.SimpleNamespace(generate_responses=hookimpl(generate), describe_model=hookimpl(describe_model)), "fake"
+    )
     entry_point = EntryPoint("fake", "fake", "vmpilot.backends")
     return Backend(InstalledBackend("fake", "fake-backend", "1.0", entry_point), manager.hook)
 

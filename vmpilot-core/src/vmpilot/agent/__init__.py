@@ -2,10 +2,11 @@
 
 from vmpilot.agent.compaction_turn import CompactionTurn
 from vmpilot.agent.conversation import Conversation
+from vmpilot.agent.plan import TurnPlan
 from vmpilot.agent.secrecy import masked_history
 from vmpilot.agent.supervision import Endpoint, Fallback, Lineup
 from vmpilot.agent.toolbox import Approver
-from vmpilot.agent.turn import Turn, TurnPlan
+from vmpilot.agent.turn import Turn
 
 __all__ = [
     "Approver",

@@ -10,9 +10,10 @@ from functools import partial
 from vmpilot.agent.model_calls import SupervisedModelCalls
 from vmpilot.agent.money import estimate_usage
 from vmpilot.agent.outgoing import Outgoing
+from vmpilot.agent.plan import TurnPlan
 from vmpilot.agent.summary import spoken
 from vmpilot.agent.tokens import weigh_text
-from vmpilot.agent.turn import Turn, TurnPlan
+from vmpilot.agent.turn import Turn
 from vmpilot.contract import (
     BadResponse,
     GenerationRequest,
@@ -45,10 +46,10 @@ class CompactionTurn(Turn):
         return self._ended("answered", exit_code=0)
 
     async def _ask(self, system: str, text: str) -> str:
-        plan = self._plan
+        plan, endpoint = self._plan, self._endpoint
         messages = (UserMessage.from_text(text),)
         request = GenerationRequest(
-            plan.conversation.id, self._id, messages, system, plan.model, plan.settings, retry=plan.retry
+            plan.conversation.id, self._id, messages, system, endpoint.model, endpoint.settings, retry=plan.retry
         )
         model_calls = SupervisedModelCalls(
             request, limits=self._limits, lineup=self._lineup, cache=self._cache, tape=self._tape

@@ -23,7 +23,7 @@ from vmpilot.agent.supervision import (
     Patience,
     WatchedStream,
     bounded,
-    checked,
+    check_answer,
     cut_message,
 )
 from vmpilot.agent.text_protocol import over_text
@@ -200,7 +200,7 @@ async def _try_once(stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[
                 break
     cut = bounds.finish() if bounds.full else None
     if isinstance(event, MessageCompleted):
-        checked(event.message)
+        check_answer(event.message)
         cut = cut_message(event)
     for last in cut or (event,):
         yield last

@@ -37,12 +37,12 @@ class Bill:
         self._find_info = find_info
         self._told: dict[str, Usage] = {}
         self._counted: dict[str, Usage] = {}
-        self.untold: set[str] = set()
+        self._untold: set[str] = set()
 
     def add(self, model: str, usage: Usage | None, estimate: Callable[[], Usage] = Usage) -> None:
         """A call was made."""
         if usage is None:
-            self.untold.add(model)
+            self._untold.add(model)
         self._told[model] = self._told.get(model, Usage()) + (usage or Usage())
         self._counted[model] = self._counted.get(model, Usage()) + (estimate() if usage is None else usage)
 
@@ -62,7 +62,7 @@ class Bill:
         used = ((model, usage) for model, usage in self._told.items() if usage != Usage())  # the cache costs nothing
         prices = [price(usage, self._find_info(model)) for model, usage in used]
         known = [each for each in prices if each is not None]
-        return sum(known) if len(known) == len(prices) and not self.untold else None
+        return sum(known) if len(known) == len(prices) and not self._untold else None
 
     @property
     def spent(self) -> float:

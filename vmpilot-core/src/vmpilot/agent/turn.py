@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -21,12 +20,11 @@ from vmpilot.agent.limits import WARNING, Limits, LimitStop, out_of_time
 from vmpilot.agent.model_calls import SupervisedModelCalls
 from vmpilot.agent.money import estimate_usage
 from vmpilot.agent.partial import Partial
+from vmpilot.agent.plan import TurnPlan
 from vmpilot.agent.secrecy import masked_request
 from vmpilot.agent.stopwatch import Stopwatch
-from vmpilot.agent.supervision import Endpoint, Lineup
 from vmpilot.agent.tokens import weigh_frame
-from vmpilot.agent.toolbox import Approver, TurnToolbox
-from vmpilot.cache import TurnCache
+from vmpilot.agent.toolbox import TurnToolbox
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
@@ -36,50 +34,15 @@ from vmpilot.contract import (
     LimitReached,
     MessageCompleted,
     ModelInfo,
-    ModelSettings,
     Notice,
-    RetryPolicy,
     StoreError,
-    Tool,
     TurnEnded,
     TurnStarted,
     Usage,
     UserMessage,
     VMPilotError,
 )
-from vmpilot.plugins import Backend
-from vmpilot.policy import Gate
-from vmpilot.tape import TapeWriter, TurnAsked, TurnTape
-from vmpilot.tools.masking import Masker
-
-
-@dataclass(frozen=True, slots=True)
-class TurnPlan:
-    """Everything that a turn needs besides the user's message; without a `lineup` there is no other model to ask.
-
-    `max_cost` is in US dollars, None is no limit; a `free` model costs nothing, for it runs on this machine.
-    """
-
-    conversation: Conversation
-    backend: Backend
-    model: str
-    settings: ModelSettings
-    system: str
-    tools: Sequence[Tool]
-    gate: Gate
-    approver: Approver | None
-    masker: Masker
-    max_steps: int
-    retry: RetryPolicy
-    max_cost: float | None = None
-    max_total_tokens: int | None = None
-    max_seconds: float | None = None
-    free: bool = False
-    compaction: bool = True
-    context_window: int | None = None
-    lineup: Lineup | None = None
-    cache: TurnCache | None = None
-    tape: TapeWriter | None = None
+from vmpilot.tape import TurnAsked, TurnTape
 
 
 class Turn:
@@ -90,6 +53,8 @@ class Turn:
 
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
+        self._lineup = plan.lineup
+        self._endpoint = plan.lineup.endpoint  # the one that the turn begins with
         self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
@@ -100,7 +65,7 @@ class Turn:
             max_steps=plan.max_steps,
             max_cost=plan.max_cost,
             max_total_tokens=plan.max_total_tokens,
-            model=plan.model,
+            model=self._endpoint.model,
             find_info=self._find_info,
             tell=self._tell,
             headway=headway,
@@ -114,7 +79,6 @@ class Turn:
             headway=headway,
             asking=self._stopwatch.paused,
         )
-        self._lineup = plan.lineup or Lineup(Endpoint(plan.model, plan.settings, free=plan.free))
         self._cache = plan.cache if plan.tape is None else None  # what is on the tape the model has said
         self._partial = Partial()
         self._ids: set[str] = set()
@@ -172,29 +136,28 @@ class Turn:
         await self._journal.record(self._started())
 
     def _begin_tape(self) -> None:
-        plan = self._plan
+        plan, endpoint = self._plan, self._endpoint
         if plan.tape is None:
             return
-        known = self._find_info(plan.model)
         self._tape = plan.tape.begin_turn(
             TurnAsked(
                 turn=self._id,
                 backend=plan.backend.name,
-                model=plan.model,
+                model=endpoint.model,
                 system=plan.system,
                 messages=plan.conversation.history(self._message),
                 tools=tuple(tool.spec for tool in plan.tools),
                 compaction=plan.compaction,
-                context_window=plan.context_window or (known.context_window if known else None),
-                max_tokens=plan.settings.max_tokens,
-                temperature=plan.settings.temperature,
+                context_window=endpoint.context_window or self._find_window(),
+                max_tokens=endpoint.settings.max_tokens,
+                temperature=endpoint.settings.temperature,
             )
         )
 
     def _started(self) -> TurnStarted:
         plan = self._plan
         return TurnStarted(
-            plan.conversation.id, self._id, self._message, plan.backend.name, plan.model, time=time.time()
+            plan.conversation.id, self._id, self._message, plan.backend.name, self._endpoint.model, time=time.time()
         )
 
     async def _generate(self) -> TurnEnded:
@@ -235,8 +198,8 @@ class Turn:
             turn_id=self._id,
             messages=plan.conversation.history(self._message),
             system=plan.system,
-            model=plan.model,
-            settings=plan.settings,
+            model=self._endpoint.model,
+            settings=self._endpoint.settings,
             tools=tuple(tool.spec for tool in plan.tools),
             retry=plan.retry,
         )
@@ -257,9 +220,9 @@ class Turn:
         return Compactor(
             self._journal,
             frame=weigh_frame(plan.system, [tool.spec for tool in plan.tools]),
-            window=plan.context_window,
+            window=self._endpoint.context_window,
             find_window=self._find_window,
-            reserve=plan.settings.max_tokens or 0,
+            reserve=self._endpoint.settings.max_tokens or 0,
             told=plan.conversation.told,
         )
 
@@ -271,7 +234,7 @@ class Turn:
         """Asked for once, and only when it is needed: a backend may import its library for it."""
         if model not in self._infos:
             info = self._plan.backend.model_info(model)
-            if self._lineup.endpoint.free and model == self._lineup.endpoint.model:
+            if self._lineup.is_free(model):
                 info = msgspec.structs.replace(info or ModelInfo(), input_price=0.0, output_price=0.0)
             self._infos[model] = info
         return self._infos[model]

@@ -80,8 +80,8 @@ class Agent:
         """`settings` are those of the configuration files (`model`, `backend`, `mode`, `base_url`, …).
 
         `conversation` is the id of one to go on with, or its beginning. `record` is a new file in which the turns are
-        taped. `origins` names where a setting comes from,
-        for errors. Raises `UsageError` for settings that do not exist or have the wrong type.
+        taped. `origins` names where a setting comes from, for errors. Raises `UsageError` for settings that do not
+        exist or have the wrong type.
         """
         self.environment = environment or current_environment()
         self._folder = Workspace.at(Path(folder)).root
@@ -280,8 +280,7 @@ class Agent:
         return TurnPlan(
             conversation=conversation,
             backend=backend,
-            model=lineup.endpoint.model,
-            settings=lineup.endpoint.settings,
+            lineup=lineup,
             system=f"{self._system_prompt(tools)}\n\n{instructions}".strip(),
             tools=tools,
             gate=await self._toolkit.gate(),
@@ -291,11 +290,8 @@ class Agent:
             max_cost=settings.max_cost,
             max_total_tokens=settings.max_total_tokens,
             max_seconds=settings.max_seconds,
-            free=lineup.endpoint.free,
             retry=settings.retry_policy,
             compaction=settings.compaction,
-            context_window=lineup.endpoint.context_window,
-            lineup=lineup,
             cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
             tape=self._tape,
         )

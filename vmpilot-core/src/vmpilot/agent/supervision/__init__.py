@@ -4,7 +4,7 @@ from vmpilot.agent.supervision.bounds import Bounds, bounded, cut_message
 from vmpilot.agent.supervision.endpoint import Endpoint, Fallback, ToolMode
 from vmpilot.agent.supervision.lineup import Lineup
 from vmpilot.agent.supervision.patience import Patience
-from vmpilot.agent.supervision.strictness import checked
+from vmpilot.agent.supervision.strictness import check_answer
 from vmpilot.agent.supervision.watch import WatchedStream
 
 __all__ = [
@@ -16,6 +16,6 @@ __all__ = [
     "ToolMode",
     "WatchedStream",
     "bounded",
-    "checked",
+    "check_answer",
     "cut_message",
 ]

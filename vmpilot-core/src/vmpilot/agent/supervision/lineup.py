@@ -38,6 +38,7 @@ class Lineup:
         self.endpoint = endpoint
         self.answering = ""
         self._name = endpoint.model
+        self._free = {endpoint.model} if endpoint.free else set[str]()
         self._fallbacks = list(fallbacks)
         self._tool_mode = tool_mode
         self._news = tuple(news)
@@ -68,6 +69,10 @@ class Lineup:
         """Whether the model is asked by the text protocol."""
         return self._tool_mode == "text" or (self._tool_mode == "auto" and self.endpoint.by_text)
 
+    def is_free(self, model: str) -> bool:
+        """Whether a model that was asked costs nothing, also once another has taken its place."""
+        return model in self._free
+
     async def switch(self, error: ModelError) -> AsyncGenerator[Notice, None]:
         """Go on to the next model that can be asked, and say so. Raises the last error where there is none."""
         while self._fallbacks and error.another_may_answer:
@@ -80,6 +85,8 @@ class Lineup:
                 error = failure
                 continue
             self.answering = self.endpoint.model
+            if self.endpoint.free:
+                self._free.add(self.endpoint.model)
             return
         raise error
 

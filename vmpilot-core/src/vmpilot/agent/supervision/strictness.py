@@ -5,8 +5,8 @@ from __future__ import annotations
 from vmpilot.contract import AssistantMessage, BadResponse, StreamInterrupted
 
 
-def checked(message: AssistantMessage) -> AssistantMessage:
-    """The message. Raises `StreamInterrupted` or `BadResponse` where it has no proper end or says nothing at all."""
+def check_answer(message: AssistantMessage) -> None:
+    """Raises `StreamInterrupted` or `BadResponse` where the message has no proper end or says nothing at all."""
     if message.finish == "cut":
         raise StreamInterrupted("the model's answer broke off before its end")
     if message.finish == "tool_calls" and not message.tool_calls:
@@ -14,4 +14,3 @@ def checked(message: AssistantMessage) -> AssistantMessage:
     if message.ended_properly and not message.text.strip() and not message.tool_calls:
         only = "only reasoning, no answer" if message.reasoning else "an empty answer"
         raise BadResponse(f"the model gave {only}")
-    return message

@@ -12,7 +12,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmpilot.agent import Conversation, Turn, TurnPlan
+from vmpilot.agent import Conversation, Endpoint, Lineup, Turn, TurnPlan
 from vmpilot.assembly.replay.differences import Difference, compare_events, end_reason
 from vmpilot.assembly.replay.model import TapedModel
 from vmpilot.assembly.replay.tools import TapedTools
@@ -81,13 +81,13 @@ def _plan(
     taped: TapedTurn, backend: Backend, conversation: Conversation, *, tools: TapedTools, base_url: str
 ) -> TurnPlan:
     asked = taped.asked
+    settings = ModelSettings(
+        temperature=asked.temperature, max_tokens=asked.max_tokens, base_url=base_url, api_key=Secret("none")
+    )
     return TurnPlan(
         conversation=conversation,
         backend=backend,
-        model="openai/taped",
-        settings=ModelSettings(
-            temperature=asked.temperature, max_tokens=asked.max_tokens, base_url=base_url, api_key=Secret("none")
-        ),
+        lineup=Lineup(Endpoint("openai/taped", settings, asked.context_window)),
         system=asked.system,
         tools=tools.all,
         gate=Gate("full", workspace=conversation.workspace.root, confines=lambda: False),
@@ -96,5 +96,4 @@ def _plan(
         max_steps=sys.maxsize,
         retry=RetryPolicy(attempts=1),
         compaction=asked.compaction,
-        context_window=asked.context_window,
     )

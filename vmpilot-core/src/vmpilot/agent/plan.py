@@ -1,0 +1,38 @@
+"""What a turn is given: everything besides the person's message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vmpilot.agent.conversation import Conversation
+from vmpilot.agent.supervision import Lineup
+from vmpilot.agent.toolbox import Approver
+from vmpilot.cache import TurnCache
+from vmpilot.contract import RetryPolicy, Tool
+from vmpilot.plugins import Backend
+from vmpilot.policy import Gate
+from vmpilot.tape import TapeWriter
+from vmpilot.tools.masking import Masker
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; a limit of None is none."""
+
+    conversation: Conversation
+    backend: Backend
+    lineup: Lineup
+    system: str
+    tools: Sequence[Tool]
+    gate: Gate
+    approver: Approver | None
+    masker: Masker
+    max_steps: int
+    retry: RetryPolicy
+    max_cost: float | None = None
+    max_total_tokens: int | None = None
+    max_seconds: float | None = None
+    compaction: bool = True
+    cache: TurnCache | None = None
+    tape: TapeWriter | None = None
