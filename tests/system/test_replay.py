@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from vmpilot.assembly.replay import Replay, TapeMiss, replay_turn
+from vmpilot.contract import TextDelta
 from vmpilot.plugins import choose_backend, installed_backends, load_backend
 from vmpilot.tape import read_tape
-from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer
+from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 
 if TYPE_CHECKING:
     from tests.system.conftest import Machine
@@ -108,6 +110,17 @@ async def test_a_turn_that_failed_fails_again(machine: Machine, tape: Path) -> N
     await record(machine, tape, [*SCRIPT[:1], HttpError(401, "No.")])
     (replay,) = await play(tape, machine.backend)
     assert (replay.requests, replay.reason, replay.taped_reason) == (2, "failed", "failed")
+    assert replay.differences == ()
+
+
+async def test_an_answer_that_was_interrupted_is_no_difference(machine: Machine, tape: Path) -> None:
+    with ScriptedServer([SCRIPT[0], Stall(after=4, reply=Reply("One two three."))]) as server:
+        async with machine.agent(server, record=tape) as agent, aclosing(agent.run("Go.")) as events:
+            async for event in events:
+                if isinstance(event, TextDelta) and "two" in event.text:
+                    agent.stop()
+    (replay,) = await play(tape, machine.backend)
+    assert (replay.requests, replay.reason, replay.taped_reason) == (2, "failed", "interrupted")
     assert replay.differences == ()
 
 

@@ -58,6 +58,8 @@ def _milestones(events: Iterable[Event]) -> dict[str, str]:
     answers = 0
     for event in events:
         match event:
+            case MessageCompleted(message=AssistantMessage(finish="cut")):
+                pass  # what was said of an answer that was interrupted; the tape has no pieces
             case MessageCompleted():
                 answers += 1
                 found[f"answer {answers}"] = _answer(event.message)
