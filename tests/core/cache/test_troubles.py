@@ -287,6 +287,31 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert asked == "2"  # what was kept before is still found
 
 
+CLEARED = """
+import asyncio, resource, sys
+from pathlib import Path
+from tests.core.cache.conftest import Turns
+from vmpilot.cache import open_cache, read_cache_place
+
+async def main():
+    cache = open_cache(read_cache_place("disk"), folder=Path(sys.argv[1]), megabytes=100)
+    await Turns(cache).ask()
+    await cache.close()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    await cache.clear()
+    await cache.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_full_disk_can_be_cleared(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(root)}
+    subprocess.run([sys.executable, "-c", CLEARED, str(tmp_path / "answers")], env=environment, check=True)
+    assert list((tmp_path / "answers").iterdir()) == []
+
+
 async def test_the_folder_is_the_owners_alone(tmp_path: Path) -> None:
     folder = tmp_path / "answers"
     folder.mkdir()

@@ -71,7 +71,7 @@ class DiskCache:
         return await self._run(_count) if self._exists else CacheStats()
 
     async def clear(self) -> int:
-        """See `AnswerCache`; a file that is damaged is removed, and counts as empty."""
+        """See `AnswerCache`; a file that is damaged, or on a full disk, is removed, and counts as empty."""
         return await self._in_thread(self._clear) if self._exists else 0
 
     async def close(self) -> None:
@@ -108,12 +108,10 @@ class DiskCache:
             raise CacheError(f"{self.place} cannot be used ({_reason(error)}){mend}") from error
 
     def _clear(self) -> int:
-        import sqlite3
-
         try:
             return self._work(_delete_all)
         except CacheError as error:
-            if isinstance(error.__cause__, sqlite3.OperationalError | OSError):
+            if not _is_lost(error.__cause__):
                 raise
         for name in _FILES:
             (self._folder / name).unlink(missing_ok=True)
@@ -232,6 +230,15 @@ def _delete_all(connection: sqlite3.Connection) -> int:
         connection.execute("UPDATE facts SET value = 0")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return count
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    """Whether nothing can be done with the file but to remove it: it is damaged, or has no room for a change."""
+    import sqlite3
+
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}  # else locked, or the like
+    return isinstance(error, sqlite3.DatabaseError)
 
 
 def _reason(error: Exception) -> str:
