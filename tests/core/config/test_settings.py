@@ -94,6 +94,7 @@ def test_each_variable_sets_its_setting(sources: Sources, variable: str) -> None
         "VMPILOT_STREAMING": "False",
         "VMPILOT_TOOL_MODE": "text",
         "VMPILOT_CACHE": "disk",
+        "VMPILOT_BASE_URL": "https://example.org/v1",
     }
     text = words.get(variable, "1")
     sources.variables[variable] = text
@@ -258,6 +259,19 @@ def test_of_a_database_all_but_the_password_is_shown(sources: Sources, url: str,
     assert sourced.settings.database_url == Secret(url)
     assert sourced.shown()["database_url"] == (shown, "VMPILOT_DATABASE_URL")
     assert KEY not in repr(sourced) + repr(sourced.shown())
+
+
+def test_the_password_of_a_base_url_is_not_shown(sources: Sources) -> None:
+    url = f"http://ada:{KEY}@localhost:8000/v1"
+    sourced = sources.load({"base_url": (url, "--base-url")})
+    assert sourced.settings.base_url == url
+    assert sourced.shown()["base_url"] == ("http://ada@localhost:8000/v1", "--base-url")
+
+
+@pytest.mark.parametrize("url", ["nonsense", f"ada:{KEY}@localhost/v1", "ftp://localhost", "http://", "http:///v1"])
+def test_a_base_url_that_is_none_is_a_mistake_of_the_settings(sources: Sources, url: str) -> None:
+    error = sources.error({"base_url": (url, "--base-url")})
+    assert error == "--base-url: base_url takes a URL like http://localhost:8000/v1, not this value"
 
 
 def test_a_wrong_database_url_is_not_shown_either(sources: Sources) -> None:

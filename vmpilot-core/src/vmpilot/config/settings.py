@@ -17,6 +17,7 @@ DEFAULT_MODEL = "gpt-4o"
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"\S")]
+WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str | None = None
     langchain_model: str | None = None
     litellm_model: str | None = None
-    base_url: str | None = None
+    base_url: WebAddress | None = None
     api_key: Secret | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     max_tokens: Positive | None = None
@@ -125,11 +126,16 @@ def _shown(name: str, value: Any) -> Any:
         return {server: each.place for server, each in value.servers.items()}
     if isinstance(value, CachePlace):
         return str(value)
-    if not isinstance(value, Secret):
-        return value
+    text = value.reveal() if isinstance(value, Secret) else value
+    if text is not None and name in {"base_url", "database_url"}:
+        return _without_password(text)
+    return "(set)" if isinstance(value, Secret) else value
+
+
+def _without_password(address: str) -> str:
     try:
-        url = urlsplit(value.reveal()) if name == "database_url" else None
-        if url is None or not url.hostname:
+        url = urlsplit(address)
+        if not url.hostname:
             return "(set)"
         user = f"{url.username}@" if url.username else ""
         port = f":{url.port}" if url.port else ""

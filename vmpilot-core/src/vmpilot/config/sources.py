@@ -21,7 +21,8 @@ PROJECT_FILE = ".vmpilot.toml"
 DESCRIPTIONS = {
     name: kind
     for names, kind in [
-        ("backend model langchain_model litellm_model base_url api_key", "a string"),
+        ("backend model langchain_model litellm_model api_key", "a string"),
+        ("base_url", "a URL like http://localhost:8000/v1"),
         ("temperature", "a number from 0 to 2"),
         ("max_tokens max_steps max_total_tokens context_window attempts cache_megabytes", "a whole number above 0"),
         ("seed", "a whole number"),
@@ -47,6 +48,7 @@ DESCRIPTIONS = {
 """What each setting takes, in words."""
 
 _SECRETS = {"api_key", "cache", "database_url"}
+_MAY_HOLD_A_PASSWORD = _SECRETS | {"base_url"}
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Settings)}
 
 
@@ -175,7 +177,7 @@ def _converted(key: str, value: Any, origin: str) -> Any:
     try:
         return msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
     except msgspec.ValidationError as error:
-        shown = "this value" if key in _SECRETS else repr(value)
+        shown = "this value" if key in _MAY_HOLD_A_PASSWORD else repr(value)
         raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error
 
 
