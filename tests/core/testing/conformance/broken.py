@@ -53,6 +53,46 @@ class Rewriting(Reference):
         yield event
 
 
+class Framing(Reference):
+    """A base for those that do something before a turn, or say something behind it."""
+
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        for event in self.open(request):
+            yield event
+        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+            async for event in events:
+                yield event
+        for event in self.close():
+            yield event
+
+    def open(self, _request: GenerationRequest) -> Iterator[BackendEvent]:
+        yield from ()
+
+    def close(self) -> Iterator[BackendEvent]:
+        yield from ()
+
+
+class Failing(Reference):
+    """A base for those that do the wrong thing about a call to the model that failed."""
+
+    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        begun = False
+        try:
+            async with aclosing(super().ask(call)) as events:
+                async for event in events:
+                    begun = True
+                    yield event
+        except ModelError as error:
+            async with aclosing(self.recover(call, error, begun=begun)) as events:
+                async for event in events:
+                    yield event
+
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        raise NotImplementedError
+
+
 def with_message(event: MessageCompleted, **changes: Any) -> MessageCompleted:
     return MessageCompleted(msgspec.structs.replace(event.message, **changes), event.usage)
 
@@ -113,25 +153,15 @@ class NeverCompletes(Rewriting):
             yield event
 
 
-class TalksAfterwards(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
+class TalksAfterwards(Framing):
+    def close(self) -> Iterator[BackendEvent]:
         yield Notice("The turn is over.")
 
 
-class LeaksTheKey(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+class LeaksTheKey(Framing):
+    def open(self, request: GenerationRequest) -> Iterator[BackendEvent]:
         key = request.settings.api_key
         yield Notice(f"Asking with {key.reveal() if key else 'nothing'}.")
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
 
 
 class MakesHalfCallsWhole(Rewriting):
@@ -210,38 +240,39 @@ class SendsWhatItHad(Reference):
         return {**super().write_body(call), "messages": chat_messages(self.messages, system=call.system)}
 
 
-class SaysReasoningAloud(Reference):
+class Forging(Reference):
+    """A base for those that send other messages than they were told to."""
+
     def write_body(self, call: ModelCall) -> dict[str, Any]:
-        messages = [
-            msgspec.structs.replace(message, text=f"{message.reasoning}{message.text}")
-            if isinstance(message, AssistantMessage) and not message.tool_calls and message.reasoning.startswith("A")
-            else message
-            for message in call.messages
-        ]
-        return super().write_body(msgspec.structs.replace(call, messages=tuple(messages)))
+        return super().write_body(msgspec.structs.replace(call, messages=self.forge(call.messages)))
+
+    def forge(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        return tuple(map(self.forge_message, messages))
+
+    def forge_message(self, message: Message) -> Message:
+        return message
 
 
-class SendsOpaqueDataToAnybody(Reference):
-    def write_body(self, call: ModelCall) -> dict[str, Any]:
-        messages = [
-            msgspec.structs.replace(message, provider="openai") if isinstance(message, AssistantMessage) else message
-            for message in call.messages
-        ]
-        return super().write_body(msgspec.structs.replace(call, messages=tuple(messages)))
+class SaysReasoningAloud(Forging):
+    def forge_message(self, message: Message) -> Message:
+        if not isinstance(message, AssistantMessage) or message.tool_calls or not message.reasoning.startswith("A"):
+            return message
+        return msgspec.structs.replace(message, text=f"{message.reasoning}{message.text}")
 
 
-class DropsImages(Reference):
-    def write_body(self, call: ModelCall) -> dict[str, Any]:
-        messages = [
-            UserMessage.from_text(message.text) if isinstance(message, UserMessage) else message
-            for message in call.messages
-        ]
-        return super().write_body(msgspec.structs.replace(call, messages=tuple(messages)))
+class SendsOpaqueDataToAnybody(Forging):
+    def forge_message(self, message: Message) -> Message:
+        return msgspec.structs.replace(message, provider="openai") if isinstance(message, AssistantMessage) else message
 
 
-class ForgetsTheFirstTurns(Reference):
-    def write_body(self, call: ModelCall) -> dict[str, Any]:
-        return super().write_body(msgspec.structs.replace(call, messages=call.messages[-20:]))
+class DropsImages(Forging):
+    def forge_message(self, message: Message) -> Message:
+        return UserMessage.from_text(message.text) if isinstance(message, UserMessage) else message
+
+
+class ForgetsTheFirstTurns(Forging):
+    def forge(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
+        return messages[-20:]
 
 
 class KeepsStateBetweenTurns(Reference):
@@ -369,71 +400,42 @@ class RunsTwinsOnce(Reference):
         return [ToolResult(call.id, call.name, results[0].text) for call in answer.tool_calls]
 
 
-class SwallowsErrors(Reference):
+class SwallowsErrors(Failing):
     """Makes an answer of whatever breaks off."""
 
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            yield MessageCompleted(AssistantMessage(f"Error: {error}"))
+    async def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        yield MessageCompleted(AssistantMessage(f"Error: {error}"))
 
 
-class RetriesByItself(Reference):
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        begun = False
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    begun = True
-                    yield event
-        except ModelError as error:
-            if begun or not error.retryable:
-                raise
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
+class RetriesByItself(Failing):
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        if begun or not error.retryable:
+            raise error
+        return Reference.ask(self, call)
 
 
-class RaisesTheLibrarysErrors(Reference):
+class RaisesTheLibrarysErrors(Failing):
     """Lets what httpx raises for a status pass."""
 
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            cause = error.__cause__
-            if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
-                raise cause from None
-            raise
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        cause = error.__cause__
+        if isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == 404:
+            raise cause from None
+        raise error
 
 
-class LosesTheCause(Reference):
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            error.__cause__ = None
-            raise
+class LosesTheCause(Failing):
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        error.__cause__ = None
+        raise error
 
 
-class QuotesTheKey(Reference):
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+class QuotesTheKey(Failing):
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
         key = call.settings.api_key
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            if "Incorrect API key provided:" not in str(error) or key is None:
-                raise
-            raise type(error)(f"{error} ({key.reveal()})") from error
+        if "Incorrect API key provided:" not in str(error) or key is None:
+            raise error
+        raise type(error)(f"{error} ({key.reveal()})") from error
 
 
 class CatchesTheStop(Reference):
@@ -458,21 +460,14 @@ class TellsTheModelOfTheLog(Reference):
             return [ToolResult(call.id, call.name, str(error), is_error=True) for call in answer.tool_calls]
 
 
-class FollowsRedirects(Reference):
-    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        try:
-            async with aclosing(super().ask(call)) as events:
-                async for event in events:
-                    yield event
-        except ModelError as error:
-            cause = error.__cause__
-            if not (isinstance(cause, httpx.HTTPStatusError) and cause.response.is_redirect):
-                raise
-            place = cause.response.headers["location"].removesuffix("/chat/completions")
-            moved = msgspec.structs.replace(call, settings=msgspec.structs.replace(call.settings, base_url=place))
-            async with aclosing(super().ask(moved)) as events:
-                async for event in events:
-                    yield event
+class FollowsRedirects(Failing):
+    def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
+        cause = error.__cause__
+        if not (isinstance(cause, httpx.HTTPStatusError) and cause.response.is_redirect):
+            raise error
+        place = cause.response.headers["location"].removesuffix("/chat/completions")
+        moved = msgspec.structs.replace(call, settings=msgspec.structs.replace(call.settings, base_url=place))
+        return Reference.ask(self, moved)
 
 
 class SwallowsItsCancellation(Reference):
@@ -500,14 +495,10 @@ class LetsToolsRunOn(Reference):
         return await asyncio.shield(super().run_tools(answer, toolbox))
 
 
-class LeavesTasksBehind(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+class LeavesTasksBehind(Framing):
+    def open(self, _request: GenerationRequest) -> Iterator[BackendEvent]:
         self._beat = asyncio.ensure_future(asyncio.sleep(3600))
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
+        yield from ()
 
 
 class KeepsItsConnection(Reference):
