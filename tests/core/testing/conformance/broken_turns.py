@@ -1,0 +1,258 @@
+"""Backends whose turns have a fault: the loop, the tools, what is kept, how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
+
+from tests.core.testing.conformance.reference import Reference
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    BackendInfo,
+    GenerationRequest,
+    Message,
+    MessageCompleted,
+    ModelCall,
+    ModelCalls,
+    Notice,
+    StoreError,
+    TextDelta,
+    Toolbox,
+    ToolResult,
+    TurnStopped,
+    chat_messages,
+    hookimpl,
+)
+
+
+class Framing(Reference):
+    """A base for those that do something before a turn, or say something behind it."""
+
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        for event in self.open(request):
+            yield event
+        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+            async for event in events:
+                yield event
+        for event in self.close():
+            yield event
+
+    def open(self, _request: GenerationRequest) -> Iterator[BackendEvent]:
+        yield from ()
+
+    def close(self) -> Iterator[BackendEvent]:
+        yield from ()
+
+
+class TalksAfterwards(Framing):
+    def close(self) -> Iterator[BackendEvent]:
+        yield Notice("The turn is over.")
+
+
+class LeaksTheKey(Framing):
+    def open(self, request: GenerationRequest) -> Iterator[BackendEvent]:
+        key = request.settings.api_key
+        yield Notice(f"Asking with {key.reveal() if key else 'nothing'}.")
+
+
+class AddsUsageUp(Reference):
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        total = None
+        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted) and event.usage:
+                    total = event.usage if total is None else total + event.usage
+                    yield MessageCompleted(event.message, total)
+                else:
+                    yield event
+
+
+class SendsWhatItHad(Reference):
+    """Sends its own history in place of what `ModelCall` says."""
+
+    def begin(self, request: GenerationRequest) -> list[Message]:
+        self.messages: list[Message] = list(request.messages)
+        return self.messages
+
+    def write_body(self, call: ModelCall) -> dict[str, Any]:
+        return {**super().write_body(call), "messages": chat_messages(self.messages, system=call.system)}
+
+
+class KeepsStateBetweenTurns(Reference):
+    """Goes on with the last turn's messages when the next one has no system prompt."""
+
+    def __init__(self) -> None:
+        self._before: list[Message] = []
+
+    def begin(self, request: GenerationRequest) -> list[Message]:
+        before = [] if request.system else self._before
+        self._before = list(request.messages)
+        return [*before, AssistantMessage("…"), *request.messages] if before else list(request.messages)
+
+
+class MixesTurns(Reference):
+    """Keeps the request of the turn under way where another turn finds it."""
+
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        self._request = request
+        await asyncio.sleep(0)
+        async with aclosing(super().loop(self._request, toolbox, model_calls)) as events:
+            async for event in events:
+                yield event
+
+
+class RunsCommandsItself(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        for call in answer.tool_calls:
+            with suppress(ValueError, KeyError, TypeError):
+                command = json.loads(call.arguments)["command"]
+                if command.startswith("touch "):
+                    process = await asyncio.create_subprocess_exec(*command.split(), stdout=subprocess.DEVNULL)
+                    await process.wait()
+        return await super().run_tools(answer, toolbox)
+
+
+class SkipsUnknownTools(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        if answer.tool_calls[0].name == "make_tea":
+            return [ToolResult(call.id, call.name, "There is no such tool.") for call in answer.tool_calls]
+        return await super().run_tools(answer, toolbox)
+
+
+class HandsOverTwice(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        await super().run_tools(answer, toolbox)
+        return await super().run_tools(answer, toolbox)
+
+
+class CallsBeforeItsMessage(Reference):
+    """Runs the tools of a call to the model before it yields that call's message."""
+
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        messages = self.begin(request)
+        while True:
+            results: Sequence[ToolResult] = ()
+            answer = AssistantMessage()
+            async with aclosing(model_calls.run(self.ask, messages)) as events:
+                async for event in events:
+                    if isinstance(event, MessageCompleted) and event.message.tool_calls:
+                        results = await toolbox.call_all(event.message.tool_calls)
+                    if isinstance(event, MessageCompleted):
+                        answer = event.message
+                    yield event
+            if not answer.tool_calls:
+                return
+            messages += [answer, *results]
+
+
+class StopsAfterTheTools(Reference):
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+            async for event in events:
+                yield event
+                if isinstance(event, MessageCompleted) and event.message.tool_calls:
+                    await toolbox.call_all(event.message.tool_calls)
+                    return
+
+
+class RunsOneAfterTheOther(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        return [await toolbox.call(call) for call in answer.tool_calls]
+
+
+class TakesResultsAsTheyCome(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        tasks = [asyncio.ensure_future(toolbox.call(call)) for call in answer.tool_calls]
+        return [await task for task in asyncio.as_completed(tasks)]
+
+
+class StopsAtTheFirstFailure(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        results = list(await super().run_tools(answer, toolbox))
+        if len(results) > 1 and results[0].is_error:
+            return [results[0]] * len(results)
+        return results
+
+
+class RunsTwinsOnce(Reference):
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        unique = {(call.name, call.arguments): call for call in answer.tool_calls}
+        if len(unique) == len(answer.tool_calls):
+            return await super().run_tools(answer, toolbox)
+        results = await toolbox.call_all(tuple(unique.values()))
+        return [ToolResult(call.id, call.name, results[0].text) for call in answer.tool_calls]
+
+
+class CatchesTheStop(Reference):
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        try:
+            async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+                async for event in events:
+                    yield event
+        except TurnStopped:
+            yield MessageCompleted(AssistantMessage("Enough."))
+
+
+class TellsTheModelOfTheLog(Reference):
+    """Takes what the toolbox raises for a result."""
+
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        try:
+            return await super().run_tools(answer, toolbox)
+        except StoreError as error:
+            return [ToolResult(call.id, call.name, str(error), is_error=True) for call in answer.tool_calls]
+
+
+class SwallowsItsCancellation(Reference):
+    """Ends in good order where it should let the cancellation pass."""
+
+    async def loop(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        speaks = False
+        try:
+            async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+                async for event in events:
+                    yield event
+                    speaks = isinstance(event, TextDelta)
+        except asyncio.CancelledError:
+            if not speaks:
+                raise
+            yield MessageCompleted(AssistantMessage("Interrupted."))
+
+
+class LetsToolsRunOn(Reference):
+    """Shields the tools from the turn's cancellation."""
+
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        return await asyncio.shield(super().run_tools(answer, toolbox))
+
+
+class LeavesTasksBehind(Framing):
+    def open(self, _request: GenerationRequest) -> Iterator[BackendEvent]:
+        self._beat = asyncio.ensure_future(asyncio.sleep(3600))
+        yield from ()
+
+
+class ClaimsAnotherName(Reference):
+    @hookimpl
+    def describe_backend(self) -> BackendInfo:
+        return BackendInfo("reference", "1.0", capabilities=frozenset({"core", "telepathy"}))
