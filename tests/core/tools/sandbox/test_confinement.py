@@ -143,7 +143,7 @@ def test_vmpilots_own_folders_are_hidden(tmp_path: Path) -> None:
 
 
 def test_a_remark_stands_beside_the_one_that_was_there(tmp_path: Path) -> None:
-    launch = ShellLaunch("/bin/sh", (b"sh",), {}, (), 0, remark="only sh here")
+    launch = ShellLaunch("/bin/sh", (b"sh",), (), {}, 0, remark="only sh here")
     with ExitStack() as resources:
         confined = Sandbox(Notebook(), Places(Path("/nonexistent"))).confine(
             launch, confinement="read", folder=tmp_path, root=tmp_path, resources=resources

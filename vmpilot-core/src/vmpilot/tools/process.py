@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from vmpilot.tools.family import COMMAND_ID_VARIABLE
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.output import CappedText, KeptOutput, OutputLimits
 from vmpilot.tools.output_file import OutputFile
 from vmpilot.tools.output_reader import OutputReader
 from vmpilot.tools.shell_launch import ShellLaunch, prepare_launch
 from vmpilot.tools.supervisor import Supervised, Supervisor
-
-__all__ = ["COMMAND_ID_VARIABLE", "CommandOutcome", "Confine", "run_command"]
 
 Confine: TypeAlias = Callable[[ShellLaunch, ExitStack], ShellLaunch]
 """Wraps a planned start in a sandbox; what the sandbox needs until the command's end goes into the stack."""

@@ -24,13 +24,19 @@ _NOTE_DESCRIPTORS_FROM = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ShellLaunch:
-    """What to start: program, arguments, additions to the environment, descriptors to hand over (first the note)."""
+class Launch:
+    """What to start: a program with its arguments, the name first, and descriptors to hand over beside the streams."""
 
     program: str
     arguments: tuple[bytes, ...]
-    variables: Mapping[str, str]
     descriptors: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShellLaunch(Launch):
+    """A shell with a command line; `variables` are added to its environment, the first descriptor is the note."""
+
+    variables: Mapping[str, str]
     note_offset: int
     remark: str | None
 

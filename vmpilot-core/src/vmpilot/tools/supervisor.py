@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from vmpilot.tools.shell_launch import ShellLaunch
+from vmpilot.tools.shell_launch import Launch
 from vmpilot.tools.warden import FORK, FORK_KEPT, Order, end_frame, order_frame
 
 _CODE = """
@@ -67,7 +67,7 @@ class Supervisor:
 
     def start(
         self,
-        launch: ShellLaunch,
+        launch: Launch,
         *,
         folder: Path,
         environment: Mapping[str, str],
@@ -167,7 +167,7 @@ class Supervised:
     """
 
     def __init__(
-        self, control: socket.socket, launch: ShellLaunch, folder: Path, *, release: Callable[[socket.socket], None]
+        self, control: socket.socket, launch: Launch, folder: Path, *, release: Callable[[socket.socket], None]
     ) -> None:
         self.shell: int | None = None
         self.exit_code: int | None = None

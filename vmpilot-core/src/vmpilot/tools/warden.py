@@ -41,7 +41,7 @@ class Order:
     descriptors: tuple[int, ...]
 
     def encode(self) -> bytes:
-        """Give the order as fields that are separated by NUL, which none can contain."""
+        """Give the order as fields that are separated by NUL. Raises ValueError where one contains it."""
         fields = [
             os.fsencode(self.program),
             os.fsencode(self.folder),
@@ -50,6 +50,8 @@ class Order:
             *self.arguments,
             *(name + b"=" + value for name, value in self.environment.items()),
         ]
+        if any(b"\0" in field for field in fields):
+            raise ValueError("a program is given no NUL")
         return b"\0".join(fields)
 
     @classmethod

@@ -1,134 +1,147 @@
-"""The process of a stdio server: in its own session, marked and guarded like a command, ended with all it began."""
+"""The process of a stdio server: started below a warden of its own like a command, ended with all that it began."""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
-import secrets
-import subprocess
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import IO
 
-from vmpilot.tools.family import COMMAND_ID_VARIABLE, Family
-from vmpilot.tools.guard import Guard
+from vmpilot.tools.family import is_live
 from vmpilot.tools.mcp.settings import McpServer
 from vmpilot.tools.shell_environment import child_environment
+from vmpilot.tools.shell_launch import Launch
+from vmpilot.tools.supervisor import Supervised, Supervisor
 
 _POLITE_SECONDS = 0.3
 _TERM_GRACE = 0.4
 _EXIT_PATIENCE = 0.3
-_REAP_PATIENCE = 0.2
-_MFD_NOEXEC_SEAL = 0x8  # linux/memfd.h
 
 
 class ServerProcess:
-    """A started server. `on_exit` is called a moment after it has exited, when what it wrote has had time to come.
-
-    Raises OSError where it cannot be started.
+    """A server that runs, with our ends of its three streams. `on_exit` is called a moment after it has exited, when
+    what it wrote has had time to come.
     """
 
-    def __init__(self, server: McpServer, environment: Mapping[str, str], *, on_exit: Callable[[], None]) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(
+        self, supervised: Supervised, pipes: tuple[IO[bytes], ...], resources: ExitStack, on_exit: Callable[[], None]
+    ) -> None:
+        self.stdin, self.stdout, self.stderr = pipes
+        self._supervised = supervised
+        self._resources = resources
         self._on_exit = on_exit
-        self._exited = asyncio.Event()
+        self._news = asyncio.Event()
+        self._told = False
+        supervised.watch(self._note_news)
+
+    @classmethod
+    async def start(
+        cls, server: McpServer, environment: Mapping[str, str], *, on_exit: Callable[[], None]
+    ) -> ServerProcess:
+        """Start it. Raises OSError where that cannot be done, ValueError for what no program can be given."""
+        variables = _environment(server, environment)
         with ExitStack() as resources:
-            command_id = secrets.token_hex(12)
-            mark = _open_mark(command_id)
-            resources.callback(os.close, mark)
-            guard = resources.enter_context(Guard(command_id, descriptor=mark))
-            self.popen = _spawn(server, _environment(server, environment, command_id), mark)
-            guard.watch(self.popen.pid)
-            self._family = Family(command_id, shell=self.popen.pid, descriptor=mark)
-            self._watch_exit(resources)
-            self._resources = resources.pop_all()
+            supervisor = Supervisor()
+            resources.callback(supervisor.close)
+            with ExitStack() as theirs:
+                streams, pipes = _open_pipes(theirs, resources)
+                supervised = supervisor.start(
+                    _launch(server, variables),
+                    folder=_folder(environment),
+                    environment=variables,
+                    streams=streams,
+                )
+            resources.callback(supervised.close)
+            process = cls(supervised, pipes, resources.pop_all(), on_exit)
+        try:
+            await process._wait_for(lambda: supervised.shell is not None or supervised.problem is not None)
+            if supervised.problem is not None:
+                raise supervised.problem
+        except BaseException:
+            await process.end(politely=False)
+            raise
+        return process
 
     async def end(self, *, politely: bool) -> None:
         """End it and all that it started, within a second. `politely` first waits for it to end by itself, its
         standard input being closed.
         """
-        over = False
-        try:
-            if politely:
-                await self._wait_for_exit()
-            await self._family.end(_TERM_GRACE, sleep=asyncio.sleep)
-            over = True
-        finally:
-            if not over:
-                self._family.kill_at_once()
-            self._reap()
-            self._resources.close()
+        with self._resources:
+            try:
+                if politely:
+                    await self._wait_for(lambda: self.has_exited, seconds=_POLITE_SECONDS)
+                if not self._supervised.over:
+                    await self._supervised.end(_TERM_GRACE, sleep=self._sleep)
+            finally:
+                self._supervised.kill_at_once()  # which is nothing, unless the waiting was broken off
 
     @property
     def has_exited(self) -> bool:
-        """Whether the server's first process is over; it is not collected before `end`."""
-        try:
-            return os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:
-            return True
+        """Whether the server's first process is over: by the kernel's word, for the warden's takes a moment."""
+        shell = self._supervised.shell
+        return self._supervised.exited or (shell is not None and not is_live(shell))
 
     @property
     def exit_code(self) -> int | None:
-        """As `subprocess` has it: a signal is negative. None while it runs, and until `end`."""
-        return self.popen.returncode
+        """As `subprocess` has it: a signal is negative. None while it runs, or where nobody saw its end."""
+        return self._supervised.exit_code
 
-    async def _wait_for_exit(self) -> None:
+    def _note_news(self) -> None:
+        self._news.set()
+        if self._supervised.exited and not self._told:
+            self._told = True
+            asyncio.get_running_loop().call_later(_EXIT_PATIENCE, self._on_exit)
+
+    async def _wait_for(self, done: Callable[[], bool], *, seconds: float | None = None) -> None:
+        """Until it is done, or the seconds are over."""
         try:
-            async with asyncio.timeout(_POLITE_SECONDS):
-                await self._exited.wait()
+            async with asyncio.timeout(seconds):
+                while not done():
+                    self._news.clear()
+                    await self._news.wait()
         except TimeoutError:
             return
 
-    def _watch_exit(self, resources: ExitStack) -> None:
-        try:
-            descriptor = os.pidfd_open(self.popen.pid)
-        except OSError:  # no pidfd on this system: the end of its output will tell
-            return
-        resources.callback(os.close, descriptor)
-        self._loop.add_reader(descriptor, self._note_exit, descriptor)
-        resources.callback(self._loop.remove_reader, descriptor)
-
-    def _note_exit(self, descriptor: int) -> None:
-        self._loop.remove_reader(descriptor)
-        self._exited.set()
-        self._loop.call_later(_EXIT_PATIENCE, self._on_exit)
-
-    def _reap(self) -> None:
-        try:
-            self.popen.wait(_REAP_PATIENCE)
-        except subprocess.TimeoutExpired:
-            return
+    async def _sleep(self, seconds: float) -> None:
+        """Pass the time until there is news."""
+        self._news.clear()
+        await self._wait_for(self._news.is_set, seconds=seconds)
 
 
-def _spawn(server: McpServer, environment: Mapping[str, str], mark: int) -> subprocess.Popen[bytes]:
+def _open_pipes(theirs: ExitStack, ours: ExitStack) -> tuple[tuple[int, int, int], tuple[IO[bytes], ...]]:
+    """The server's ends of its standard streams, and ours."""
+    streams: list[int] = []
+    pipes: list[IO[bytes]] = []
+    for writes in (True, False, False):
+        reading, writing = os.pipe()
+        their_end, our_end = (reading, writing) if writes else (writing, reading)
+        theirs.callback(os.close, their_end)
+        streams.append(their_end)
+        pipes.append(ours.enter_context(os.fdopen(our_end, "wb" if writes else "rb", buffering=0)))
+    first, second, third = streams
+    return (first, second, third), tuple(pipes)
+
+
+def _folder(environment: Mapping[str, str]) -> Path:
+    """Not where the person works: what lies there could be loaded as the server's code."""
     home = Path(environment.get("HOME") or "/")
-    return subprocess.Popen(
-        [str(server.command), *server.args],
-        cwd=home if home.is_dir() else "/",  # not where the person works: what lies there could be loaded as its code
-        env=dict(environment),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pass_fds=(mark,),
-        start_new_session=True,
-        bufsize=0,
-    )
+    return home if home.is_dir() else Path("/")
 
 
-def _environment(server: McpServer, environment: Mapping[str, str], command_id: str) -> dict[str, str]:
-    """The scrubbed environment, what the configuration adds to it, and the mark of all that VMPilot starts."""
+def _launch(server: McpServer, variables: Mapping[str, str]) -> Launch:
+    """Raises FileNotFoundError for a command that is not on the server's own PATH."""
+    command = str(server.command)
+    program = command if os.sep in command else shutil.which(command, path=variables.get("PATH", os.defpath))
+    if program is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command)
+    return Launch(program, tuple(map(os.fsencode, (command, *server.args))), ())
+
+
+def _environment(server: McpServer, environment: Mapping[str, str]) -> dict[str, str]:
+    """The scrubbed environment, and what the configuration adds to it."""
     own = {name: environment.get(name) if value is None else value.reveal() for name, value in server.env.items()}
-    ids = f"{environment.get(COMMAND_ID_VARIABLE, '')} {command_id}".strip()
-    return (
-        child_environment(environment)
-        | {name: value for name, value in own.items() if value is not None}
-        | {COMMAND_ID_VARIABLE: ids}
-    )
-
-
-def _open_mark(command_id: str) -> int:
-    name = f"vmpilot-{command_id}"
-    try:
-        return os.memfd_create(name, os.MFD_CLOEXEC)
-    except PermissionError:  # vm.memfd_noexec=2
-        return os.memfd_create(name, os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
+    return child_environment(environment) | {name: value for name, value in own.items() if value is not None}

@@ -6,7 +6,6 @@ Wire format: https://modelcontextprotocol.io/specification/2025-11-25/basic/tran
 from __future__ import annotations
 
 import asyncio
-import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
@@ -79,9 +78,9 @@ class StdioLink:
         return "; ".join(facts)
 
     async def __aenter__(self) -> tuple[_Messages, _Sender]:
-        process = self._process = ServerProcess(self._server, self._environment, on_exit=self._end)
+        process = self._process = await ServerProcess.start(self._server, self._environment, on_exit=self._end)
         try:
-            await self._connect_pipes(process.popen)
+            await self._connect_pipes(process)
         except BaseException:
             await process.end(politely=False)
             raise
@@ -102,10 +101,11 @@ class StdioLink:
             for transport in self._outputs:
                 transport.close()
 
-    async def _connect_pipes(self, popen: subprocess.Popen[bytes]) -> None:
+    async def _connect_pipes(self, process: ServerProcess) -> None:
         loop = asyncio.get_running_loop()
-        self._input, _ = await loop.connect_write_pipe(lambda: self._input_watch, popen.stdin)
-        for protocol, pipe in (asyncio.StreamReaderProtocol(self._output), popen.stdout), (self._stderr, popen.stderr):
+        self._input, _ = await loop.connect_write_pipe(lambda: self._input_watch, process.stdin)
+        reader = asyncio.StreamReaderProtocol(self._output)
+        for protocol, pipe in (reader, process.stdout), (self._stderr, process.stderr):
             transport, _ = await loop.connect_read_pipe(partial(_same, protocol), pipe)
             self._outputs.append(transport)
 
