@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,17 @@ def test_a_known_failure_is_expected_until_it_passes(tmp_path: Path) -> None:
     assert "XFAIL test_yes.py::TestYes::test_core_model_name" in said
     assert "FAILED test_yes.py::TestYes::test_core_answers" in said
     assert "take it out" in said
+
+
+@pytest.mark.parametrize("required", ["core", ("core", "telepathy")])
+def test_required_levels_are_levels(required: Collection[str]) -> None:
+    with pytest.raises(TypeError, match="required names levels that there are not"):
+        type("TestMine", (BackendConformance,), {"required": required})
+
+
+def test_no_level_need_be_claimed(tmp_path: Path) -> None:
+    said = run_pytest(tmp_path, "    required = ()\n", levels="[]", only="claims")
+    assert "PASSED test_yes.py::TestYes::test_claims" in said
 
 
 def test_required_levels_must_be_claimed(tmp_path: Path) -> None:

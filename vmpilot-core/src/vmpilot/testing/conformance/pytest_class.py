@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, ClassVar
 
 from vmpilot.testing.conformance.case import LEVELS, Case
@@ -27,7 +27,7 @@ class BackendConformance:
     scripted_model: ClassVar[ScriptedModel] = ServedModel
     known_failures: ClassVar[Mapping[str, str]] = {}
     replaced: ClassVar[Mapping[str, str]] = {}
-    required: ClassVar[frozenset[str]] = frozenset({"core"})
+    required: ClassVar[Collection[str]] = ("core",)
     case_seconds: ClassVar[float] = CASE_SECONDS
 
     def __init_subclass__(cls, **keywords: Any) -> None:
@@ -53,7 +53,7 @@ class BackendConformance:
     def test_claims(self) -> None:
         """The backend claims the levels that are required, and only levels that there are."""
         claimed = self.subject().backend.info.capabilities
-        if missing := sorted(self.required - claimed):
+        if missing := sorted(set(self.required) - claimed):
             raise AssertionError(f"these levels must be claimed: {', '.join(missing)}")
         if unknown := sorted(claimed - set(LEVELS)):
             raise AssertionError(f"there are no such levels: {', '.join(unknown)}")
@@ -72,6 +72,8 @@ def _refuse_unknown(cls: type[BackendConformance]) -> None:
             raise TypeError(f"{cls.__name__}.{name} names cases that there are not: {', '.join(unknown)}")
         if silent := sorted(case for case, reason in declared.items() if not reason.strip()):
             raise TypeError(f"{cls.__name__}.{name} gives no reason for {', '.join(silent)}")
+    if unknown := sorted(set(cls.required) - set(LEVELS)):
+        raise TypeError(f"{cls.__name__}.required names levels that there are not: {', '.join(unknown)}")
     if double := sorted(cls.known_failures.keys() & cls.replaced.keys()):
         raise TypeError(f"{cls.__name__} both replaces cases and says that they fail: {', '.join(double)}")
 
