@@ -33,7 +33,7 @@ def ask(folder: Path, backend: str, *arguments: str) -> subprocess.CompletedProc
 def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path) -> None:
     folder = tmp_path / "a folder of mine"
     folder.mkdir()
-    answer = ask(folder, backend, "-t", "0", "create the file hello.txt with the text hi")
+    answer = ask(folder, backend, "create the file hello.txt with the text hi")
     assert answer.returncode == 0, answer.stderr
     assert (folder / "hello.txt").is_file(), answer.stderr + answer.stdout
     assert (folder / "hello.txt").read_text().strip() == "hi"
@@ -41,7 +41,7 @@ def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path
 
 
 def test_a_request_has_its_effect_without_native_tool_calls(tmp_path: Path) -> None:
-    answer = ask(tmp_path, "litellm", "-t", "0", "--tool-mode", "text", "create the file hello.txt with the text hi")
+    answer = ask(tmp_path, "litellm", "--tool-mode", "text", "create the file hello.txt with the text hi")
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "hello.txt").read_text().strip() == "hi"
     assert answer.stdout.strip(), "the model told what came of it"
@@ -51,10 +51,8 @@ def test_a_request_has_its_effect_without_native_tool_calls(tmp_path: Path) -> N
 def test_a_conversation_goes_on_with_the_other_backend(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("1\n")
     (tmp_path / "two.txt").write_text("2\n")
-    first = ask(tmp_path, "litellm", "-t", "0", "--output", "json", "list the files in this folder")
-    second = ask(
-        tmp_path, "langchain", "-t", "0", "--output", "json", "-c", "create the file three.txt with the text 3"
-    )
+    first = ask(tmp_path, "litellm", "--output", "json", "list the files in this folder")
+    second = ask(tmp_path, "langchain", "--output", "json", "-c", "create the file three.txt with the text 3")
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     results = [json.loads(run.stdout) for run in (first, second)]
     assert results[0]["conversation_id"] == results[1]["conversation_id"]

@@ -19,6 +19,9 @@ LOCAL = "local"
 TOOLS_FOR_LOCAL = ("shell",)
 """What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
 
+TEMPERATURE_FOR_LOCAL = 0.0
+"""What the local model is asked with unless the settings say otherwise: of a small one the likeliest words are best."""
+
 
 class ModelDesk:
     """Finds each model's endpoint once and keeps it; `aclose` ends what was started for them."""
@@ -61,13 +64,15 @@ class ModelDesk:
     async def _prepare(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
         settings = self._settings
         base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
+        temperature = settings.temperature
         if _is_local(model):
             server = await self._start_local(model.partition(":")[2], progress)
             self._stand_ins[server.base_url] = _identify(model)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
             window = window or CONTEXT_SIZE
+            temperature = TEMPERATURE_FOR_LOCAL if temperature is None else temperature
         model_settings = ModelSettings(
-            temperature=settings.temperature,
+            temperature=temperature,
             max_tokens=settings.max_tokens,
             reasoning_effort=settings.reasoning_effort,
             seed=settings.seed,
