@@ -24,10 +24,6 @@ class Held:
         return self._shapes[-1].fence if self.is_open else None
 
     @property
-    def has_one_line(self) -> bool:
-        return len(self.lines) == 1
-
-    @property
     def text(self) -> str:
         return "".join(self.lines)
 
