@@ -64,6 +64,9 @@ HIDING = [
     "alias p='git push'",
     "su -c 'git push'",
     "true " + "; true" * 60 + "; git push",
+    "$'git' push",
+    "ls #\\\ngit push",
+    "bash -c $'git push'",
 ]
 UNREADABLE = [
     "$x push",
@@ -71,7 +74,6 @@ UNREADABLE = [
     "git -C . push",
     "git --no-pager push",
     "{git,push}",
-    "$'git' push",
     "eval $x",
     'bash -c "$x"',
     "echo git push | sh",

@@ -40,7 +40,7 @@ class Gate:
         self.mode = mode
         self._rules = rules
         self._places = Places(workspace, own, private=private, search_path=search_path)
-        self._shell = ShellGate(mode, places=self._places, rules=rules, confines=confines)
+        self._shell = ShellGate(mode, places=self._places, rules=rules, confines=confines, search_path=search_path)
 
     def keep(self, rules: Rules) -> None:
         """Go by these rules, too, from here on."""

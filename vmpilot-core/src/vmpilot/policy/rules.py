@@ -11,7 +11,7 @@ from typing import Self
 
 from vmpilot.policy.found_commands import Found
 from vmpilot.policy.line import SimpleCommand
-from vmpilot.policy.wrappers import Argv
+from vmpilot.policy.wrappers import Argv, Hole
 from vmpilot.policy.written_rules import SHELL, Rule, read_rule
 
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?(?:[/?#][!-\[\]-~]*)?")
@@ -20,10 +20,15 @@ _CLUSTER = re.compile(r"-[A-Za-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that holds for a call; `certain` is False where it cannot be told, but might."""
+    """A rule that holds for a call; `certain` is False if it only might, for the reason `why`.
+
+    `unseen` are the commands that are the only reason: programs that are not known to run nothing else.
+    """
 
     rule: Rule
     certain: bool = True
+    why: str = ""
+    unseen: tuple[Argv, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,15 +87,27 @@ def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
     return False
 
 
-def match_commands(rules: Iterable[Rule], found: Found) -> Match | None:
-    """The first rule that one of the commands matches, else one that might be matched."""
-    possible: Match | None = None
-    for rule in of_tool(rules, SHELL):
+def match_commands(rules: Iterable[Rule], found: Found, *, allowed: Iterable[Rule] = ()) -> Match | None:
+    """The first rule that one of the commands matches, else one that might be matched.
+
+    A program that is not known to run nothing else might run what any rule names, unless a rule in `allowed` names it.
+    """
+    rules = of_tool(rules, SHELL)
+    for rule in rules:
         if not rule.words or any(_is_meant(rule, argv) for argv in found.certain):
             return Match(rule)
-        if possible is None and (found.opaque or _may_match(rule.words, found)):
-            possible = Match(rule, certain=False)
-    return possible
+    named = [rule for rule in of_tool(allowed, SHELL) if rule.words]
+    unseen = tuple(argv for argv in found.unseen if not any(_is_meant(rule, argv) for rule in named))
+    for rule in rules:
+        if found.opaque is not None:
+            return Match(rule, certain=False, why=found.opaque)
+        if _may_match(rule.words, found):
+            return Match(rule, certain=False)
+        if unseen:
+            name = str(unseen[0][0])
+            why = f'{name} may run other programs; a rule in allow, such as "{SHELL}: {name}", says that it may'
+            return Match(rule, certain=False, why=why, unseen=unseen)
+    return None
 
 
 def _is_meant(rule: Rule, argv: Argv) -> bool:
@@ -98,12 +115,14 @@ def _is_meant(rule: Rule, argv: Argv) -> bool:
 
 
 def _matches(words: Sequence[str], argv: Argv) -> bool:
-    if not argv or argv[0] is None or not _same_program(words[0], argv[0]):
+    if not argv or not _same_program(words[0], argv[0]):
         return False
     return tuple(argv[1 : len(words)]) == tuple(words[1:])
 
 
-def _same_program(written: str, name: str) -> bool:
+def _same_program(written: str, name: str | Hole) -> bool:
+    if isinstance(name, Hole):
+        return False
     return name == written or ("/" not in written and name.rpartition("/")[2] == written)
 
 
@@ -115,24 +134,31 @@ def _may_match(words: Sequence[str], found: Found) -> bool:
 
 def _nearly_matches(words: Sequence[str], argv: Argv) -> bool:
     """The same program, given all the rule's words in some order or place, or something that cannot be read."""
-    if argv[0] is None or not _same_program(words[0], argv[0]):
+    if isinstance(argv[0], Hole) or argv[0].rpartition("/")[2] != words[0].rpartition("/")[2]:
         return False
     if all(_is_given(word, argv[1:]) for word in words[1:]):
         return True
-    return None in argv and not _differs_at_once(words, argv)
+    return any(isinstance(word, Hole) for word in argv) and not _differs_at_once(words, argv)
 
 
 def _differs_at_once(words: Sequence[str], argv: Argv) -> bool:
     """Whether the first argument, `diff` of `git diff $X`, already tells that a rule on `git push` is not meant."""
-    first = argv[1] if len(argv) > 1 else None
-    return bool(first) and len(words) > 1 and not (first or "").startswith("-") and first != words[1]
+    first = argv[1] if len(argv) > 1 else Hole.MANY
+    return isinstance(first, str) and len(words) > 1 and not first.startswith("-") and first != words[1]
 
 
 def _is_given(word: str, arguments: Argv) -> bool:
+    """Whether the word is among the arguments; an option may also be given in its other, long or short, spelling."""
     if word in arguments:
         return True
-    letters = {letter for given in arguments if given and _CLUSTER.fullmatch(given) for letter in given[1:]}
-    return bool(_CLUSTER.fullmatch(word)) and set(word[1:]) <= letters
+    options = [given for given in arguments if isinstance(given, str) and given.startswith("-") and len(given) > 1]
+    if _CLUSTER.fullmatch(word):
+        letters = {letter for given in options if _CLUSTER.fullmatch(given) for letter in given[1:]}
+        return set(word[1:]) <= letters or any(given.startswith("--") for given in options)
+    if word.startswith("--"):
+        name = word.partition("=")[0]
+        return any(not given.startswith("--") or name.startswith(given.partition("=")[0]) for given in options)
+    return False
 
 
 def match_paths(rules: Iterable[Rule], paths: Sequence[Path], root: str, *, below: bool = False) -> Match | None:

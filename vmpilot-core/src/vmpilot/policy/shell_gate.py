@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Callable
+from dataclasses import replace
 
 from vmpilot.contract import RunsCommand
 from vmpilot.policy.judgement import Judgement, changes_folder, judge_line
@@ -15,6 +16,7 @@ from vmpilot.policy.reading import LineReader
 from vmpilot.policy.rules import Match, Rules, allows_command, match_commands, of_tool
 from vmpilot.policy.shfmt_reader import ParserFailed
 from vmpilot.policy.verdict import Mode, Verdict, ask_or_deny, under_rules
+from vmpilot.policy.wrappers import Argv
 from vmpilot.policy.written_rules import SHELL, Rule
 
 NO_SANDBOX = "no sandbox works here, so no command runs without a question; `vmpilot doctor` says how to mend that"
@@ -23,23 +25,40 @@ NO_SANDBOX = "no sandbox works here, so no command runs without a question; `vmp
 class ShellGate:
     """Decides on shell lines in one mode, under one set of rules."""
 
-    def __init__(self, mode: Mode, *, places: Places, rules: Rules, confines: Callable[[], bool]) -> None:
+    def __init__(
+        self, mode: Mode, *, places: Places, rules: Rules, confines: Callable[[], bool], search_path: str = ""
+    ) -> None:
         self._mode = mode
         self._places = places
         self.rules = rules
         self._confines = confines
-        self._reader = LineReader()
+        self._reader = LineReader(None if places.against_running("bash") else search_path)
 
     def decide(self, effect: RunsCommand) -> Verdict:
         """The verdict on one shell line."""
         deny, ask = (self._match(rules, effect.line) for rules in (self.rules.deny, self.rules.ask))
         if deny and deny.certain:
             return under_rules(Verdict("deny", ""), deny=deny, ask=None)
-        return under_rules(self._decide_by_mode(effect), deny=deny, ask=ask)
+        verdict = under_rules(self._decide_by_mode(effect), deny=deny, ask=ask)
+        if (match := deny or ask) and match.unseen and verdict.action == "ask" and not verdict.always:
+            return replace(verdict, always=self._rules_for(match.unseen, effect.line))
+        return verdict
 
     def _match(self, rules: tuple[Rule, ...], line: str) -> Match | None:
         rules = of_tool(rules, SHELL)
-        return match_commands(rules, self._reader.find_commands(line)) if rules else None
+        if not rules:
+            return None
+        allowed = (*self.rules.allow, *self.rules.allow_on_host)
+        return match_commands(rules, self._reader.find_commands(line), allowed=allowed)
+
+    def _rules_for(self, unseen: tuple[Argv, ...], text: str) -> tuple[str, ...]:
+        """Rules that would name each of these programs, if they can be offered."""
+        try:
+            line = self._reader.read_plainly(text) or ()
+        except ParserFailed:
+            return ()
+        commands = [command for command in line if command.argv in unseen]
+        return command_rules(commands) if {command.argv for command in commands} == set(unseen) else ()
 
     def _decide_by_mode(self, effect: RunsCommand) -> Verdict:
         if self._mode == "full":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from vmpilot.policy.line import Joint, Line, LineBuilder, Redirection, Word
 
@@ -33,15 +33,15 @@ class ShfmtReader:
         self._program = str(program or _find_program())
         self._timeout = timeout
 
-    def parse(self, line: str) -> Syntax | None:
-        """The syntax tree; None for what is no correct bash. Raises `ParserFailed`."""
+    def parse(self, line: str, dialect: Literal["bash", "posix"] = "bash") -> Syntax | None:
+        """The syntax tree; None for what is not correct in the dialect. Raises `ParserFailed`."""
         try:
             text = line.encode()
         except UnicodeEncodeError:
             return None
         try:
             done = subprocess.run(
-                [self._program, "--to-json", "--language-dialect", "bash"],
+                [self._program, "--to-json", "--language-dialect", dialect],
                 input=text,
                 capture_output=True,
                 env={},

@@ -43,6 +43,5 @@ def under_rules(verdict: Verdict, *, deny: Match | None, ask: Match | None) -> V
         return Verdict("deny", f'the rule "{deny.rule.written}" denies it', alone=verdict.alone)
     if verdict.action != "allow" or not (match := deny or ask):
         return verdict
-    written = match.rule.written
-    why = f'the rule "{written}" asks' if match is ask and match.certain else f'the rule "{written}" may forbid it'
-    return replace(verdict, action="ask", why=why, confinement="host")
+    why = f'the rule "{match.rule.written}" {"asks" if match is ask and match.certain else "may forbid it"}'
+    return replace(verdict, action="ask", why=f"{why}: {match.why}" if match.why else why, confinement="host")

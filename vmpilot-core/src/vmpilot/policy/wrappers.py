@@ -5,61 +5,127 @@ It serves rules that forbid: what may stand behind a wrapper is held against the
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-Argv: TypeAlias = tuple[str | None, ...]
-"""The words of a command; None for a word that only the shell knows."""
 
-_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=.*", re.DOTALL)
+class Hole(enum.Enum):
+    """A word of a command that only the shell knows: `ONE` word, a `NUMBER`, or `MANY` words (or none)."""
+
+    ONE = enum.auto()
+    NUMBER = enum.auto()
+    MANY = enum.auto()
+
+
+Argv: TypeAlias = tuple[str | Hole, ...]
+"""The words of a command."""
+
+Shell: TypeAlias = Literal["bash", "sh"]
+"""Whose reading of a script counts. `sh` may be dash, busybox or bash."""
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _VERSION = re.compile(r"[\d.]+$")
+_EXPORTED = re.compile(
+    r"(?!npm_config)[a-z][a-z0-9_]*|IFS|TZ|CI|DEBUG|VERBOSE|NO_COLOR|FORCE_COLOR|CLICOLOR|NODE_ENV"
+    r"|COLUMNS|LINES|DEBIAN_FRONTEND|PYTHONUNBUFFERED|PYTHONDONTWRITEBYTECODE"
+)
+_LOCALE = re.compile(r"LANG|LANGUAGE|LC_[A-Z]+")
+_PLAIN_LOCALE = re.compile(r"|C|POSIX|[A-Za-z_]+\.(?:UTF-?8|utf-?8)")
+_SPECIAL_NAME = re.compile(
+    r"(?:BASH|COMP|COPROC|DIRSTACK|EMACS|ENV$|EPOCH|EUID|EXECIGNORE|FCEDIT|FIGNORE|FUNC|GLOB|GROUPS|HIST|HOME|HOST|IGNORE"
+    r"|INPUTRC|INSIDE_|LINENO|MACHTYPE|MAIL|MAPFILE|OLDPWD|OPT|OSTYPE|PATH|PIPESTATUS|POSIX|PPID|PROMPT|PS|PWD|RANDOM"
+    r"|READLINE|REPLY|SECONDS|SHELL|SHLVL|SRANDOM|TIMEFORMAT|TMOUT|TMPDIR|UID|CDPATH|CHILD_MAX|auto_resume|histchars"
+    r"|GIT|LANG|LC_|LD_|LESS|PAGER|EDITOR|VISUAL|BROWSER|SSH|RSYNC|TAR|TAPE|PYTHON|PERL|NODE|RUBY|JAVA|_JAVA|JDK|MAN|SUDO|GREP"
+    r"|RIPGREP|CURL|WGET|OPENSSL|SSL|GCONV|XDG|MAKE|CC$|CXX|LOC|NLS|MALLOC|GLIBC|GPG|ZIP|UNZIP|XZ|GZIP|DIFF|SORT|JQ|TERM"
+    r"|TEXTDOMAIN|HTTP|ALL_PROXY|NO_PROXY|DOCKER|KUBE|VIRTUAL_ENV|CONDA|NPM|YARN|CARGO|RUST|GO|AWK|POSIXLY|SYSTEMD|DBUS|DISPLAY)"
+)
+
+
+def may_export(name: str, value: str | None = None) -> bool:
+    """Whether a program's environment may hold this variable: no program known here runs anything because of it.
+
+    `value` is None if it is not known; another character set could change how bash reads the rest of a line.
+    """
+    if _LOCALE.fullmatch(name):
+        return value is not None and _PLAIN_LOCALE.fullmatch(value) is not None
+    return _EXPORTED.fullmatch(name) is not None
+
+
+def may_assign(name: str, value: str | None = None) -> bool:
+    """Whether bash does nothing but keep the variable, and no program has it in its environment."""
+    if may_export(name, value):
+        return True
+    return re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is not None and not _SPECIAL_NAME.match(name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wrapper:
-    """`valued` are the options whose value is the next word; `operands` stand before the command."""
+    """`valued` options have a value, attached or as the next word; `flags` have none; `operands` precede the command.
+
+    `alone`: without a command it runs nothing; others start a shell then. `sees_same`: the command runs with the same
+    files, so a program's name means the same as elsewhere.
+    """
 
     valued: frozenset[str] = frozenset()
+    flags: frozenset[str] = frozenset()
     operands: int = 0
+    assignments: bool = False
+    alone: bool = False
+    sees_same: bool = True
 
 
-def _wrapper(valued: str = "", operands: int = 0) -> _Wrapper:
-    return _Wrapper(frozenset(valued.split()), operands)
+def _wrapper(
+    valued: str = "",
+    flags: str = "",
+    *,
+    operands: int = 0,
+    assignments: bool = False,
+    alone: bool = False,
+    sees_same: bool = True,
+) -> _Wrapper:
+    return _Wrapper(frozenset(valued.split()), frozenset(flags.split()), operands, assignments, alone, sees_same)
 
 
 WRAPPERS: Mapping[str, _Wrapper] = {
-    "builtin": _wrapper(),
+    "builtin": _wrapper(alone=True),
     "busybox": _wrapper(),
-    "chroot": _wrapper(operands=1),
+    "chroot": _wrapper(operands=1, sees_same=False),
     "chrt": _wrapper(operands=1),
-    "command": _wrapper(),
-    "coproc": _wrapper(),
-    "doas": _wrapper("-u -C"),
-    "env": _wrapper("-u --unset -C --chdir"),
-    "exec": _wrapper("-a"),
+    "command": _wrapper(flags="-p", alone=True),
+    "coproc": _wrapper(sees_same=False),
+    "doas": _wrapper("-u -C", "-n", assignments=True),
+    "env": _wrapper("-u --unset -C --chdir", "-i --ignore-environment", assignments=True, alone=True),
+    "exec": _wrapper("-a", "-c -l", alone=True),
     "fakeroot": _wrapper(),
-    "flock": _wrapper("-w -E", operands=1),
-    "ionice": _wrapper("-c -n"),
-    "nice": _wrapper("-n"),
-    "nohup": _wrapper(),
-    "nsenter": _wrapper("-t"),
-    "setsid": _wrapper(),
+    "flock": _wrapper("-w -E", "-n -x -s -e -o", operands=1),
+    "ionice": _wrapper("-c -n", "-t", alone=True),
+    "nice": _wrapper("-n", alone=True),
+    "nohup": _wrapper(alone=True),
+    "nsenter": _wrapper("-t", sees_same=False),
+    "setsid": _wrapper(flags="-w -f -c"),
     "stdbuf": _wrapper("-i -o -e"),
-    "strace": _wrapper("-o -e -s"),
-    "sudo": _wrapper("-u -g -h -p -C -r -t -D -T -R -U --user --group --chdir"),
-    "systemd-run": _wrapper("-p -u --unit"),
-    "taskset": _wrapper(operands=1),
-    "time": _wrapper("-f -o"),
-    "timeout": _wrapper("-s -k --signal --kill-after", operands=1),
+    "strace": _wrapper("-e -s", "-f -c"),
+    "sudo": _wrapper("-u -g -h -p -C -r -t -D -T -U --user --group --chdir", "-n -E -H -S -k -b", assignments=True),
+    "systemd-run": _wrapper("-p -u --unit", sees_same=False),
+    "taskset": _wrapper(flags="-c", operands=1),
+    "time": _wrapper("-f -o", "-p -v -a", alone=True),
+    "timeout": _wrapper("-s -k --signal --kill-after", "-v --foreground --preserve-status", operands=1),
     "toybox": _wrapper(),
-    "unshare": _wrapper(),
-    "watch": _wrapper("-n"),
-    "xargs": _wrapper("-I -n -P -L -d -a -s -E --max-args --max-procs --delimiter --arg-file"),
+    "unshare": _wrapper(sees_same=False),
+    "watch": _wrapper("-n", sees_same=False),
+    "xargs": _wrapper(
+        "-I -n -P -L -d -a -s -E --max-args --max-procs --delimiter --arg-file",
+        "-0 -r -t -x --null --no-run-if-empty --verbose",
+        alone=True,
+    ),
 }
 
+_GREP_SCRIPTS = frozenset({"egrep", "fgrep"})
 SHELLS = frozenset({"ash", "bash", "dash", "fish", "ksh", "mksh", "rbash", "sh", "zsh"})
+_READABLE_SHELLS: Mapping[str, Shell] = {"ash": "sh", "bash": "bash", "dash": "sh", "sh": "sh"}
 INTERPRETERS = frozenset(
     {
         "awk",
@@ -98,6 +164,9 @@ INTERPRETERS = frozenset(
 )
 _CODE_OPTIONS = re.compile(r"-[A-Za-z]*[ceErpBR]|--(?:eval|command|print|execute|run|expression)(?:=.*)?", re.DOTALL)
 _STREAM = re.compile(r"-|/dev/(?:stdin|fd/.*)|/proc/.*")
+_REPLACING = re.compile(r"-[0rtx]*I(.*)", re.DOTALL)
+_PLAIN_SHELL_OPTION = re.compile(r"-[celuxfv]+|--|--norc|--noprofile|--login")
+_NUMBER_OPTION = re.compile(r"-\d+")
 
 
 def program_name(word: str) -> str:
@@ -106,25 +175,91 @@ def program_name(word: str) -> str:
     return _VERSION.sub("", name).rstrip("-") or name
 
 
-def wrapped_command(argv: Argv) -> Argv | None:
-    """The command that a wrapper runs, as far as its options are known; None where there is none."""
-    wrapper = WRAPPERS.get(program_name(argv[0] or ""))
+def name_of(argv: Argv) -> str:
+    """The program's name; empty if only the shell knows it."""
+    return program_name(argv[0]) if isinstance(argv[0], str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapped:
+    """The command that a wrapper runs, None if it names none; `certain` is False if it might run another."""
+
+    command: Argv | None
+    certain: bool
+
+
+def wrapped_command(argv: Argv) -> Wrapped | None:
+    """What a wrapper runs, as far as its options are known; None if the program is not a wrapper."""
+    name = name_of(argv)
+    if name in _GREP_SCRIPTS:
+        return Wrapped(("grep", *argv[1:]), certain=True)
+    wrapper = WRAPPERS.get(name)
     if wrapper is None:
         return None
-    position, operands = 1, wrapper.operands
+    if name == "command" and len(argv) > 1 and argv[1] in {"-v", "-V"}:
+        return Wrapped(None, certain=True)
+    position, certain = _skip_options(wrapper, argv)
+    command = argv[position:] or None
+    if command is None:
+        return Wrapped(None, certain=certain and wrapper.alone)
+    if name == "xargs":
+        for mark in _replaced(argv[1:position]):
+            command = _fill(command, mark)
+        command = (*command, Hole.MANY)
+    return Wrapped(command, certain=certain and wrapper.sees_same)
+
+
+def _skip_options(wrapper: _Wrapper, argv: Argv) -> tuple[int, bool]:
+    """Where the command begins, and whether all that precedes it is known."""
+    position, operands, certain, options = 1, wrapper.operands, True, True
     while position < len(argv):
         word = argv[position]
-        if word is None:
-            break
-        if word.startswith("-") and len(word) > 1:
-            position += 2 if word in wrapper.valued else 1
-        elif _ASSIGNMENT.fullmatch(word):
+        if isinstance(word, Hole):
+            return position, False
+        if options and word.startswith("-") and len(word) > 1:
+            options = word != "--"
+            size = _option_size(wrapper, word)
+            certain &= size > 0 or not options
+            position += max(size, 1) if options else 1
+        elif wrapper.assignments and (assignment := _ASSIGNMENT.fullmatch(word)):
+            certain &= may_export(assignment[1], assignment[2])
             position += 1
         elif operands:
             position, operands = position + 1, operands - 1
         else:
             break
-    return argv[position:] or None
+    return position, certain and not operands
+
+
+def _option_size(wrapper: _Wrapper, word: str) -> int:
+    """How many words the option takes; 0 if it is not known."""
+    name, equals, _ = word.partition("=")
+    if word in wrapper.flags or (equals and name in wrapper.valued) or _NUMBER_OPTION.fullmatch(word):
+        return 1
+    if word in wrapper.valued:
+        return 2
+    if word.startswith("--"):
+        return 0
+    for position, letter in enumerate(word[1:], 2):
+        if f"-{letter}" in wrapper.valued:
+            return 1 if position < len(word) else 2
+        if f"-{letter}" not in wrapper.flags:
+            return 0
+    return 1
+
+
+def _replaced(options: Argv) -> list[str]:
+    """What `xargs` replaces by its input, the values of its option -I."""
+    marks: list[str] = []
+    for word, following in zip(options, (*options[1:], ""), strict=False):
+        if isinstance(word, str) and (match := _REPLACING.fullmatch(word)):
+            marks.append(match[1] or (following if isinstance(following, str) else ""))
+    return marks
+
+
+def _fill(command: Argv, mark: str) -> Argv:
+    """The command with an unknown word in place of each that holds the mark."""
+    return tuple(Hole.ONE if isinstance(word, str) and (mark in word) else word for word in command)
 
 
 def found_commands(argv: Argv) -> list[Argv]:
@@ -134,61 +269,96 @@ def found_commands(argv: Argv) -> list[Argv]:
         if word in {"-exec", "-execdir", "-ok", "-okdir"}:
             ends = [end for end in range(start + 1, len(argv)) if argv[end] in {";", "+"}]
             if command := argv[start + 1 : ends[0] if ends else len(argv)]:
-                commands.append(command)
+                commands.append(_fill(command, "{}"))
     return commands
 
 
-def shell_script(argv: Argv) -> tuple[bool, str | None]:
-    """Whether the command hands code to a shell in the line itself, and that code where it can be read."""
-    name, arguments = program_name(argv[0] or ""), argv[1:]
+@dataclass(frozen=True, slots=True)
+class Script:
+    """Code that a command hands to a shell; `code` is None if it cannot be read.
+
+    `certain` is False if the shell that runs it may read it otherwise, or do more than the code says.
+    """
+
+    code: str | None
+    shell: Shell = "bash"
+    certain: bool = True
+
+
+def shell_script(argv: Argv) -> Script | None:
+    """The code that the command hands to a shell or interpreter in the line itself, None if it does not."""
+    name, arguments = name_of(argv), argv[1:]
     if name in SHELLS:
-        return _shell_code(arguments)
+        return _shell_code(_READABLE_SHELLS.get(name), arguments)
     if name in INTERPRETERS:
-        return _runs_inline(arguments), None
+        return Script(None) if _runs_inline(arguments) else None
     return _builtin_code(name, arguments)
 
 
-def _builtin_code(name: str, arguments: Argv) -> tuple[bool, str | None]:
+def _builtin_code(name: str, arguments: Argv) -> Script | None:
+    script: Script | None = None
     match name:
         case "eval":
-            return True, None if None in arguments else " ".join(filter(None, arguments))
-        case "alias":
-            return bool(arguments), _behind_equals(arguments)
+            script = Script(_joined(arguments, " "))
+        case "alias" if arguments:
+            script = Script(_behind_equals(arguments), certain=False)
         case "trap":
-            return bool(arguments), _first(arguments)
+            script = _trapped(arguments)
         case "source" | ".":
-            return _STREAM.fullmatch(_first(arguments) or "-") is not None, None
-        case "su" | "script":
-            return "-c" in arguments, _behind(arguments, "-c")
-        case _:
-            return False, None
+            file = _first(arguments)
+            script = Script(None) if isinstance(file, Hole) or _STREAM.fullmatch(file or "-") else None
+        case "watch":
+            script = Script(_joined(arguments, " "), "sh", certain=False)
+        case "su" | "runuser" | "script" | "flock" if "-c" in arguments:
+            script = Script(_behind(arguments, "-c"), "sh", certain=False)
+    return script
 
 
-def _shell_code(arguments: Argv) -> tuple[bool, str | None]:
+def _trapped(arguments: Argv) -> Script | None:
+    words = arguments[1:] if arguments[:1] == ("--",) else arguments
+    if not words or words[0] in {"-p", "-l", "-", ""}:
+        return None
+    return Script(words[0]) if isinstance(words[0], str) else Script(None)
+
+
+def _shell_code(shell: Shell | None, arguments: Argv) -> Script | None:
+    certain = shell is not None
     for position, word in enumerate(arguments):
-        if word is None:
-            return True, None
+        if isinstance(word, Hole):
+            return Script(None)
+        certain &= _PLAIN_SHELL_OPTION.fullmatch(word) is not None
         if re.fullmatch(r"-[A-Za-z]*c[A-Za-z]*", word):
-            return True, next((later for later in arguments[position + 1 :] if not (later or "").startswith("-")), None)
+            later = arguments[position + 1 :]
+            place = next((at for at, one in enumerate(later) if isinstance(one, Hole) or one[:1] != "-"), len(later))
+            code = later[place] if place < len(later) else None
+            certain &= all(isinstance(one, str) and _PLAIN_SHELL_OPTION.fullmatch(one) for one in later[:place])
+            return Script(code if isinstance(code, str) else None, shell or "bash", certain=certain)
         if not word.startswith(("-", "+")):
-            return bool(_STREAM.fullmatch(word)), None  # a file is no part of the line
-    return "--version" not in arguments, None  # it reads its standard input
+            return Script(None) if _STREAM.fullmatch(word) else None  # a file is no part of the line
+    return None if "--version" in arguments else Script(None)  # it reads its standard input
 
 
 def _runs_inline(arguments: Argv) -> bool:
     """Whether an interpreter gets its code from the line: an option that carries code, or its standard input."""
-    if any(word is None or _CODE_OPTIONS.fullmatch(word) or _STREAM.fullmatch(word) for word in arguments):
+    if any(isinstance(word, Hole) or _CODE_OPTIONS.fullmatch(word) or _STREAM.fullmatch(word) for word in arguments):
         return True
-    return all((word or "").startswith("-") and word != "--version" for word in arguments)
+    return all(isinstance(word, str) and word.startswith("-") and word != "--version" for word in arguments)
 
 
-def _first(words: Sequence[str | None]) -> str | None:
+def _first(words: Argv) -> str | Hole | None:
     return next((word for word in words if word != "--"), None)
 
 
-def _behind(words: Sequence[str | None], option: str) -> str | None:
-    return next((words[place + 1] for place, word in enumerate(words[:-1]) if word == option), None)
+def _behind(words: Argv, option: str) -> str | None:
+    word = next((words[place + 1] for place, word in enumerate(words[:-1]) if word == option), None)
+    return word if isinstance(word, str) else None
 
 
-def _behind_equals(words: Sequence[str | None]) -> str | None:
-    return None if None in words else "\n".join((word or "").partition("=")[2] for word in words)
+def _joined(words: Argv, between: str) -> str | None:
+    texts = [word for word in words if isinstance(word, str)]
+    return between.join(texts) if len(texts) == len(words) else None
+
+
+def _behind_equals(words: Argv) -> str | None:
+    texts: Sequence[str] = [word.partition("=")[2] for word in words if isinstance(word, str)]
+    return "\n".join(texts) if len(texts) == len(words) else None

@@ -1,0 +1,214 @@
+"""A rule that denies a program holds in mode full, by whatever way of bash a line would run it; bash is the judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vmpilot.contract import RunsCommand
+from vmpilot.policy import Gate, Rules, Verdict
+from vmpilot.policy.bash_reader import BashReader
+from vmpilot.policy.shfmt_reader import ParserFailed
+
+from .denied_lines import BENIGN, QUOTING, DeniedLineMaker, every_line
+from .marker_oracle import MarkerOracle
+
+SEEDS = [1, 20_261_123]
+EVERYDAY = [
+    "ls -la",
+    "cat a.txt | grep one | wc -l",
+    "echo hello > out.txt && cat out.txt",
+    "mkdir -p build/x && cp a.txt build/x/ && mv build/x/a.txt build/x/b.txt",
+    "git status && git diff HEAD~1 && git add -A && git commit -m 'one' && git pull --rebase",
+    "git push -u origin main",
+    "git -C .. log --oneline -5 | head -3",
+    "find . -name '*.py' -exec grep -l import {} + | sort | uniq -c",
+    "find . -type f -print0 | xargs -0 grep -n one",
+    'for f in *.txt; do echo "$f"; head -1 "$f"; done',
+    'if [ -f a.txt ] && [ ! -d "$HOME/x" ]; then echo yes; else echo no; fi',
+    'name=$(basename "$PWD"); echo "in $name, ${name%.*}, ${#name}"',
+    'OUT=/tmp/x; ls > "$OUT" 2>&1; echo $?',
+    'while read -r line; do echo "- $line"; done < a.txt',
+    "set -euo pipefail; ls | head",
+    "cat > out.txt <<'EOF'\n$(not run) `nor this`\nEOF",
+    "cat <<EOF\nuser $USER in $(pwd)\nEOF",
+    "sed -n '1,5p' a.txt; sed -i 's/one/two/g' a.txt; awk '{print $1}' a.txt",
+    "sudo -n ls /root; timeout 5 cat a.txt; LC_ALL=C sort a.txt",
+    "bash -c 'ls && echo done'",
+    "curl -sSL https://example.org/x -o x.html",
+    "ps aux | grep python; df -h; du -sh .; uname -a; date; free -m",
+    "python3 --version; command -v node; which git; type ls",
+    'greet() { echo "hi $1"; }; greet you',
+    "trap 'echo bye' EXIT; ls",
+    "[[ -n $PATH && $PATH == *bin* ]] && echo found",
+    "test -d src || mkdir src",
+    "echo $((1 + 2)) {a,b} ~ $'tab\\t'",
+    "ls & wait",
+    "ps aux | awk '{print $2}' | sort -n | tail -1",
+]
+"""What a rule on another program leaves alone."""
+UNSEEN = {
+    "pytest -q": "pytest",
+    "make test": "make",
+    "npm test": "npm",
+    "python3 script.py": "python3",
+    "bash script.sh": "bash",
+    "./run.sh": "./run.sh",
+    ". venv/bin/activate": ".",
+    "pip install x": "pip",
+    "docker run x": "docker",
+    "tar xf x.tar": "tar",
+    "ssh host ls": "ssh",
+    "sudo make install": "make",
+    "ls && cd src && cargo build": "cargo",
+    "/tmp/ls": "/tmp/ls",
+    "find . -name x -exec pytest {} ;": "pytest",
+    "git foo": "git",
+}
+"""Commands whose programs may run others, and the program that must be named to allow them."""
+
+
+@pytest.fixture(scope="module")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> MarkerOracle:
+    return MarkerOracle(tmp_path_factory.mktemp("denied"))
+
+
+def _gate(oracle: MarkerOracle, **rules: list[str]) -> Gate:
+    path = f"{oracle.bin}:/usr/bin:/bin"
+    return Gate("full", workspace=oracle.root, rules=Rules.read(**rules), confines=lambda: True, search_path=path)
+
+
+def _decide(gate: Gate, line: str) -> Verdict:
+    return gate.decide("shell", RunsCommand(line, Path("/")))
+
+
+@pytest.mark.parametrize(("kind", "step"), [("deny", 1), ("ask", 10)])
+def test_no_way_to_run_a_denied_program_is_let_through(kind: str, step: int, oracle: MarkerOracle) -> None:
+    gate = _gate(oracle, **{kind: ["shell: zap"]})
+    assert [line for line in every_line(str(oracle.bin))[::step] if _decide(gate, line).action == "allow"] == []
+
+
+def test_the_ways_do_run_the_program(oracle: MarkerOracle) -> None:
+    """Some need programs or rights that are not everywhere, hence the share."""
+    lines = every_line(str(oracle.bin))[::9]
+    ran = [line for line in lines if oracle.runs_marker(line)]
+    assert len(ran) > len(lines) * 0.6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_is_let_through_does_not_run_the_denied_program(
+    seed: int, oracle: MarkerOracle, fuzz_count: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate, maker = _gate(oracle, deny=["shell: zap"]), DeniedLineMaker(seed, str(oracle.bin))
+    lines = [maker.make_line() for _ in range(fuzz_count // 5)]
+    allowed = [line for line in lines if _decide(gate, line).action == "allow"]
+    wrong = [line for line in allowed if oracle.runs_marker(line)]
+    with capsys.disabled():
+        print(f"[seed {seed}: {len(lines)} lines, {len(allowed)} let through, {len(wrong)} ran it]", end="")
+    assert len(allowed) > len(lines) / 20
+    assert wrong == []
+
+
+@pytest.mark.parametrize("line", EVERYDAY)
+def test_everyday_commands_run_beside_a_rule_that_denies(line: str, oracle: MarkerOracle) -> None:
+    verdict = _decide(_gate(oracle, deny=["shell: rm"]), line)
+    assert verdict.action == "allow", verdict.why
+
+
+@pytest.mark.parametrize("line", [line.format() for line in (*BENIGN, *QUOTING)])
+def test_a_denied_name_may_be_mentioned(line: str, oracle: MarkerOracle) -> None:
+    verdict = _decide(_gate(oracle, deny=["shell: zap"]), line)
+    assert verdict.action == "allow", verdict.why
+
+
+@pytest.mark.parametrize(("line", "program"), UNSEEN.items())
+def test_a_program_that_may_run_others_is_asked_about_until_it_is_allowed(
+    line: str, program: str, oracle: MarkerOracle
+) -> None:
+    verdict = _decide(_gate(oracle, deny=["shell: rm"]), line)
+    assert verdict.action == "ask"
+    assert f'"shell: {program}"' in verdict.why
+    assert _decide(_gate(oracle, deny=["shell: rm"], allow=["shell"]), line).action == "ask"
+    for kind in ("allow", "allow_on_host"):
+        assert _decide(_gate(oracle, deny=["shell: rm"], **{kind: [f"shell: {program}"]}), line).action == "allow"
+    assert _decide(_gate(oracle), line).action == "allow"
+    assert _decide(_gate(oracle, deny=["read_file: /x"]), line).action == "allow"
+
+
+@pytest.mark.parametrize(
+    "line", ["python3 -c 'x'", 'bash -c "$x"', 'eval "$x"', "pytest; rm x", "pytest rm", "python3 x | sh"]
+)
+def test_an_allowed_program_hides_nothing_else(line: str, oracle: MarkerOracle) -> None:
+    gate = _gate(oracle, deny=["shell: rm"], allow=["shell: python3", "shell: bash", "shell: eval", "shell: pytest"])
+    assert _decide(gate, line).action != "allow"
+
+
+def test_a_rule_can_be_kept_for_a_program_that_may_run_others(oracle: MarkerOracle) -> None:
+    always = _decide(_gate(oracle, deny=["shell: rm"]), "cd src && pytest -q | tail -3").always
+    assert always == ("shell: pytest -q $",)
+    gate = _gate(oracle, deny=["shell: rm"], allow_on_host=list(always))
+    assert _decide(gate, "cd src && pytest -q | tail -3").action == "allow"
+    assert _decide(gate, "pytest -x").action == "ask"
+    assert _decide(_gate(oracle, deny=["shell: rm"]), 'pytest "$x"').always == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "line", "action"),
+    [
+        ("/bin/rm", "rm x", "ask"),
+        ("/bin/rm", "/usr/bin/rm x", "ask"),
+        ("/bin/rm", "/bin/rm x", "deny"),
+        ("rm", "/usr/bin/rm x", "deny"),
+        ("rm -rf", "rm -fr x", "ask"),
+        ("rm -rf", "rm -r -f x", "ask"),
+        ("rm -rf", "rm --recursive --force x", "ask"),
+        ("rm -rf", "rm -r x", "allow"),
+        ("git push --force", "git push -f", "ask"),
+        ("git push --force", "git push --forc", "ask"),
+        ("git push --force", "git push --tags", "allow"),
+        ("git push", "git -c a=b push", "ask"),
+        ("egrep", "egrep x", "deny"),
+        ("grep", "egrep x", "deny"),
+    ],
+)
+def test_other_spellings_of_what_a_rule_names(rule: str, line: str, action: str, oracle: MarkerOracle) -> None:
+    assert _decide(_gate(oracle, deny=[f"shell: {rule}"]), line).action == action
+
+
+def test_without_a_bash_to_read_with_all_is_asked_about(tmp_path: Path) -> None:
+    def decide(search_path: str) -> str:
+        rules = Rules.read(deny=["shell: rm"])
+        gate = Gate("full", workspace=tmp_path, rules=rules, confines=lambda: True, search_path=search_path)
+        return gate.decide("shell", RunsCommand("ls", tmp_path)).action
+
+    (tmp_path / "bash").write_text("#!/bin/sh\ntouch ran\n")
+    (tmp_path / "bash").chmod(0o755)
+    assert decide("/usr/bin:/bin") == "allow"
+    assert decide("/nonexistent") == "ask"
+    assert decide(f"{tmp_path}:/usr/bin:/bin") == "ask"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bash"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "touch ran",
+        "$(touch ran)",
+        "cat <<E\n$(touch ran)\nE",
+        "x=$(touch ran)",
+        "((a[$(touch ran)]))",
+        "touch ran\n)",
+        "\\\n",
+    ],
+)
+def test_reading_a_line_with_bash_runs_nothing(line: str, tmp_path: Path) -> None:
+    marked = line.replace("ran", str(tmp_path / "ran"))
+    printed = BashReader().print_line(marked)
+    assert printed is None or "touch" in printed or line == "\\\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bash_that_is_missing_is_an_error() -> None:
+    with pytest.raises(ParserFailed, match="bash is not installed"):
+        BashReader("/nonexistent").print_line("ls")
