@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
 
 from vmpilot.contract import Acts, ChangesFiles, Fetches, ReadsFiles, RunsCommand
 from vmpilot.policy import Verdict
+from vmpilot.policy.lexer import read_line
 
+from .benign_lines import READING
 from .conftest import MakeGate
 
 HIDING = [
@@ -127,7 +130,14 @@ def test_other_commands_are_left_alone_by_a_rule_that_denies(line: str, make_gat
         ("cd src && npm test && ls", "allow workspace"),
         ("npm test > out.txt", "allow workspace"),
         ("make check", "allow host"),
-        ("make check && ls", "allow host"),
+        ("make check && echo done", "allow host"),
+        ("cd src && make check", "allow host"),
+        ("make check && ls", "ask host"),
+        ("ls; make check", "ask host"),
+        ("make check | tail -5", "ask host"),
+        ("sed -n 1p a.txt && make check", "ask host"),
+        ("make check && echo x > out.txt", "ask host"),
+        ("ps aux | make check", "allow host"),
         ("ps aux", "allow host"),
         ("npm test && make check", "ask host"),
         ("make check && touch x", "ask host"),
@@ -163,6 +173,23 @@ def test_rules_on_commands(line: str, expected: str, make_gate: MakeGate, worksp
     )
     verdict = gate.decide("shell", RunsCommand(line, workspace))
     assert f"{verdict.action} {verdict.confinement}" == expected, verdict.why
+
+
+@pytest.mark.parametrize("joint", [" && ", "; ", " || ", " | ", "\n"])
+def test_only_what_a_rule_sends_to_the_host_runs_there(joint: str, make_gate: MakeGate, workspace: Path) -> None:
+    gate = make_gate(allow_on_host=["shell: make check", "shell: ls src"])
+    sent, builtin = ["make check", "ls src"], ["echo done", "true", "pwd"]
+    for first, second in itertools.product([*sent, *builtin, *READING], sent):
+        for line in (first + joint + second, second + joint + first):
+            verdict = gate.decide("shell", RunsCommand(line, workspace))
+            parts = read_line(line) or ()
+            programs = [
+                part for part in parts if part.argv[0] not in {"echo", "true", "pwd", "printf", "test", "type", "cd"}
+            ]
+            if any(" ".join(part.argv) not in sent for part in programs):
+                assert (verdict.action, verdict.confinement) != ("allow", "host"), line
+            elif parts and set(parts) == set(programs):
+                assert (verdict.action, verdict.confinement) == ("allow", "host"), line
 
 
 def test_a_rule_lets_observing_read_on_the_host_but_change_nothing(make_gate: MakeGate, workspace: Path) -> None:
@@ -226,7 +253,8 @@ def test_rules_on_other_tools(make_gate: MakeGate) -> None:
     [
         ("npm test", ("shell: npm test $",)),
         ("npm test && ./x.sh 'a b'", ("shell: npm test $", "shell: ./x.sh 'a b' $")),
-        ("ls && npm run build", ("shell: npm run build $",)),
+        ("ls && npm run build", ("shell: ls $", "shell: npm run build $")),
+        ("cd src && npm run build", ("shell: npm run build $",)),
         ("ps aux", ("shell: ps aux $",)),
         *[(line, ()) for line in ("bash -c ls", "python3 x.py", "python3.11 x.py", "sudo ls", "env ls", "xargs rm")],
         *[(line, ()) for line in ("find . -exec rm x", "npm test $X", "npm test src/*.py", "npm test && python3 x")],

@@ -83,8 +83,8 @@ class ShellGate:
         if confines and (verdict := self._allow_confined(judgements, alone=alone)):
             return verdict
         reasons = [judgement.why for judgement in judgements if judgement.level is None or self._forbids(judgement)]
-        why = reasons[0] if reasons else NO_SANDBOX
-        asked = [judgement for judgement in judgements if not judgement.only_reads or judgement.level is None]
+        why = self._split_levels(judgements) or (reasons[0] if reasons else NO_SANDBOX)
+        asked = [judgement for judgement in judgements if not _runs_no_program(judgement)]
         offers = not any(judgement.secret for judgement in asked)
         always = command_rules(judgement.command for judgement in asked) if offers else ()
         return ask_or_deny(self._mode, why, alone=alone, always=always)
@@ -104,16 +104,34 @@ class ShellGate:
         return Verdict("allow", judgements[0].why, alone=alone, confinement="read")
 
     def _allow_on_host(self, judgements: tuple[Judgement, ...], *, alone: bool) -> Verdict | None:
-        """Where a rule sends a command to the host, and each other one is sent there too, or only reads."""
-        sent = [self._is_allowed(self.rules.allow_on_host, judgement) for judgement in judgements]
+        """The verdict if rules send each program of the line to the host.
+
+        One that only reads is let through in the sandbox alone. A rule on its neighbor in the line is no reason to run
+        it outside, where a mistake in the tables would cost more.
+        """
+        sent = [self._is_sent(judgement) for judgement in judgements]
         if not any(sent) or not all(
-            ok or (judgement.only_reads and judgement.level == "read")
-            for ok, judgement in zip(sent, judgements, strict=True)
+            ok or _runs_no_program(judgement) for ok, judgement in zip(sent, judgements, strict=True)
         ):
             return None
         if self._mode == "observe" and not all(judgement.only_reads for judgement in judgements):
             return None
         return Verdict("allow", "a rule allows it on this machine", alone=alone)
+
+    def _split_levels(self, judgements: tuple[Judgement, ...]) -> str | None:
+        """Why a line is asked about of which rules send a part to the host, None if they send none."""
+        sent = [self._is_sent(judgement) for judgement in judgements]
+        others = [
+            judgement.command.argv[0]
+            for ok, judgement in zip(sent, judgements, strict=True)
+            if not ok and not _runs_no_program(judgement)
+        ]
+        if not any(sent) or not others:
+            return None
+        return f"only a part of it is allowed outside the sandbox, and {others[0]} is not: run them one by one"
+
+    def _is_sent(self, judgement: Judgement) -> bool:
+        return self._is_allowed(self.rules.allow_on_host, judgement)
 
     def _forbids(self, judgement: Judgement) -> bool:
         """Whether the mode lets through less than the tables do."""
@@ -131,3 +149,11 @@ class ShellGate:
 
     def _judge(self, line: Line, effect: RunsCommand) -> tuple[Judgement, ...]:
         return judge_line(line, self._places, folder=os.path.realpath(effect.folder))
+
+
+_OF_THE_SHELL = frozenset({"cd", "echo", "false", "printf", "pwd", "test", "true", "type"})
+
+
+def _runs_no_program(judgement: Judgement) -> bool:
+    """Whether bash does it by itself, and only reads: then it is the same inside and outside the sandbox."""
+    return judgement.only_reads and judgement.level == "read" and judgement.command.argv[0] in _OF_THE_SHELL
