@@ -15,7 +15,8 @@ from tests.tool_data import output_in
 
 import vmpilot
 from vmpilot import Agent, Answer
-from vmpilot.config import Environment
+from vmpilot.assembly.toolkit import BUILT_IN_TOOLS, Toolkit
+from vmpilot.config import Environment, Settings
 from vmpilot.contract import BackendError, Notice, TextDelta, Usage, UsageError
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 
@@ -192,3 +193,48 @@ def test_secrets_in_a_request_reach_neither_model_nor_log(make_agent: MakeAgent,
         agent.ask("what is wrong here? GITHUB_TOKEN=ghp_0123456789")
     assert server.requests[0].body["messages"][-1]["content"] == "what is wrong here? GITHUB_TOKEN=[masked]"
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file() and b"ghp_012" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("shel: rm", 'Unknown tool "shel" in the rule \'shel: rm\' in deny. Did you mean "shell"?'),
+        ("edit-file: src", 'Did you mean "edit_file"?'),
+        ("websearch", 'Did you mean "web_search"?'),
+        ("gret: ada", 'Did you mean "greet"?'),
+        ("Bash: rm", "The tools are: create_file, edit_file,"),
+        ("mcp_files_read", 'Unknown tool "mcp_files_read"'),
+    ],
+)
+async def test_a_rule_on_a_tool_that_does_not_exist_is_an_error(
+    rule: str, said: str, make_agent: MakeAgent, installed_samples: Callable[..., None]
+) -> None:
+    installed_samples("greeting")
+    with ScriptedServer([]) as server:
+        agent = make_agent(server, deny=[rule])
+        with pytest.raises(UsageError) as caught:
+            await agent.answer("hi")
+        await agent.aclose()
+        assert not server.requests
+    assert said in str(caught.value)
+    assert "vmpilot config show" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["deny", "ask", "allow"])
+async def test_a_rule_may_name_any_tool_that_may_exist(
+    kind: str, make_agent: MakeAgent, installed_samples: Callable[..., None]
+) -> None:
+    installed_samples("greeting")
+    rules = ["github", "web_search", "jobs", "mcp_accept_changes", "mcp__files__read", "greet: Ada", "shell: rm"]
+    with ScriptedServer([Reply("Hello.")]) as server:
+        agent = make_agent(server, **{kind: rules})
+        assert (await agent.answer("hi")).text == "Hello."
+        await agent.aclose()
+
+
+async def test_rules_know_every_tool_of_vmpilot(tmp_path: Path) -> None:
+    environment = Environment({"PATH": os.environ["PATH"]}, tmp_path, tmp_path / "data", tmp_path / "cache", "ada")
+    kit = Toolkit(Settings(), environment, tmp_path)
+    built_in = {tool.name for tool in await kit.report() if tool.source == "built in"}
+    await kit.aclose()
+    assert built_in | {"mcp_accept_changes"} == BUILT_IN_TOOLS

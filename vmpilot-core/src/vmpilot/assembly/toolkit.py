@@ -16,17 +16,22 @@ from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
 from vmpilot.plugins import LoadedTools, load_tool_plugins
 from vmpilot.policy import Gate, Rules
+from vmpilot.policy.written_rules import FILE_TOOLS
 from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers
+from vmpilot.tools.mcp.naming import PREFIX
+from vmpilot.tools.mcp.server import ACCEPT_TOOL
 from vmpilot.tools.output_file import tidy_outputs
 from vmpilot.tools.sandbox import SandboxSearch, places_of_secrets, search_sandbox
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.tools.shell_launch import ShellLaunch
 from vmpilot.workspace import Workspace
 
+BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github", ACCEPT_TOOL}) | FILE_TOOLS
+"""The tools of VMPilot itself, whether or not the machine and the settings offer them."""
 _PROGRAM = Path(__file__).parents[1]
 """VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
 
@@ -56,11 +61,12 @@ class Toolkit:
     async def gate(self) -> Gate:
         """The gate for this agent's calls; the first time a sandbox is looked for, where the mode needs one.
 
-        Raises `UsageError` for a rule that cannot be read.
+        Raises `UsageError` for a rule that cannot be read, or is about a tool that does not exist.
         """
         if self._gate is None:
             settings = self._settings
             rules = _rules(settings)
+            await self._check_tools(rules)
             if settings.mode != "full":
                 await self.sandbox()
             self._gate = Gate(
@@ -106,10 +112,33 @@ class Toolkit:
 
     async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
         """The tools of plugins and MCP servers. `taken` are names that they cannot have."""
+        plugins = await self._load_plugins(taken)
+        return (*plugins.tools, *await self._mcp.tools())
+
+    async def _load_plugins(self, taken: Iterable[str]) -> LoadedTools:
         if self._plugins is None:
             context = ToolContext(self._folder)
             self._plugins = await asyncio.to_thread(load_tool_plugins, context, taken=tuple(taken))
-        return (*self._plugins.tools, *await self._mcp.tools())
+        return self._plugins
+
+    async def _check_tools(self, rules: Rules) -> None:
+        """Raises `UsageError` for a rule on a tool that does not exist: a misspelt rule would deny nothing.
+
+        Plugins are loaded only if a rule names a tool that may be theirs. Any name of an MCP tool may be right:
+        servers are not started for this.
+        """
+        unknown = {name for name in rules.tools - BUILT_IN_TOOLS if not name.startswith(PREFIX)}
+        if not unknown:
+            return
+        taken = [tool.spec.name for tool in self.equip("report", Workspace(self._folder)).built_in]
+        plugins = await self._load_plugins(taken)
+        if plugins.problems:  # the tool may be one that a broken plugin would bring
+            return
+        try:
+            known = BUILT_IN_TOOLS | {tool.spec.name for tool in plugins.tools}
+            rules.check_tools(known | (rules.tools - unknown))
+        except ValueError as error:
+            raise UsageError(f"{error} See `vmpilot config show` for where the rule comes from.") from error
 
     def offers(self, tool: str) -> bool:
         """Whether the settings let the model be offered this tool."""

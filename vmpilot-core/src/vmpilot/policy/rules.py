@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import os.path
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -51,6 +52,20 @@ class Rules:
     ) -> Self:
         """Read written rules: `TOOL` or `TOOL: PREFIX`. Raises ValueError naming the first rule that is none."""
         return cls(_read("allow", allow), _read("allow_on_host", allow_on_host), _read("ask", ask), _read("deny", deny))
+
+    @property
+    def tools(self) -> frozenset[str]:
+        """The tools that the rules name."""
+        return frozenset(rule.tool for kind in (self.allow, self.allow_on_host, self.ask, self.deny) for rule in kind)
+
+    def check_tools(self, known: Collection[str]) -> None:
+        """Raises ValueError for the first rule on a tool that is not known, with the name that may be meant."""
+        for setting in ("deny", "ask", "allow_on_host", "allow"):
+            for rule in getattr(self, setting):
+                if rule.tool not in known:
+                    similar = difflib.get_close_matches(rule.tool, known, 1)
+                    hint = f'Did you mean "{similar[0]}"?' if similar else f"The tools are: {', '.join(sorted(known))}."
+                    raise ValueError(f'Unknown tool "{rule.tool}" in the rule {rule.written!r} in {setting}. {hint}')
 
     def __add__(self, other: Rules) -> Rules:
         """The rules of both."""
