@@ -128,8 +128,11 @@ def test_a_program_that_may_run_others_is_asked_about_until_it_is_allowed(
 ) -> None:
     verdict = _decide(_gate(oracle, deny=["shell: rm"]), line)
     assert verdict.action == "ask"
-    assert f'"shell: {program}"' in verdict.why
+    assert f'add "shell: {program}" to allow' in verdict.why
     assert _decide(_gate(oracle, deny=["shell: rm"], allow=["shell"]), line).action == "ask"
+    assert (
+        _decide(_gate(oracle, deny=["shell: rm"], allow=[f"shell: x{program}", "shell: run.sh"]), line).action == "ask"
+    )
     for kind in ("allow", "allow_on_host"):
         assert _decide(_gate(oracle, deny=["shell: rm"], **{kind: [f"shell: {program}"]}), line).action == "allow"
     assert _decide(_gate(oracle), line).action == "allow"
@@ -169,6 +172,7 @@ def test_a_rule_can_be_kept_for_a_program_that_may_run_others(oracle: MarkerOrac
         ("git push --force", "git push --tags", "allow"),
         ("git push", "git -c a=b push", "ask"),
         ("egrep", "egrep x", "deny"),
+        ("rm", "exec -a rm ls x", "deny"),  # if ls and rm are one program, as in busybox
         ("grep", "egrep x", "deny"),
     ],
 )
@@ -212,3 +216,10 @@ def test_reading_a_line_with_bash_runs_nothing(line: str, tmp_path: Path) -> Non
 def test_a_bash_that_is_missing_is_an_error() -> None:
     with pytest.raises(ParserFailed, match="bash is not installed"):
         BashReader("/nonexistent").print_line("ls")
+
+
+@pytest.mark.parametrize("name", ["'a\nb'", "'a\tb'", "'$x'", "'a b'", "'\u00e9'", "''"])
+def test_an_odd_name_of_a_program_is_explained_on_one_line(name: str, oracle: MarkerOracle) -> None:
+    verdict = _decide(_gate(oracle, deny=["shell: rm"]), f"{name} x")
+    assert verdict.action == "ask"
+    assert verdict.why.isprintable()

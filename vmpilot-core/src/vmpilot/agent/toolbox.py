@@ -247,7 +247,8 @@ class TurnToolbox:
         elif verdict.action == "deny":
             why = f"{verdict.why}. Only the user can change that rule"
         elif self._approver is None:
-            why = f"{verdict.why}, and nobody is there to be asked. The user can allow it with --mode full"
+            hint = "" if self._gate.mode == "full" else ". The user can allow it with --mode full"
+            why = f"{verdict.why}, and nobody is there to be asked{hint}"
         else:
             why = "the user said no"
         text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."

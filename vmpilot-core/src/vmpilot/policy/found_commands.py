@@ -105,7 +105,7 @@ def find_commands(code: str, read: Read, *, shell: Shell = "bash", depth: int = 
         return Found(opaque="it cannot be parsed")
     found, first = Found(), None
     for syntax in syntaxes:
-        reading = _Walk(code, read, depth).walk(syntax)
+        reading = _Walk(code, read, shell, depth).walk(syntax)
         found.add(reading)
         found.drop_repeated()
         if reading.full:
@@ -142,9 +142,10 @@ class _Unknown(Exception):
 class _Walk:
     """Goes through one reading of one script, outer commands before inner ones."""
 
-    def __init__(self, code: str, read: Read, depth: int) -> None:
+    def __init__(self, code: str, read: Read, shell: Shell, depth: int) -> None:
         self._code = code
         self._read = read
+        self._shell = shell
         self._depth = depth
         self._found = Found()
         self._functions: set[str] = set()
@@ -235,6 +236,8 @@ class _Walk:
                 exports |= "x" in option
             elif exports and not may_export(name, value):
                 raise _Unknown(_SETS_VARIABLE)
+            elif value is None and self._shell == "sh":
+                raise _Unknown(_SETS_VARIABLE)  # dash splits the value, and takes the other words for assignments
             if name and argument.get("Value") and (value is None or value.startswith("(")):
                 self._found.declares_unknown = True
                 self._found.makes_arrays |= value is not None
@@ -278,7 +281,8 @@ class _Walk:
             if script.code is None or self._depth >= _SCRIPT_DEPTH:
                 self._found.hide("it runs code that is only known when it runs")
             else:
-                self._found.add(find_commands(script.code, self._read, shell=script.shell, depth=self._depth + 1))
+                shell = script.shell or self._shell
+                self._found.add(find_commands(script.code, self._read, shell=shell, depth=self._depth + 1))
             if not script.certain:
                 self._found.hide("it runs text as code")
         if wrapped is not None:

@@ -13,7 +13,7 @@ from typing import Self
 from vmpilot.policy.found_commands import Found
 from vmpilot.policy.line import SimpleCommand
 from vmpilot.policy.wrappers import Argv, Hole
-from vmpilot.policy.written_rules import SHELL, Rule, read_rule
+from vmpilot.policy.written_rules import SHELL, Rule, read_rule, write_rule
 
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?(?:[/?#][!-\[\]-~]*)?")
 _CLUSTER = re.compile(r"-[A-Za-z0-9]+")
@@ -112,17 +112,27 @@ def match_commands(rules: Iterable[Rule], found: Found, *, allowed: Iterable[Rul
         if not rule.words or any(_is_meant(rule, argv) for argv in found.certain):
             return Match(rule)
     named = [rule for rule in of_tool(allowed, SHELL) if rule.words]
-    unseen = tuple(argv for argv in found.unseen if not any(_is_meant(rule, argv) for rule in named))
+    unseen = tuple(argv for argv in found.unseen if not any(_vouches(rule, argv) for rule in named))
     for rule in rules:
         if found.opaque is not None:
             return Match(rule, certain=False, why=found.opaque)
         if _may_match(rule.words, found):
             return Match(rule, certain=False)
         if unseen:
-            name = str(unseen[0][0])
-            why = f'{name} may run other programs; a rule in allow, such as "{SHELL}: {name}", says that it may'
-            return Match(rule, certain=False, why=why, unseen=unseen)
+            return Match(rule, certain=False, why=_explain_unseen(str(unseen[0][0])), unseen=unseen)
     return None
+
+
+def _explain_unseen(name: str) -> str:
+    if written := write_rule(SHELL, [name]):
+        return f'{name} can run other programs (to allow it, add "{written}" to allow)'
+    return "it can run other programs"
+
+
+def _vouches(rule: Rule, argv: Argv) -> bool:
+    """Whether the rule names this very program, by the path by which it is called."""
+    size = len(argv) if rule.exact else len(rule.words)
+    return argv[:size] == rule.words
 
 
 def _is_meant(rule: Rule, argv: Argv) -> bool:

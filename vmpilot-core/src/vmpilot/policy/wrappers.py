@@ -98,7 +98,8 @@ WRAPPERS: Mapping[str, _Wrapper] = {
     "coproc": _wrapper(sees_same=False),
     "doas": _wrapper("-u -C", "-n", assignments=True),
     "env": _wrapper("-u --unset -C --chdir", "-i --ignore-environment", assignments=True, alone=True),
-    "exec": _wrapper("-a", "-c -l", alone=True),
+    # Not -a: a program that is many in one goes by the name that it is given there.
+    "exec": _wrapper(flags="-c -l", alone=True),
     "fakeroot": _wrapper(),
     "flock": _wrapper("-w -E", "-n -x -s -e -o", operands=1),
     "ionice": _wrapper("-c -n", "-t", alone=True),
@@ -275,13 +276,13 @@ def found_commands(argv: Argv) -> list[Argv]:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Code that a command hands to a shell; `code` is None if it cannot be read.
+    """Code that a command hands to a shell; `code` is None if it cannot be read, `shell` if the same shell runs it.
 
     `certain` is False if the shell that runs it may read it otherwise, or do more than the code says.
     """
 
     code: str | None
-    shell: Shell = "bash"
+    shell: Shell | None = None
     certain: bool = True
 
 
