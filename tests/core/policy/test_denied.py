@@ -11,7 +11,7 @@ from vmpilot.policy import Gate, Rules, Verdict
 from vmpilot.policy.bash_reader import BashReader
 from vmpilot.policy.shfmt_reader import ParserFailed
 
-from .denied_lines import BENIGN, QUOTING, DeniedLineMaker, every_line
+from .denied_lines import BENIGN, QUOTING, UNEVALUATED, DeniedLineMaker, every_line
 from .marker_oracle import MarkerOracle
 
 SEEDS = [1, 20_261_123]
@@ -120,6 +120,13 @@ def test_everyday_commands_run_beside_a_rule_that_denies(line: str, oracle: Mark
 def test_a_denied_name_may_be_mentioned(line: str, oracle: MarkerOracle) -> None:
     verdict = _decide(_gate(oracle, deny=["shell: zap"]), line)
     assert verdict.action == "allow", verdict.why
+
+
+def test_what_nothing_evaluates_runs_and_does_no_harm(oracle: MarkerOracle) -> None:
+    gate = _gate(oracle, deny=["shell: zap"])
+    lines = [line.format(q="'a[$(zap)]'") for line in UNEVALUATED]
+    assert [line for line in lines if _decide(gate, line).action != "allow"] == []
+    assert [line for line in lines if oracle.runs_marker(line)] == []
 
 
 @pytest.mark.parametrize(("line", "program"), UNSEEN.items())

@@ -27,7 +27,7 @@ _INERT_PROGRAMS = _words(
     "host hostid hostname id join kill killall link ln logname ls lsblk lscpu lsmod lsof md5sum mkdir mkfifo "
     "mknod mktemp mv nl nproc numfmt od paste pathchk pgrep pidof ping pkill pr printenv ps pstree ptx readlink "
     "realpath rev rm rmdir seq sha1sum sha224sum sha256sum sha384sum sha512sum shred shuf sleep stat strings stty "
-    "sum sync tac tail tee touch tr truncate tsort tty uname unexpand uniq unlink unzip uptime users vdir vmstat "
+    "sum sync tac tail tee touch tr truncate tsort tty uname unexpand uniq unlink uptime users vdir vmstat "
     "w wc which who whoami xxd xz yes"
 )
 """Programs that run nothing else, with whatever arguments."""
@@ -64,13 +64,14 @@ def _program(short: str = "", long: str = "", operands: int = 1_000) -> Program:
     return Program(short=short, long=_words(long), operands=operands)
 
 
-_DOWNLOADS: Mapping[str, Program] = {
+_PERMITTED: Mapping[str, Program] = {
     "curl": _program(
         "sSfLkIgiNOo:X:H:d:A:m:u:w:b:c:r:T:F:C:G#",
         "silent show-error fail fail-with-body location insecure head include remote-name output= request= "
         "header= data= data-raw= data-binary= json= max-time= connect-timeout= retry= user-agent= user= write-out= "
         "compressed get",
     ),
+    "unzip": _program("lnopqd:"),
     "wget": _program("qcO:P:nvST:t:U:", "quiet output-document= no-verbose timeout= tries= continue spider"),
 }
 
@@ -111,7 +112,7 @@ def runs_nothing_else(argv: Argv) -> bool:
 def _is_permitted(name: str, arguments: Argv) -> bool:
     """Whether a table permits these arguments."""
     words = [word for word in arguments if isinstance(word, str)]
-    tables = (PROGRAMS, CHANGING_PROGRAMS, _DOWNLOADS)
+    tables = (PROGRAMS, CHANGING_PROGRAMS, _PERMITTED)
     return len(words) == len(arguments) and any(_reads(table[name], words) for table in tables if name in table)
 
 
