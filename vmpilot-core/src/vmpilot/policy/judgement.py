@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vmpilot.policy.line import Line, Redirection, SimpleCommand, Word
-from vmpilot.policy.places import Places
+from vmpilot.policy.places import Places, Unresolvable, resolve
 from vmpilot.policy.programs import Program, Usage
 from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
 
@@ -60,9 +60,12 @@ class _SandboxHides(_Objection):
     """The command only reads, but a sandbox would hide from it what it is to read."""
 
 
-def judge_line(line: Line, places: Places, *, folder: str) -> tuple[Judgement, ...]:
+def judge_line(line: Line, places: Places, *, folder: Path) -> tuple[Judgement, ...]:
     """Judge the commands of a line that starts in `folder` (absolute)."""
-    judge = _LineJudge(line, places, folder)
+    try:
+        judge = _LineJudge(line, places, resolve(folder))
+    except Unresolvable as problem:
+        return tuple(Judgement(command, None, str(problem)) for command in line)
     return tuple(judge.judge(number) for number in range(len(line)))
 
 
@@ -87,8 +90,9 @@ class _LineJudge:
         command = self._line[number]
         if command.joint not in {"&&", "|"}:
             self._folders = tuple(dict.fromkeys((*self._folders, *self._left)))
-        inside = all(self._places.is_inside(self._resolve(folder, ".")) for folder in self._folders)
+        inside = False
         try:
+            inside = all(map(self._places.is_inside, self._resolve_all(".")))
             redirected = self._judge_redirections(command.redirections)
         except _Objection as objection:
             return Judgement(command, None, str(objection), secret=isinstance(objection, _Secret))
@@ -207,7 +211,10 @@ class _LineJudge:
         return [self._resolve(folder, text) for folder in self._folders]
 
     def _resolve(self, folder: str, text: str) -> str:
-        return os.path.realpath(Path(folder, text))
+        try:
+            return resolve(Path(folder, text))
+        except Unresolvable as problem:
+            raise _Objection(str(problem)) from problem
 
     def _look_at(self, count: int) -> None:
         self._paths += count

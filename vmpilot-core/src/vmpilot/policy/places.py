@@ -52,6 +52,21 @@ _HOME = re.compile(r"/root|/home/[^/]+")
 _HIDDEN_BY_SANDBOX = re.compile(r"/(?:run|var/run|dev/shm)(?:/.*)?")
 
 
+class Unresolvable(Exception):
+    """A path that leads through a link which cannot be read: nobody knows where it ends. The message names it."""
+
+
+def resolve(path: str | Path) -> str:
+    """The absolute path with all links followed, as far as it exists. Raises `Unresolvable`.
+
+    Not every link can be read, also by root: `/proc/PID/exe` of another user's process, or of one that has ended.
+    """
+    try:
+        return os.path.realpath(path)
+    except (OSError, ValueError) as error:
+        raise Unresolvable(f"{path} leads through a link that cannot be read") from error
+
+
 class Places:
     """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
 
@@ -62,9 +77,9 @@ class Places:
     def __init__(
         self, root: Path, own: Iterable[Path] = (), *, private: Iterable[Path] = (), search_path: str = ""
     ) -> None:
-        self.root = os.path.realpath(root)
-        self._private = tuple(os.path.realpath(place) for place in private)
-        self._own = (*(os.path.realpath(folder) for folder in own), *self._private)
+        self.root = resolve(root)
+        self._private = tuple(resolve(place) for place in private)
+        self._own = (*(resolve(folder) for folder in own), *self._private)
         self._search_path = search_path
 
     def against_reading(self, path: str) -> str | None:
@@ -113,9 +128,13 @@ class Places:
         """What speaks against trusting the program by its name: it is the workspace's own, whatever it is called."""
         for folder in self._search_path.split(os.pathsep):
             found = shutil.which(program, path=folder) if folder.startswith("/") else None
-            if found is not None:
-                inside = self.is_inside(os.path.realpath(folder)) or self.is_inside(os.path.realpath(found))
-                return f"the program {found} is the workspace's own" if inside else None
+            if found is None:
+                continue
+            try:
+                inside = self.is_inside(resolve(folder)) or self.is_inside(resolve(found))
+            except Unresolvable as problem:
+                return str(problem)
+            return f"the program {found} is the workspace's own" if inside else None
         return None
 
     def is_hidden_by_sandbox(self, path: str) -> bool:

@@ -12,6 +12,7 @@ from typing import Self
 
 from vmpilot.policy.found_commands import Found
 from vmpilot.policy.line import SimpleCommand
+from vmpilot.policy.places import Unresolvable, resolve
 from vmpilot.policy.wrappers import Argv, Hole
 from vmpilot.policy.written_rules import SHELL, Rule, read_rule, write_rule
 
@@ -207,7 +208,12 @@ def _covers(rule: Rule, path: Path, root: str) -> bool:
 
 
 def _rule_path(rule: Rule, root: str) -> str:
-    return os.path.realpath(Path(root, rule.words[0]))
+    """The folder or file that the rule names; a link that cannot be read stands for itself."""
+    path = Path(root, rule.words[0])
+    try:
+        return resolve(path)
+    except Unresolvable:
+        return os.path.normpath(path)
 
 
 def _is_within(path: str, folder: str) -> bool:

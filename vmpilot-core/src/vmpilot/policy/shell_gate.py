@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -148,7 +147,7 @@ class ShellGate:
         return all(judgement.only_reads for judgement in self._judge(line, effect))
 
     def _judge(self, line: Line, effect: RunsCommand) -> tuple[Judgement, ...]:
-        return judge_line(line, self._places, folder=os.path.realpath(effect.folder))
+        return judge_line(line, self._places, folder=effect.folder)
 
 
 _OF_THE_SHELL = frozenset({"cd", "echo", "false", "printf", "pwd", "test", "true", "type"})
