@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 
+HOME = "/nonexistent"
+"""The home folder of the lines."""
+
 Calls: TypeAlias = Counter[tuple[str, ...]]
 
 _KEPT = {"builtin", "cd", "eval", "exec", "printf", "return"}
@@ -48,7 +51,7 @@ class BashOracle:
         subprocess.run(
             ["bash", "--norc", "-c", self._script, "bash", *lines],
             cwd=self._root,
-            env={"NOTES": str(self._notes), "STATUS": str(status), "N": "-1", "LC_ALL": "C.UTF-8"},
+            env={"NOTES": str(self._notes), "STATUS": str(status), "N": "-1", "HOME": HOME, "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -27,13 +27,34 @@ def fuzz_count(request: pytest.FixtureRequest) -> int:
 def make_workspace(place: Path) -> Path:
     """A folder to work in below `place`, with links that lead out of it to a place of secrets."""
     root, secrets = place / "work", place / ".ssh"
-    for folder in (root / "src", root / "sub" / ".git" / "hooks", root / ".git" / "hooks", root / ".vscode", secrets):
+    for folder in (
+        root / "src",
+        root / "sub" / ".git" / "hooks",
+        root / ".git" / "hooks",
+        root / ".vscode",
+        root / "log",
+        secrets,
+    ):
         folder.mkdir(parents=True)
     (secrets / "id_rsa").write_text(OUTSIDE_SECRET)
     (place / "other.txt").write_text("other\n")
     for name in (".env", ".git/config"):
         (root / name).write_text(INSIDE_SECRET)
-    for name in ("a.txt", "b.txt", "notes.txt", "src/a.py", "src/.envrc", "run.sh", "a", "b", "x", "y"):
+    for name in (
+        "a.txt",
+        "b.txt",
+        "notes.txt",
+        "README.md",
+        "log/-o.log",
+        "log/x.log",
+        "src/a.py",
+        "src/.envrc",
+        "run.sh",
+        "a",
+        "b",
+        "x",
+        "y",
+    ):
         (root / name).write_text("one two\nthree four\n")
     (root / "link").symlink_to(secrets / "id_rsa")
     (root / "src" / "l.txt").symlink_to(secrets / "id_rsa")
@@ -54,14 +75,14 @@ class MakeGate(Protocol):
 @pytest.fixture
 def make_gate(workspace: Path) -> MakeGate:
     def make(mode: str = "operate", *, confines: bool = True, **rules: list[str]) -> Gate:
-        return Gate(mode, workspace=workspace, rules=Rules.read(**rules), confines=lambda: confines)  # type: ignore[arg-type]
+        return Gate(mode, workspace=workspace, rules=Rules.read(**rules), confines=lambda: confines, home="/root")  # type: ignore[arg-type]
 
     return make
 
 
 @pytest.fixture(scope="session")
 def session_gate(workspace: Path) -> Gate:
-    return Gate("operate", workspace=workspace, confines=lambda: True)
+    return Gate("operate", workspace=workspace, confines=lambda: True, home="/nonexistent")
 
 
 @pytest.fixture

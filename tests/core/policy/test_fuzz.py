@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
 import subprocess
@@ -17,10 +16,10 @@ import pytest
 
 from vmpilot.contract import RunsCommand
 from vmpilot.policy import Gate
+from vmpilot.policy.expansion import expand_word
 from vmpilot.policy.lexer import read_line
-from vmpilot.policy.scripts import SED
 
-from .bash_oracle import BashOracle, Calls, differences, snapshot
+from .bash_oracle import HOME, BashOracle, Calls, differences, snapshot
 from .conftest import INSIDE_SECRET, OUTSIDE_SECRET, make_workspace
 from .line_grammar import LineMaker
 
@@ -37,7 +36,7 @@ class Trial:
         self.place = place / "place"
         self._notes = place
         self._set_up()
-        self.gate = Gate("operate", workspace=self.root, confines=lambda: True)
+        self.gate = Gate("operate", workspace=self.root, confines=lambda: True, home=HOME)
         self.oracle = BashOracle(self.root, self._notes)
 
     def _set_up(self) -> None:
@@ -74,12 +73,20 @@ def _wrong_changes(changed: set[str], confinement: str) -> set[str]:
     return {path for path in changed if path.startswith("/tmp") or _PROTECTED.search(path)}
 
 
+def _expected(line: str) -> Calls:
+    """The commands that bash runs by the gate's reading; `[[` is none of them."""
+    commands = [
+        [one.text for word in command.words for one in expand_word(word, HOME)] for command in read_line(line) or ()
+    ]
+    return Counter(tuple(words) for words in commands if words[0] != "[[")
+
+
 def _misread(line: str, calls: Calls, *, status: int) -> str | None:
     """What bash runs of a line and was not to be expected, or does not run."""
-    expected = Counter(command.argv for command in read_line(line) or ())
+    expected = _expected(line)
     if more := calls - expected:
         return f"it runs {list(more)}"
-    may_stop = any(sign in line for sign in ("||", "cd", "<", ">"))
+    may_stop = any(sign in line for sign in ("||", "cd", "<", ">", "[["))
     return f"it runs only {list(calls)}" if status == 0 and calls != expected and not may_stop else None
 
 
@@ -112,7 +119,7 @@ def _harm(trial: Trial, line: str, confinement: str) -> str | None:
     done = subprocess.run(
         ["bash", "--norc", "-c", line],
         cwd=trial.root,
-        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"},
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": HOME, "GIT_CONFIG_NOSYSTEM": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=30,
@@ -144,47 +151,3 @@ def _is_quick(line: str) -> bool:
 
 def _names(line: str) -> set[str]:
     return {command.argv[0] for command in read_line(line) or ()}
-
-
-_SED_PIECES = [
-    "s",
-    "/",
-    "|",
-    ",",
-    "#",
-    "a",
-    "b",
-    "\\",
-    "[",
-    "]",
-    "^",
-    "$",
-    "1",
-    "2",
-    "~",
-    "+",
-    "!",
-    ";",
-    " ",
-    "p",
-    "d",
-    "e",
-]
-
-
-def test_no_script_of_sed_is_let_through_that_does_more_than_print(fuzz_count: int) -> None:
-    chance = random.Random(SEED)
-    starts = ["s/a/b/", "1,2p", "/a/d", "s|[a]|b|", "$p", "s/[/]/", "/[/]/", "s,\\,,e,"]
-    tried = 0
-    for _ in range(fuzz_count * 5):
-        script = chance.choice(starts)
-        for _ in range(chance.randrange(1, 5)):
-            place = chance.randrange(len(script) + 1)
-            script = script[:place] + chance.choice([*_SED_PIECES, "w", "r", "g", "I"]) + script[place:]
-        if SED.fullmatch(script):
-            tried += 1
-            if tried > fuzz_count // 10:
-                break
-            done = subprocess.run(["sed", "--sandbox", script], input=b"", capture_output=True, check=False)
-            assert b"sandbox" not in done.stderr, script
-    assert tried > fuzz_count // 20

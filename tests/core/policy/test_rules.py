@@ -147,7 +147,7 @@ def test_other_commands_are_left_alone_by_a_rule_that_denies(line: str, make_gat
         ("npm run test", "ask host"),
         ("npm test && rm x", "ask host"),
         ("npm test; $(rm x)", "ask host"),
-        ("npm test $HOME", "ask host"),
+        ("npm test $FOLDER", "ask host"),
         ("npm test &", "ask host"),
         ("npm test > /tmp/x", "ask host"),
         ("npm test > .bashrc", "ask host"),

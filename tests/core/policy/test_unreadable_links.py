@@ -1,4 +1,4 @@
-"""Links that cannot be read (`/proc/PID/exe` of a process that has ended, or is another user's) are data, not errors."""
+"""Links that cannot be read (`/proc/PID/exe` of a process that ended, or is another user's) are data, not errors."""
 
 from __future__ import annotations
 

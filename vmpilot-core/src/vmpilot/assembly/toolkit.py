@@ -77,6 +77,7 @@ class Toolkit:
                 own=self._own_program,
                 private=(*self._own_folders, *places_of_secrets(self._environment.variables)),
                 search_path=self._environment.variables.get("PATH", ""),
+                home=self._environment.variables.get("HOME", ""),
             )
         return self._gate
 

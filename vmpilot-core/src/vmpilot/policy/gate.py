@@ -22,8 +22,8 @@ class Gate:
     there is, is asked about there, runs in full, and is denied in observe. Rules come before the mode: deny, then ask,
     then allow. `confines` tells whether a sandbox works: without one, no shell command is let through by the mode.
     `own` are folders of VMPilot itself, not changed unasked; `private` files and folders are not read, either.
-    `search_path` is the PATH of commands: a program that the workspace brings is not trusted for its name. One gate is
-    for one thread at a time.
+    `search_path` is the PATH of commands: a program that the workspace brings is not trusted for its name. `home` is
+    their HOME, for `~`; with an empty one it is not known. One gate is for one thread at a time.
     """
 
     def __init__(
@@ -36,10 +36,11 @@ class Gate:
         own: Iterable[Path] = (),
         private: Iterable[Path] = (),
         search_path: str = "",
+        home: str = "",
     ) -> None:
         self.mode = mode
         self._rules = rules
-        self._places = Places(workspace, own, private=private, search_path=search_path)
+        self._places = Places(workspace, own, private=private, search_path=search_path, home=home)
         self._shell = ShellGate(mode, places=self._places, rules=rules, confines=confines, search_path=search_path)
 
     def keep(self, rules: Rules) -> None:

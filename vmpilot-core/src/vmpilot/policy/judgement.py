@@ -1,26 +1,27 @@
 """What each simple command of a plain line does: read, change the workspace, or something that must be asked about.
 
-It knows the working folder and follows `cd` through the line; programs are looked up in the tables. It runs nothing.
+It knows the working folder and follows `cd` through the line; words are expanded as bash would, and programs are looked
+up in the tables with what comes of that. It runs nothing.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from vmpilot.policy.expansion import TooMuch, expand_glob, expand_word
 from vmpilot.policy.line import Line, Redirection, SimpleCommand, Word
-from vmpilot.policy.places import Places, Unresolvable, resolve
-from vmpilot.policy.programs import Program, Usage
+from vmpilot.policy.places import Places, Unresolvable, is_folder, resolve
+from vmpilot.policy.programs import UNLIMITED, Program, Usage
 from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
 
 Level: TypeAlias = Literal["read", "workspace"]
 
-PATH_LIMIT = 1_000
+PATH_LIMIT = 8_000
 """Paths that are looked at for one line."""
 _FOLDER_LIMIT = 8
 _PIECE = re.compile(r"[=:,]")
@@ -29,6 +30,12 @@ _COPYING = frozenset({"target", "sources and target"})
 """Such a target is a folder, too: then something in it is made, and it stays."""
 _NO_PAGER = "--no-pager"
 _SHELL = "bash"
+_CLOSING = {"[": "]", "[[": "]]"}
+"""The last word of commands that are conditions."""
+_ARITHMETIC = frozenset({"eq", "ne", "lt", "le", "gt", "ge"})
+"""Operators whose operands `[[` evaluates: of `[[ x -eq 1 ]]` the variable x may hold a subscript with a command."""
+_WILDCARDS = frozenset("*?[")
+_MOVES_SHELL = frozenset({"cd", "pushd", "popd"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ class Judgement:
 
     `level` is how it may run without a question, None where it may not, and `why` says so. `only_reads` commands could
     also run unconfined: they can run nothing else. `inside`: it runs in the workspace, and its redirections, if any,
-    change nothing else. `secret`: it was to read what it should not.
+    change nothing else. `secret`: it was to read what it should not. `read_level_only` says why it may run only where
+    nothing can be changed: a file in the workspace may make it write, or run a program. It is empty for other commands.
     """
 
     command: SimpleCommand
@@ -46,6 +54,7 @@ class Judgement:
     only_reads: bool = False
     inside: bool = False
     secret: bool = False
+    read_level_only: str = ""
 
 
 class _Objection(Exception):
@@ -66,7 +75,17 @@ def judge_line(line: Line, places: Places, *, folder: Path) -> tuple[Judgement, 
         judge = _LineJudge(line, places, resolve(folder))
     except Unresolvable as problem:
         return tuple(Judgement(command, None, str(problem)) for command in line)
-    return tuple(judge.judge(number) for number in range(len(line)))
+    judgements = tuple(judge.judge(number) for number in range(len(line)))
+    if all(judgement.level == "read" for judgement in judgements):
+        return judgements
+    return tuple(map(_beside_changes, judgements))
+
+
+def _beside_changes(judgement: Judgement) -> Judgement:
+    """The judgement on a command in a line that does more than read, and so runs where something can be changed."""
+    if judgement.level is None or not judgement.read_level_only:
+        return judgement
+    return replace(judgement, level=None, why=judgement.read_level_only)
 
 
 def changes_folder(line: Line) -> bool:
@@ -82,12 +101,24 @@ class _LineJudge:
         self._places = places
         self._folders: tuple[str, ...] = (folder,)
         self._left: tuple[str, ...] = ()
+        self._lost = ""
         self._paths = 0
         self._has_or = any(command.joint == "||" for command in line)
 
     def judge(self, number: int) -> Judgement:
         """Judge the command; to be called once for each, in order."""
         command = self._line[number]
+        judgement = self._judge(number)
+        if judgement.level is None and command.argv[0] in _MOVES_SHELL:
+            self._lost = "it runs in a folder that cannot be known"
+        elif command.argv[0] == "mv" and any(map(self._is_folder_or_link, command.argv[1:])):
+            self._lost = "it comes after a folder or link was moved, so its paths cannot be checked"
+        return judgement
+
+    def _judge(self, number: int) -> Judgement:
+        command = self._line[number]
+        if self._lost:
+            return Judgement(command, None, self._lost)
         if command.joint not in {"&&", "|"}:
             self._folders = tuple(dict.fromkeys((*self._folders, *self._left)))
         inside = False
@@ -97,42 +128,97 @@ class _LineJudge:
         except _Objection as objection:
             return Judgement(command, None, str(objection), secret=isinstance(objection, _Secret))
         try:
-            level, hooks = self._judge_command(number)
+            level, bound = self._judge_command(number)
         except _SandboxHides as objection:
             return Judgement(command, None, str(objection), only_reads=redirected == "read", inside=inside)
         except _Objection as objection:
             return Judgement(command, None, str(objection), inside=inside, secret=isinstance(objection, _Secret))
         level = "workspace" if "workspace" in (level, redirected) else "read"
         why = "it only reads" if level == "read" else "it only changes the workspace"
-        return Judgement(command, level, why, only_reads=level == "read" and not hooks, inside=inside)
+        only_reads = level == "read" and not bound
+        return Judgement(command, level, why, only_reads=only_reads, inside=inside, read_level_only=bound)
 
-    def _judge_command(self, number: int) -> tuple[Level, bool]:
-        """The level, and whether the program may run what a repository says. Raises `_Objection`."""
+    def _judge_command(self, number: int) -> tuple[Level, str]:
+        """The level, and why it must be level read, if so. Raises `_Objection`."""
         command = self._line[number]
-        program, usage = _find_usage(command)
         for program_name in (_SHELL, command.argv[0]):
             if objection := self._places.against_running(program_name):
                 raise _Objection(objection)
-        hidden = self._check_reading(program, usage)
+        words = self._expand(command)
+        level, bound = self._judge_expanded(words)
         if command.argv[0] == "cd":
-            self._follow(number, usage)
+            self._follow(number, words)
+        return level, bound
+
+    def _judge_expanded(self, words: Sequence[Word]) -> tuple[Level, str]:
+        """The judgement on the words, and on what wildcards in them stand for at present."""
+        hides: _SandboxHides | None = None
+        found: tuple[Level, str] = ("read", "")
+        for written in (*self._with_names(words), words):
+            try:
+                found = self._judge_words(written)
+            except _SandboxHides as objection:
+                hides = objection
+        if hides is not None:
+            raise hides
+        return found
+
+    def _judge_words(self, words: Sequence[Word]) -> tuple[Level, str]:
+        """What the program does with one reading of its words; wildcards in them stand for themselves."""
+        program, usage = _find_usage(words)
+        hidden = self._check_reading(program, usage)
         if program.writes != "nothing":
             self._check_changes(program, usage)
-            return "workspace", False
+            return "workspace", ""
+        becomes_option = f"a wildcard may become an option of {words[0].text}: write ./* for *"
         if program.looks_at_machine:
-            raise _SandboxHides(f"{command.argv[0]} looks at the machine, which a sandbox hides from it")
+            if any(map(_may_be_an_option, words)):
+                raise _Objection(becomes_option)
+            raise _SandboxHides(f"{words[0].text} looks at the machine, which a sandbox hides from it")
         if hidden:
             raise _SandboxHides(f"in a sandbox {hidden} is not what it is here")
-        return "read", program.runs_hooks
+        if program.runs_hooks:
+            return "read", "it may run programs that the repository names"
+        if not program.harmless and any(map(_may_be_an_option, words)):
+            return "read", becomes_option
+        if program.operands < UNLIMITED and any(word.is_glob for word in words):
+            return "read", f"a wildcard may give {words[0].text} a file to write to"
+        return "read", ""
 
-    def _follow(self, number: int, usage: Usage) -> None:
+    def _expand(self, command: SimpleCommand) -> list[Word]:
+        """The words of the command with everything but wildcards expanded."""
+        if command.words[0].has_wildcard:
+            raise _Objection("which program runs depends on an expansion")
+        try:
+            return [one for word in command.words for one in expand_word(word, self._places.home)]
+        except TooMuch as problem:
+            raise _Objection(str(problem)) from problem
+
+    def _with_names(self, words: Sequence[Word]) -> Iterator[list[Word]]:
+        """The words with the names of files in the place of wildcards, as they are now, for each possible folder."""
+        if not any(word.is_glob for word in words):
+            return
+        for folder in self._folders:
+            found: list[Word] = []
+            for word in words:
+                names = self._names(word, folder) if word.is_glob else []
+                found += [Word(name, "_" * len(name)) for name in names] or [word]
+            yield found
+
+    def _names(self, word: Word, folder: str) -> list[str]:
+        try:
+            return expand_glob(word, folder, self._look_at)
+        except TooMuch as problem:
+            raise _Objection(str(problem)) from problem
+
+    def _follow(self, number: int, words: Sequence[Word]) -> None:
         """The shell goes to another folder, if it can. Raises `_Objection` where that cannot be followed."""
         next_joint = self._line[number + 1].joint if number + 1 < len(self._line) else ""
         if "|" in (self._line[number].joint, next_joint):
             raise _Objection("cd in a pipe does not mean what it says")
-        if len(usage.operands) != 1 or usage.operands[0].text in {"", "-"} or usage.operands[0].has_wildcard:
+        if len(words) != 2 or words[1].text in {"", "-"} or words[1].is_glob:
             raise _Objection("cd without a plain folder goes to a place that is not written there")
-        target = usage.operands[0].text
+        target = words[1].text
         self._look_at(2 * len(self._folders))
         logical = [os.path.normpath(Path(folder, target)) for folder in self._folders]
         physical = [self._resolve(folder, target) for folder in self._folders]
@@ -147,7 +233,11 @@ class _LineJudge:
         below = program.reads_below(usage)
         hidden = next((path for path in self._resolve_all(".") if self._places.is_hidden_by_sandbox(path)), None)
         for path in self._paths_read(program, usage):
-            objection = self._places.against_searching(path) if below else self._places.against_reading(path)
+            in_folder = program.reads_trees == "folders" and is_folder(path)
+            if in_folder and program.follows_links(usage):
+                raise _Objection(f"it follows links in {path}, unless --{program.keeps_links} is given")
+            searches = below or in_folder
+            objection = self._places.against_searching(path) if searches else self._places.against_reading(path)
             if objection:
                 raise _Secret(objection)
             if self._places.is_hidden_by_sandbox(path):
@@ -155,9 +245,9 @@ class _LineJudge:
         return hidden
 
     def _paths_read(self, program: Program, usage: Usage) -> Iterable[str]:
-        operands = [text for word in usage.operands[program.count_texts(usage) :] for text in self._expand(word)]
+        operands = [word.text for word in usage.operands[program.count_texts(usage) :]]
         values = [value for option, value in usage.values if option not in program.text_values]
-        if not operands and program.reads_trees != "never":
+        if not operands and program.reads_below(usage):
             operands.append(".")
         for text in (*operands, *values):
             for piece in {text, *_PIECE.split(text)} - {""}:
@@ -165,7 +255,7 @@ class _LineJudge:
 
     def _check_changes(self, program: Program, usage: Usage) -> None:
         operands = usage.operands[program.count_texts(usage) :]
-        if any(word.has_wildcard for word in operands):
+        if any(word.is_glob for word in operands):
             raise _Objection("which files it changes depends on a wildcard")
         for target in _targets(program, operands):
             if program.writes not in _COPYING or self._resolve_all(target) != [self._places.root]:
@@ -193,18 +283,9 @@ class _LineJudge:
                 level = "workspace"
         return level
 
-    def _expand(self, word: Word) -> list[str]:
-        """The word, and with a wildcard in its last part also the files that the shell may put in its place."""
-        if not word.has_wildcard:
-            return [word.text]
-        folder, slash, _ = word.text.rpartition("/")
-        pattern = _pattern(word.text[len(folder + slash) :], word.mask[len(folder + slash) :])
-        found = [word.text]
-        for start in self._folders:
-            names = _names(self._resolve(start, folder + slash))
-            self._look_at(len(names))
-            found += [folder + slash + name for name in names if pattern.fullmatch(name)]
-        return found
+    def _is_folder_or_link(self, text: str) -> bool:
+        paths = [Path(folder, text) for folder in self._folders]
+        return any(is_folder(path) or path.is_symlink() for path in paths)
 
     def _resolve_all(self, text: str) -> list[str]:
         self._look_at(len(self._folders))
@@ -222,11 +303,11 @@ class _LineJudge:
             raise _Objection("it names too many files to be checked")
 
 
-def _find_usage(command: SimpleCommand) -> tuple[Program, Usage]:
+def _find_usage(words: Sequence[Word]) -> tuple[Program, Usage]:
     """The table's entry under which all arguments are permitted. Raises `_Objection`."""
-    name, arguments = command.argv[0], command.words[1:]
-    if command.words[0].has_wildcard:
-        raise _Objection("which program runs depends on a wildcard")
+    name, arguments = words[0].text, words[1:]
+    if name in _CLOSING:
+        arguments = _condition(name, arguments)
     if name in _SUBCOMMANDS and arguments:
         rest = arguments[1:] if arguments[0].text == _NO_PAGER else arguments
         if rest and f"{name} {rest[0].text}" in PROGRAMS:
@@ -237,23 +318,23 @@ def _find_usage(command: SimpleCommand) -> tuple[Program, Usage]:
     raise _Objection("it may change something")
 
 
-def _pattern(text: str, mask: str) -> re.Pattern[str]:
-    signs = {"*": ".*", "?": "."}
-    return re.compile(
-        "".join(signs.get(shown, re.escape(char)) for char, shown in zip(text, mask, strict=True)), re.DOTALL
-    )
+def _condition(name: str, arguments: Sequence[Word]) -> Sequence[Word]:
+    """What stands in a condition. `[[` expands no wildcards, so what they mean there is not what was looked up."""
+    if not arguments or arguments[-1].text != _CLOSING[name]:
+        raise _Objection("a condition without an end")
+    inner = arguments[:-1]
+    if name == "[[":
+        operators = {word.text[1:] for word in inner if word.text.startswith("-")}
+        if any(word.has_wildcard for word in inner) or (
+            operators & _ARITHMETIC and not all(re.fullmatch(r"-?[0-9]+|-[a-z]{2}", word.text) for word in inner)
+        ):
+            raise _Objection("a condition with patterns or arithmetic")
+    return inner
 
 
-def _names(folder: str) -> list[str]:
-    """The names in a folder, none where it cannot be read. Raises `_Objection` where there are too many."""
-    try:
-        with os.scandir(folder) as entries:
-            names = [entry.name for entry in islice(entries, PATH_LIMIT + 1)]
-    except OSError:
-        return []
-    if len(names) > PATH_LIMIT:
-        raise _Objection("a wildcard stands for more files than are looked at")
-    return names
+def _may_be_an_option(word: Word) -> bool:
+    """Whether the name of a file that begins with a dash may come in its place."""
+    return word.is_glob and word.mask[0] in _WILDCARDS
 
 
 def _targets(program: Program, operands: Sequence[Word]) -> list[str]:

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import re
 
-from vmpilot.policy.line import LINE_LIMIT, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.policy.line import HOME, LINE_LIMIT, Joint, Line, LineBuilder, Redirection, Word
 
 _JOINT = re.compile(r" *(?:(&&|\|\||\|)[ \n]*|(?:;|\n)[ \n]*)")
 _REDIRECTION = re.compile(r"(?:([12]?)(>>|>&|>)|()(&>>|&>|<)) *")
+_END = r"(?=[ ;|&\n]|\Z)"
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./,:=@%+*?^-]|(?<=[A-Za-z0-9])~)+")
+_BRACKETS = re.compile(r"\[[!^]?[A-Za-z0-9_.-]+\]")
+_BRACES = re.compile(r"\{[A-Za-z0-9_./@%+=^-]*(?:,[A-Za-z0-9_./@%+=^-]*)+\}")
+"""Alternatives without anything in them that the shell expands in turn, or quotes."""
 _SINGLE_QUOTED = re.compile(r"'([^'\n]*)'")
-_DOUBLE_QUOTED = re.compile(r'"([^"$`\\!\n]*)"')
-_TAME_WILDCARD = re.compile(r"(?:--[a-z-]+=|[^*?-])[^*?]*[*?][^/]*\.[A-Za-z0-9]+")
-"""Wildcards in the last part of a path, before an ending: no option and hardly a file of secrets comes of them."""
+_DOUBLE_QUOTED = re.compile(r'"((?:[^"$`\\!\n]|\$HOME(?!\w)|\$\{HOME\})*)"')
+_HOME = re.compile(r"\$HOME(?![\w{])|\$\{HOME\}")
+"""Not before a brace: `$HOME{a,b}` is `$HOMEa $HOMEb` first."""
+_WHOLE = re.compile(rf"(?:~(?=/)|~{_END}|(?:!=?|\[\[?|\]\]?){_END})")
+"""At the start of a word: the home folder, and the words that make a condition of a command."""
+_WILDCARD_LIMIT = 4
 _BETWEEN = " ;|&\n"
 
 
@@ -73,13 +80,23 @@ def _read_word(line: str, start: int) -> tuple[Word, int] | None:
     """The word at `start`, and where it ends; None where it is not plain."""
     text, mask, position = "", "", start
     while position < len(line) and line[position] not in _BETWEEN:
-        if plain := _PLAIN.match(line, position):
-            text, mask, position = text + plain[0], mask + plain[0], plain.end()
-        elif quoted := _SINGLE_QUOTED.match(line, position) or _DOUBLE_QUOTED.match(line, position):
-            text, mask, position = text + quoted[1], mask + "_" * len(quoted[1]), quoted.end()
+        if position == start and (whole := _WHOLE.match(line, position)):
+            piece, end = Word(whole[0], whole[0]), whole.end()
+        elif plain := _PLAIN.match(line, position) or _BRACKETS.match(line, position) or _BRACES.match(line, position):
+            piece, end = Word(plain[0], plain[0]), plain.end()
+        elif home := _HOME.match(line, position):
+            piece, end = HOME, home.end()
+        elif quoted := _SINGLE_QUOTED.match(line, position):
+            piece, end = Word(quoted[1], "_" * len(quoted[1])), quoted.end()
+        elif quoted := _DOUBLE_QUOTED.match(line, position):
+            piece, end = _double_quoted(quoted[1]), quoted.end()
         else:
             return None
+        text, mask, position = text + piece.text, mask + piece.mask, end
     word = Word(text, mask)
-    if position == start or mask.count("*") > 2 or (word.has_wildcard and not _TAME_WILDCARD.fullmatch(mask)):
-        return None
-    return word, position
+    return None if position == start or mask.count("*") > _WILDCARD_LIMIT else (word, position)
+
+
+def _double_quoted(inner: str) -> Word:
+    plain = re.split(r"\$HOME|\$\{HOME\}", inner)
+    return Word("$HOME".join(plain), "$HOME".join("_" * len(piece) for piece in plain))

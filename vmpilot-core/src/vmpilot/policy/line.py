@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -16,17 +17,32 @@ WORD_LIMIT = 200
 """Words of a simple command."""
 
 
+_GLOB = re.compile(r"[*?]|\[[^\]]+\]")
+_EXPANSION = re.compile(rf"{_GLOB.pattern}|^~|[{{$]")
+
+
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its quotes removed; `mask` is the same word with every quoted character made harmless."""
+    """A word with its quotes removed; `mask` is the same word with every quoted character made harmless.
+
+    `$HOME` and `${HOME}` are `$HOME` in both, also between double quotes, where the shell expands them, too.
+    """
 
     text: str
     mask: str
 
     @property
-    def has_wildcard(self) -> bool:
+    def is_glob(self) -> bool:
         """Whether the shell may put names of files in its place."""
-        return "*" in self.mask or "?" in self.mask
+        return bool(_GLOB.search(self.mask))
+
+    @property
+    def has_wildcard(self) -> bool:
+        """Whether the shell may put something else in its place: names of files, alternatives, the home folder."""
+        return bool(_EXPANSION.search(self.mask))
+
+
+HOME = Word("$HOME", "$HOME")
 
 
 @dataclass(frozen=True, slots=True)

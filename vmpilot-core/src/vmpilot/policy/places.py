@@ -67,16 +67,31 @@ def resolve(path: str | Path) -> str:
         raise Unresolvable(f"{path} leads through a link that cannot be read") from error
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, or a link to one; False where that cannot be seen."""
+    try:
+        return stat.S_ISDIR(Path(path).stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
 class Places:
     """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
 
-    `private` are files and folders that are not even read unasked, `search_path` is the PATH of commands. The methods
-    take absolute paths and give a phrase that says what is against it, or None.
+    `private` are files and folders that are not even read unasked, `search_path` is the PATH of commands, `home` their
+    HOME. The methods take absolute paths and give a phrase that says what is against it, or None.
     """
 
     def __init__(
-        self, root: Path, own: Iterable[Path] = (), *, private: Iterable[Path] = (), search_path: str = ""
+        self,
+        root: Path,
+        own: Iterable[Path] = (),
+        *,
+        private: Iterable[Path] = (),
+        search_path: str = "",
+        home: str = "",
     ) -> None:
+        self.home = home
         self.root = resolve(root)
         self._private = tuple(resolve(place) for place in private)
         self._own = (*(resolve(folder) for folder in own), *self._private)

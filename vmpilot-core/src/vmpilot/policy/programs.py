@@ -12,6 +12,9 @@ from vmpilot.policy.line import Word
 Writes: TypeAlias = Literal["nothing", "operands", "operands behind the texts", "target", "sources and target"]
 """Which operands are files that the program makes or changes."""
 
+UNLIMITED = 1_000_000
+"""Operands of a program that takes any number of them."""
+
 _NUMBER = re.compile(r"-\d+")
 
 
@@ -28,11 +31,16 @@ class Usage:
 class Program:
     """What one program may be given. What is not named here is not permitted, whatever it does.
 
-    `short` are options in getopt's notation (`n:` takes a value; `#` permits a number, as in `head -5`); `long` ones
-    that end in `=` must have their value attached; `words` are long options with one dash (`find -name:`). `needed`
-    are options without which the program does something else, `first` the only words that a first operand may be,
-    `script` what it must look like where it is a text. A colon that the program does not mean would hide what follows:
-    check its manual.
+    `short` are options in getopt's notation (`n:` takes a value; `#` permits a number, as in `head -5`). Of `long` ones
+    `name:` takes a value, attached or as the next word, `name=` only an attached one; `name` may have one attached.
+    `words` are long options with one dash (`find -name:`). `needed` are options without which the program does
+    something else, `first` the only words that a first operand may be, `script` what it must look like where it is a
+    text, `refused` what no operand may look like. A colon that the program does not mean would hide what follows, and
+    one that is missing would move the operands: check its manual.
+
+    `reads_trees` says when it reads all files below its operands, or in those that are folders. It reads what links in
+    folders lead to as well unless the option `keeps_links` is given; with an empty one it never does. `harmless`
+    programs have no option that writes a file or runs a program, so whatever a wildcard may turn into, they only read.
 
     Every operand and every value counts as a path, but for the first `texts` operands (with one of the options
     `text_given` none of them) and the values of `text_values`.
@@ -41,14 +49,17 @@ class Program:
     short: str = ""
     long: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
-    operands: int = 1_000
+    operands: int = UNLIMITED
     needed: frozenset[str] = frozenset()
     first: frozenset[str] = frozenset()
     script: re.Pattern[str] | None = None
+    refused: re.Pattern[str] | None = None
     texts: int = 0
     text_given: frozenset[str] = frozenset()
     text_values: frozenset[str] = frozenset()
-    reads_trees: Literal["never", "if recursive", "always"] = "never"
+    reads_trees: Literal["never", "if recursive", "folders", "always"] = "never"
+    keeps_links: str = ""
+    harmless: bool = False
     looks_at_machine: bool = False
     runs_hooks: bool = False
     writes: Writes = "nothing"
@@ -72,12 +83,18 @@ class Program:
         return 0 if self.text_given & usage.options else self.texts
 
     def reads_below(self, usage: Usage) -> bool:
-        """Whether the contents of all files below the operands are read."""
+        """Whether the contents of all files below the operands, or the working folder, are read."""
         recursive = bool({"r", "recursive"} & usage.options)
         return self.reads_trees == "always" or (self.reads_trees == "if recursive" and recursive)
 
+    def follows_links(self, usage: Usage) -> bool:
+        """Whether links in folders are followed."""
+        return bool(self.keeps_links) and self.keeps_links not in usage.options
+
     def _permits_operands(self, usage: Usage) -> bool:
         if len(usage.operands) > self.operands or not self.needed <= usage.options:
+            return False
+        if self.refused and any(self.refused.match(word.text) for word in usage.operands):
             return False
         if self.first and usage.operands and usage.operands[0].text not in self.first:
             return False
@@ -96,7 +113,7 @@ class Program:
         if word.has_wildcard and "=" not in text:
             return False
         if text.startswith("--"):
-            return self._read_long(text[2:], options, values)
+            return self._read_long(text[2:], rest, options, values)
         if text in self.words:
             options.add(text[1:])
             return True
@@ -107,11 +124,14 @@ class Program:
             return True
         return self._read_cluster(text[1:], rest, options, values)
 
-    def _read_long(self, text: str, options: set[str], values: list[tuple[str, str]]) -> bool:
+    def _read_long(self, text: str, rest: Iterator[Word], options: set[str], values: list[tuple[str, str]]) -> bool:
         name, equals, value = text.partition("=")
-        if name not in self.long and name + equals not in self.long:
+        takes_value = f"{name}:" in self.long
+        if not takes_value and name not in self.long and name + equals not in self.long:
             return False
         options.add(name)
+        if takes_value and not equals:
+            return _read_value(name, rest, values)
         if equals:
             values.append((name, value))
         return True

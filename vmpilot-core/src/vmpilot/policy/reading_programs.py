@@ -5,7 +5,9 @@ A table of what is permitted: an option that is missing here is asked about, wha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 from vmpilot.policy.programs import Program
 from vmpilot.policy.scripts import AWK, DATE, JQ, MODE, PRINTF, SED
@@ -20,22 +22,24 @@ def _words(text: str) -> frozenset[str]:
 
 
 _LS = _program(
-    "aAbBcCdfFgGhHiI:klLmnNopqQrRsStuUvxXZ1",
-    "all almost-all human-readable recursive reverse size color sort time full-time group-directories-first",
+    "aAbBcCdfFgGhHiI:klmnNopqQrRsStuUvxXZ1",  # not -L: with -R it would follow links
+    "all almost-all human-readable recursive reverse size color sort: time: full-time group-directories-first",
+    harmless=True,
 )
 _GREP = _program(
     "abcEFGhHiIlLnoPqrsvwxA:B:C:m:e:#",
-    "ignore-case invert-match count files-with-matches files-without-match line-number recursive only-matching include "
-    "exclude exclude-dir after-context before-context context fixed-strings extended-regexp color max-count "
-    "word-regexp no-messages quiet no-filename with-filename",
+    "ignore-case invert-match count files-with-matches files-without-match line-number recursive only-matching "
+    "include: exclude: exclude-dir: after-context: before-context: context: fixed-strings extended-regexp color "
+    "max-count: word-regexp no-messages quiet no-filename with-filename",
+    harmless=True,
     texts=1,
     text_given=_words("e"),
     text_values=_words("e"),
     reads_trees="if recursive",
 )
-_SUMS = _program("bt", "tag")
+_SUMS = _program("bt", "tag", harmless=True)
 _NOTHING = _program(operands=0)
-_TEST = _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge"))
+_TEST = _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge -nt -ot -ef -h -L"))
 _VERSION = _program(long="version", operands=0, needed=_words("version"))
 
 _FIND_TEXTS = "name iname path ipath type size mtime mmin atime amin ctime cmin maxdepth mindepth user group perm links"
@@ -55,46 +59,60 @@ _HISTORY_TEXTS = _words("author since until after before grep format pretty date
 _GIT_HISTORY = _program("bn:psS:G:U:wiE#", _HISTORY, text_values=_HISTORY_TEXTS, runs_hooks=True)
 
 PROGRAMS: Mapping[str, Program] = {
+    ":": _program(texts=1_000, harmless=True),
+    # The names of what `[ … ]` and `[[ … ]]` hold; not -v and -R, which evaluate a subscript, and so run commands.
+    "[": _TEST,
+    "[[": _TEST,
     "apt-cache": _program(first=_words("policy search show depends rdepends")),
     "arch": _NOTHING,
     "awk": _program("F:", script=AWK, texts=1),
-    "basename": _program("as:", "suffix multiple"),
+    "basename": _program("as:", "suffix: multiple", harmless=True),
     "bash": _VERSION,
-    "cat": _program("AbeEnstTuv", "number show-all show-ends"),
+    "cat": _program("AbeEnstTuv", "number show-all show-ends", harmless=True),
     "cd": _program(operands=1),
     "cksum": _SUMS,
     "cmake": _VERSION,
-    "cmp": _program("bls"),
-    "column": _program("ts:"),
-    "comm": _program("123"),
-    "cut": _program("b:c:d:f:s", "bytes characters delimiter fields only-delimited complement output-delimiter"),
-    "date": _program("Rud:", "utc iso-8601 rfc-3339= date=", operands=1, script=DATE, texts=1, text_values=_words("d")),
-    "df": _program("aB:hHiklPTt:x:", "human-readable total output type inodes local"),
-    "diff": _program(
-        "abBciNqruwyU:#", "unified brief recursive color ignore-all-space side-by-side", reads_trees="if recursive"
+    "cmp": _program("bls", harmless=True),
+    "column": _program("ts:", harmless=True),
+    "comm": _program("123", harmless=True),
+    "cut": _program(
+        "b:c:d:f:s", "bytes: characters: delimiter: fields: only-delimited complement output-delimiter:", harmless=True
     ),
-    "dirname": _program(),
+    "date": _program(
+        "Rud:", "utc iso-8601 rfc-3339: date:", operands=1, script=DATE, texts=1, text_values=_words("d date")
+    ),
+    "df": _program("aB:hHiklPTt:x:", "human-readable total output type: inodes local", harmless=True),
+    "diff": _program(
+        "abBciNqruwyU:#",
+        "unified brief recursive color ignore-all-space side-by-side no-dereference",
+        reads_trees="folders",
+        keeps_links="no-dereference",
+        harmless=True,
+    ),
+    "dirname": _program(harmless=True),
     "docker": _VERSION,
     "dpkg": _program("lLs", "list listfiles status"),
     "du": _program(
-        "abchkLmsSxd:#",
-        "max-depth summarize human-readable total all apparent-size one-file-system",
+        "abchkmsSxd:#",
+        "max-depth: summarize human-readable total all apparent-size one-file-system",
+        harmless=True,
     ),
-    "echo": _program("neE", texts=1_000),
+    "echo": _program("neE", texts=1_000, harmless=True),
     "egrep": _GREP,
-    "expand": _program("t:"),
+    "expand": _program("t:", harmless=True),
     "false": _NOTHING,
     "fgrep": _GREP,
     "file": _program("bikL", "brief mime mime-type"),
     "find": _FIND,
-    "fold": _program("sw:"),
+    "fold": _program("sw:", harmless=True),
     "free": _program("bkmghtwl", "human mega giga total", operands=0),
     "g++": _VERSION,
     "gcc": _VERSION,
     "git": _VERSION,
     "git blame": _program("L:wMC", "date=", text_values=_words("L date"), runs_hooks=True),
     "git branch": _program("arv", "all remotes verbose list show-current", operands=0, runs_hooks=True),
-    "git diff": _GIT_HISTORY,
+    # Outside of a repository it compares the files in two folders.
+    "git diff": replace(_GIT_HISTORY, reads_trees="folders"),
     "git log": _GIT_HISTORY,
     "git ls-files": _program("comdst", "cached others modified deleted stage exclude-standard", runs_hooks=True),
     "git rev-parse": _program(
@@ -106,8 +124,8 @@ PROGRAMS: Mapping[str, Program] = {
     ),
     "grep": _GREP,
     "groups": _program(texts=1_000),
-    "head": _program("c:n:qv#", "lines bytes quiet verbose"),
-    "hexdump": _program("bcCn:s:v"),
+    "head": _program("c:n:qv#", "lines: bytes: quiet verbose", harmless=True),
+    "hexdump": _program("bcCn:s:v", harmless=True),
     "hostname": _program("fs", operands=0),
     "id": _program("gGnru", texts=1),
     "ip": _program(
@@ -123,18 +141,20 @@ PROGRAMS: Mapping[str, Program] = {
         text_values=_words("n o p u S U unit since until lines priority output"),
         looks_at_machine=True,
     ),
-    "jq": _program("rcseSMCnaj", "raw-output compact-output slurp exit-status sort-keys tab", texts=1, script=JQ),
+    "jq": _program(
+        "rcseSMCnaj", "raw-output compact-output slurp exit-status sort-keys tab", texts=1, script=JQ, harmless=True
+    ),
     "ls": _LS,
-    "lsblk": _program("abdfJlmno:", "all fs json output"),
+    "lsblk": _program("abdfJlmno:", "all fs json output:", harmless=True),
     "lscpu": _program("aeJ", "json"),
     "lsmod": _NOTHING,
     "make": _VERSION,
     "md5sum": _SUMS,
-    "nl": _program("b:n:s:w:"),
+    "nl": _program("b:n:s:w:", harmless=True),
     "node": _VERSION,
     "nproc": _program(long="all", operands=0),
-    "od": _program("A:bcdij:N:ot:vwx"),
-    "paste": _program("d:s"),
+    "od": _program("A:bcdij:N:ot:vwx", harmless=True),
+    "paste": _program("d:s", harmless=True),
     "pgrep": _program("aflnoxu:", texts=1, looks_at_machine=True),
     "pip": _VERSION,
     "printf": _program(script=PRINTF, texts=1_000),
@@ -150,9 +170,9 @@ PROGRAMS: Mapping[str, Program] = {
     "pwd": _program("LP", operands=0),
     "python": _VERSION,
     "python3": _VERSION,
-    "readlink": _program("efmn"),
-    "realpath": _program("emqsz"),
-    "rev": _program(),
+    "readlink": _program("efmn", harmless=True),
+    "realpath": _program("emqsz", harmless=True),
+    "rev": _program(harmless=True),
     "rg": _program(
         "cFHilnNopsSvwxPA:B:C:e:g:m:t:T:M:d:",
         "ignore-case smart-case line-number no-line-number count files-with-matches fixed-strings word-regexp "
@@ -171,10 +191,13 @@ PROGRAMS: Mapping[str, Program] = {
     "sha256sum": _SUMS,
     "sha512sum": _SUMS,
     "sleep": _program(operands=1, texts=1),
-    "sort": _program("bcCdfghiMnrRsk:t:uVz", "numeric-sort reverse unique key field-separator human-numeric-sort"),
+    "sort": _program("bcCdfghiMnrRsk:t:uVz", "numeric-sort reverse unique key: field-separator: human-numeric-sort"),
     "ss": _program("46aelmnoprstuwx", "tcp udp listening numeric processes summary", operands=0, looks_at_machine=True),
-    "stat": _program("c:fLt", "format printf terse file-system", text_values=_words("c format printf")),
-    "strings": _program("an:ot:e:"),
+    "stat": _program(
+        "c:fLt", "format: printf= terse file-system", text_values=_words("c format printf"), harmless=True
+    ),
+    # `@FILE` stands for more arguments, which are in the file.
+    "strings": _program("an:ot:e:", refused=re.compile("@"), harmless=True),
     "systemctl": _program(
         "aln:qt:p:",
         "no-pager all full failed type= state= lines= property= user",
@@ -183,11 +206,11 @@ PROGRAMS: Mapping[str, Program] = {
         text_values=_words("n t p type state lines property"),
         looks_at_machine=True,
     ),
-    "tac": _program("brs:"),
-    "tail": _program("c:n:qv#", "lines bytes quiet verbose"),
+    "tac": _program("brs:", harmless=True),
+    "tail": _program("c:n:qv#", "lines: bytes: quiet verbose", harmless=True),
     "test": _TEST,
     "top": _program("bn:o:", text_values=_words("n o"), operands=0, looks_at_machine=True),
-    "tr": _program("cdst", texts=2, operands=2),
+    "tr": _program("cdst", texts=2, operands=2, harmless=True),
     # Not in getopt's way: behind a letter with a value, the other letters of the cluster are options still.
     "tree": _program(
         "adDfFghipsuC",
@@ -202,7 +225,7 @@ PROGRAMS: Mapping[str, Program] = {
     "uptime": _program("ps", "pretty since", operands=0),
     "vmstat": _program("adfimnst"),
     "w": _program("hsf", operands=0, looks_at_machine=True),
-    "wc": _program("clLmw", "lines words bytes chars"),
+    "wc": _program("clLmw", "lines words bytes chars", harmless=True),
     "which": _program("a", texts=1_000),
     "who": _program("abHqru", operands=0, looks_at_machine=True),
     "whoami": _NOTHING,
@@ -210,6 +233,10 @@ PROGRAMS: Mapping[str, Program] = {
 """Keys are program names; `git log` is the subcommand of a program whose own options are not permitted."""
 
 CHANGING_PROGRAMS: Mapping[str, Program] = {
+    ":": _program(texts=1_000, harmless=True),
+    # The names of what `[ … ]` and `[[ … ]]` hold; not -v and -R, which evaluate a subscript, and so run commands.
+    "[": _TEST,
+    "[[": _TEST,
     "chmod": _program("v", "verbose", script=MODE, texts=1, writes="operands behind the texts"),
     "cp": _program("finpuv", "force no-clobber update verbose", writes="target"),
     "mkdir": _program("pv", "parents verbose", writes="operands"),
@@ -227,6 +254,6 @@ CHANGING_PROGRAMS: Mapping[str, Program] = {
         writes="operands behind the texts",
     ),
     "tee": _program("a", "append", writes="operands"),
-    "touch": _program("acmd:", "no-create date=", text_values=_words("d date"), writes="operands"),
+    "touch": _program("acmd:", "no-create date:", text_values=_words("d date"), writes="operands"),
 }
 """Programs that change the operands named in `writes` and nothing else."""

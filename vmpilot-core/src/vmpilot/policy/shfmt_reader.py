@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vmpilot.policy.line import Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.policy.line import HOME, Joint, Line, LineBuilder, Redirection, Word
 
 PARSER_TIMEOUT = 2.0
 """Seconds; it takes 5 ms."""
@@ -17,6 +17,7 @@ _OUTPUT_LIMIT = 20_000_000
 _DEPTH_LIMIT = 60
 _JOINTS: dict[object, Joint] = {"&&": "&&", "||": "||", "|": "|"}
 _POSITIONS = frozenset({"Pos", "End", "Position", "Semicolon", "OpPos", "ValuePos", "ValueEnd", "Left", "Right"})
+_HOME_FIELDS = _POSITIONS | {"Type", "Param", "Short", "Dollar", "Rbrace"}
 
 Syntax: TypeAlias = dict[str, Any]
 """A node of shfmt's syntax tree."""
@@ -100,6 +101,8 @@ def _read_statement(statement: Syntax, builder: LineBuilder, depth: int) -> bool
     match command.get("Type"):
         case "CallExpr":
             return _read_call(command, builder) and all(_read_redirection(one, builder) for one in redirections)
+        case "TestClause" if not set(command) - _POSITIONS - {"Type", "X"}:
+            return _read_condition(command, builder) and all(_read_redirection(one, builder) for one in redirections)
         case "BinaryCmd" if command.get("Op") in _JOINTS and not redirections:
             return (
                 _read_statement(command["X"], builder, depth + 1)
@@ -121,6 +124,34 @@ def _read_call(command: Syntax, builder: LineBuilder) -> bool:
     return bool(words)
 
 
+def _read_condition(command: Syntax, builder: LineBuilder) -> bool:
+    """`[[ … ]]` with one condition, as if it were a command with these words."""
+    condition = _condition(command["X"], 0)
+    if condition is None:
+        return False
+    for word in (Word("[[", "[["), *condition, Word("]]", "]]")):
+        builder.add_word(word)
+    return True
+
+
+def _condition(node: Syntax, depth: int) -> list[Word] | None:
+    if depth > _DEPTH_LIMIT:
+        return None
+    operator = str(node.get("Op"))
+    match node.get("Type"):
+        case "Word":
+            words: list[Word | None] = [_word(node)]
+        case "UnaryTest":
+            inner = _condition(node["X"], depth + 1)
+            words = [Word(operator, operator), *inner] if inner else [None]
+        case "BinaryTest" if node["X"].get("Type") == node["Y"].get("Type") == "Word":
+            words = [_word(node["X"]), Word(operator, operator), _word(node["Y"])]
+        case _:
+            return None
+    found = [word for word in words if word is not None]
+    return found if len(found) == len(words) else None
+
+
 def _read_redirection(redirection: Syntax, builder: LineBuilder) -> bool:
     if set(redirection) - _POSITIONS - {"Op", "N", "Word"} or (target := _word(redirection.get("Word", {}))) is None:
         return False
@@ -130,12 +161,7 @@ def _read_redirection(redirection: Syntax, builder: LineBuilder) -> bool:
 
 def _word(word: Syntax) -> Word | None:
     pieces = [_piece(part) for part in word.get("Parts", ())]
-    text, mask = "", ""
-    for piece in pieces:
-        if piece is None:
-            return None
-        text, mask = text + piece.text, mask + piece.mask
-    return Word(text, mask) if pieces else None
+    return _joined(pieces) if pieces else None
 
 
 def _piece(part: Syntax) -> Word | None:
@@ -145,18 +171,30 @@ def _piece(part: Syntax) -> Word | None:
         case {"Type": "SglQuoted"} if "Dollar" not in part:
             return _quoted(part.get("Value", ""))
         case {"Type": "DblQuoted"} if "Dollar" not in part:
-            inner = [_literal(one) for one in part.get("Parts", ())]
-            return None if None in inner else _quoted("".join(filter(None, inner)))
+            return _joined([_quoted_piece(one) for one in part.get("Parts", ())])
+        case {"Type": "ParamExp", "Param": {"Value": "HOME"}} if not set(part) - _HOME_FIELDS:
+            return HOME
         case _:
             return None
 
 
-def _literal(part: Syntax) -> str | None:
+def _quoted_piece(part: Syntax) -> Word | None:
     match part:
         case {"Type": "Lit", "Value": str(value)} if "\\" not in value:
-            return value
+            return _quoted(value)
+        case {"Type": "ParamExp"}:
+            return _piece(part)
         case _:
             return None
+
+
+def _joined(pieces: list[Word | None]) -> Word | None:
+    text, mask = "", ""
+    for piece in pieces:
+        if piece is None:
+            return None
+        text, mask = text + piece.text, mask + piece.mask
+    return Word(text, mask)
 
 
 def _quoted(text: str) -> Word:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from vmpilot.policy.line import Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.policy.line import HOME, Joint, Line, LineBuilder, Redirection, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 _DEPTH_LIMIT = 60
 _JOINTS: dict[str, Joint] = {"&&": "&&", "||": "||", "|": "|", ";": ";"}
-_STATEMENTS = frozenset({"list", "pipeline", "redirected_statement", "command"})
+_OPERATOR = re.compile(r"[A-Za-z0-9_./:=!@%+-]+")
+_STATEMENTS = frozenset({"list", "pipeline", "redirected_statement", "command", "test_command"})
 
 
 class TreeReader:
@@ -46,6 +48,8 @@ def _read(node: Node, builder: LineBuilder, depth: int) -> bool:
                 well = _read(child, builder, depth + 1)
             case "command":
                 well = _read_command(child, builder)
+            case "test_command":
+                well = _read_condition(child, builder)
             case "file_redirect":
                 well = _read_redirection(child, builder)
             case joint:
@@ -66,6 +70,32 @@ def _read_command(node: Node, builder: LineBuilder) -> bool:
     return True
 
 
+def _read_condition(node: Node, builder: LineBuilder) -> bool:
+    """`[ … ]` and `[[ … ]]` with one condition, as commands with these words."""
+    opening, *inner, closing = node.children
+    words = [word for child in inner for word in _condition_words(child, 0)]
+    if opening.type not in {"[", "[["} or closing.type != opening.type.replace("[", "]"):
+        return False
+    for word in (Word(opening.type, opening.type), *words, Word(closing.type, closing.type)):
+        if word is None:
+            return False
+        builder.add_word(word)
+    return True
+
+
+def _condition_words(node: Node, depth: int) -> list[Word | None]:
+    if depth > _DEPTH_LIMIT:
+        return [None]
+    match node.type:
+        case "unary_expression" | "binary_expression":
+            return [word for child in node.children for word in _condition_words(child, depth + 1)]
+        case "test_operator" | "extglob_pattern" | "!" | "=" | "==" | "!=" if not node.children:
+            text = _text(node)
+            return [Word(text, text) if _OPERATOR.fullmatch(text) else None]
+        case _:
+            return [_word(node)]
+
+
 def _read_redirection(node: Node, builder: LineBuilder) -> bool:
     children = list(node.children)
     descriptor = _text(children.pop(0)) if children and children[0].type == "file_descriptor" else ""
@@ -82,13 +112,30 @@ def _word(node: Node) -> Word | None:
             return None if "\\" in text else Word(text, text)
         case "raw_string":
             return _quoted(_text(node)[1:-1])
-        case "string" if all(child.type in {'"', "string_content"} for child in node.children):
-            text = _text(node)[1:-1]
-            return None if "\\" in text else _quoted(text)
+        case "string":
+            return _string(node)
+        case "simple_expansion" | "expansion" if _text(node) in {"$HOME", "${HOME}"}:
+            return HOME
         case "concatenation":
             return _join(node)
         case _:
             return None
+
+
+def _string(node: Node) -> Word | None:
+    """What stands between double quotes. Spaces are in no node: what is between the nodes is text, too."""
+    source, end = node.text or b"", 1
+    text, mask = "", ""
+    for child in node.children[1:-1]:
+        start = child.start_byte - node.start_byte
+        piece = _word(child) if child.type != "string_content" else _quoted(_text(child))
+        if piece is None or "\\" in piece.text:
+            return None
+        between = source[end:start].decode()
+        text, mask = text + between + piece.text, mask + "_" * len(between) + piece.mask
+        end = child.end_byte - node.start_byte
+    rest = source[end:-1].decode()
+    return None if "\\" in rest else Word(text + rest, mask + "_" * len(rest))
 
 
 def _quoted(text: str) -> Word:

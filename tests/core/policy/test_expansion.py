@@ -1,0 +1,268 @@
+"""Words that the shell expands: read as bash expands them, and judged by what comes of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from vmpilot.contract import RunsCommand
+from vmpilot.policy import Gate
+from vmpilot.policy.expansion import TooMuch, expand_glob, expand_word
+from vmpilot.policy.lexer import read_line
+from vmpilot.policy.line import Word
+
+_NAMES = [
+    "a",
+    "b",
+    "ab",
+    "a.txt",
+    "b.txt",
+    "-x",
+    "--pre=x",
+    ".h",
+    ".hidden.txt",
+    "[a]",
+    "a b",
+    "A",
+    "é",
+    "x-1",
+    "{a}",
+    "*",
+]
+_PIECES = [
+    *[
+        "a",
+        "b",
+        "ab",
+        ".txt",
+        ".",
+        "..",
+        "/",
+        "//",
+        "./",
+        "sub",
+        "sub/",
+        "-",
+        "x",
+        "*",
+        "**",
+        "?",
+        "[ab]",
+        "[!a]",
+        "[^b]",
+    ],
+    *["[a-z]", "[.]", "{a,b}", "{,x}", "{sub/a,.h}", "''", "'*'", "'a b'", '"?"', "'['", "$HOME", '"$HOME"', "${HOME}"],
+    *["~", "~/", "'~'", '"$HOME/"', "-*", "--", "=", ":", "%"],
+]
+
+
+_VAGUE = re.compile(r"\[|\.[^/]*[*?]")
+"""What is read as more than bash of any one version and locale makes of it: `[a-z]`, and `.*`, which may match `..`."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("expansion")
+    for place in (root, root / "sub", root / "home"):
+        place.mkdir(exist_ok=True)
+        for name in _NAMES:
+            (place / name).touch()
+    (root / "link").symlink_to("sub")
+    (root / "broken").symlink_to("nothing")
+    return root
+
+
+def _expanded_by_bash(word: str, folder: Path) -> list[str]:
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"printf '%s\\0' x {word}"],
+        cwd=folder,
+        env={"HOME": str(folder / "home"), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=True,
+    )
+    return done.stdout.decode().split("\0")[1:-1]
+
+
+def _words(word: str, folder: Path) -> list[Word]:
+    """What braces and the home folder make of the word; nothing where it is not read."""
+    line = read_line(f"printf {word}")
+    if line is None or len(line) != 1 or len(line[0].words) != 2:
+        return []
+    return expand_word(line[0].words[1], str(folder / "home"))
+
+
+def _expanded_by_gate(word: Word, folder: Path) -> list[str]:
+    names = expand_glob(word, str(folder), lambda _: None) if word.is_glob else []
+    return names or [word.text]
+
+
+@settings(max_examples=200, deadline=None)
+@example(["*"])
+@example([".*"])
+@example(["sub/", ".*"])
+@example(["link", "/", "*"])
+@example(["~", "''"])
+@example(["''", "~"])
+@example(["{a,b}", "*"])
+@example(["*", "/"])
+@example(["*", "//", "*"])
+@example(['"$HOME"', "/*"])
+@example(["$HOME", "{sub/a,.h}"])
+@example(["{,x}", "''"])
+@given(st.lists(st.sampled_from(_PIECES), min_size=1, max_size=5))
+def test_words_are_expanded_as_bash_expands_them(folder: Path, pieces: list[str]) -> None:
+    word = "".join(pieces)
+    try:
+        words = _words(word, folder)
+    except TooMuch:
+        return
+    if not words:
+        return
+    done = [re.sub("//+", "/", path) for path in _expanded_by_bash(word, folder)]
+    found = [re.sub("//+", "/", path) for one in words for path in _expanded_by_gate(one, folder)]
+    if _VAGUE.search(word):
+        assert set(done) <= {*found, *(re.sub("//+", "/", one.text) for one in words)}, word
+    else:
+        assert sorted(done) == sorted(found), word
+
+
+EVERYDAY = [
+    "wc -l *.txt",
+    "ls *",
+    "du -sh *",
+    "du -sh -- *",
+    "cat *.md",
+    "sort *.txt",
+    "head -n 3 *",
+    "grep -n x *",
+    "find *",
+]
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Path:
+    """A workspace in which nothing is hidden, secret, or named like an option."""
+    for name in ("a.txt", "b.txt", "README.md", "src/main.py", "x.log"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def _decide(line: str, root: Path, **more: str) -> tuple[str, str]:
+    verdict = Gate("operate", workspace=root, confines=lambda: True, **more).decide("shell", RunsCommand(line, root))  # type: ignore[arg-type]
+    return verdict.action, verdict.confinement
+
+
+@pytest.mark.parametrize("line", [line for line in EVERYDAY if " -- " not in line])
+def test_wildcards_are_read_where_they_stand_for_plain_names(line: str, plain: Path) -> None:
+    assert _decide(line, plain) == ("allow", "read")
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        *(("sort *", name) for name in ("-o", "--output=y.txt", "--compress-program=sh", "--files0-from=x", "-T")),
+        *(("find *", name) for name in ("-delete", "-exec", "-fprint", "-okdir", "-L", "-files0-from")),
+        *(("rg x *", name) for name in ("--pre=x", "--follow", "-z", "--hostname-bin=x", "-uuu", "-.")),
+        *(("wc -l ?*", name) for name in ("--files0-from=x", "--help")),
+        *(("tree *", name) for name in ("-o", "-l", "--fromfile")),
+        *(("diff a.txt *", name) for name in ("--to-file=x", "--from-file=x")),
+        *(("[ * ]", name) for name in ("-v", "-R", "-a")),
+        *(("date *", name) for name in ("-s", "-f", "--set=x")),
+        *(("file *", name) for name in ("-C", "-m", "-f")),
+        *(("uniq *", name) for name in ("b.txt", "--help")),
+    ],
+)
+def test_a_name_that_would_be_a_harmful_option_is_asked_about(line: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").touch()
+    if not line.startswith(("diff", "date")):  # `date a.txt` would set the time
+        assert _decide(line, tmp_path)[0] == "allow"
+    (tmp_path / name).touch()
+    assert _decide(line, tmp_path)[0] == "ask"
+    if line not in {"[ * ]", "date *", "uniq *"}:
+        assert _decide(line.replace("?*", "*").replace("*", "./*"), tmp_path)[0] == "allow"
+
+
+@pytest.mark.parametrize("line", ["sort *.txt", "rg x *", "tree *", "find *", "git diff *", "sed -n p *.txt"])
+@pytest.mark.parametrize("change", ["touch x", "cp a.txt ./-o", "echo x > --output=y", "mkdir y"])
+def test_a_wildcard_that_might_become_an_option_is_asked_about_where_something_can_be_changed(
+    line: str, change: str, plain: Path
+) -> None:
+    """Between the verdict and the run, or by the line itself, a file with such a name may be made."""
+    for joint in ("&&", ";"):
+        assert _decide(f"{change} {joint} {line}", plain)[0] == "ask"
+        assert _decide(f"{line} {joint} {change}", plain)[0] == "ask"
+    assert _decide(f"{line} > out.txt", plain)[0] == "ask"
+
+
+def test_a_wildcard_that_might_become_an_option_does_not_run_on_the_host(plain: Path) -> None:
+    from vmpilot.policy import Rules
+
+    gate = Gate(
+        "operate", workspace=plain, confines=lambda: True, rules=Rules.read(allow_on_host=["shell: make check"])
+    )
+    for line in ("make check && sort *.txt", "make check; git status", "make check; uniq src/*"):
+        verdict = gate.decide("shell", RunsCommand(line, plain))
+        assert verdict.action == "ask", line
+
+
+@pytest.mark.parametrize("name", [".env", "src/.git/config"])
+def test_a_link_among_the_names_is_followed(name: str, plain: Path) -> None:
+    (plain / "z.txt").symlink_to(name)
+    for line in ("wc -l *.txt", "cat ?.txt", "cat [a-z].txt", "cat {z,y}.txt", "grep -r x *", "cat */../z.t?t"):
+        assert _decide(line, plain)[0] == "ask", line
+    assert _decide("cat [ab].txt a.txt", plain)[0] == "ask"  # a bracket expression stands for any character
+    assert _decide("cat b*.txt", plain)[0] == "allow"
+
+
+@pytest.mark.parametrize("home", ["", "relative", "/with space", "/with*star", "/a:b", "/$x", "/é"])
+def test_a_home_that_is_not_plain_is_asked_about(home: str, plain: Path) -> None:
+    for line in ("ls ~", "ls $HOME", 'ls "$HOME/x"', "ls ~/*.txt", "[ -d ~ ]"):
+        assert _decide(line, plain, home=home)[0] == "ask", line
+    assert _decide("ls '~' '$HOME'", plain, home=home)[0] == "allow"
+
+
+def test_the_home_folder_is_where_the_secrets_are(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = str(tmp_path_factory.mktemp("ada"))
+    assert _decide("ls ~ && du -sh ~/src", plain, home=home) == ("allow", "read")
+    for line in (
+        "cat ~/.netrc",
+        "cat $HOME/.ssh/id_rsa",
+        "touch ~/x",
+        "grep -r x ~",
+        "cd ~ && grep -r x .",
+        "cd ~ && touch x",
+    ):
+        assert _decide(line, plain, home=home)[0] == "ask", line
+    assert _decide("cd ~ && ls", plain, home=home) == ("allow", "read")
+
+
+def test_expansions_have_limits(plain: Path) -> None:
+    line = read_line("ls " + "{a,b}" * 7)
+    assert line is not None
+    with pytest.raises(TooMuch):
+        expand_word(line[0].words[1], "/root")
+    for number in range(40):
+        (plain / f"d{number}").mkdir()
+        for inner in range(40):
+            os.mknod(plain / f"d{number}" / f"{inner}")
+    assert _decide("cat */*", plain)[0] == "allow"
+    assert _decide("cat */../*/../*/*", plain)[0] == "ask"
+    assert read_line("ls *****") is None
+
+
+def test_patterns_take_no_time(tmp_path: Path) -> None:
+    """Stars and long names: what takes exponential time in a naive matcher."""
+    (tmp_path / ("a" * 250)).touch()
+    chance = random.Random(1)
+    for _ in range(50):
+        pattern = "".join(chance.choice("a*?") for _ in range(60)).replace("**", "*")
+        if pattern.count("*") <= 4:
+            assert _decide(f"ls {pattern}b", tmp_path)[0] == "allow"
