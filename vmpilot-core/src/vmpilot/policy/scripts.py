@@ -1,18 +1,37 @@
 """The few scripts of sed and awk, and formats of printf and date, that only print: patterns that fail closed.
 
 Never in them: sed's `e`, `w`, `r` and their flags, awk's `system`, `getline`, pipes and redirections, printf's `%n`.
-Brackets of a regular expression may not hold the delimiter, for not every sed reads that alike.
+They hold only what every version of a program divides into the same commands. `[]/]` and `[^]/]` are one bracket
+expression to GNU sed and two to others, so a bracket expression holds plain characters and classes by name; behind a
+backslash stands only what no version gives a meaning for the division.
 """
 
 from __future__ import annotations
 
 import re
 
-_ADDRESS = r"(?:\d+(?:~\d+)?|\$|/(?:[^/\\\[]|\\.|\[\^?\]?[^\]/]*\])+/I?)"
-_MARKS = {"/": "/", "|": r"\|", "#": "#", ",": ",", "@": "@"}
+_CLASS = r"\[:(?:alnum|alpha|blank|digit|lower|punct|space|upper):\]"
+_BRACKET_PLAIN = r"A-Za-z0-9_ .+*?%<>\"'()-"
+_ESCAPED = r"[.*+?(){}|^$&\[\]wWsSbBnt<>0-9]"
+
+
+def _expression(delimiter: str) -> str:
+    """One sign of a regular expression; the delimiter stands in it only behind a backslash, and not in brackets."""
+    inner = "".join(re.escape(sign) for sign in ",;@#!~|/&" if sign != delimiter)
+    bracket = rf"\[\^?(?:{_CLASS}|[{inner}{_BRACKET_PLAIN}])+\]"
+    mark = re.escape(delimiter)
+    return rf"(?:[^{mark}\\\[\]]|\\(?:{_ESCAPED}|{mark})|{bracket})"
+
+
+def _replacement(delimiter: str) -> str:
+    mark = re.escape(delimiter)
+    return rf"(?:[^{mark}\\]|\\(?:{_ESCAPED}|\\|[ULElu]|{mark}))"
+
+
+_ADDRESS = rf"(?:\d+(?:~\d+)?|\$|/{_expression('/')}+/I?)"
 _SUBSTITUTION = "|".join(
-    rf"s{mark}(?:[^{sign}\\\[]|\\.|\[\^?\]?[^\]{sign}]*\])*{mark}(?:[^{sign}\\]|\\.)*{mark}[gpiI0-9]*"
-    for sign, mark in _MARKS.items()
+    rf"s{re.escape(mark)}{_expression(mark)}*{re.escape(mark)}{_replacement(mark)}*{re.escape(mark)}[gpiI0-9]*"
+    for mark in "/|#,@"
 )
 _SED_COMMAND = rf"(?:{_ADDRESS}(?:,(?:{_ADDRESS}|\+\d+))? ?!? ?)?(?:[pd=]|q|{_SUBSTITUTION})"
 SED = re.compile(rf" *{_SED_COMMAND}(?: *; *{_SED_COMMAND})* *;? *")
@@ -26,6 +45,9 @@ _SUM = r"\{ *(?P<name>sum|total|s|t|n|count) *\+= *\$\d+ *;? *\} *END *\{ *print
 AWK = re.compile(rf" *(?:(?:{_CONDITION} *)?{_PRINT}|{_CONDITION}|{_SUM}) *")
 
 PRINTF = re.compile(r"(?:[^%]|%%|%[-+ 0#]*\d*(?:\.\d+)?[sdiufgeExXcbq])*")
-JQ = re.compile(r"(?!.*(?:\benv\b|\$ENV|\b(?:import|include|modulemeta|debug|stderr|input_filename)\b)).*")
+# `$ ENV` and `$__loc__`: the dollar sign and the name are two tokens of jq's language, so only the name is looked for.
+JQ = re.compile(
+    r"(?!.*(?:\benv\b|\bENV\b|\b(?:import|include|modulemeta|debug|stderr|input_filename|get_search_list)\b)).*"
+)
 DATE = re.compile(r"\+.*")
 MODE = re.compile(r"[0-7]{3}|[ugoa]*[+=-][rwxX]+")
