@@ -6,18 +6,25 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vmpilot.tools.sandbox import Level
+from vmpilot.contract import ToolUse
+from vmpilot.tools import ShellTool
+from vmpilot.tools.executor import Executor
+from vmpilot.tools.sandbox import Level, Sandbox
 from vmpilot.tools.sandbox.bounds import Engine
 from vmpilot.tools.sandbox.bubblewrap import Bubblewrap
+from vmpilot.tools.sandbox.places import Places
 from vmpilot.tools.sandbox.sandlock import Sandlock
+from vmpilot.tools.shell_launch import ShellLaunch
 from vmpilot.tools.supervisor import Supervisor
+from vmpilot.workspace import Workspace
 
-from .conftest import As, Confined
+from .conftest import As, Confined, Nothing
 
 LEVELS: tuple[Level, ...] = ("read", "workspace")
 
@@ -180,3 +187,52 @@ async def test_a_sandbox_that_breaks_runs_nothing_on_the_host(bubblewrap: Bubble
     assert outcome.exit_code == 1
     assert outcome.output.text.startswith("bwrap: ")
     assert not (workspace / "ran").exists()
+
+
+_BARE = "mkdir -p sub/objects sub/refs; echo 'ref: refs/heads/x' > sub/HEAD"
+
+
+@pytest.mark.parametrize(
+    "command", [_BARE, "mkdir -p sub/.git", f"mkdir -p x; {_BARE}; mv sub x/sub; ln -s x/sub sub", "exit 0"]
+)
+async def test_a_new_repository_is_reported(
+    engine: Engine, workspace: Path, supervisor: Supervisor, command: str
+) -> None:
+    if isinstance(engine, Sandlock):  # a folder with a `.git` in it gets no new entries there
+        workspace = workspace / "a" / "b"
+    outcome = await Confined(engine, root=workspace, level="workspace", supervisor=supervisor)(command)
+    assert outcome.exit_code == 0, outcome.output.text
+    if command == "exit 0":
+        assert outcome.notice is None
+        return
+    assert outcome.notice is not None
+    place = workspace / "x" / "sub" if "mv" in command else workspace / "sub"
+    assert outcome.notice.startswith(f"new git repository: {place}; its configuration and hooks run programs")
+
+
+async def test_repositories_that_were_there_are_not_reported(
+    engine: Engine, workspace: Path, supervisor: Supervisor
+) -> None:
+    root = workspace / "a" / "b"
+    for name in ("vendor.git/objects", "vendor.git/refs", "tree.git", "src/.git"):
+        (root / name).mkdir(parents=True)
+    for name in ("vendor.git/HEAD", "tree.git/HEAD", "tree.git/commondir"):
+        (root / name).touch()
+    run = Confined(engine, root=root, level="workspace", supervisor=supervisor)
+    for name in ("vendor.git/config", "vendor.git/hooks", "tree.git/config", "src/.git/config"):
+        outcome = await run(f"mkdir {name}")
+        assert (outcome.exit_code, outcome.notice) == (1, None), name
+        assert not (root / name).exists()
+
+
+async def test_the_model_and_the_user_read_of_a_new_repository(tmp_path: Path) -> None:
+    sandbox = Sandbox(Nothing(), Places.of("", ()))
+
+    def confine(launch: ShellLaunch, resources: ExitStack, level: Level, folder: Path) -> ShellLaunch:
+        return sandbox.confine(launch, confinement=level, folder=folder, root=tmp_path, resources=resources)
+
+    executor = Executor({"PATH": os.defpath}, confine=confine)
+    tool = ShellTool(Workspace.at(tmp_path), executor)
+    outcome = await tool.run({"command": "mkdir -p x/.git"}, ToolUse(lambda _: None, confinement="workspace"))
+    assert outcome.text.startswith(f"[exit code 0; new git repository: {tmp_path}/x; its configuration and hooks")
+    await executor.close()

@@ -12,6 +12,8 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
+from vmpilot.workspace import endangered_repository, surrounding_repository
+
 _SECRET = re.compile(
     r"(?:^|/)environ$|\.env$|shadow-?$|opasswd|htpasswd|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519|xmss)"
     r"|\.(?:pem|key|p12|pfx|jks|ppk|gpg|kdbx|keytab|keystore|tfstate)(?:$|[./~-])"
@@ -126,6 +128,8 @@ class Places:
         inner = self._inner(path)
         if inner is None or not inner:
             return f"{path} is outside the workspace" if inner is None else f"{path} is the workspace itself"
+        if repository := surrounding_repository(self.root):
+            return f"the workspace {self.root} is inside the git repository {repository}, whose files can run programs"
         if _SYSTEM_ROOT.fullmatch(self.root):
             return f"the workspace {self.root} is a folder of the system"
         return self._against_changing_inside(path, inner)
@@ -133,6 +137,10 @@ class Places:
     def _against_changing_inside(self, path: str, inner: str) -> str | None:
         if any(not _CHANGEABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(inner)):
             return f"{path} is protected: a hidden file may run by itself"
+        if repository := endangered_repository(path, self.root):
+            return (
+                f"{path} is protected: {repository} is or would become a git repository, whose files can run programs"
+            )
         if _HOME.fullmatch(self.root) and re.match(r"bin(?:/|$)", inner):
             return f"{path} is protected: programs are found there"
         if any(_within(path, own) or _within(own, path) for own in self._own):
@@ -161,6 +169,10 @@ class Places:
         """What speaks against opening the whole workspace for the changes of a confined command."""
         if _SYSTEM_ROOT.fullmatch(self.root) or _HOME.fullmatch(self.root):
             return f"the workspace {self.root} is a home or a system folder: work in a folder of its own (--cwd)"
+        if repository := surrounding_repository(self.root):
+            return (
+                f"the workspace {self.root} is inside the git repository {repository}: work in its working tree (--cwd)"
+            )
         return None
 
     def is_inside(self, path: str) -> bool:

@@ -37,7 +37,8 @@ class CommandOutcome:
     ended it. `output` is standard output and error in order of arrival, as plain text with the middle cut out if it is
     long. `working_folder` is where the shell stood when it ended, if it told. `left_running` counts background
     processes that still ran when the shell had exited and were ended, `unended` processes that could not be
-    ended (another user's). `remark` is for the model, None as a rule.
+    ended (another user's). `remark` is for the model, None as a rule. `notice` says what it left behind that
+    the user should know of, None as a rule.
     """
 
     exit_code: int | None
@@ -50,6 +51,7 @@ class CommandOutcome:
     left_running: int = 0
     unended: int = 0
     remark: str | None = None
+    notice: str | None = None
 
 
 async def run_command(
@@ -167,6 +169,7 @@ class _Run:
             left_running=left_running,
             unended=unended,
             remark=_LOST if self._supervised.lost and code is None else self._launch.remark,
+            notice=self._launch.notice() if self._launch.notice is not None else None,
         )
 
     async def abort(self) -> None:

@@ -158,6 +158,8 @@ def _report(outcome: CommandOutcome, timeout: float, moved_to: str | None) -> st
         facts.append(hint)
     if outcome.exit_code != 0 and outcome.remark is not None:
         facts.append(outcome.remark)
+    if outcome.notice is not None:
+        facts.append(outcome.notice)
     if moved_to is not None:
         facts.append(f"working folder from here on: {moved_to}")
     return _closed(outcome.output.text, "; ".join(facts))

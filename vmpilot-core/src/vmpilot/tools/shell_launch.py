@@ -10,7 +10,7 @@ import fcntl
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +34,16 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class ShellLaunch(Launch):
-    """A shell with a command line; `variables` are added to its environment, the first descriptor is the note."""
+    """A shell with a command line; `variables` are added to its environment, the first descriptor is the note.
+
+    `notice` is asked once all has ended for a sentence about what the command left behind, None if there is nothing to
+    say.
+    """
 
     variables: Mapping[str, str]
     note_offset: int
     remark: str | None
+    notice: Callable[[], str | None] | None = None
 
     @property
     def note(self) -> int:

@@ -2,6 +2,18 @@
 
 from vmpilot.workspace.descriptors import LinkInTheWay, NotRegular, open_below, open_regular, opened_folder
 from vmpilot.workspace.names import show_name
+from vmpilot.workspace.repositories import endangered_repository, is_bare_repository, surrounding_repository
 from vmpilot.workspace.working_folder import Workspace
 
-__all__ = ["LinkInTheWay", "NotRegular", "Workspace", "open_below", "open_regular", "opened_folder", "show_name"]
+__all__ = [
+    "LinkInTheWay",
+    "NotRegular",
+    "Workspace",
+    "endangered_repository",
+    "is_bare_repository",
+    "open_below",
+    "open_regular",
+    "opened_folder",
+    "show_name",
+    "surrounding_repository",
+]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias, assert_never
 
@@ -12,6 +14,7 @@ from vmpilot.tools.sandbox.bounds import Bounds, Engine, SandboxError, Shortcomi
 from vmpilot.tools.sandbox.places import Places
 from vmpilot.tools.sandbox.repositories import survey
 from vmpilot.tools.shell_launch import ShellLaunch
+from vmpilot.workspace import show_name, surrounding_repository
 
 Level: TypeAlias = Literal["read", "workspace"]
 
@@ -20,6 +23,7 @@ _GUARDED_NAMES = (".git", PROJECT_FILE)
 _MOST_GUARDED = 64
 """Each is a mount, which takes half a millisecond and more."""
 _LOOK_SECONDS = 0.1
+_MOST_SHOWN = 5
 _OWN_PROGRAM = (Path(__file__).parents[2], Path(sys.prefix))
 """VMPilot, and the environment that it is installed in, run outside the sandbox, also where they are in a workspace."""
 _NOT_THERE = (Path("/run"), Path("/dev"), Path("/proc"))
@@ -68,6 +72,8 @@ class Sandbox:
         for system in _SYSTEM:
             if root == system or system in root.parents or root in system.parents:
                 return f"{root} belongs to the system ({system}): work in a folder of its own (--cwd)"
+        if repository := surrounding_repository(str(root)):
+            return f"{root} is inside the git repository {repository}: work in its working tree (--cwd)"
         for hidden in self.places.hidden():
             if root == hidden or hidden in root.parents:
                 return f"{root} is hidden from commands, for it holds secrets: work in another folder (--cwd)"
@@ -86,17 +92,19 @@ class Sandbox:
         hidden = tuple(self.places.hidden())
         self._check_folder(folder, hidden)
         bounds = Bounds(folder=folder, hidden=hidden)
-        remark = _READ_REMARK
+        remark, notice = _READ_REMARK, launch.notice
         match confinement:
             case "read":
                 pass
             case "workspace":
                 bounds = self._open_workspace(bounds, root)
+                notice = partial(_new_repositories, root, bounds.guarded)
                 remark = _WORKSPACE_REMARK.format(root=root)
             case _:
                 assert_never(confinement)
         confined = self.engine.confine(launch, bounds, resources)
-        return replace(confined, remark=remark if launch.remark is None else f"{launch.remark}; {remark}")
+        remark = remark if launch.remark is None else f"{launch.remark}; {remark}"
+        return replace(confined, remark=remark, notice=notice)
 
     def _check_folder(self, folder: Path, hidden: tuple[Path, ...]) -> None:
         within = [*folder.parents, folder]
@@ -123,3 +131,14 @@ class Sandbox:
                 f"work in one of them (--cwd)"
             )
         return replace(bounds, writable=root, guarded=guarded)
+
+
+def _new_repositories(root: Path, guarded: Collection[Path]) -> str | None:
+    """What to say of repositories that were not in the workspace before: git may run programs in them from now on."""
+    found = survey(root, [".git"], seconds=_LOOK_SECONDS).guarded
+    new = [path.parent if path.name == ".git" else path for path in found if path not in guarded]
+    if not new:
+        return None
+    shown = ", ".join(show_name(str(path)) for path in new[:_MOST_SHOWN])
+    more = f" and {len(new) - _MOST_SHOWN} more" if len(new) > _MOST_SHOWN else ""
+    return f"new git repository: {shown}{more}; its configuration and hooks run programs when git is used there"

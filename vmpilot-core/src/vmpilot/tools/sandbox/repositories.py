@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vmpilot.workspace import is_bare_repository
+
 _BULKY = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", "target", "build", "dist", ".tox", ".nox", ".cache"}
 )
 """Looked into last: a repository is rarely below, and thousands of folders often are."""
 _MOST_UNSEEN = 16
-_BARE = frozenset({"HEAD", "objects", "refs"})
-"""What makes a folder a repository without `.git` (gitrepository-layout(5))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _Search:
         except OSError:
             self.unseen.append(Path(folder))
             return []
-        if {entry.name for entry in entries} >= _BARE:
+        if is_bare_repository(entry.name for entry in entries):
             self.guarded.append(Path(folder))
             return []
         for entry in entries:
