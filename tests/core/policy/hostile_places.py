@@ -98,6 +98,8 @@ PLACES = [
             "mv src new && cat new/l.txt",
             "mv src new; touch new/x",
             "mv src/l.txt l.txt && cat l.txt",
+            "mv {src,a.txt} log && cat log/src/l.txt",
+            "mv ./src/ new || cat new/l.txt",
             "file -L src/l.txt",
             "stat -L src/l.txt",
             "head src/l.txt",

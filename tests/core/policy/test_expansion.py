@@ -13,10 +13,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate
+from vmpilot.policy import Gate, Rules
 from vmpilot.policy.expansion import TooMuch, expand_glob, expand_word
 from vmpilot.policy.lexer import read_line
 from vmpilot.policy.line import Word
+from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+
+from .bash_oracle import differences, snapshot
+from .conftest import OUTSIDE_SECRET
 
 _NAMES = [
     "a",
@@ -203,8 +207,6 @@ def test_a_wildcard_that_might_become_an_option_is_asked_about_where_something_c
 
 
 def test_a_wildcard_that_might_become_an_option_does_not_run_on_the_host(plain: Path) -> None:
-    from vmpilot.policy import Rules
-
     gate = Gate(
         "operate", workspace=plain, confines=lambda: True, rules=Rules.read(allow_on_host=["shell: make check"])
     )
@@ -266,3 +268,111 @@ def test_patterns_take_no_time(tmp_path: Path) -> None:
         pattern = "".join(chance.choice("a*?") for _ in range(60)).replace("**", "*")
         if pattern.count("*") <= 4:
             assert _decide(f"ls {pattern}b", tmp_path)[0] == "allow"
+
+
+_OPTION_NAMES = [
+    *[
+        "-o",
+        "-delete",
+        "-exec",
+        "-fprint",
+        "-v",
+        "-i",
+        "-e",
+        "-s",
+        "-C",
+        "-f",
+        "--pre=evil",
+        "--output=made",
+        "-oout",
+        "-w",
+        "--",
+    ],
+    *[
+        "--files0-from=list",
+        "--compress-program=evil",
+        "-S1",
+        "-z",
+        "-L",
+        "--set=2000-01-01",
+        "--in-place",
+        "w made",
+        "e touch made",
+    ],
+    *["-n", "-r", "-k", "-m", "-t", "+", "!", "(", "a[$(touch made)]", "--reference=x", "--to-file=x", "--help", "-R"],
+]
+_PLAIN_NAMES = ["a", "b.txt", "c.txt", "list", "x=y", "d e", ";", "1", "2", "made of"]
+_PATTERNS = [
+    "*",
+    "?",
+    "-*",
+    "*.txt",
+    "[a-z]*",
+    "[-a]*",
+    "??",
+    "./*",
+    "sub/*",
+    "sub/../*",
+    "{a,b.txt}",
+    "{-o,made}",
+    "*o*",
+    "-[a-z]",
+]
+_QUICK = sorted(
+    {*PROGRAMS, *CHANGING_PROGRAMS} - {"apt-cache", "dpkg", "sleep", "seq", "vmstat", "docker", "node", "pip", "cmake"}
+)
+
+
+def _hostile_folder(place: Path, chance: random.Random) -> Path:
+    root = place / "work"
+    for folder in (root, root / "sub", place / "secret"):
+        folder.mkdir(parents=True)
+    for name in [*chance.sample(_OPTION_NAMES, 3), *_PLAIN_NAMES]:
+        (root / name).write_text("one\ntwo\n")
+        (root / "sub" / name.strip("-")).touch()
+    (root / "evil").write_text("#!/bin/sh\ntouch made\n")
+    (root / "evil").chmod(0o755)
+    (place / "secret" / "id_rsa").write_text(OUTSIDE_SECRET)
+    if chance.random() < 0.3:
+        (root / "l.txt").symlink_to(place / "secret" / "id_rsa")
+        (root / "sub" / "l").symlink_to(place / "secret")
+    return root
+
+
+def test_expanded_lines_do_no_harm_even_unconfined(tmp_path: Path, fuzz_count: int) -> None:
+    """Any program, options and patterns where files are named like options: what is let through is run for real."""
+    chance, run = random.Random(20_261_201), 0
+    for number in range(fuzz_count // 50):
+        root = _hostile_folder(tmp_path / str(number), chance)
+        before = snapshot(root)
+        for _ in range(20):
+            name = chance.choice(_QUICK)
+            table = PROGRAMS.get(name) or CHANGING_PROGRAMS[name]
+            options = [f"-{letter}" for letter in re.findall("[A-Za-z]", table.short)]
+            words = [name, *chance.sample(options, min(len(options), chance.randrange(3)))]
+            words += chance.choices([*_PATTERNS, "a", "1", "p", "."], k=chance.randrange(1, 4))
+            line = " ".join(words)
+            if _decide(line, root) != ("allow", "read"):
+                continue
+            run += 1
+            done = subprocess.run(
+                ["bash", "--norc", "-c", line],
+                cwd=root,
+                env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
+            assert differences(before, snapshot(root)) == set(), line
+            assert OUTSIDE_SECRET.encode() not in done.stdout + done.stderr, line
+    assert run > fuzz_count / 50
+
+
+@pytest.mark.parametrize(
+    "line", ["cd && touch x", "cd - && cat a.txt", "cd $(pwd) && ls", "cd ../*/ ; touch x", "pushd .. ; touch x"]
+)
+def test_a_rule_for_a_cd_that_cannot_be_followed_says_nothing_of_what_comes_behind(line: str, plain: Path) -> None:
+    rules = Rules.read(allow=["shell: cd", "shell: pushd"])
+    gate = Gate("operate", workspace=plain, confines=lambda: True, rules=rules)
+    assert gate.decide("shell", RunsCommand(line, plain)).action == "ask"

@@ -111,7 +111,7 @@ class _LineJudge:
         judgement = self._judge(number)
         if judgement.level is None and command.argv[0] in _MOVES_SHELL:
             self._lost = "it runs in a folder that cannot be known"
-        elif command.argv[0] == "mv" and any(map(self._is_folder_or_link, command.argv[1:])):
+        elif command.argv[0] == "mv" and self._moves_trees(command):
             self._lost = "it comes after a folder or link was moved, so its paths cannot be checked"
         return judgement
 
@@ -283,9 +283,14 @@ class _LineJudge:
                 level = "workspace"
         return level
 
-    def _is_folder_or_link(self, text: str) -> bool:
-        paths = [Path(folder, text) for folder in self._folders]
-        return any(is_folder(path) or path.is_symlink() for path in paths)
+    def _moves_trees(self, command: SimpleCommand) -> bool:
+        """Whether a folder or a link may be among what it moves."""
+        try:
+            words = self._expand(command)[1:]
+        except _Objection:
+            return True
+        paths = [Path(folder, word.text) for folder in self._folders for word in words]
+        return any(word.is_glob for word in words) or any(is_folder(path) or path.is_symlink() for path in paths)
 
     def _resolve_all(self, text: str) -> list[str]:
         self._look_at(len(self._folders))
