@@ -67,6 +67,19 @@ def test_a_command_that_starts_in_one_gets_a_verdict(
     assert verdict.action == {"observe": "deny", "operate": "ask", "full": "allow"}[mode]
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe.txt", b"a\nb.txt", b"\x1b[31m.txt", b"\xed\xa0\x80.txt"])
+def test_reasons_can_be_shown_whatever_a_file_is_called(name: bytes, make_gate: MakeGate, tmp_path: Path) -> None:
+    (tmp_path / ".secret").mkdir()
+    target = tmp_path / ".secret" / os.fsdecode(name)
+    (tmp_path / os.fsdecode(name)).symlink_to(target)
+    effects: list[Effect] = [ReadsFiles((target,)), ChangesFiles((target,))]
+    for effect in (*effects, RunsCommand("cat *.txt", tmp_path), RunsCommand("cat *.txt", target)):
+        for mode in ("observe", "operate"):
+            why = make_gate(mode).decide("shell", effect).why
+            assert ".secret" in why
+            assert why.encode().decode().isprintable()
+
+
 @pytest.mark.parametrize("mode", ["observe", "operate", "full"])
 @pytest.mark.parametrize("make_effect", [ReadsFiles, ChangesFiles])
 def test_a_rule_that_names_one_gets_a_verdict(

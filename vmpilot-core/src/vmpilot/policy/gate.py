@@ -13,6 +13,7 @@ from vmpilot.policy.rules import Match, Rules, allows_paths, match_host, match_p
 from vmpilot.policy.shell_gate import ShellGate
 from vmpilot.policy.verdict import Mode, Verdict, ask_or_deny, under_rules
 from vmpilot.policy.written_rules import Rule
+from vmpilot.workspace import show_name
 
 
 class Gate:
@@ -87,7 +88,7 @@ class Gate:
             return Verdict("allow", "it only reads", alone=False)
         offers = all(self._places.against_reading(str(path)) is None for path in effect.paths)
         always = tuple(rule for path in effect.paths for rule in subject_rule(tool, str(path))) if offers else ()
-        return ask_or_deny(self.mode, reasons[0], alone=False, always=always)
+        return ask_or_deny(self.mode, show_name(reasons[0]), alone=False, always=always)
 
     def _decide_changes(self, tool: str, paths: tuple[Path, ...]) -> Verdict:
         reasons = [reason for path in paths if (reason := self._places.against_changing(str(path)))]
@@ -95,7 +96,9 @@ class Gate:
             return Verdict("allow", "mode full" if self.mode == "full" else "it only changes the workspace")
         offers = not any(self._places.against_reading(str(path)) for path in paths)
         return ask_or_deny(
-            self.mode, reasons[0] if reasons else "it changes files", always=folder_rules(tool, paths) if offers else ()
+            self.mode,
+            show_name(reasons[0]) if reasons else "it changes files",
+            always=folder_rules(tool, paths) if offers else (),
         )
 
     def _match(self, rules: tuple[Rule, ...], effect: Effect) -> Match | None:

@@ -18,6 +18,7 @@ from vmpilot.policy.line import Line, Redirection, SimpleCommand, Word
 from vmpilot.policy.places import Places, Unresolvable, is_folder, resolve
 from vmpilot.policy.programs import UNLIMITED, Program, Usage
 from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.workspace import show_name
 
 Level: TypeAlias = Literal["read", "workspace"]
 
@@ -58,7 +59,10 @@ class Judgement:
 
 
 class _Objection(Exception):
-    """Why a command must be asked about."""
+    """Why a command must be asked about. Names of files may hold anything, and are made fit to show."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(show_name(why))
 
 
 class _Secret(_Objection):
@@ -74,7 +78,7 @@ def judge_line(line: Line, places: Places, *, folder: Path) -> tuple[Judgement, 
     try:
         judge = _LineJudge(line, places, resolve(folder))
     except Unresolvable as problem:
-        return tuple(Judgement(command, None, str(problem)) for command in line)
+        return tuple(Judgement(command, None, show_name(str(problem))) for command in line)
     judgements = tuple(judge.judge(number) for number in range(len(line)))
     if all(judgement.level == "read" for judgement in judgements):
         return judgements
