@@ -73,9 +73,9 @@ _VAGUE = re.compile(r"\[|\.[^/]*[*?]")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("expansion")
+    root = tmp_path_factory.mktemp("expansion") / "so" / "deep" / "that" / "dots" / "stay"
     for place in (root, root / "sub", root / "home"):
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True)
         for name in _NAMES:
             (place / name).touch()
     (root / "link").symlink_to("sub")
@@ -109,6 +109,7 @@ def _expanded_by_gate(word: Word, folder: Path) -> list[str]:
 
 @settings(max_examples=200, deadline=None)
 @example(["*"])
+@example(["..", "/*"])
 @example([".*"])
 @example(["sub/", ".*"])
 @example(["link", "/", "*"])
@@ -127,8 +128,8 @@ def test_words_are_expanded_as_bash_expands_them(folder: Path, pieces: list[str]
         words = _words(word, folder)
     except TooMuch:
         return
-    if not words:
-        return
+    if not words or any(one.text.startswith("/") and not one.text.startswith(str(folder)) for one in words):
+        return  # not read, or a look at the whole machine
     done = [re.sub("//+", "/", path) for path in _expanded_by_bash(word, folder)]
     found = [re.sub("//+", "/", path) for one in words for path in _expanded_by_gate(one, folder)]
     if _VAGUE.search(word):
