@@ -57,6 +57,17 @@ def test_what_could_steer_the_terminal_is_shown_as_escapes(screen: Start) -> Non
     assert f"{DIM}xredy{PLAIN}\n" in shown.text
 
 
+def test_what_is_to_be_approved_hides_nothing_and_an_answer_keeps_its_emoji(screen: Start) -> None:
+    hidden = "env echo a\u00a0b\u3164cd\u00ade\ufe01f"
+    answer = "Done \u26a0\ufe0f, 10\u202f000 \u0645\u06cc\u200c\u062e, no\u3164w."
+    with ScriptedServer([calls(hidden), Reply(chunks=tuple(answer))]) as server:
+        shown = screen("x", server=server)
+        shown.wait_for("$ env echo a\\xa0b\\u3164cd\\xade\\ufe01f", "Run it? [y/N")
+        shown.type("n\n")
+        shown.end()
+    assert answer.replace("\u3164", "\\u3164") in shown.text
+
+
 @pytest.mark.parametrize(
     ("answer", "made", "code"),
     [("y\n", True, 0), ("yes\n", True, 0), ("n\n", False, 4), ("\n", False, 4), ("\x04", False, 4)],

@@ -164,11 +164,11 @@ async def test_what_is_hidden_in_words_is_shown_and_long_words_are_cut(make_serv
     }
     server.lists({"name": "odd", "description": hidden + "x" * 5_000, "inputSchema": schema})
     spec = (await make_servers(raw=server.settings()).tools())[0].spec
-    assert spec.description.startswith("safe\\u202e\\u001b[2J\\U000e0041xxx")
-    assert spec.description.endswith("x[… 1,029 characters cut …]")
+    assert spec.description.startswith("safe\\u202e\\x1b[2J\\U000e0041xxx")
+    assert spec.description.endswith("x[… 1,027 characters cut …]")
     assert spec.parameters == {
         "type": "object",
-        "properties": {"a": {"description": "safe\\u202e\\u001b[2J\\U000e0041", "enum": ["x\u200b"]}},
+        "properties": {"a": {"description": "safe\\u202e\\x1b[2J\\U000e0041", "enum": ["x\u200b"]}},
     }
 
 
@@ -203,7 +203,7 @@ async def test_without_a_place_to_keep_them_nothing_is_offered(
 
 def test_visible_text_stays() -> None:
     assert visible("Grüße, 世界\n\tあいう") == "Grüße, 世界\n\tあいう"
-    assert visible("a\u2066b\x7f") == "a\\u2066b\\u007f"
+    assert visible("a\u2066b\x7f") == "a\\u2066b\\x7f"
 
 
 def test_a_fingerprint_tells_servers_apart() -> None:

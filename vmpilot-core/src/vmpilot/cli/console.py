@@ -28,6 +28,7 @@ from vmpilot.contract import (
     TurnEnded,
     TurnStarted,
 )
+from vmpilot.contract.invisible import VisibleStream
 from vmpilot.local_model.progress import Progress
 
 
@@ -51,6 +52,7 @@ class Console:
         self._streams = sys.stdout.isatty()
         self._style = Style(enabled=sys.stderr.isatty())
         self._line_is_open = False
+        self._visible = VisibleStream()
         self._answers: dict[str, asyncio.Future[bool]] = {}
         self._tools: dict[str, ToolView] = {}
         self._calls: dict[str, ToolCall] = {}
@@ -99,12 +101,13 @@ class Console:
                 self._write(self._style.dim(printable(event.text)), to_error=True)
         elif self._streams:
             self._clear_progress()
-            self._write(printable(event.text), to_error=False)
+            self._write(self._visible.feed(event.text), to_error=False)
 
     def _end_message(self, event: MessageCompleted) -> None:
         message = event.message
         self._calls = {call.id: call for call in message.tool_calls}
         if self._streams:
+            self._write(self._visible.flush(), to_error=False)
             self._end_line()
         elif message.text and message.tool_calls:
             self._note(printable(message.text.rstrip("\n")))
@@ -153,7 +156,7 @@ class Console:
             more = ["…"]
         self._titles.setdefault(call_id, title)
         for line in (first, *more):
-            self._note(self._style.bold(printable(line)))
+            self._note(self._style.bold(printable(line, exact=True)))
 
     async def _ask(self, event: ApprovalRequested) -> None:
         answer = self._answers.pop(event.call.id, None)
@@ -161,7 +164,7 @@ class Console:
             return
         self._head(event.call.id, event.title)
         choices = "[y/N/always]" if event.always else "[y/N]"
-        word = (await self._terminal.ask(f"{event.why}. Run it? {choices} ", withdrawn=answer)).lower()
+        word = (await self._terminal.ask(f"{printable(event.why)}. Run it? {choices} ", withdrawn=answer)).lower()
         always = bool(event.always) and word in {"a", "always"}
         if always and not answer.done():
             always = await self._confirm_rules(event.always, withdrawn=answer)
@@ -175,7 +178,7 @@ class Console:
         for key, kept in kept_rules(rules).items():
             for rule in kept:
                 exactly = "exactly this, outside the sandbox" if key == "allow_on_host" else "all that begins so"
-                self._note(f"  {printable(rule.removesuffix(' $'))}  ({exactly})")
+                self._note(f"  {printable(rule.removesuffix(' $'), exact=True)}  ({exactly})")
         word = await self._terminal.ask("Keep that? [y/N] ", withdrawn=withdrawn)
         if withdrawn.done() or word.lower() not in {"y", "yes"}:
             return False
@@ -223,6 +226,8 @@ class Console:
         print(text, file=sys.stderr, flush=True)
 
     def _write(self, text: str, *, to_error: bool) -> None:
+        if not text:
+            return
         print(text, end="", file=sys.stderr if to_error else sys.stdout, flush=True)
         self._line_is_open = not text.endswith("\n")
 

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
-_UNSAFE = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
-)
+from vmpilot.contract.invisible import escape_invisible
 
 
-def printable(text: str) -> str:
-    """The text with control, bidirectional and invisible characters as escapes; line feeds and tabs stay."""
-    return _UNSAFE.sub(lambda found: _escape(ord(found[0])), text)
-
-
-def _escape(code: int) -> str:
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+def printable(text: str, *, exact: bool = False) -> str:
+    """The text as a terminal may show it, with invisible and control characters as escapes; see `escape_invisible`."""
+    return escape_invisible(text, exact=exact)
 
 
 class Style:

@@ -30,7 +30,7 @@ def _trust(folder: Path) -> int:
     print(f"{file} is trusted, until it changes. Allowed here from now on:")
     for kind, rules in (("in the sandbox", settings.allow), ("on the host", settings.allow_on_host)):
         for rule in rules:
-            print(f"  {printable(rule)}  ({kind})")
+            print(f"  {printable(rule, exact=True)}  ({kind})")
     return 0
 
 

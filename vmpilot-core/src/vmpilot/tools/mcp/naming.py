@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from vmpilot.contract.invisible import escape_invisible
+
 PREFIX = "mcp__"
 LONGEST_NAME = 64
 """Characters that every provider takes."""
@@ -26,13 +28,8 @@ def tool_name(server: str, tool: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""`text` with everything that a screen would not show as it is (control, bidi, invisible) written as `\uXXXX`.
-
-    Newlines and tabs stay.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() or char in "\n\t" else _escaped(char) for char in text)
+    """`text` with everything that a screen would not show as it is as escapes; see `escape_invisible`."""
+    return escape_invisible(text, exact=True)
 
 
 def visible_line(text: str) -> str:
@@ -48,8 +45,3 @@ def shown_arguments(arguments: Mapping[str, Any]) -> str:
 def cut(text: str, limit: int) -> str:
     """At most `limit` characters of the beginning, and how many were cut."""
     return text if len(text) <= limit else f"{text[:limit]}[… {len(text) - limit:,} characters cut …]"
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
