@@ -238,3 +238,12 @@ async def test_rules_know_every_tool_of_vmpilot(tmp_path: Path) -> None:
     built_in = {tool.name for tool in await kit.report() if tool.source == "built in"}
     await kit.aclose()
     assert built_in | {"mcp_accept_changes"} == BUILT_IN_TOOLS
+
+
+@pytest.mark.parametrize("key", ["none", "k", "not-needed", "sk-xxx", "masked"])
+def test_a_placeholder_for_a_key_is_not_masked_out_of_text(make_agent: MakeAgent, key: str) -> None:
+    said = f"none of it, not-needed, k, {key} and [masked] stay"
+    with ScriptedServer([Reply("Seen.")]) as server, make_agent(server, variables={"VMPILOT_API_KEY": key}) as agent:
+        agent.ask(said)
+    assert server.requests[0].headers["authorization"] == f"Bearer {key}"
+    assert server.requests[0].body["messages"][-1]["content"] == said

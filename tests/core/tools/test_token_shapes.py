@@ -274,6 +274,7 @@ ORDINARY = [
     "OPENAI_API_KEY=your-api-key-goes-here API_KEY=$OTHER_API_KEY MAX_TOKENS=4096000000000000 X_TOKEN=os.environ",
     "SSL_SECRET=/run/secrets/tls-2026.pem GITHUB_TOKEN=${{ secrets.GITHUB_TOKEN }}",
     "Bearer authentication is described in rfc6750, basic authentication in rfc7617",
+    "litellm/otel/emitter.py,sha256=fw_5p5tdHlxa3KSdZFEsH3TRTqatF6JiCL-B3jRzxyz,1234 sk-XXXXXXXXXXXXXXXXXXXXXXXX",
     "primary_key=users_20261130_backup api_key=settings.key",
     "arn:aws:iam::123456789012:role/service-role/AmazonEC2ContainerServiceforEC2Role",
     "https://hooks.slack.com/services/ https://discord.com/api/webhooks/ 12:34:56 10:AA",

@@ -11,6 +11,7 @@ import msgspec
 from vmpilot.contract.errors import AuthenticationFailed
 from vmpilot.contract.model_names import ModelName, parse_model_name
 from vmpilot.contract.request import ModelCall, ModelSettings, Secret
+from vmpilot.contract.secret_values import is_worth_masking
 
 NO_KEY = "none"
 """What a server named by `base_url` gets where there is no key: the provider's own key is not for it."""
@@ -28,7 +29,6 @@ _KEY_VARIABLES: Mapping[str, str | None] = MappingProxyType(
 
 _LONGEST_QUOTE = 300
 _LOOKED_AT = 10_000
-_SHORTEST_KEY = 4
 _TRACEBACK = "Traceback (most recent call last)"
 _NAMED_KEY = r"""(?i)(\bbearer\s+|\bkey[=:]\s*)[^\s"'&,;]{6,}"""
 _BARE_KEY = r"\b(?:(?:sk|pk|gsk|xai|pplx|hf|key)[-_]|AIza)[\w*.-]{6,}"
@@ -76,7 +76,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
             return ""
         text = text[:_LOOKED_AT].partition(_TRACEBACK)[0]
         key = self.key.reveal() if self.key else ""
-        if len(key) >= _SHORTEST_KEY:
+        if is_worth_masking(key):
             text = text.replace(key, "…")
         text = re.sub(_BARE_KEY, "…", re.sub(_NAMED_KEY, r"\1…", text))
         line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())

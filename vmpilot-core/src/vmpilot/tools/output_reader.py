@@ -55,7 +55,7 @@ class OutputReader:
     @property
     def unfinished(self) -> str:
         """The last line as far as it has come, which is held back until it is whole: a prompt, as a rule."""
-        return self._masker.split(self._plain.unfinished)[0]
+        return self._masker.mask_unfinished(self._plain.unfinished)
 
     def start(self, on_change: Callable[[], None]) -> None:
         """Begin to read; `on_change` is called after each read, and must not raise."""

@@ -3,8 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 
-SHORTEST_SECRET = 6
-"""Characters; shorter values would be masked out of ordinary words."""
+from vmpilot.contract.secret_values import is_worth_masking
 
 _NO_EDITOR = (
     'sh -c \'echo "There is no editor here: give the text as an argument (git: -m or --no-edit) or edit the file."'
@@ -98,9 +97,7 @@ def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
             found.add(value.strip())
             found.update(_long_lines(value))
         found.update(_PASSWORD_IN_URL.findall(value))
-    return tuple(
-        sorted((value for value in found if len(value) >= SHORTEST_SECRET), key=lambda value: (-len(value), value))
-    )
+    return tuple(sorted(filter(is_worth_masking, found), key=lambda value: (-len(value), value)))
 
 
 def is_secret_name(name: str) -> bool:

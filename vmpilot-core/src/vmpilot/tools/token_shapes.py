@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 
+from vmpilot.contract.secret_values import is_worth_masking
+
 MASK = "[masked]"
 
 _MIXED = r"(?=[a-z_-]{0,60}[A-Z0-9])"
@@ -239,7 +241,8 @@ def _mask_tokens(text: str, start: int) -> str:
 
 def _find_tokens(text: str) -> Iterator[tuple[int, int]]:
     for word in _LONG_WORD.finditer(text):
-        yield from (token.span() for token in _TOKEN.finditer(text, *word.span()))
+        tokens = _TOKEN.finditer(text, *word.span())
+        yield from (token.span() for token in tokens if is_worth_masking(token[0]))
         named = _NAMED.finditer(text, max(0, word.start() - _NAME_BEFORE), word.end())
         yield from (value.span(value.lastindex or 0) for value in named)
 

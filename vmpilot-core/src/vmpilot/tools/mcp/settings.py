@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vmpilot.contract import Secret
-from vmpilot.tools.shell_environment import SHORTEST_SECRET, secret_values
+from vmpilot.contract.secret_values import is_worth_masking
+from vmpilot.tools.shell_environment import secret_values
 
 DEFAULT_TIMEOUT = 120.0
 
@@ -66,7 +67,7 @@ class McpServer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         for name, value in self.headers.items():
             if name.lower() not in _PLAIN_HEADERS:
                 found += (value.reveal(), *value.reveal().split())
-        return tuple(sorted({value for value in found if len(value) >= SHORTEST_SECRET}))
+        return tuple(sorted(filter(is_worth_masking, found)))
 
 
 class McpSettings(msgspec.Struct, frozen=True):
