@@ -72,6 +72,15 @@ async def test_what_is_left_is_ended_and_its_last_output_read(run: Confined) -> 
     assert outcome.left_running >= 2
 
 
+@pytest.mark.parametrize(
+    ("command", "left"),
+    [("true", 0), ("sleep 60 &", 1), ("sleep 60 & setsid sleep 61 &", 2), ("(sleep 60; true) & sleep 61 &", 3)],
+)
+async def test_what_is_left_is_counted_without_the_sandbox(run: Confined, command: str, left: int) -> None:
+    outcome = await run(command)
+    assert (outcome.exit_code, outcome.left_running, outcome.unended) == (0, left, 0)
+
+
 async def test_a_long_command(run: Confined) -> None:
     outcome = await run("true " + "x" * 200_000 + "\necho done")
     assert (outcome.exit_code, outcome.output.text) == (0, "done\n")

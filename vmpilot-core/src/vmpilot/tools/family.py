@@ -12,12 +12,13 @@ _EXITING = 0x4  # PF_EXITING of linux/sched.h: it will run none of its code agai
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process; `started` (clock ticks since boot) tells it from a later one with the same id.
+    """A process; `started` (clock ticks since boot) tells it from a later one with the same id. `name` is the kernel's.
 
     One that is not `live` runs none of its code again, but is a parent until the kernel has taken it down.
     """
 
     pid: int
+    name: bytes
     parent: int
     group: int
     session: int
@@ -61,6 +62,18 @@ def is_live(pid: int) -> bool:
     return member is not None and member.live
 
 
+def is_namespace_init(pid: int) -> bool:
+    """Whether this is the first process of a PID namespace below ours (NSpid of proc(5))."""
+    status = _read_proc(pid, "status") or b""
+    ids = next((line.split()[1:] for line in status.splitlines() if line.startswith(b"NSpid:")), [])
+    return len(ids) > 1 and ids[-1] == b"1"
+
+
+def name_of_program(path: str) -> bytes:
+    """What the kernel calls a process that runs this program: the file's name, cut after 15 bytes."""
+    return os.fsencode(os.path.basename(path))[:15]  # noqa: PTH119 - pathlib takes long to import
+
+
 def _process_ids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - three times as fast
 
@@ -73,20 +86,17 @@ def _read_proc(pid: int, name: str) -> bytes | None:
         return None
 
 
-def _read_stat(pid: int) -> list[bytes]:
-    """The fields of /proc/PID/stat (proc(5)) from the state on, none where there is no such process."""
-    stat = _read_proc(pid, "stat") or b""
-    return stat[stat.rfind(b")") + 2 :].split()
-
-
 def _read_member(pid: int) -> Member | None:
     """None where there is no such process."""
-    fields = _read_stat(pid)
+    stat = _read_proc(pid, "stat") or b""  # proc(5)
+    name, _, rest = stat.partition(b"(")[2].rpartition(b")")
+    fields = rest.split()
     if not fields:
         return None
     over = fields[0] in {b"Z", b"X"} or int(fields[6]) & _EXITING
     return Member(
         pid,
+        name=name,
         parent=int(fields[1]),
         group=int(fields[2]),
         session=int(fields[3]),

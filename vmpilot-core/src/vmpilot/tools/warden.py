@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
-from vmpilot.tools.family import Descendants, Member
+from vmpilot.tools.family import Descendants, Member, is_namespace_init, name_of_program
 
 FORK, FORK_KEPT = b"f", b"k"
 """What VMPilot asks for: a warden for the socket that comes along; one whose command outlives VMPilot."""
@@ -105,6 +105,7 @@ class _Warden:
         self._signals = _ChildSignals()
         self._family = Descendants(os.getpid())
         self._shell = 0
+        self._program = b""
         self._alone = True
         self._attached = True
 
@@ -153,6 +154,7 @@ class _Warden:
                 self._drain = passed.pop(0)
             os.chdir(order.folder)
             what = "program"
+            self._program = name_of_program(order.program)
             self._shell = _spawn(order, passed)
         except OSError as error:
             self._tell(f"failed {error.errno} {what}")
@@ -165,7 +167,8 @@ class _Warden:
 
     def _end(self, grace: float) -> tuple[int, int]:
         """End every process; give how many there were, and how many are left. News from VMPilot cuts the grace."""
-        found = self._family.signal(signal.SIGTERM, signal.SIGCONT)
+        found = [member for member in self._family.find() if not self._is_sandbox(member)]
+        self._family.signal(signal.SIGTERM, signal.SIGCONT)
         self._wait_until_alone(grace, hasty=True)
         until = time.monotonic() + _KILL_PATIENCE
         left: list[Member] = []
@@ -173,6 +176,10 @@ class _Warden:
             left = self._family.signal(signal.SIGKILL)
             self._wait_until_alone(0.002 if len(left) < 100 else 0.01, hasty=False)
         return len(found), 0 if self._alone else len(self._family.find())
+
+    def _is_sandbox(self, member: Member) -> bool:
+        """Whether this is the first process of our sandbox's namespace (bwrap), which only waits for the others."""
+        return member.parent == os.getpid() and member.name == self._program and is_namespace_init(member.pid)
 
     def _wait_until_alone(self, patience: float, *, hasty: bool) -> None:
         until = time.monotonic() + patience
