@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from vmpilot.config import take_environment
 from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -107,6 +109,52 @@ def give_up_rights() -> None:
     if os.getuid() == 0:
         for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+def give_up_tracing() -> None:
+    """Root, too, then has no right to inspect what its owner forbids to inspect."""
+    if os.getuid() == 0:
+        for capability in (19, 21, 38):  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON
+            ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
+
+
+INSPECTION = """
+import os
+parents = [os.getppid()]
+for _ in range(3):
+    stat = open(f"/proc/{parents[-1]}/stat").read()
+    parents.append(int(stat.rpartition(")")[2].split()[1]))
+shell, warden, supervisor, vmpilot = parents
+for process in warden, supervisor:
+    print("environ:", open(f"/proc/{process}/environ", "rb").read())
+for name in "environ", "maps":
+    try:
+        print(name, "of vmpilot:", open(f"/proc/{vmpilot}/{name}", "rb").read(9))
+    except PermissionError:
+        print(name, "of vmpilot: refused")
+"""
+"""What a command can see of the processes above it: its shell, the two that watch over it, and the program."""
+
+
+def test_a_command_on_the_host_cannot_read_the_programs_environment(program: Start) -> None:
+    command = ScriptedCall("shell", {"command": f"python3 -c {shlex.quote(INSPECTION)}; true"})
+    with ScriptedServer([Reply(tool_calls=(command,)), Reply("Done.")]) as server:
+        process = program("--mode", "full", "x", server=server, preexec_fn=give_up_tracing)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (0, "Done.\n"), err
+    *_, warden, supervisor, environ, maps = err.splitlines()
+    assert (environ, maps) == ("environ of vmpilot: refused", "maps of vmpilot: refused"), err
+    assert (warden, supervisor) == ("environ: b''", "environ: b''")
+
+
+def test_own_secrets_leave_the_environment_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VMPILOT_API_KEY", "VMPILOT_DATABASE_URL", "VMPILOT_CACHE", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, f"value of {name}")
+    environment = take_environment()
+    assert environment.variables["VMPILOT_API_KEY"] == "value of VMPILOT_API_KEY"
+    assert environment.values()["database_url"][0] == "value of VMPILOT_DATABASE_URL"
+    assert not {"VMPILOT_API_KEY", "VMPILOT_DATABASE_URL", "VMPILOT_CACHE"} & set(os.environ)
+    assert os.environ["OPENAI_API_KEY"] == "value of OPENAI_API_KEY"
 
 
 def test_a_data_folder_that_cannot_be_written(program: Start, tmp_path: Path) -> None:

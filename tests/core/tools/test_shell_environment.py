@@ -16,6 +16,9 @@ from .conftest import Run
     [
         *("OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "GITHUB_TOKEN", "HF_TOKEN", "DB_PASSWORD"),
         *("PGPASSWORD", "MYSQL_PWD", "SSHPASS", "DB_PASS", "GITHUB_PAT", "SSH_PRIVATE_DATA", "my_secret", "api-key"),
+        *("OPENAIKEY", "MYKEY", "key", "DBPASS", "PASS", "JWT", "SERVICEJWT", "SENTRY_DSN", "SENTRYDSN", "WEBHOOK_URL"),
+        *("SLACK_WEBHOOK_URL", "SLACKWEBHOOKURL", "DISCORD_WEBHOOK", "AZURE_STORAGE_CONNECTION_STRING"),
+        *("ConnectionStrings__Default", "SSHKEY", "SESSION_COOKIE", "TLS_PRIVATE_PEM"),
         *("GOOGLE_APPLICATION_CREDENTIALS", "npm_config__authToken", "APIKEY", "REDISCLI_AUTH", "VMPILOT_API_KEY"),
     ],
 )
@@ -28,6 +31,8 @@ def test_secret_names(name: str) -> None:
     [
         *("PATH", "HOME", "PWD", "KEYBOARD", "KEYMAP", "MONKEY", "TOKENIZERS_PARALLELISM", "MAX_TOKENS", "COMPASS"),
         *("SSH_AUTH_SOCK", "XAUTHORITY", "SSH_ASKPASS", "PATTERN", "SSL_KEY_FILE", "TOKEN_PATH", "KEYRING", "_", ""),
+        *("GIT_ASKPASS", "SUDO_ASKPASS", "NO_BYPASS", "TURKEY", "HOTKEY", "KEYMAP_VARIANT", "WEBHOOK_PORT", "BASE_URL"),
+        *("PASSTHROUGH", "PASSENGER_ROOT", "DSNAME", "JWTS", "CONNECTION", "GPG_KEY_FILE"),
     ],
 )
 def test_names_that_are_no_secrets(name: str) -> None:
@@ -41,6 +46,43 @@ def test_secrets_are_left_out_unless_let_through() -> None:
     assert child["B_TOKEN"] == "bbbbbb"
     assert (child["HOME"], child["SSH_AUTH_SOCK"]) == ("/root", "/run/agent")
     assert environment["A_TOKEN"] == "aaaaaa"
+
+
+SECRET_VALUES = [
+    ("postgresql://user:opensesame@db/name", {"opensesame"}),
+    ("postgres://u:p%40ssw0rd@db:5432/name?sslmode=require", {"p%40ssw0rd", "p@ssw0rd"}),
+    ("mysql://u:p@ss-word1@db/name", {"p@ss-word1"}),
+    ("redis://:hunter22@cache:6379/0", {"hunter22"}),
+    ("amqp://u:first-1@a,amqp://u:second-2@b", {"first-1", "second-2"}),
+    ("mongodb+srv://u:abcd1234@a,b,c/x", {"abcd1234"}),
+    ("http://proxy-user:proxy-pass1@proxy:3128", {"proxy-pass1"}),
+    ("https://0123456789abcdef0123@sentry.test/4", {"0123456789abcdef0123"}),
+    ("Server=db;User Id=u;Password=hunter22;", {"hunter22"}),
+    ("host=db user=u password='two words 1'", {"two words 1"}),
+    ("AccountName=x;AccountKey=c2VjcmV0LWtleQ==;EndpointSuffix=y", {"c2VjcmV0LWtleQ=="}),
+]
+
+
+@pytest.mark.parametrize(("value", "secrets"), SECRET_VALUES)
+def test_a_variable_with_a_password_in_its_value_is_left_out(value: str, secrets: set[str]) -> None:
+    environment = {"DATABASE_URL": value, "HOME": "/root"}
+    assert set(secret_values(environment)) == secrets
+    assert "DATABASE_URL" not in child_environment(environment)
+    assert child_environment(environment, let_through=["DATABASE_URL"])["DATABASE_URL"] == value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("https://example.org/a?b=c", "http://localhost:3000", "postgres://postgres:postgres@localhost/dev"),
+        *("postgres://user:password@localhost/test", "http://host:8080/path@2x", "git@github.com:a/b.git"),
+        *("ssh://git@github.com/a/b", "unix:///run/x.sock", "user:abc@host", "a password = none", "C:\\Users\\x"),
+        *("https://some-user-name-without-digits@host", "PASSWORD", "--password"),
+    ],
+)
+def test_a_variable_without_a_password_stays(value: str) -> None:
+    assert child_environment({"DATABASE_URL": value})["DATABASE_URL"] == value
+    assert secret_values({"DATABASE_URL": value}) == ()
 
 
 def test_what_waits_for_a_person_is_defused() -> None:

@@ -11,6 +11,11 @@ def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) 
     from vmpilot.cli.arguments import parse
 
     options = parse(list(sys.argv[1:] if arguments is None else arguments))
+    options.owns_process = arguments is None
+    if options.owns_process:
+        from vmpilot.cli.own_process import refuse_inspection
+
+        refuse_inspection()
     if options.backend is None:
         options.backend = backend
     from vmpilot.cli.front import run

@@ -15,7 +15,7 @@ import msgspec
 from vmpilot.assembly.comparison import Entrant, Outcome, open_place, run_entrant
 from vmpilot.cli.style import printable
 from vmpilot.cli.table import print_table
-from vmpilot.config import Environment, current_environment
+from vmpilot.config import Environment, current_environment, take_environment
 from vmpilot.contract import Event, Retrying, ToolStarted, UsageError
 from vmpilot.plugins import choose_backend, installed_backends
 
@@ -41,7 +41,8 @@ def run_compare(options: argparse.Namespace) -> int:
 
 async def _run(options: argparse.Namespace, outcomes: list[Outcome]) -> None:
     _cancel_on_signals()
-    environment, folder = current_environment(), _folder(options.cwd)
+    environment = take_environment() if options.owns_process else current_environment()
+    folder = _folder(options.cwd)
     entrants = _entrants(options)
     for number, entrant in enumerate(entrants, 1):
         print(f"{number} of {len(entrants)}: {_name(entrant)}", file=sys.stderr, flush=True)

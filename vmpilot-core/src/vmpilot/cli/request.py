@@ -17,6 +17,7 @@ from vmpilot.cli.console import Console
 from vmpilot.cli.consumption import shown_limits
 from vmpilot.cli.machine import JsonLines, JsonObject
 from vmpilot.cli.terminal import Terminal
+from vmpilot.config import current_environment, take_environment
 from vmpilot.contract import TurnEnded, UsageError
 
 _OPTIONS: Mapping[str, str] = {
@@ -54,7 +55,15 @@ async def _run(options: argparse.Namespace, request: str) -> int:
     if options.model is not None:
         # An option is meant for this request, whatever the backend's own variables say.
         given |= {"litellm_model": options.model, "langchain_model": options.model}
-    agent = Agent(folder=options.cwd, conversation=options.resume, record=options.record, origins=_OPTIONS, **given)
+    environment = take_environment() if options.owns_process else current_environment()
+    agent = Agent(
+        folder=options.cwd,
+        environment=environment,
+        conversation=options.resume,
+        record=options.record,
+        origins=_OPTIONS,
+        **given,
+    )
     settings = agent.settings
     console = Console(
         terminal,

@@ -1,7 +1,7 @@
 """Settings from files, environment and command line; the only package that reads the environment."""
 
 from vmpilot.config.approvals import ApprovalsFile
-from vmpilot.config.environment import Environment, current_environment, use_litellm
+from vmpilot.config.environment import Environment, current_environment, take_environment, use_litellm
 from vmpilot.config.settings import Settings, Sourced
 from vmpilot.config.sources import find_project_file, kept_rules, load_settings, project_root
 
@@ -15,5 +15,6 @@ __all__ = [
     "kept_rules",
     "load_settings",
     "project_root",
+    "take_environment",
     "use_litellm",
 ]

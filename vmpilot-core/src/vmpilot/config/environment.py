@@ -44,6 +44,9 @@ VARIABLES: Mapping[str, str] = {
 }
 """Variables that set one setting each. The backend's variables are apart: one of them chooses, the others follow."""
 
+_OWN_SECRETS = ("VMPILOT_API_KEY", "VMPILOT_DATABASE_URL", "VMPILOT_CACHE")
+"""Variables with secrets that only VMPilot reads. Providers' own variables are read by their libraries at each call."""
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
@@ -104,6 +107,17 @@ def current_environment() -> Environment:
         cache_folder=_folder(variables, "VMPILOT_CACHE_DIR", platformdirs.user_cache_path),
         user=_user(),
     )
+
+
+def take_environment() -> Environment:
+    """`current_environment` for a program that is VMPilot alone: its own secrets are removed from `os.environ`.
+
+    So the children that libraries start on their own do not inherit them. It can be called once.
+    """
+    environment = current_environment()
+    for name in _OWN_SECRETS:
+        os.environ.pop(name, None)
+    return environment
 
 
 def use_litellm() -> bool:

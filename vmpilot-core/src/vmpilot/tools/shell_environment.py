@@ -1,7 +1,9 @@
 """The environment for commands: nothing waits for a person, and secrets stay out. It reads no environment itself."""
 
+import itertools
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from urllib.parse import unquote
 
 from vmpilot.contract.secret_values import is_worth_masking
 
@@ -59,22 +61,35 @@ _MISLEADING = frozenset(
 )
 _FUNCTION = "BASH_FUNC_"
 
-_SECRET_WORDS = frozenset(
-    {"KEY", "KEYS", "SECRETS", "PASS", "SSHPASS", "CREDENTIAL", "CREDENTIALS", "PRIVATE", "COOKIE"}
+_SECRET_WORDS = frozenset({"KEYS", "SECRETS", "CREDENTIAL", "CREDENTIALS", "PRIVATE", "COOKIE"})
+_SECRET_ENDINGS = (
+    *("PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASS", "TOKEN", "SECRET", "KEY", "JWT", "DSN"),
+    *("WEBHOOKURL", "CONNECTIONSTRING", "CONNECTIONSTRINGS"),
 )
-_SECRET_ENDINGS = ("PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY", "ACCESSKEY")
-_SECRET_LAST_WORDS = frozenset({"PAT", "PWD", "AUTH"})
+_SECRET_PAIRS = frozenset({("WEBHOOK", "URL"), ("CONNECTION", "STRING")})
+_SECRET_LAST_WORDS = frozenset({"PAT", "PWD", "AUTH", "WEBHOOK"})
+_ORDINARY_WORDS = frozenset(
+    {"ASKPASS", "BYPASS", "COMPASS", "ENCOMPASS", "OVERPASS", "SURPASS", "TRESPASS", "UNDERPASS"}
+    | {"DONKEY", "HOCKEY", "HOTKEY", "JOCKEY", "LACKEY", "MICKEY", "MONKEY", "TURKEY", "WHISKEY"}
+)
+"""Words with the ending of a secret that are something else."""
+
 _PLACE_WORDS = frozenset({"FILE", "PATH", "DIR", "SOCK"})
 _WORD = re.compile(r"[A-Z0-9]+")
 _PATH_OF_FILE = re.compile(r"[/~][^\n]*\.[A-Za-z]{1,5}")
-_PASSWORD_IN_URL = re.compile(r"://[^/:@\s]*:([^/@\s]+)@")
+_PASSWORD_IN_URL = re.compile(r"://[^/:@\s]*:([^/\s]+)@")
+_KEY_AS_USER = re.compile(r"://((?=[^/:@\s]*[0-9])[^/:@\s]{16,}):?@")
+_SECRET_IN_LIST = re.compile(
+    r"(?i)(?:^|[;\s])(?:password|pwd|accountkey|sharedaccesskey)\s*=\s*([^;\s'\"]+|'[^']*'|\"[^\"]*\")"
+)
 _LONG_LINE = 16
 
 
 def child_environment(environment: Mapping[str, str], *, let_through: Collection[str] = ()) -> dict[str, str]:
     """Give the environment for commands made from `environment`: pagers, editors and prompts defused, variables with
-    secret-looking names left out unless named in `let_through` (exact names). A shell reads a line as it is written:
-    functions and options of a shell that are handed down are left out, and what is relative on the PATH.
+    secret-looking names, and those with a password in a URL or connection string, left out unless named in
+    `let_through` (exact names). A shell reads a line as it is written: functions and options of a shell that are
+    handed down are left out, and what is relative on the PATH.
 
     `SSH_AUTH_SOCK` stays: it is no secret but the way to an agent that keeps them, and git over SSH needs it. `CI` is
     not set: too many programs change what they do, not only how they ask.
@@ -82,36 +97,49 @@ def child_environment(environment: Mapping[str, str], *, let_through: Collection
     kept = {
         name: value
         for name, value in environment.items()
-        if not _is_dropped(name) and (name in let_through or not is_secret_name(name))
+        if not _is_dropped(name) and (name in let_through or not _is_secret(name, value))
     }
     return _without_relative_path(kept) | _SETTINGS
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Give the values to mask in whatever commands print, longest first: of secret-looking variables, and passwords
-    in URLs. Of values of several lines (keys) each long line counts too; paths of files do not.
+    in URLs and connection strings. Of values of several lines (keys) each long line counts too; paths of files do not.
     """
     found = set[str]()
     for name, value in environment.items():
         if is_secret_name(name) and not _PATH_OF_FILE.fullmatch(value):
             found.add(value.strip())
             found.update(_long_lines(value))
-        found.update(_PASSWORD_IN_URL.findall(value))
+        found.update(_find_passwords(value))
     return tuple(sorted(filter(is_worth_masking, found), key=lambda value: (-len(value), value)))
 
 
 def is_secret_name(name: str) -> bool:
     """Tell whether a variable of this name probably holds a secret.
 
-    Whole words decide (`API_KEY`, not `KEYBOARD`; `HF_TOKEN`, not `MAX_TOKENS`); a name that ends in `_FILE`, `_PATH`,
-    `_DIR` or `_SOCK` tells only where something is.
+    Words and their endings decide (`API_KEY`, `OPENAIKEY`, not `KEYBOARD` or `MONKEY`; `HF_TOKEN`, not
+    `MAX_TOKENS`); a name that ends in `_FILE`, `_PATH`, `_DIR` or `_SOCK` says only where something is.
     """
     words = _WORD.findall(name.upper())
     if not words or words[-1] in _PLACE_WORDS:
         return False
     if len(words) > 1 and words[-1] in _SECRET_LAST_WORDS:
         return True
-    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in words)
+    if _SECRET_PAIRS.intersection(itertools.pairwise(words)):
+        return True
+    return any(word in _SECRET_WORDS or word.endswith(_SECRET_ENDINGS) for word in {*words} - _ORDINARY_WORDS)
+
+
+def _is_secret(name: str, value: str) -> bool:
+    return is_secret_name(name) or any(map(is_worth_masking, _find_passwords(value)))
+
+
+def _find_passwords(value: str) -> Iterator[str]:
+    """The passwords within URLs, also as they are without percent-encoding, and within connection strings."""
+    for found in (*_PASSWORD_IN_URL.findall(value), *_KEY_AS_USER.findall(value)):
+        yield from (found, unquote(found))
+    yield from (found.strip("'\"") for found in _SECRET_IN_LIST.findall(value))
 
 
 def _is_dropped(name: str) -> bool:

@@ -18,6 +18,7 @@ from vmpilot.assembly.agent import Agent
 from vmpilot.assembly.comparison.places import Place
 from vmpilot.config import Environment
 from vmpilot.contract import Event, MessageCompleted, TurnEnded, TurnStarted, Usage, VMPilotError
+from vmpilot.tools.shell_environment import child_environment
 
 CHECK_SECONDS = 600.0
 """How long the check command may take."""
@@ -139,7 +140,7 @@ async def run_check(command: str, folder: Path, environment: Environment, *, tim
         "-c",
         command,
         cwd=folder,
-        env=dict(environment.variables),
+        env=child_environment(environment.variables),  # what it runs may be what the model wrote
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
