@@ -32,7 +32,7 @@ async def test_nothing_is_overwritten(refused: Refused, root: Path) -> None:
     (root / "f").write_text("old")
     (root / "sub").mkdir()
     for name in ("f", "sub", "."):
-        assert "is there already" in await refused("create_file", {"path": name, "content": "new"})
+        assert "already exists" in await refused("create_file", {"path": name, "content": "new"})
     assert (root / "f").read_text() == "old"
     assert names(root) == ["f", "sub"]
 
@@ -41,7 +41,7 @@ async def test_a_file_that_came_meanwhile_is_not_overwritten(refused: Refused, r
     def come() -> None:
         (root / "f").write_text("theirs")
 
-    assert "is there already" in await refused("create_file", {"path": "f", "content": "ours"}, meanwhile=come)
+    assert "already exists" in await refused("create_file", {"path": "f", "content": "ours"}, meanwhile=come)
     assert (root / "f").read_text() == "theirs"
 
 

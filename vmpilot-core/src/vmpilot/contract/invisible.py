@@ -81,12 +81,24 @@ class VisibleStream:
 
 def fold_invisible(text: str) -> str:
     """What two texts have in common that look the same: composed (NFC), plain spaces, nothing invisible."""
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         return text
+    if text.isprintable() and not _IGNORED_LETTERS.search(text) and _BLANK not in text:
+        return unicodedata.normalize("NFC", text)
     spaced = "".join(" " if _is_space(char) else char for char in text)
     return unicodedata.normalize(
         "NFC", "".join(char for char in spaced if char in _LINE or _has_look(char, exact=True))
     )
+
+
+def find_look_alike(text: str, wanted: str) -> str | None:
+    """The piece of `text`, a line, that looks like `wanted` and is not; it takes time quadratic in the line."""
+    folded = fold_invisible(wanted)
+    if not folded or wanted in text or folded not in fold_invisible(text):
+        return None
+    ends = range(len(text) + 1)
+    start = max(start for start in ends if folded in fold_invisible(text[start:]))
+    return next((text[start:end] for end in ends[start:] if fold_invisible(text[start:end]) == folded), None)
 
 
 def describe_difference(there: str, given: str) -> str:

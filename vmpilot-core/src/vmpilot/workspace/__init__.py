@@ -1,6 +1,7 @@
 """The working folder: what a path means there, and how to open exactly that. Knows nothing of permissions."""
 
 from vmpilot.workspace.descriptors import LinkInTheWay, NotRegular, open_below, open_regular, opened_folder
+from vmpilot.workspace.look_alikes import describe_look_alike, find_look_alikes
 from vmpilot.workspace.names import show_name
 from vmpilot.workspace.repositories import endangered_repository, is_bare_repository, surrounding_repository
 from vmpilot.workspace.working_folder import Workspace
@@ -9,7 +10,9 @@ __all__ = [
     "LinkInTheWay",
     "NotRegular",
     "Workspace",
+    "describe_look_alike",
     "endangered_repository",
+    "find_look_alikes",
     "is_bare_repository",
     "open_below",
     "open_regular",

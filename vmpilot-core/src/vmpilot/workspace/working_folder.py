@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from vmpilot.contract import UsageError
+from vmpilot.workspace.look_alikes import follow_look_alikes
 from vmpilot.workspace.names import read_name, show_name
 
 
@@ -40,16 +41,20 @@ class Workspace:
     def resolve(self, text: str) -> Path:
         """The absolute path that `text` means in `folder`: `~` expanded, links and `..` followed as far as they exist.
 
-        A name that is no UTF-8 may be given as `show_name` shows it, unless a file has just that name. What comes back
-        is what one may decide upon; `descriptors` opens it without following a link that was put there since. Raises
-        ValueError for NUL, OSError for a link that cannot be read.
+        A name that is no UTF-8 may be given as `show_name` shows it, unless a file has just that name. A missing name
+        means the only one in its folder that looks the same (`describe_look_alike` says how it differs). What comes
+        back is what one may decide upon; `descriptors` opens it without following a link that was put there since.
+        Raises ValueError for NUL, OSError for a link that cannot be read.
         """
         plain = self._follow(text)
         if "\\x" in text and not os.path.lexists(plain):
             meant = self._follow(read_name(text))
             if os.path.lexists(meant) or (meant.parent.is_dir() and not plain.parent.is_dir()):
                 return meant
-        return plain
+        if os.path.lexists(plain):
+            return plain
+        alike = follow_look_alikes(plain)
+        return plain if alike is None else Path(os.path.realpath(alike))
 
     def show(self, path: Path) -> str:
         """How `path` is called here: from `folder` where it is below it, else absolute."""

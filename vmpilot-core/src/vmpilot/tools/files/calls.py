@@ -10,7 +10,7 @@ from typing import Any
 from vmpilot.contract import ToolProblem
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.problems import explained
-from vmpilot.workspace import Workspace
+from vmpilot.workspace import Workspace, describe_look_alike, show_name
 
 
 @dataclass(slots=True)
@@ -76,6 +76,11 @@ class PathCalls:
     def show(self, path: Path) -> str:
         """The path as the model knows it."""
         return self.workspace.show(path)
+
+    def remark(self, text: str, path: Path) -> str:
+        """That `path` was taken for `text` because it looks the same; empty if it is the same."""
+        difference = describe_look_alike(text, path)
+        return f"taken for {show_name(text)}: the name has {difference}" if difference else ""
 
     def _resolve(self, text: str) -> Path:
         try:

@@ -57,21 +57,23 @@ class CreateFileTool:
         (path,) = self._calls.take(arguments, arguments["path"]).paths
         content: str = arguments["content"]
         refuse_marks(content, present="", shown=self._calls.show(path))
-        return ToolOutcome(await run_in_thread(lambda watch: self._create(path, content, watch)))
+        remark = self._calls.remark(arguments["path"], path)
+        return ToolOutcome(await run_in_thread(lambda watch: self._create(path, content, remark, watch)))
 
-    def _create(self, path: Path, content: str, watch: Watch) -> str:
+    def _create(self, path: Path, content: str, remark: str, watch: Watch) -> str:
         shown, data = self._calls.show(path), content.encode()
+        remark = f" ({remark})" if remark else ""
         try:
             with explained(path, shown):
                 made = write_new(path, data, watch)
         except ToolProblem as problem:
             if isinstance(problem.__cause__, FileExistsError):
                 raise ToolProblem(
-                    f"{shown} is there already, and nothing is overwritten. Change it with edit_file, or give another "
-                    f"path."
+                    f"{shown} already exists{remark}, and nothing is overwritten. Change it with edit_file, or give "
+                    f"another path."
                 ) from problem
             raise
         self._calls.memory.note(path, data)
         folders = f" Made for it: {', '.join(f'{self._calls.show(folder)}/' for folder in made)}." if made else ""
         lines = content.count("\n") + bool(content and not content.endswith("\n"))
-        return f"Made {shown}: {lines} line{'' if lines == 1 else 's'}, {len(data):,} bytes.{folders}"
+        return f"Made {shown}: {lines} line{'' if lines == 1 else 's'}, {len(data):,} bytes{remark}.{folders}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ToolProblem
+from vmpilot.contract.invisible import describe_difference, find_look_alike
 from vmpilot.tools.files.contents import Content, TooLarge, read_content
 from vmpilot.tools.files.document import Document, Span
 from vmpilot.tools.files.kinds import describe_size
@@ -26,6 +27,8 @@ LARGEST = 10_000_000
 _QUOTED_LINES = 12
 _QUOTED_CHARACTERS = 300
 _PLACES = 8
+_LOOKED_AT = 1_000
+"""Characters of a line in which something that looks like the search text is looked for."""
 _NUMBERED = re.compile(r"\s*\d+\t")
 
 
@@ -138,10 +141,26 @@ def _explain_missing(document: Document, search: str) -> str:
     if all(_NUMBERED.match(line) for line in lines):
         return "the search text is not there, because it has line numbers in it: give the lines without them."
     said = f"the search text is not there ({len(lines)} line{'s' if len(lines) > 1 else ''})."
+    if alike := _find_look_alike(document, lines):
+        return f"{said} {alike}"
     nearest = find_nearest(document.plain_lines, search)
     if nearest is None:
         return f"{said} Nothing in the file is like it; read the file first."
     return f"{said} Nearest to it:\n{_quote(document, nearest)}\nCopy it exactly as it stands there, without numbers."
+
+
+def _find_look_alike(document: Document, wanted: list[str]) -> str | None:
+    """Where the file has something that looks like the first line of the search text that it does not have."""
+    missing = next((line for line in wanted if line not in document.plain), "")
+    for number, line in enumerate(document.plain_lines, 1):
+        if (line.isascii() and missing.isascii()) or len(line) > _LOOKED_AT:
+            continue
+        if alike := find_look_alike(line, missing):
+            return (
+                f"Line {number:,} looks the same, but has {describe_difference(alike, missing)}. Write that in search "
+                f"(in JSON \\uXXXX is a character)."
+            )
+    return None
 
 
 def _explain_several(document: Document, found: Found) -> str:

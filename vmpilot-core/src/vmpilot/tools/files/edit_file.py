@@ -110,7 +110,12 @@ class EditFileTool:
         commit_changes(changes, watch)
         for change in changes:
             self._calls.memory.note(change.before.path, change.after)
-        return "\n".join(map(_report, drafts))
+        remarks = {
+            path: remark
+            for text, path in zip(_paths(call.arguments), call.paths, strict=True)
+            if (remark := self._calls.remark(text, path))
+        }
+        return "\n".join(_report(draft, remarks.get(draft.content.path, "")) for draft in drafts)
 
     def _read(self, path: Path) -> Draft:
         return read_draft(path, self._calls.show(path), self._calls.memory)
@@ -152,13 +157,14 @@ def _describe(edited: _EditedFile, shown: str) -> str:
     return "\n".join(lines)
 
 
-def _report(draft: Draft) -> str:
+def _report(draft: Draft, remark: str) -> str:
     added, removed = count_changes(draft.document)
     places = f", {draft.places} places" if draft.places > 1 else ""
+    remark = f"; {remark}" if remark else ""
     loose = "; found under another indentation, which was kept" if draft.loose else ""
     diff = unified_diff(draft.document, draft.shown)
     if len(diff) > _DIFF_CHARACTERS:
         kept = diff[: diff.rfind("\n", 0, _DIFF_CHARACTERS)]
         diff = f"{kept}\n[… {diff.count(chr(10)) - kept.count(chr(10)):,} more lines of the diff]"
     lines = "1 line" if added == 1 else f"{added:,} lines"
-    return f"Edited {draft.shown}: {lines} added, {removed:,} removed{places}{loose}.\n{diff}"
+    return f"Edited {draft.shown}: {lines} added, {removed:,} removed{places}{loose}{remark}.\n{diff}"

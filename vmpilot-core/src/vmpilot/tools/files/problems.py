@@ -14,7 +14,7 @@ from pathlib import Path
 
 from vmpilot.contract import ToolProblem
 from vmpilot.tools.files.kinds import describe_special
-from vmpilot.workspace import LinkInTheWay, NotRegular, show_name
+from vmpilot.workspace import LinkInTheWay, NotRegular, describe_look_alike, find_look_alikes, show_name
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -44,6 +44,8 @@ def _explain(error: OSError, path: Path, shown: str) -> str:
     match error:
         case NotRegular():
             return _explain_special(error.mode, path, shown)
+        case LinkInTheWay() if _is_circle(path):
+            return f"{shown}: {_REASONS[errno.ELOOP]}."
         case LinkInTheWay():
             return f"{shown} was swapped for a link in the meantime. Look at what it is now, then call again."
         case FileNotFoundError():
@@ -54,6 +56,14 @@ def _explain(error: OSError, path: Path, shown: str) -> str:
             )
         case _:
             return f"{shown}: {_REASONS.get(error.errno or 0, error.strerror or str(error))}."
+
+
+def _is_circle(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
 
 
 def _explain_special(mode: int, path: Path, shown: str) -> str:
@@ -80,6 +90,11 @@ def _resembling(path: Path) -> str:
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         path, folder = folder, folder.parent
+    if alike := find_look_alikes(folder, path.name):
+        described = "; ".join(
+            f"{show_name(name)} (it has {describe_look_alike(path.name, Path(name))})" for name in alike
+        )
+        return f" Names that look the same: {described}."
     names = get_close_matches(path.name, _names(folder), n=3, cutoff=0.6)
     return f" Close to it: {', '.join(names)}." if names else " find_files finds files by name."
 

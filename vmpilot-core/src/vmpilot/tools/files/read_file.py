@@ -76,6 +76,7 @@ class ReadFileTool:
         part = _Part(arguments.get("offset", 1), arguments.get("limit", LINES))
         shown = self._calls.show(path)
         remarks = await run_in_thread(lambda watch: self._read(path, shown, part, watch))
+        remarks = "; ".join(filter(None, (remarks, self._calls.remark(arguments["path"], path))))
         use.on_output(f"{remarks}\n")
         return ToolOutcome("".join(f"{line}\n" for line in part.lines) + f"[{remarks}]")
 
