@@ -93,3 +93,29 @@ async def call(tools: tuple[Tool, ...], name: str, use: ToolUse | None = None, /
     """Call the tool of that full name."""
     tool = next(tool for tool in tools if tool.spec.name == name)
     return await tool.run(arguments, use or ToolUse(lambda _text: None))
+
+
+class Script(Protocol):
+    def __call__(self, *pages: dict[str, Any] | None, **more: Any) -> McpServer: ...
+
+
+HANDSHAKE = {
+    "protocolVersion": "2025-06-18",
+    "capabilities": {"tools": {}},
+    "serverInfo": {"name": "scripted", "version": "1"},
+}
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    """Settings for a server that plays a script; its pages of tools follow each other by the cursors that they name."""
+
+    def write(*pages: dict[str, Any] | None, **more: Any) -> McpServer:
+        cursors = ["first", *(str((page or {}).get("nextCursor", "")) for page in pages)]
+        by_cursor = dict(zip(cursors, pages or ({"tools": [ECHO]},), strict=False))
+        path = tmp_path / f"script{len(list(tmp_path.glob('script*')))}.json"
+        path.write_text(json.dumps({"initialize": HANDSHAKE, "pages": by_cursor} | more))
+        arguments = ("-S", str(PROGRAMS / "scripted_server.py"), str(path))
+        return McpServer(command=sys.executable, args=arguments, timeout=60)
+
+    return write

@@ -35,7 +35,6 @@ Survivors = Callable[[], list[str]]
         ("junk", "lost: it does not speak MCP; it wrote what is no message (1,001 lines), such as: <html>oops</html>"),
         ("flood", "the connection to it was lost: it sends messages without end"),
         ("error", "no such \\u202etable"),
-        ("odd", "content"),
     ],
 )
 async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from vmpilot.agent.conversation import Conversation
@@ -18,7 +18,10 @@ from vmpilot.tools.masking import Masker
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; a limit of None is none."""
+    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; a limit of None is none.
+
+    `take_news` gives what came up about the tools since it was last called, a sentence each for the user.
+    """
 
     conversation: Conversation
     backend: Backend
@@ -36,3 +39,4 @@ class TurnPlan:
     compaction: bool = True
     cache: TurnCache | None = None
     tape: TapeWriter | None = None
+    take_news: Callable[[], Sequence[str]] = tuple

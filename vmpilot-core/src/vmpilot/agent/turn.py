@@ -134,6 +134,7 @@ class Turn:
         await self._plan.conversation.refresh()
         self._begin_tape()
         await self._journal.record(self._started())
+        self._tell_news()
 
     def _begin_tape(self) -> None:
         plan, endpoint = self._plan, self._endpoint
@@ -167,7 +168,9 @@ class Turn:
         self._generating = True
         self._start_clock()
         try:
-            return await self._run_backend()
+            ended = await self._run_backend()
+            self._tell_news()
+            return ended
         except (VMPilotError, asyncio.CancelledError) as error:
             return self._ended_early(error)
         finally:
@@ -184,6 +187,10 @@ class Turn:
 
     def _tell(self, sentence: str) -> None:
         self._journal.emit(Notice(sentence))
+
+    def _tell_news(self) -> None:
+        for sentence in self._plan.take_news():
+            self._tell(sentence)
 
     async def _run_backend(self) -> TurnEnded:
         async with aclosing(self._events_of_backend()) as events:

@@ -42,6 +42,7 @@ from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_ba
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter
+from vmpilot.tools.mcp import ServerReport
 from vmpilot.workspace import Workspace
 
 
@@ -202,6 +203,10 @@ class Agent:
         """The tools that there are, offered or not, and what is wrong with plugins and MCP servers."""
         return await self._toolkit.report(), self._toolkit.problems
 
+    async def check_servers(self) -> tuple[ServerReport, ...]:
+        """Start the MCP servers of the configuration and report on each."""
+        return await self._toolkit.check_servers()
+
     def keep_rules(self, rules: tuple[str, ...]) -> None:
         """Allow from now on what these rules say, in this project: the person's "always".
 
@@ -294,6 +299,7 @@ class Agent:
             compaction=settings.compaction,
             cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
             tape=self._tape,
+            take_news=self._toolkit.take_news,
         )
 
     def _system_prompt(self, tools: tuple[Tool, ...]) -> str:

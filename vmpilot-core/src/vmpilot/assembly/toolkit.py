@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +21,7 @@ from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.masking import Masker
-from vmpilot.tools.mcp import McpServers
+from vmpilot.tools.mcp import McpServers, ServerReport
 from vmpilot.tools.mcp.naming import PREFIX
 from vmpilot.tools.mcp.server import ACCEPT_TOOL
 from vmpilot.tools.output_file import tidy_outputs
@@ -172,6 +172,15 @@ class Toolkit:
         """What is wrong with plugins and servers, a sentence each; complete once `shared_tools` was asked."""
         plugins = () if self._plugins is None else self._plugins.problems
         return tuple(map(self.masker.mask, (*plugins, *self._mcp.problems)))
+
+    def take_news(self) -> tuple[str, ...]:
+        """What came up about MCP servers since this was called last, a sentence each."""
+        return tuple(map(self.masker.mask, self._mcp.take_news()))
+
+    async def check_servers(self) -> tuple[ServerReport, ...]:
+        """Start all MCP servers and report on each."""
+        reports = await self._mcp.check()
+        return tuple(replace(report, problems=tuple(map(self.masker.mask, report.problems))) for report in reports)
 
     async def aclose(self) -> None:
         """End the MCP servers."""

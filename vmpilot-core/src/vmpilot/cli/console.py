@@ -9,7 +9,7 @@ from collections.abc import Callable
 from vmpilot.cli.consumption import NO_LIMITS, ShownLimits, consumption
 from vmpilot.cli.style import Style, printable
 from vmpilot.cli.terminal import Terminal
-from vmpilot.cli.tool_view import ToolView, call_in_words, refusal
+from vmpilot.cli.tool_view import ToolView, call_in_words, refusal, shortened
 from vmpilot.config import kept_rules
 from vmpilot.contract import (
     ApprovalRequested,
@@ -194,7 +194,8 @@ class Console:
                 when = f" in {event.delay:.1f} s" if event.delay else ""
                 self._note(printable(f"{event.why}; trying again{when}"))
             case Notice() | LimitReached():
-                self._note(self._style.bold(printable(event.text)))
+                text = event.text if self._verbose else shortened(event.text)
+                self._note(self._style.bold(printable(text)))
             case TurnEnded():
                 self._end_turn(event)
 

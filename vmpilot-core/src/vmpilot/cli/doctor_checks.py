@@ -11,11 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from vmpilot.assembly import Agent
 from vmpilot.config import Environment, Sourced, load_settings
 from vmpilot.contract import BackendError, VMPilotError
 from vmpilot.local_model import QWEN_CODER, LocalModelError, check_engine
 from vmpilot.plugins import choose_backend, installed_backends
 from vmpilot.store import ConversationStore
+from vmpilot.tools.mcp import ServerReport
 
 State: TypeAlias = Literal["ok", "note", "broken"]
 
@@ -46,6 +48,7 @@ async def check_installation(environment: Environment, folder: Path, *, backend:
         settings,
         _check_data_folder(environment.data_folder),
         await _check_log(environment, sourced),
+        *await _check_mcp_servers(environment, folder, sourced),
         *(_check_program(name, environment) for name in _PROGRAMS),
         _check_terminal(environment),
         _check_local_model(environment),
@@ -111,6 +114,24 @@ async def _check_log(environment: Environment, sourced: Sourced | None) -> Check
         await store.close()
     place = str(environment.data_folder) if url is None else sourced.shown()["database_url"][0] if sourced else ""
     return Check("log", "ok", f"{len(chats)} conversations in {place}")
+
+
+async def _check_mcp_servers(environment: Environment, folder: Path, sourced: Sourced | None) -> list[Check]:
+    """Each server that is configured and enabled is started, as a run would start it."""
+    if sourced is None or not sourced.settings.mcp.servers:
+        return []
+    async with Agent(folder=folder, environment=environment) as agent:
+        return [_check_mcp_server(report, environment) for report in await agent.check_servers()]
+
+
+def _check_mcp_server(report: ServerReport, environment: Environment) -> Check:
+    name = f"MCP server {report.name}"
+    problems = " ".join("; ".join(report.problems).split())
+    if report.tools is None:
+        mend = f"correct [mcp.servers.{report.name}] in {environment.user_file}, or set enabled = false there"
+        return Check(name, "broken", f"{report.place}: {problems}", mend=mend)
+    usable = f"{report.tools} tool{'' if report.tools == 1 else 's'} from {report.place}"
+    return Check(name, "note" if problems else "ok", f"{usable}; {problems}" if problems else usable)
 
 
 def _check_program(name: str, environment: Environment) -> Check:

@@ -75,6 +75,14 @@ def call_in_words(call: ToolCall) -> str:
             return f"{call.name} {json.dumps(arguments, ensure_ascii=False)}"
 
 
+def shortened(text: str) -> str:
+    """A notice on one line: the first line, which says what happened, and the last one, where the reason is."""
+    first, *more = text.strip().split("\n")
+    if not more:
+        return first
+    return f"{first} {more[-1].strip()}" if len(more) == 1 else f"{first} … {more[-1].strip()} (-v shows all of it)"
+
+
 def refusal(text: str) -> str:
     """Why a call was not run, without what only the model is told."""
     return _FOR_THE_MODEL.sub("", text)

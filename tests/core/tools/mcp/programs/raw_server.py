@@ -51,6 +51,10 @@ def send_huge(request: Request) -> None:
     signal.pause()
 
 
+def send_huge_reply(request: Request) -> None:
+    answer(request, {"content": "x" * (9 * 1024 * 1024)})
+
+
 def send_junk(request: Request) -> None:
     for _ in range(2_000):
         print("<html>oops</html>", flush=True)
@@ -91,12 +95,12 @@ CALLS: dict[str, Callable[[Request], None]] = {
     "kill": lambda request: os.kill(os.getpid(), signal.SIGKILL),
     "deaf": lambda request: signal.pause(),
     "huge": send_huge,
+    "huge-reply": send_huge_reply,
     "long": lambda request: say(request, "word " * 50_000),
     "junk": send_junk,
     "flood": flood,
     "stderr": flood_stderr,
     "error": lambda request: send({"id": request["id"], "error": {"code": -1, "message": "no such \u202etable"}}),
-    "odd": lambda request: answer(request, {"content": "nonsense"}),
     "change": change,
     "sample": ask_back,
     "family": start_another,

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmpilot.contract import ToolOutcome
-from vmpilot.tools.mcp.naming import cut, visible
+from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.results import read_result
 from vmpilot.tools.mcp.settings import McpServer
 from vmpilot.tools.mcp.stdio import StdioLink
+from vmpilot.tools.mcp.wire import describe_value
 
 if TYPE_CHECKING:
-    from mcp import ClientSession
-    from mcp_types import Tool as ListedTool
+    from vmpilot.tools.mcp.session import Session
 
 START_SECONDS = 60.0
 """For starting a server and listing its tools: some are fetched from a registry at their first start."""
@@ -25,6 +27,8 @@ _CLOSE_PATIENCE = 1.5
 _PING_SECONDS = 2.0
 _MOST_PAGES = 20
 _LONGEST_REASON = 2_000
+_NO_SESSION = 404
+"""The status by which an HTTP server says that it does not know the session any more, as after it was restarted."""
 
 T = TypeVar("T")
 
@@ -39,6 +43,14 @@ class McpProblem(Exception):
 
 class NoAnswer(McpProblem):
     """A server did not answer in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools that a server lists, as it sent them, and a sentence for each thing that was wrong with the list."""
+
+    tools: Sequence[Any]
+    faults: tuple[str, ...]
 
 
 class Connection:
@@ -86,50 +98,66 @@ class Connection:
             self._task.cancel()
             await asyncio.wait([self._task], timeout=_CLOSE_PATIENCE)
 
-    async def list_tools(self) -> list[ListedTool]:
-        """All that the server offers, up to 20 pages. Raises `McpProblem`."""
-        from mcp_types import PaginatedRequestParams
-
-        tools: list[ListedTool] = []
-        cursor: str | None = None
+    async def list_tools(self) -> Listing:
+        """All that the server offers, up to 20 pages and within a minute. Raises `McpProblem`."""
         before, self.tools_changed = self.tools_changed, False
         try:
-            for _ in range(_MOST_PAGES):
-                params = PaginatedRequestParams(cursor=cursor) if cursor else None
-                page = await self._answer(self._session.list_tools(params=params), START_SECONDS)
-                tools += page.tools
-                cursor = page.next_cursor
-                if not cursor:
-                    break
+            return await self._list_pages()
         except BaseException:
             self.tools_changed = before
             raise
-        return tools
+
+    async def _list_pages(self) -> Listing:
+        tools: dict[str, Any] = {}
+        faults = list(self._session.remarks)
+        asked: list[str | None] = [None]
+        until = asyncio.get_running_loop().time() + START_SECONDS
+        while True:
+            cursor = asked[-1]
+            try:
+                left = max(until - asyncio.get_running_loop().time(), 0.0)
+                page, refused = await self._answer(self._session.list_page(cursor), left)
+            except McpProblem as problem:
+                if problem.lost or cursor is None:
+                    raise
+                if cursor:  # some write "" where there is no more page
+                    faults.append(f"page {len(asked)} of its list of tools is missing: {problem}")
+                break
+            faults += [
+                f"its tool {cut(visible_line(name), 80)} is left out: its x-mcp-header is invalid" for name in refused
+            ]
+            listed = page.get("tools")
+            if not isinstance(listed, list):
+                faults.append(f"page {len(asked)} of its list of tools is {describe_value(listed)} instead of a list")
+                listed = []
+            for tool in listed:
+                if not (isinstance(tool, dict) and tool.get("name") in refused):
+                    tools.setdefault(_identify(tool), tool)
+            following = page.get("nextCursor")
+            if fault := _find_cursor_fault(following, asked):
+                faults.append(fault)
+            if fault or following is None or following in asked:
+                break
+            asked.append(following)
+        return Listing(tuple(tools.values()), tuple(faults))
 
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any], on_progress: Callable[[float, float | None, str | None], None]
     ) -> ToolOutcome:
         """Call a tool. Raises `McpProblem`; being cancelled tells the server so, and takes half a second at most."""
-        from mcp_types import CallToolRequest, CallToolRequestParams, CallToolResult, InputRequiredResult
-        from pydantic import TypeAdapter
 
         async def note_progress(progress: float, total: float | None, message: str | None) -> None:
             on_progress(progress, total, message)
 
-        # Not `session.call_tool`: that checks the result with patterns of the server's choice, which can take for ever.
-        adapter: TypeAdapter[CallToolResult | InputRequiredResult] = TypeAdapter(CallToolResult | InputRequiredResult)
-        request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=dict(arguments)))
-        result = await self._answer(
-            self._session.send_request(request, adapter, progress_callback=note_progress), self._server.timeout
-        )
-        if isinstance(result, InputRequiredResult):
-            raise McpProblem("it wants to ask the person or the model something in mid-call, which is not done here")
+        result = await self._answer(self._session.call_tool(name, arguments, note_progress), self._server.timeout)
+        if result.get("resultType") == "input_required":
+            raise McpProblem("it wants to ask the user or the model something in mid-call, which is not supported")
         return read_result(result)
 
     async def answers(self) -> bool:
         """Whether the server reacts at all, within two seconds."""
         try:
-            await self._answer(self._session.send_ping(), _PING_SECONDS)
+            await self._answer(self._session.ping(), _PING_SECONDS)
         except NoAnswer:
             return False
         except McpProblem as problem:
@@ -137,20 +165,19 @@ class Connection:
         return True
 
     async def _serve(self) -> None:
-        from mcp import ClientSession
-        from mcp_types import Implementation, ToolListChangedNotification
+        from mcp_types import ToolListChangedNotification
+
+        from vmpilot.tools.mcp.session import Session
 
         async def note(message: object) -> None:
             if isinstance(message, ToolListChangedNotification):
                 self.tools_changed = True
 
-        async with self._open_link() as (reading, writing):
-            info = Implementation(name="vmpilot", version="1")
-            async with ClientSession(reading, writing, message_handler=note, client_info=info) as session:
-                await _shake_hands(session)
-                self._session = session
-                self._ready.set()
-                await self._over.wait()
+        async with self._open_link() as (reading, writing), Session(reading, writing, note) as session:
+            await session.shake_hands()
+            self._session: Session = session
+            self._ready.set()
+            await self._over.wait()
 
     def _open_link(self) -> Any:
         if self._server.url is not None:
@@ -201,7 +228,7 @@ class Connection:
         """Whether the session is over, which may become known a moment later than that a request failed."""
         from mcp_types import CONNECTION_CLOSED
 
-        closed = failure is None or getattr(failure, "code", None) == CONNECTION_CLOSED or "terminated" in str(failure)
+        closed = failure is None or getattr(failure, "code", None) == CONNECTION_CLOSED or self._status == _NO_SESSION
         if closed or not self.alive:
             self._lost_because = failure
             self._over.set()
@@ -218,17 +245,25 @@ class Connection:
         return remark or (self._said(failure) if failure else "it closed the connection")
 
 
-async def _shake_hands(session: ClientSession) -> None:
-    """The handshake that all servers know; the newer one for those that know only that."""
-    from mcp import MCPError
-    from mcp_types import METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION
-
+def _identify(tool: Any) -> str:
+    """What tells a listed tool from others, so that one which is listed twice counts once."""
     try:
-        await session.initialize()
-    except MCPError as error:
-        if error.code not in {METHOD_NOT_FOUND, UNSUPPORTED_PROTOCOL_VERSION}:
-            raise
-        await session.discover()
+        return json.dumps(tool, sort_keys=True)
+    except RecursionError:
+        return f"{id(tool)}"
+
+
+def _find_cursor_fault(following: Any, asked: Sequence[str | None]) -> str | None:
+    """Why the next page of a list of tools is not asked for, though there is one."""
+    if following is None or (following == "" and following in asked):
+        return None
+    if not isinstance(following, str):
+        return f"its list of tools may be incomplete: its cursor is {describe_value(following)} instead of a text"
+    if following in asked:
+        return "its list of tools has no end: a page leads back to an earlier one"
+    if len(asked) >= _MOST_PAGES:
+        return f"its list of tools is cut after {_MOST_PAGES} pages: more follow, which is too many"
+    return None
 
 
 async def _cancel(asking: asyncio.Task[Any]) -> None:
@@ -259,6 +294,7 @@ def _import_library() -> None:
     import mcp.client.streamable_http
 
     del mcp
-    library = logging.getLogger("mcp")
-    if not library.handlers:
-        library.addHandler(logging.NullHandler())
+    for name in ("mcp", "client"):  # the SDK's session logs as "client"
+        library = logging.getLogger(name)
+        if not library.handlers:
+            library.addHandler(logging.NullHandler())

@@ -9,16 +9,14 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
 from vmpilot.contract import ToolSpec, find_spec_fault
 from vmpilot.contract.tool_specs import COMBINATORS
 from vmpilot.tools.mcp.naming import cut, tool_name, visible, visible_line
-
-if TYPE_CHECKING:
-    from mcp_types import Tool as ListedTool
+from vmpilot.tools.mcp.wire import describe_value
 
 MOST_TOOLS = 100
 """Of one server, and of all together: providers take 128, and a model is lost long before."""
@@ -41,9 +39,12 @@ class Definition(msgspec.Struct, frozen=True):
         return ToolSpec(tool_name(server, self.name), self.description, self.parameters)
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class Kept(msgspec.Struct, frozen=True):
+    """What is known of a server: the definitions that were approved, and what was wrong with what it listed."""
+
     fingerprint: str
     tools: tuple[Definition, ...]
+    faults: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +79,21 @@ class DefinitionFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self, server: str, fingerprint: str) -> tuple[Definition, ...] | None:
-        """What was approved for the server as it is configured now, None where nothing was or the file is broken."""
+    def load(self, server: str, fingerprint: str) -> Kept | None:
+        """What is kept of the server as it is configured now, None if nothing is or the file is broken."""
         try:
-            kept = msgspec.json.decode(self._path(server).read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(self._path(server).read_bytes(), type=Kept)
         except (OSError, msgspec.DecodeError):
             return None
-        return kept.tools if kept.fingerprint == fingerprint else None
+        return kept if kept.fingerprint == fingerprint else None
 
-    def save(self, server: str, fingerprint: str, tools: tuple[Definition, ...]) -> None:
+    def save(self, server: str, kept: Kept) -> None:
         """Raises OSError."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=self._folder, prefix=f".{server}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(msgspec.json.format(msgspec.json.encode(_Kept(fingerprint, tools)), indent=1))
+                file.write(msgspec.json.format(msgspec.json.encode(kept), indent=1))
             Path(name).replace(self._path(server))
         except BaseException:
             Path(name).unlink(missing_ok=True)
@@ -102,24 +103,53 @@ class DefinitionFolder:
         return self._folder / f"{server}.json"
 
 
-def read_definitions(server: str, listed: Iterable[ListedTool]) -> tuple[tuple[Definition, ...], tuple[str, ...]]:
-    """The tools that can be offered, and what is wrong with the others."""
+def read_definitions(server: str, listed: Iterable[Any]) -> tuple[tuple[Definition, ...], tuple[str, ...]]:
+    """The tools that can be offered, of a list as the server sent it, and a sentence for each one that is left out."""
     found: dict[str, Definition] = {}
     faults: list[str] = []
-    for tool in listed:
-        definition = _read(tool)
-        if fault := _find_fault(definition, server, found):
-            faults.append(f"its tool {cut(visible_line(tool.name), 80)} is left out: {fault}")
+    for number, tool in enumerate(listed, 1):
+        name = tool.get("name") if isinstance(tool, dict) else None
+        if not isinstance(name, str):
+            faults.append(f"entry {number} of its list of tools is left out: it is no object with a name")
+            continue
+        try:
+            definition = _read(name, tool)
+            fault = _find_fault(definition, server, found)
+        except ValueError as error:
+            fault = str(error)
+        if fault:
+            faults.append(f"its tool {cut(visible_line(name), 80)} is left out: {fault}")
         else:
-            found[tool.name] = definition
+            found[name] = definition
     return tuple(found.values()), tuple(faults)
 
 
-def _read(tool: ListedTool) -> Definition:
-    schema = {key: value for key, value in tool.input_schema.items() if key not in {"$schema", "$id", *COMBINATORS}}
-    schema = {"type": "object", "properties": {}} | _visible_words(schema)
-    description = cut(visible(tool.description or tool.title or tool.name), LONGEST_DESCRIPTION)
-    return Definition(tool.name, description, schema)
+def object_schema(schema: Any) -> dict[str, Any]:
+    """A tool's `inputSchema` as the schema of an object, which is what arguments always are.
+
+    Missing types are filled in, and empty lists taken for empty objects, as PHP writes them. Raises `ValueError` with
+    a sentence where the schema says something else.
+    """
+    if schema is None or schema is True or schema == []:
+        schema = {}
+    if not isinstance(schema, dict):
+        raise ValueError(f"its parameters are {describe_value(schema)} instead of a schema")  # noqa: TRY004  its kind of error
+    kind = schema.get("type")
+    if kind is not None and kind != "object" and not (isinstance(kind, list) and "object" in kind):
+        raise ValueError(f"its parameters have {describe_value(kind)} as type instead of object")
+    kept = {key: part for key, part in schema.items() if key not in {"$schema", "$id", *COMBINATORS}}
+    if kept.get("properties") in (None, []):
+        kept["properties"] = {}
+    if kept.get("required", ()) is None:
+        del kept["required"]
+    return {"type": "object", "properties": {}} | kept | {"type": "object"}
+
+
+def _read(name: str, tool: Mapping[str, Any]) -> Definition:
+    schema = _visible_words(object_schema(tool.get("inputSchema")))
+    words = (tool.get("description"), tool.get("title"), name)
+    description = next((word for word in words if isinstance(word, str) and word.strip()), "")
+    return Definition(name, cut(visible(description), LONGEST_DESCRIPTION), schema)
 
 
 def _find_fault(definition: Definition, server: str, others: Mapping[str, Definition]) -> str | None:
@@ -134,7 +164,10 @@ def _find_invalid(schema: dict[str, Any]) -> str | None:
     from jsonschema_rs import ValidationError, validator_for
 
     try:
+        msgspec.json.encode(schema)
         validator_for(schema, retriever=_refuse_to_fetch)
+    except OverflowError:
+        return "its parameters hold a number of more than 64 bits"
     except (ValidationError, ValueError) as error:
         return f"its parameters are no valid JSON Schema: {visible(str(error).splitlines()[0])[:200]}"
     return None

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from vmpilot.tools.mcp.settings import McpServer
-from vmpilot.tools.mcp.stdio import LONGEST_MESSAGE
+from vmpilot.tools.mcp.wire import (
+    LONGEST_MESSAGE,
+    TOO_LONG,
+    Message,
+    RequestId,
+    error_reply,
+    find_reply_id,
+    is_reply,
+    read_messages,
+)
 
 if TYPE_CHECKING:
     import httpx2
@@ -31,7 +41,7 @@ async def http_link(server: McpServer, *, on_status: Callable[[int], None]) -> A
     async def note_status(response: httpx2.Response) -> None:
         on_status(response.status_code)
 
-    hooks = {"response": [note_status, _bound]}
+    hooks = {"response": [note_status, _repair]}
     async with (
         httpx2.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks) as client,
         streamable_http_client(str(server.url), http_client=client, max_sse_event_size=LONGEST_MESSAGE) as streams,
@@ -39,28 +49,132 @@ async def http_link(server: McpServer, *, on_status: Callable[[int], None]) -> A
         yield streams
 
 
-async def _bound(response: httpx2.Response) -> None:
-    """Keep an answer from filling the memory; a stream of events is bounded event by event."""
+async def _repair(response: httpx2.Response) -> None:
+    """Have the SDK read the answer in repaired form, see `wire`: it waits for nothing that did not come as it should.
+
+    What is wrong with one answer fails one call, where the SDK would end the session or drop the answer.
+    """
     import httpx2
 
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise httpx2.DecodingError("the answer is compressed, which was not asked for", request=response.request)
-    if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
-        return
-    body = response.stream
+    assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
+    body: httpx2.AsyncByteStream = response.stream
 
-    class Bounded(httpx2.AsyncByteStream):
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            size = 0
-            assert isinstance(body, httpx2.AsyncByteStream)  # noqa: S101
-            async for chunk in body:
-                size += len(chunk)
-                if size > LONGEST_MESSAGE:
-                    raise httpx2.ReadError(f"the answer has more than {LONGEST_MESSAGE // 1024**2} MB")
-                yield chunk
+    class Repaired(httpx2.AsyncByteStream):
+        def __init__(self, chunks: AsyncGenerator[bytes, None]) -> None:
+            self._chunks = chunks
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self._chunks
 
         async def aclose(self) -> None:
-            assert isinstance(body, httpx2.AsyncByteStream)  # noqa: S101
+            await self._chunks.aclose()
             await body.aclose()
 
-    response.stream = Bounded()
+    request = _request_id(response.request)
+    kind = response.headers.get("content-type", "").lower()
+    if response.headers.get("content-encoding", "identity").lower() != "identity":
+        del response.headers["content-encoding"]
+        response.headers["content-type"] = "application/json"
+        response.stream = Repaired(_fail(request, "its answer is compressed, which was not asked for"))
+    elif kind.startswith("text/event-stream"):
+        unread = httpx2.Response(200, headers={"content-type": kind}, stream=body, request=response.request)
+        response.headers["content-type"] = "text/event-stream"  # of what is passed on, which is ASCII
+        response.stream = Repaired(_repaired_events(unread, request))
+    elif kind.startswith("application/json") and request is not None:
+        response.stream = Repaired(_repaired_body(body, request, refused=response.is_error))
+    else:
+        response.stream = Repaired(_bounded(body))
+
+
+def _request_id(request: httpx2.Request) -> RequestId | None:
+    """The id of the JSON-RPC request that was sent, None if it was no request."""
+    if request.method != "POST":
+        return None
+    sent = json.loads(request.content)
+    return sent["id"] if "method" in sent and "id" in sent else None
+
+
+async def _fail(request: RequestId | None, text: str) -> AsyncGenerator[bytes, None]:
+    yield json.dumps(error_reply(request, text)).encode()
+
+
+async def _bounded(body: httpx2.AsyncByteStream) -> AsyncGenerator[bytes, None]:
+    """As much of a body as is read at all."""
+    size = 0
+    async for chunk in body:
+        size += len(chunk)
+        if size > LONGEST_MESSAGE:
+            return
+        yield chunk
+
+
+async def _repaired_body(
+    body: httpx2.AsyncByteStream, request: RequestId, *, refused: bool
+) -> AsyncGenerator[bytes, None]:
+    """The reply; where HTTP says that the request was `refused`, what is no reply stays as it is."""
+    import httpx2
+
+    data = bytearray()
+    try:
+        async for chunk in body:
+            data += chunk
+            if len(data) > LONGEST_MESSAGE:
+                reply = error_reply(request, f"its answer has {TOO_LONG}")
+                break
+        else:
+            reply = _reply_in(bytes(data), request)
+    except httpx2.TransportError as error:
+        reply = error_reply(request, f"its answer broke off ({error})")
+    except ValueError as error:
+        if refused:
+            yield bytes(data)
+            return
+        reply = error_reply(request, f"its answer is no JSON-RPC reply ({error})")
+    yield json.dumps(reply).encode()
+
+
+def _reply_in(data: bytes, request: RequestId) -> Message:
+    """The reply in the body of an answer to a request, whatever id it has. Raises `ValueError` if there is none."""
+    replies = [message for message in read_messages(data) if is_reply(message)]
+    if not replies:
+        raise ValueError("it is a request or a notification")
+    own = [reply for reply in replies if reply["id"] == request]
+    return (own or replies)[0] | {"id": request}
+
+
+async def _repaired_events(response: httpx2.Response, request: RequestId | None) -> AsyncGenerator[bytes, None]:
+    import httpx2
+
+    problem = "its answer ended without a reply"
+    resumable = False
+    try:
+        async for event in httpx2.EventSource(response, max_event_size=LONGEST_MESSAGE):
+            resumable = resumable or bool(event.id)
+            messages = _messages_in(event.data, request) if event.event == "message" else []
+            for data in map(json.dumps, messages):
+                yield _encode_event(data, event)
+            if not messages:
+                yield _encode_event("", event)
+    except httpx2.SSEError as error:
+        problem, resumable = f"its answer could not be read ({error})", False
+    except httpx2.TransportError as error:
+        problem = f"its answer broke off ({error})"
+    if request is not None and not resumable:
+        yield b"data: " + json.dumps(error_reply(request, problem)).encode() + b"\n\n"
+
+
+def _messages_in(data: str, request: RequestId | None) -> list[Message]:
+    try:
+        messages = read_messages(data.encode(errors="surrogatepass"))
+    except ValueError:
+        broken = find_reply_id(data.encode(errors="surrogatepass"))
+        return [] if broken is None else [error_reply(broken, "its answer is not valid JSON")]
+    return [message | {"id": request} if request is not None and is_reply(message) else message for message in messages]
+
+
+def _encode_event(data: str, event: httpx2.ServerSentEvent) -> bytes:
+    """Format: https://html.spec.whatwg.org/multipage/server-sent-events.html"""
+    lines = [f"data: {data}"] if data else []
+    lines += [f"id: {event.id}"] if event.id else []
+    lines += [f"retry: {event.retry}"] if event.retry is not None else []
+    return ("\n".join([*lines, "", ""])).encode() if lines else b""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vmpilot.contract import ToolOutcome, ToolProblem
 from vmpilot.tools.mcp.connection import Connection, McpProblem
-from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, read_definitions
+from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.settings import McpServer
 
@@ -23,8 +24,21 @@ _LEARNING_PAUSE = 600.0
 _PROGRESS_LINES = 200
 
 
+@dataclass(frozen=True, slots=True)
+class ServerReport:
+    """How a server does: how many of its tools can be used, None if it does not work, and what is wrong with it."""
+
+    name: str
+    place: str
+    tools: int | None
+    problems: tuple[str, ...]
+
+
 class Server:
-    """A server by the name in the configuration. `problem` is what went wrong last, None once it works."""
+    """A server by the name in the configuration. `problem` is what went wrong last, None once it works.
+
+    `news` are the problems that came up and that no one has taken from it yet.
+    """
 
     def __init__(
         self,
@@ -38,10 +52,10 @@ class Server:
         self.name = name
         self.settings = settings
         self.problem: str | None = None
-        self.faults: tuple[str, ...] = ()
+        self.news: list[str] = []
         self.changes: Changes | None = None
         self._environment = environment
-        self._kept = kept
+        self._folder = kept
         self._on_notice = on_notice
         self._connecting = asyncio.Lock()
         self._connection: Connection | None = None
@@ -52,7 +66,18 @@ class Server:
 
     def approved(self) -> tuple[Definition, ...] | None:
         """The definitions that may be used, None where the server was never asked."""
-        return self._kept.load(self.name, self.settings.fingerprint)
+        kept = self._load()
+        return None if kept is None else kept.tools
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with it, as far as is known, also from earlier runs."""
+        kept = self._load()
+        found = [self.problem] if self.problem else []
+        found += kept.faults if kept is not None else ()
+        if self.changes is not None:
+            found.append(_waiting(self.changes))
+        return tuple(found)
 
     def offered(self) -> tuple[Definition, ...]:
         """Those of them that are still what the server has, as far as is known."""
@@ -65,8 +90,17 @@ class Server:
         if now >= self._learn_from and self.approved() is None:
             try:
                 await self._connect()
-            except ToolProblem:  # `problem` has it
+            except ToolProblem:
+                self.news.append(str(self.problem))
                 self._learn_from = asyncio.get_running_loop().time() + _LEARNING_PAUSE
+
+    async def check(self) -> ServerReport:
+        """Start it and compare its tools with what was approved, as a call does."""
+        try:
+            await self._connect()
+        except ToolProblem:
+            return ServerReport(self.name, self.settings.place, None, self.problems)
+        return ServerReport(self.name, self.settings.place, len(self.offered()), self.problems)
 
     async def call(self, tool: str, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
         """Call a tool by the server's name for it. Raises `ToolProblem`."""
@@ -89,7 +123,7 @@ class Server:
         """
         changes = self.find_changes(digest)
         try:
-            self._kept.save(self.name, self.settings.fingerprint, changes.listed)
+            self._save(changes.listed, self._faults())
         except OSError as error:
             raise self._said(f"what was approved could not be kept ({error})") from error
         self.changes = None
@@ -140,26 +174,46 @@ class Server:
         return connection
 
     async def _compare(self, connection: Connection) -> None:
-        """Look at what the server has now. The first time is the approval: the person named the server."""
+        """Look at what the server has now. The first time is the approval: the user named the server."""
         try:
-            listed, self.faults = read_definitions(self.name, await connection.list_tools())
+            listing = await connection.list_tools()
         except McpProblem as problem:
-            self._note_failure(str(problem))
-            raise self._said(f"its tools could not be listed: {problem}") from problem
+            self._note_failure(f"its tools could not be listed: {problem}")
+            raise self._said(str(self.problem)) from problem
+        listed, faults = read_definitions(self.name, listing.tools)
+        faults = (*listing.faults, *faults)
         self.problem = None
         approved = self.approved()
-        if approved is None:
-            self._keep(listed)
-        else:
-            changes = Changes(approved, listed)
-            self.changes = changes if changes.names else None
+        self._keep(listed if approved is None else approved, faults)
+        if approved is not None:
+            self._note_changes(Changes(approved, listed))
 
-    def _keep(self, listed: tuple[Definition, ...]) -> None:
+    def _keep(self, tools: tuple[Definition, ...], faults: tuple[str, ...]) -> None:
+        kept = self._load()
+        self.news += (fault for fault in faults if kept is None or fault not in kept.faults)
+        if kept is not None and kept.faults == faults:
+            return
         try:
-            self._kept.save(self.name, self.settings.fingerprint, listed)
+            self._save(tools, faults)
         except OSError as error:
-            self.problem = f"its tools could not be kept ({error})"
-            raise self._said(self.problem) from error
+            if kept is None:
+                self.problem = f"its tools could not be kept ({error})"
+                raise self._said(self.problem) from error
+
+    def _note_changes(self, changes: Changes) -> None:
+        if changes.names and (self.changes is None or self.changes.digest != changes.digest):
+            self.news.append(_waiting(changes))
+        self.changes = changes if changes.names else None
+
+    def _load(self) -> Kept | None:
+        return self._folder.load(self.name, self.settings.fingerprint)
+
+    def _save(self, tools: tuple[Definition, ...], faults: tuple[str, ...]) -> None:
+        self._folder.save(self.name, Kept(self.settings.fingerprint, tools, faults))
+
+    def _faults(self) -> tuple[str, ...]:
+        kept = self._load()
+        return () if kept is None else kept.faults
 
     def _check(self, tool: str) -> None:
         if self.changes is not None and tool in self.changes.names:
@@ -182,6 +236,11 @@ class Server:
 
     def _said(self, what: str) -> ToolProblem:
         return ToolProblem(f"MCP server {self.name}: {what}")
+
+
+def _waiting(changes: Changes) -> str:
+    names = ", ".join(visible_line(name) for name in sorted(changes.names))
+    return f"not what you approved any more, and not offered: {names}"
 
 
 class _Progress:

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from vmpilot.contract import Tool
 from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder
-from vmpilot.tools.mcp.server import Server
+from vmpilot.tools.mcp.server import Server, ServerReport
 from vmpilot.tools.mcp.settings import McpSettings
 from vmpilot.tools.mcp.tool import AcceptChanges, McpTool
+
+_MOST_NEWS = 10
 
 
 class McpServers:
@@ -36,6 +38,7 @@ class McpServers:
             if server.enabled
         )
         self._left_out: list[str] = []
+        self._told: set[str] = set()
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -46,16 +49,27 @@ class McpServers:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong, a sentence each for the person; complete once `tools` has been asked."""
+        """What is wrong, a sentence each for the user; complete once `tools` was called."""
+        found = [self.unavailable_reason] if self.unavailable_reason else []
+        found += [_named(server, problem) for server in self._servers for problem in server.problems]
+        return (*found, *self._left_out)
+
+    def take_news(self) -> tuple[str, ...]:
+        """The problems that came up since this was called last, each one once; at most ten and how many more."""
         found = [self.unavailable_reason] if self.unavailable_reason else []
         for server in self._servers:
-            said = f"MCP server {server.name} ({server.settings.place})"
-            found += [f"{said}: {server.problem}"] if server.problem else []
-            found += [f"{said}: {fault}" for fault in server.faults]
-            if server.changes is not None:
-                names = ", ".join(sorted(server.changes.names))
-                found.append(f"{said}: not what you approved any more, and not offered: {names}")
-        return (*found, *self._left_out)
+            found += [_named(server, problem) for problem in server.news]
+            server.news.clear()
+        news = [problem for problem in dict.fromkeys((*found, *self._left_out)) if problem not in self._told]
+        self._told.update(news)
+        more = len(news) - _MOST_NEWS
+        return tuple(news) if more <= 0 else (*news[:_MOST_NEWS], f"{more} more problems: see `vmpilot tools`")
+
+    async def check(self) -> tuple[ServerReport, ...]:
+        """Start all servers, side by side, and report on each."""
+        if reason := self.unavailable_reason:
+            return tuple(ServerReport(each.name, each.settings.place, None, (reason,)) for each in self._servers)
+        return tuple(await asyncio.gather(*(server.check() for server in self._servers)))
 
     async def tools(self) -> tuple[Tool, ...]:
         """The tools that may be offered in a turn. A server that was never asked for its tools is started for it."""
@@ -73,3 +87,7 @@ class McpServers:
     async def close(self) -> None:
         """End all servers, side by side; it takes a second and a half at most."""
         await asyncio.gather(*(server.close() for server in self._servers))
+
+
+def _named(server: Server, problem: str) -> str:
+    return f"MCP server {server.name} ({server.settings.place}): {problem}"

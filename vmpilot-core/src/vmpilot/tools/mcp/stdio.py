@@ -6,22 +6,34 @@ Wire format: https://modelcontextprotocol.io/specification/2025-11-25/basic/tran
 from __future__ import annotations
 
 import asyncio
+import json
+from codecs import BOM_UTF8
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vmpilot.tools.mcp.naming import cut, visible
+from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.process import ServerProcess
 from vmpilot.tools.mcp.settings import McpServer
+from vmpilot.tools.mcp.wire import (
+    LONGEST_MESSAGE,
+    TOO_LONG,
+    Message,
+    error_reply,
+    find_reply_id,
+    is_reply,
+    read_messages,
+)
 from vmpilot.tools.output import OutputBuffer, plain_text
 
 if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
+    from mcp_types import JSONRPCMessage
 
-LONGEST_MESSAGE = 8 * 1024 * 1024
-"""Bytes."""
-
+_LONGEST_SKIPPED = 64 * 1024 * 1024
+_BROKEN_KEPT = 4_096
 _MOST_JUNK = 1_000
 _MOST_UNASKED = 20_000
 _MOST_STDERR = 64 * 1024 * 1024
@@ -46,6 +58,10 @@ class StdioLink:
         self._junk: list[str] = []
         self._junk_lines = 0
         self._unasked = 0
+        self._asked: set[int | str] = set()
+        self._received: deque[Message] = deque()
+        self._broken = _BrokenLines()
+        self._stray = ""
         self._stderr = _Stderr(self.fail)
         self._input_watch = _InputWatch(self._end)
         self._outputs: list[asyncio.ReadTransport] = []
@@ -71,7 +87,9 @@ class StdioLink:
         code = self._process.exit_code if self._process and not self._fault else None
         if code is not None:
             facts.append(_describe_exit(code))
-        if self._junk:
+        if self._stray:
+            facts.append(self._stray)
+        if self._junk_lines:
             facts.append(f"it wrote what is no message ({self._junk_lines:,} lines), such as: {self._junk[-1]}")
         if said := self._stderr.tail():
             facts.append(f"its standard error ends:\n{said}")
@@ -110,44 +128,103 @@ class StdioLink:
             self._outputs.append(transport)
 
     async def receive(self) -> SessionMessage | None:
-        """The next message, None where there will be none."""
+        """The next message, None if there will be none."""
         from mcp.shared.message import SessionMessage
-        from mcp_types import JSONRPCError, JSONRPCResponse, jsonrpc_message_adapter
+        from mcp_types import jsonrpc_message_adapter
 
-        while line := await self._read_line():
-            await asyncio.sleep(0)  # a flood of lines must not keep everybody else from running
-            try:
-                message = jsonrpc_message_adapter.validate_json(line, by_name=False)
-            except ValueError:
+        while not self._received:
+            line = await self._read_line()
+            if not line:
+                self._end()
+                return None
+            await asyncio.sleep(0)  # a flood of lines must not keep everything else from running
+            self._received.extend(message for message in self._read(line) if self._is_wanted(message))
+        return SessionMessage(jsonrpc_message_adapter.validate_python(self._received.popleft(), by_name=False))
+
+    def _read(self, line: bytes) -> list[Message]:
+        """The messages in a line. A reply that cannot be read fails its call at once if its id can be."""
+        try:
+            messages = read_messages(line)
+        except ValueError:
+            request = find_reply_id(*self._broken.add(line))
+            if request not in self._asked:
                 self._note_junk(line)
-                continue
-            self._unasked += not isinstance(message, JSONRPCResponse | JSONRPCError)
-            if self._unasked > _MOST_UNASKED:
-                self.fail("it sends messages without end")
-            return SessionMessage(message)
-        self._end()
-        return None
+                return []
+            messages = [error_reply(request, "its answer is not valid JSON on one line")]
+        self._broken = _BrokenLines()
+        return messages
 
-    def send(self, line: bytes) -> None:
+    def _is_wanted(self, message: Message) -> bool:
+        """Whether to pass it on: replies that were not asked for, or came before, are dropped and counted."""
+        if not is_reply(message):
+            self._note_unasked()
+            return True
+        if message["id"] is None and len(self._asked) == 1:
+            message["id"] = next(iter(self._asked))  # it could not read the request, so there is no telling which
+        if message["id"] in self._asked:
+            self._asked.remove(message["id"])
+            return True
+        self._stray = f"it sent a reply to no request (id {cut(visible_line(json.dumps(message['id'])), 40)})"
+        self._note_unasked()
+        return False
+
+    def _note_unasked(self) -> None:
+        self._unasked += 1
+        if self._unasked > _MOST_UNASKED:
+            self.fail("it sends messages without end")
+
+    def send(self, message: JSONRPCMessage) -> None:
         """Pass a message on; one that cannot be passed on ends the connection."""
         if self._ended or self._input.is_closing():
             self._end()
             return
-        self._unasked = 0
+        self._note_asked(message)
+        self._unasked = self._junk_lines = 0
+        self._stray = ""
         self._stderr.total = 0
-        self._input.write(line + b"\n")
+        self._input.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
         if self._input.get_write_buffer_size() > LONGEST_MESSAGE:
             self.fail("it does not read what it is sent")
 
+    def _note_asked(self, message: JSONRPCMessage) -> None:
+        from mcp_types import JSONRPCNotification, JSONRPCRequest
+
+        match message:
+            case JSONRPCRequest(id=request):
+                self._asked.add(request)
+            case JSONRPCNotification(method="notifications/cancelled", params={"requestId": request}):
+                self._asked.discard(request)
+            case _:
+                pass
+
     async def _read_line(self) -> bytes:
+        """The next line. Of one that is too long, and answers a request, an error in its place."""
         if self._ended:
             return b""
         try:
-            return await self._output.readline()
-        except ValueError:
-            self.fail(f"it sent a message of more than {LONGEST_MESSAGE // 1024**2} MB")
+            return await self._output.readuntil(b"\n")
+        except asyncio.IncompleteReadError as error:
+            return error.partial
+        except asyncio.LimitOverrunError as error:
+            return await self._skip_line(error.consumed)
         except OSError as error:
             self.fail(f"its output could not be read ({error})")
+        return b""
+
+    async def _skip_line(self, read: int) -> bytes:
+        """Read on to the end of a line that is too long, if it is known what it answers."""
+        start = await self._output.readexactly(read)
+        request, size = find_reply_id(start, b""), read
+        while request in self._asked and size < _LONGEST_SKIPPED:
+            try:
+                await self._output.readuntil(b"\n")
+            except asyncio.IncompleteReadError:
+                break
+            except asyncio.LimitOverrunError as error:
+                size += len(await self._output.readexactly(error.consumed))
+                continue
+            return json.dumps(error_reply(request, f"its answer has {TOO_LONG}")).encode()
+        self.fail(f"it sent a message of {TOO_LONG}")
         return b""
 
     def _note_junk(self, line: bytes) -> None:
@@ -169,6 +246,20 @@ class StdioLink:
 
 def _same(protocol: asyncio.BaseProtocol) -> asyncio.BaseProtocol:
     return protocol
+
+
+class _BrokenLines:
+    """The first and last bytes of what may be a reply that is spread over lines, which MCP forbids."""
+
+    def __init__(self) -> None:
+        self._start = self._end = b""
+
+    def add(self, line: bytes) -> tuple[bytes, bytes]:
+        if line.startswith((b"{", BOM_UTF8)):
+            self._start = self._end = b""
+        self._start += line[: max(_BROKEN_KEPT - len(self._start), 0)]
+        self._end = (self._end + line)[-_BROKEN_KEPT:]
+        return self._start, self._end
 
 
 class _Messages:
@@ -208,7 +299,7 @@ class _Sender:
         self._link = link
 
     async def send(self, item: SessionMessage, /) -> None:
-        self._link.send(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode())
+        self._link.send(item.message)
 
     async def aclose(self) -> None:
         """The link closes itself."""
