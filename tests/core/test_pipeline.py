@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import threading
 import time
@@ -172,11 +171,117 @@ def test_an_answer_that_nobody_began_to_read_costs_nothing(pipe: Pipe) -> None:
         pipe(server, user("hi")).close()
 
 
-@pytest.mark.parametrize("task", ["title_generation", "tags_generation", "follow_up_generation", "query_generation"])
-def test_open_webuis_own_requests_do_not_ask_the_model(pipe: Pipe, task: str) -> None:
-    with ScriptedServer([]) as server:
-        answer = pipe(server, user("Make a title for all of this, please."), metadata={"task": task})
-    assert isinstance(json.loads(answer), dict)
+TITLE = """### Task:
+Generate a concise, 3-5 word title with an emoji summarizing the chat history.
+### Output:
+JSON format: { "title": "your concise title here" }
+### Chat History:
+<chat_history>
+USER: tidy up
+</chat_history>"""
+COMPLETION = """### Task:
+You are an autocompletion system. Continue the text in `<text>` based on the **completion type** in `<type>`.
+
+### Context:
+<chat_history>
+USER: tidy up
+</chat_history>
+<type>General</type>
+<text>And then</text>
+#### Output:
+"""
+EMOJI = (
+    "Your task is to reflect the speaker's likely facial expression through a fitting emoji. Interpret emotions.\n\n"
+    "Message: ```tidy up```"
+)
+MERGER = (
+    'You have been provided with a set of responses from various models to the latest user query: "tidy up"\n\n'
+    "Your task is to synthesize these responses into a single, high-quality response. It is crucial.\n\n"
+    "Responses from models: one, two"
+)
+TOOLS = "Available Tools: []\n\nYour task is to choose and return the correct tool(s) from the list of available tools."
+COMPACTION = (
+    "### Task:\nSummarize the conversation above that will be compacted out of the active chat context.\n\n### In"
+)
+SEARCH = """### Task:
+Respond to the user query using the provided context, incorporating inline citations in the format [id].
+
+<context>
+<chat_history>
+USER: tidy up
+</chat_history>
+</context>
+
+tidy up"""
+"""What Open WebUI makes of a user's message when it has searched for it."""
+
+
+@pytest.mark.parametrize(
+    ("messages", "metadata"),
+    [
+        ([user(TITLE)], None),
+        ([{"role": "system", "content": "Be brief."}, user(TITLE)], None),
+        ([user(TITLE.replace("\n", "\r\n") + "\n")], None),
+        ([{"role": "user", "content": [{"type": "text", "text": TITLE}]}], None),
+        ([user(COMPLETION)], None),
+        ([user(EMOJI)], None),
+        ([user(MERGER)], None),
+        ([{"role": "system", "content": TOOLS}, user("Query: tidy up")], None),
+        ([user("tidy up"), {"role": "assistant", "content": "Done."}, user(COMPACTION)], None),
+        *(
+            ([user("tidy up")], {"task": task})
+            for task in ("title_generation", "function_calling", "moa_response_generation", "of_the_future")
+        ),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_open_webuis_own_requests_are_one_plain_call(
+    pipe: Pipe, tmp_path: Path, messages: list[dict[str, Any]], metadata: dict[str, str] | None, *, stream: bool
+) -> None:
+    with ScriptedServer([calls("touch made", '{"title": "Tidying"}')]) as server:
+        answer = pipe(server, *messages, metadata=metadata, stream=stream)
+        assert "".join(answer) == '{"title": "Tidying"}'
+    (sent,) = server.requests
+    assert "tools" not in sent.body
+    assert [message["content"] for message in sent.messages if message["role"] == "system"] == [
+        message["content"] for message in messages if message["role"] == "system"
+    ]
+    assert sent.messages[-1]["role"] == "user"
+    assert not (tmp_path / "work" / "made").exists()
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user(f"What does this do?\n\n{TITLE}")],
+        [user(f"{TITLE}\n\nWhy does Open WebUI send this?")],
+        [user("### Task:\nTidy up the folder.\n### Output:\nJSON format")],
+        [user("### Task: tidy up")],
+        [user("### Task:\nExplain <chat_history> in </chat_history>")],
+        [user(SEARCH)],
+        [user("tidy up"), {"role": "assistant", "content": "Done."}, user(TITLE)],
+        [user(f"Read this: {EMOJI}")],
+        [user(EMOJI.partition("\n")[0])],
+        [user(MERGER.partition("\n")[0])],
+        [user("Query: tidy up")],
+        [{"role": "system", "content": "You choose tools."}, user("Query: tidy up")],
+        [user(f"{COMPACTION.replace('above', 'of yesterday')}")],
+    ],
+)
+def test_a_users_message_with_such_words_reaches_the_agent(
+    pipe: Pipe, tmp_path: Path, messages: list[dict[str, Any]]
+) -> None:
+    with ScriptedServer([calls("touch made"), Reply("Done.")]) as server:
+        assert "".join(pipe(server, *messages, stream=False)).endswith("Done.")
+    assert "tools" in server.requests[0].body
+    assert (tmp_path / "work" / "made").exists()
+    assert (tmp_path / "data").exists()
+
+
+def test_a_task_that_fails_says_so(pipe: Pipe) -> None:
+    with ScriptedServer([HttpError(401)]) as server:
+        assert pipe(server, user(TITLE), stream=False).startswith("\n\n**VMPilot cannot answer:** m: ")
 
 
 def test_errors_are_text(pipe: Pipe) -> None:

@@ -2,6 +2,7 @@
 
 from vmpilot.agent.compaction_turn import CompactionTurn
 from vmpilot.agent.conversation import Conversation
+from vmpilot.agent.plain_call import ask_plainly
 from vmpilot.agent.plan import TurnPlan
 from vmpilot.agent.secrecy import masked_history
 from vmpilot.agent.supervision import Endpoint, Fallback, Lineup
@@ -17,5 +18,6 @@ __all__ = [
     "Lineup",
     "Turn",
     "TurnPlan",
+    "ask_plainly",
     "masked_history",
 ]

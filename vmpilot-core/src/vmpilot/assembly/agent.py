@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, masked_history
+from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_plainly, masked_history
 from vmpilot.assembly.cache_desk import CacheDesk
 from vmpilot.assembly.model_desk import ModelDesk
 from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
@@ -30,6 +30,7 @@ from vmpilot.contract import (
     ImagePart,
     Message,
     MessageCompleted,
+    ModelError,
     Tool,
     TurnEnded,
     TurnStarted,
@@ -178,6 +179,27 @@ class Agent:
                         pass
         assert ended is not None, "a turn ends with TurnEnded"  # noqa: S101
         return Answer(text, ended.reason, conversation, ended.usage, ended.cost, ended.error)
+
+    async def complete(self, messages: Iterable[Message], *, instructions: str = "") -> str:
+        """The model's answer to these messages in one call: no tools, no system prompt but `instructions`, no log.
+
+        Raises the contract's errors.
+        """
+        backend = self._load_backend()
+        lineup = await self._models.lineup(backend.name, progress=self.progress)
+        masker = self._toolkit.masker
+        asking = ask_plainly(
+            backend,
+            lineup,
+            masked_history(messages, masker),
+            system=masker.mask(instructions),
+            retry=self.settings.retry_policy,
+        )
+        try:
+            answer = await asyncio.wait_for(asking, self.settings.max_seconds)
+        except TimeoutError as error:
+            raise ModelError(f"no answer within {self.settings.max_seconds:g} s (max_seconds)") from error
+        return masker.mask(answer.text)
 
     def ask(self, request: str | UserMessage) -> Answer:
         """`answer`, blocking, for programs that are not asynchronous; raises `RuntimeError` in a running event loop."""

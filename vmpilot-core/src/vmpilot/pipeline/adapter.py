@@ -7,7 +7,6 @@ event loop in a thread of the pipeline's own. The request's messages are the his
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -25,21 +24,10 @@ from vmpilot.contract import (
     read_chat_messages,
 )
 from vmpilot.pipeline.markdown import markdown
+from vmpilot.pipeline.tasks import is_task
 from vmpilot.plugins import installed_backends
 
 _Messages: TypeAlias = Sequence[Mapping[str, Any]]
-
-_TASKS: Mapping[str, Callable[[str], str]] = {
-    "title_generation": lambda text: json.dumps({"title": " ".join(text.split()[:6])}),
-    "tags_generation": lambda _text: json.dumps({"tags": []}),
-    "follow_up_generation": lambda _text: json.dumps({"follow_ups": []}),
-    "query_generation": lambda _text: json.dumps({"queries": []}),
-    "autocomplete_generation": lambda _text: json.dumps({"text": ""}),
-    "image_prompt_generation": lambda text: json.dumps({"prompt": text}),
-    "emoji_generation": lambda _text: "",
-}
-"""Open WebUI's own small requests about a chat, which are answered without the agent."""
-
 
 _log = logging.getLogger(__name__)
 
@@ -98,17 +86,15 @@ class Pipeline:
     ) -> str | Iterator[str]:
         """Answer the last message: an iterator of Markdown, or one string where `body` says `stream: false`.
 
-        Closing the iterator early ends the turn and its commands.
+        Open WebUI's own requests about a chat (see `tasks`) get the model's answer as it is, without the agent. Closing
+        the iterator early ends the turn and its commands.
         """
-        metadata = body.get("metadata") or {}
-        if answer := _TASKS.get(str(metadata.get("task"))):
-            return answer(user_message)
-        pieces = self._pieces(user_message, model_id, messages)
+        pieces = self._pieces(user_message, model_id, messages, body.get("metadata"))
         return pieces if body.get("stream", True) else "".join(pieces)
 
-    def _pieces(self, user_message: str, model_id: str, messages: _Messages) -> Iterator[str]:
+    def _pieces(self, user_message: str, model_id: str, messages: _Messages, metadata: object) -> Iterator[str]:
         pieces: SimpleQueue[str | None] = SimpleQueue()
-        task = self._start(self._produce(user_message, model_id, messages, pieces.put))
+        task = self._start(self._produce(user_message, model_id, messages, metadata, pieces.put))
         piece: str | None = ""
         try:
             while (piece := pieces.get()) is not None:
@@ -119,11 +105,19 @@ class Pipeline:
                 piece = pieces.get()
 
     async def _produce(
-        self, user_message: str, model_id: str, messages: _Messages, put: Callable[[str | None], None]
+        self,
+        user_message: str,
+        model_id: str,
+        messages: _Messages,
+        metadata: object,
+        put: Callable[[str | None], None],
     ) -> None:
         """Put the pieces of the answer, and None behind the last."""
         try:
             system, earlier = read_chat_messages(messages)
+            if is_task(metadata, system, earlier):
+                put(await self._agent(model_id).complete(earlier, instructions=system))
+                return
             *history, last = earlier or (UserMessage.from_text(user_message),)
             request = last if isinstance(last, UserMessage) else UserMessage.from_text(user_message)
             run = self._agent(model_id).run(request, history=history, instructions=system)
