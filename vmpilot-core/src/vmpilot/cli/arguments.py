@@ -11,12 +11,13 @@ _PARSERS: Mapping[str, str] = {
     "backends": "backends_arguments",
     "chats": "log_arguments",
     "compare": "compare_arguments",
+    "config": "config_arguments",
     "cost": "log_arguments",
     "replay": "replay_arguments",
 }
 """Commands with options of their own: the module that knows them."""
 
-COMMANDS = ("ask", "cache", "config", "tools", "doctor", "trust", "distrust", *_PARSERS)
+COMMANDS = ("ask", "cache", "tools", "doctor", "trust", "distrust", *_PARSERS)
 
 _EXAMPLES = """\
 examples:
@@ -38,6 +39,7 @@ commands (a first word that is none of these begins a request):
   vmpilot replay FILE          play a tape of --record to a backend
   vmpilot cache stats|clear    the answers that are kept to be given again
   vmpilot config show|path     the settings and their origins; your file
+  vmpilot config set KEY VALUE change your file; unset KEY removes a key
   vmpilot tools                which tools the model is offered, and why
   vmpilot doctor               what works here: backends, sandbox, log, programs
   vmpilot trust [DIR]          let a project's file allow; distrust ends it

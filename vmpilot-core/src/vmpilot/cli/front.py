@@ -17,6 +17,7 @@ _WITH_WORDS = {
     "ask": ("request", "run_request"),
     "chats": ("log", "run_log_command"),
     "compare": ("compare", "run_compare"),
+    "config": ("configure", "run_config_command"),
     "cost": ("log", "run_log_command"),
     "audit": ("log", "run_log_command"),
     "replay": ("replay", "run_replay"),
@@ -31,8 +32,6 @@ _WHOLE = {
     "backends new": ("backends_new", "write_backend"),
     "cache stats": ("cache", "show_stats"),
     "cache clear": ("cache", "clear_cache"),
-    "config show": ("listing", "show_settings"),
-    "config path": ("listing", "show_user_file"),
     "tools": ("tools", "list_tools"),
     "doctor": ("doctor", "run_doctor"),
 }
