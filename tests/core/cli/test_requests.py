@@ -41,12 +41,12 @@ def test_standard_input_alone_is_a_request(here: Here) -> None:
     assert (ran.code, server.requests[0].messages[1]["content"]) == (0, "do it")
 
 
-@pytest.mark.parametrize("words", [("ask", "config"), ("ask", "backends", "list"), ("the", "config"), ("config", "x")])
+@pytest.mark.parametrize("words", [("ask", "config"), ("ask", "backends", "list"), ("the", "config"), ("cache", "x")])
 def test_a_first_word_that_is_a_command_is_one(here: Here, words: tuple[str, ...]) -> None:
-    if words[0] == "config":
+    if words[0] == "cache":
         ran = here(*words)
         assert (ran.code, ran.out) == (2, "")
-        assert 'vmpilot ask "config …"' in ran.err
+        assert 'vmpilot ask "cache …"' in ran.err
         return
     with ScriptedServer([Reply("Fine.")]) as server:
         here(*words, server=server)

@@ -33,6 +33,7 @@ from vmpilot.contract import (
     ToolStarted,
     TurnEnded,
     TurnStarted,
+    TurnTerms,
     Usage,
     UserMessage,
     decode_event,
@@ -69,7 +70,12 @@ WIRE: list[tuple[Event, str]] = [
     (
         TurnStarted("c", "t", USER, "b", "m", 1.5),
         f'{{"type":"turn_started","conversation_id":"c","turn_id":"t","message":{USER_JSON},'
-        '"backend":"b","model":"m","time":1.5,"version":1}',
+        '"backend":"b","model":"m","time":1.5,"version":1,"terms":null}',
+    ),
+    (
+        TurnStarted("c", "t", USER, "b", "m", 1.5, terms=TurnTerms("local", "observe", keyed=True)),
+        f'{{"type":"turn_started","conversation_id":"c","turn_id":"t","message":{USER_JSON},'
+        '"backend":"b","model":"m","time":1.5,"version":1,"terms":{"model":"local","mode":"observe","keyed":true}}',
     ),
     (
         ToolStarted(CALL, "$ ls", "mode full", 1.5, "/tmp"),

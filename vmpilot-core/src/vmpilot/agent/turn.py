@@ -134,6 +134,8 @@ class Turn:
         await self._plan.conversation.refresh()
         self._begin_tape()
         await self._journal.record(self._started())
+        for notice in self._plan.notices:
+            self._tell(notice)
 
     def _begin_tape(self) -> None:
         plan, endpoint = self._plan, self._endpoint
@@ -157,7 +159,13 @@ class Turn:
     def _started(self) -> TurnStarted:
         plan = self._plan
         return TurnStarted(
-            plan.conversation.id, self._id, self._message, plan.backend.name, self._endpoint.model, time=time.time()
+            plan.conversation.id,
+            self._id,
+            self._message,
+            plan.backend.name,
+            self._endpoint.model,
+            time=time.time(),
+            terms=plan.terms,
         )
 
     async def _generate(self) -> TurnEnded:

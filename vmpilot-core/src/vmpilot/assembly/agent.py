@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, masked_history
 from vmpilot.assembly.cache_desk import CacheDesk
+from vmpilot.assembly.memory import recall, terms_of
 from vmpilot.assembly.model_desk import ModelDesk
 from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
 from vmpilot.config import (
@@ -38,7 +39,15 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.local_model import Progress
-from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_backends, load_backend
+from vmpilot.plugins import (
+    Backend,
+    BackendChoice,
+    InstalledBackend,
+    choose_backend,
+    installed_backends,
+    load_backend,
+)
+from vmpilot.policy import Mode
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter
@@ -86,11 +95,13 @@ class Agent:
         self.environment = environment or current_environment()
         self._folder = Workspace.at(Path(folder)).root
         self._sourced = _settings(self.environment, self._folder, settings, origins or {})
+        self._given = frozenset(name for name, value in settings.items() if value is not None)
+        self._fixed = self._given | self.environment.values().keys()
         self.approver = approver
         self.progress = progress
         self._conversation_id = conversation
         self._conversation: Conversation | None = None
-        self._backend: Backend | None = None
+        self._backends: dict[str, Backend] = {}
         self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
         self._opened: dict[Conversation, ConversationTools] = {}
@@ -273,17 +284,21 @@ class Agent:
     ) -> None:
         self.close()
 
-    async def _plan(self, conversation: Conversation, backend: Backend, instructions: str) -> TurnPlan:
-        settings = self.settings
-        lineup = await self._models.lineup(backend.name, progress=self.progress)
-        tools = await self._opened[conversation].offered()
+    async def _plan(self, conversation: Conversation, instructions: str) -> TurnPlan:
+        last = conversation.last_turn
+        backend = self._load_backend(last)
+        recalled = recall(self.settings, last, backend=backend.name, fixed=self._fixed, given=self._given)
+        settings = recalled.settings
+        terms = terms_of(settings, backend.name)
+        lineup = await self._models.lineup(backend.name, settings=settings, progress=self.progress)
+        tools = await self._opened[conversation].offered(terms.model)
         return TurnPlan(
             conversation=conversation,
             backend=backend,
             lineup=lineup,
-            system=f"{self._system_prompt(tools)}\n\n{instructions}".strip(),
+            system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
             tools=tools,
-            gate=await self._toolkit.gate(),
+            gate=await self._toolkit.gate(settings.mode),
             approver=self.approver,
             masker=self._toolkit.masker,
             max_steps=settings.max_steps,
@@ -294,12 +309,14 @@ class Agent:
             compaction=settings.compaction,
             cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
             tape=self._tape,
+            terms=terms,
+            notices=(f"Continuing with {', '.join(recalled.changes)}.",) if recalled.changes else (),
         )
 
-    def _system_prompt(self, tools: tuple[Tool, ...]) -> str:
+    def _system_prompt(self, tools: tuple[Tool, ...], mode: Mode) -> str:
         return system_prompt(
             user=self.environment.user,
-            mode=self.settings.mode,
+            mode=mode,
             tools=tuple(tool.spec for tool in tools),
             today=date.today(),  # noqa: DTZ011  the person's own date
         )
@@ -310,10 +327,19 @@ class Agent:
             self._store = ConversationStore(self.environment.data_folder, database_url=self.settings.database_url)
         return self._store
 
-    def _load_backend(self) -> Backend:
-        if self._backend is None:
-            self._backend = load_backend(self.backend_choice.backend)
-        return self._backend
+    def _load_backend(self, last: TurnStarted | None) -> Backend:
+        """The backend for the turn after `last`. One that was used and is no longer installed is not insisted on."""
+        choice = self._choose_backend(last)
+        if choice.name not in self._backends:
+            self._backends[choice.name] = load_backend(choice)
+        return self._backends[choice.name]
+
+    def _choose_backend(self, last: TurnStarted | None) -> InstalledBackend:
+        if last is not None and "backend" not in self._fixed:
+            installed = installed_backends()
+            if last.backend in {one.name for one in installed}:
+                return choose_backend(installed, last.backend, asked_by="the conversation").backend
+        return self.backend_choice.backend
 
     async def _begin(
         self,
@@ -323,7 +349,8 @@ class Agent:
         instructions: str,
     ) -> Turn:
         """A turn for the message; for None one that compacts the conversation."""
-        backend = self._load_backend()
+        if history is not None or (conversation or self._conversation_id) is None:
+            self._load_backend(None)  # nothing is written if it cannot be loaded
         self._conversations.warm_up()
         async with self._beginning:
             own = history is None and conversation in {None, self._conversation_id}
@@ -333,7 +360,7 @@ class Agent:
                     await held.import_history(masked_history(imported, self._toolkit.masker))
                 if message is None and not held.history():
                     raise UsageError("there is nothing to compact: nothing was said in this conversation yet")
-                plan = await self._plan(held, backend, instructions)
+                plan = await self._plan(held, instructions)
                 turn = CompactionTurn(plan) if message is None else Turn(plan, message)
             except BaseException:
                 await self._release(held)

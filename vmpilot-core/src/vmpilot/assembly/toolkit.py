@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vmpilot.assembly.model_desk import LOCAL, TOOLS_FOR_LOCAL
+from vmpilot.assembly.memory import is_local
+from vmpilot.assembly.model_desk import TOOLS_FOR_LOCAL
 from vmpilot.assembly.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
 from vmpilot.plugins import LoadedTools, load_tool_plugins
-from vmpilot.policy import Gate, Rules
+from vmpilot.policy import Gate, Mode, Rules
 from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
@@ -49,22 +50,22 @@ class Toolkit:
         self._folder = folder
         self._mcp = McpServers(settings.mcp, folder=environment.data_folder / "mcp", environment=environment.variables)
         self._sandbox: SandboxSearch | None = None
-        self._gate: Gate | None = None
+        self._kept = Rules()
+        self._gates: dict[Mode, Gate] = {}
         self._plugins: LoadedTools | None = None
         self.masker = _masker(settings, environment)
 
-    async def gate(self) -> Gate:
-        """The gate for this agent's calls; the first time a sandbox is looked for, where the mode needs one.
+    async def gate(self, mode: Mode) -> Gate:
+        """The gate for calls in this mode; the first time a sandbox is looked for, if the mode needs one.
 
         Raises `UsageError` for a rule that cannot be read.
         """
-        if self._gate is None:
-            settings = self._settings
-            rules = _rules(settings)
-            if settings.mode != "full":
+        if mode not in self._gates:
+            rules = _rules(self._settings) + self._kept
+            if mode != "full":
                 await self.sandbox()
-            self._gate = Gate(
-                settings.mode,
+            self._gates[mode] = Gate(
+                mode,
                 workspace=self._folder,
                 rules=rules,
                 confines=self._confines,
@@ -72,12 +73,14 @@ class Toolkit:
                 private=(*self._own_folders, *places_of_secrets(self._environment.variables)),
                 search_path=self._environment.variables.get("PATH", ""),
             )
-        return self._gate
+        return self._gates[mode]
 
     def keep_rules(self, kept: tuple[str, ...]) -> None:
         """Go by these rules, too, also in a turn that is under way."""
-        if self._gate is not None:
-            self._gate.keep(Rules.read(**kept_rules(kept)))
+        rules = Rules.read(**kept_rules(kept))
+        self._kept += rules
+        for gate in self._gates.values():
+            gate.keep(rules)
 
     async def sandbox(self) -> SandboxSearch:
         """What came of looking for a sandbox; it is looked for once."""
@@ -111,10 +114,10 @@ class Toolkit:
             self._plugins = await asyncio.to_thread(load_tool_plugins, context, taken=tuple(taken))
         return (*self._plugins.tools, *await self._mcp.tools())
 
-    def offers(self, tool: str) -> bool:
+    def offers(self, tool: str, *, model: str) -> bool:
         """Whether the settings let the model be offered this tool."""
         settings = self._settings
-        small = (settings.model or "").partition(":")[0] == LOCAL
+        small = is_local(model)
         named = settings.tools if settings.tools is not None else TOOLS_FOR_LOCAL if small else None
         return named is None or tool in named
 
@@ -131,7 +134,7 @@ class Toolkit:
         )
 
     def _why_not(self, tool: str) -> str | None:
-        if self.offers(tool):
+        if self.offers(tool, model=self._settings.model or ""):
             return None
         if self._settings.tools is not None:
             return "the setting tools does not name it"
@@ -178,12 +181,12 @@ class ConversationTools:
         self._executor = executor
         self.built_in = built_in
 
-    async def offered(self) -> tuple[Tool, ...]:
-        """The tools for the next turn; what runs commands is started, to be ready when the model asks for one."""
+    async def offered(self, model: str) -> tuple[Tool, ...]:
+        """The tools for the next turn by this model. Starts what runs commands, so that the first one need not wait."""
         with suppress(OSError):  # then the first command says so
             self._executor.warm_up()
         shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
-        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name))
+        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name, model=model))
 
     async def close(self) -> None:
         """End the conversation's commands and jobs."""

@@ -40,11 +40,10 @@ class Console:
         *,
         verbose: bool,
         output_lines: int,
-        mode: str = "operate",
         limits: ShownLimits = NO_LIMITS,
     ) -> None:
         self._terminal = terminal
-        self._mode = mode
+        self._mode = ""
         self._limits = limits
         self._verbose = verbose
         self._max_lines = None if verbose else output_lines
@@ -185,6 +184,7 @@ class Console:
     def _show_progress_of_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
         match event:
             case TurnStarted():
+                self._mode = event.terms.mode if event.terms else ""
                 if self._verbose:
                     self._note(self._style.dim(f"conversation {event.conversation_id}, {event.backend}, {event.model}"))
             case Retrying():

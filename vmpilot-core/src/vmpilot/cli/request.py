@@ -60,7 +60,6 @@ async def _run(options: argparse.Namespace, request: str) -> int:
         terminal,
         verbose=options.verbose,
         output_lines=settings.tool_output_lines,
-        mode=settings.mode,
         limits=shown_limits(settings),
     )
     agent.progress = console.progress

@@ -2,7 +2,7 @@
 
 from vmpilot.config.approvals import ApprovalsFile
 from vmpilot.config.environment import Environment, current_environment, use_litellm
-from vmpilot.config.settings import Settings, Sourced
+from vmpilot.config.settings import Settings, Sourced, address_of
 from vmpilot.config.sources import find_project_file, kept_rules, load_settings, project_root
 from vmpilot.config.user_file import PRIVATE_KEYS, UserFile
 
@@ -13,6 +13,7 @@ __all__ = [
     "Settings",
     "Sourced",
     "UserFile",
+    "address_of",
     "current_environment",
     "find_project_file",
     "kept_rules",

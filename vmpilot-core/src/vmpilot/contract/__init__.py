@@ -49,6 +49,7 @@ from vmpilot.contract.events import (
     ToolStarted,
     TurnEnded,
     TurnStarted,
+    TurnTerms,
     decode_event,
     encode_event,
 )
@@ -193,6 +194,7 @@ __all__ = [
     "Toolbox",
     "TurnEnded",
     "TurnStarted",
+    "TurnTerms",
     "ToolsUnsupported",
     "TurnStopped",
     "Usage",
