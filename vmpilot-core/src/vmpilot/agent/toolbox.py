@@ -23,6 +23,7 @@ from vmpilot.contract import (
     ApprovalRequested,
     AssistantMessage,
     Confinement,
+    DeniedCall,
     Effect,
     RunsCommand,
     Tool,
@@ -204,7 +205,8 @@ class TurnToolbox:
         question = ApprovalRequested(call, title, verdict.why, verdict.always)
         allowed_by = await self._permission(question, verdict, arguments=arguments, effect=effect)
         if allowed_by is None:
-            return ToolFinished(self._denial(call, verdict), 0.0)
+            denied = DeniedCall(call, title, self._denied_by(verdict), time.time(), tool.folder)
+            return ToolFinished(self._denial(call, verdict), 0.0, denied=denied)
         if tool.effect(arguments) != effect:
             raise ToolProblem(
                 "what it would do has changed since it was allowed. Look again, then make the call again."
@@ -240,6 +242,11 @@ class TurnToolbox:
             self._journal.emit(question)
             with self._asking():
                 return "the user" if await self._approver(question) else None
+
+    def _denied_by(self, verdict: Verdict) -> str:
+        if verdict.action == "deny":
+            return verdict.why
+        return "the user" if self._approver is not None else f"no one to ask ({verdict.why})"
 
     def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
         if verdict.action == "deny" and self._gate.mode == "observe":

@@ -34,7 +34,7 @@ commands (a first word that is none of these begins a request):
   vmpilot backends new NAME    begin a backend of your own
   vmpilot chats ACTION         list, show, search, export, import, fork, …
   vmpilot cost                 what was used, by day, model or conversation
-  vmpilot audit                each command that was run, and who allowed it
+  vmpilot audit                each command that was run or denied, and by whom
   vmpilot compare TASK         one task by several backends and models
   vmpilot replay FILE          play a tape of --record to a backend
   vmpilot cache stats|clear    the answers that are kept to be given again

@@ -129,10 +129,11 @@ class Console:
             del self._tools[first.call_id]
 
     def _show_refused(self, event: ToolFinished) -> None:
-        """A call that was not run; the title that it would have had is known only if it was asked about."""
+        """A call that was not run; if it was not even read, it has no title."""
         result = event.result
         call = self._calls.get(result.call_id)
-        self._head(result.call_id, result.name if call is None else call_in_words(call))
+        title = result.name if call is None else call_in_words(call)
+        self._head(result.call_id, title if event.denied is None else event.denied.title)
         self._note(self._style.dim(printable(refusal(result.text))))
 
     def _show_lines(self, view: ToolView) -> None:

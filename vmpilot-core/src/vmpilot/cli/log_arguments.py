@@ -15,6 +15,7 @@ def _chats_parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="all, the one that was used last first")
     listing.add_argument("-n", "--limit", type=int, metavar="N", help="the last N only")
+    listing.add_argument("-a", "--all", action="store_true", help="also those where every request failed")
     _add_id(actions.add_parser("show", help="one, as a transcript"))
     search = actions.add_parser("search", help="entries in which each of the words begins a word")
     search.add_argument("words", nargs="+", metavar="WORD")
@@ -28,7 +29,9 @@ def _chats_parser() -> argparse.ArgumentParser:
     rename = actions.add_parser("rename", help="give one another title")
     _add_id(rename)
     rename.add_argument("words", nargs="+", metavar="TITLE")
-    _add_id(actions.add_parser("delete", help="delete one for good"))
+    delete = actions.add_parser("delete", help="delete one for good")
+    _add_id(delete)
+    delete.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
     for action in actions.choices.values():
         _add_common(action)
     return parser
@@ -42,7 +45,7 @@ def _cost_parser() -> argparse.ArgumentParser:
 
 
 def _audit_parser() -> argparse.ArgumentParser:
-    parser = _parser("audit", "Each command that was run: when, where, how it ended, who allowed it.")
+    parser = _parser("audit", "Each command that was run or denied: when, where, how it ended, and by whom.")
     parser.add_argument("id", nargs="?", metavar="ID", help="of one conversation only")
     parser.add_argument("-n", "--limit", type=int, metavar="N", help="the last N only")
     _add_common(parser)

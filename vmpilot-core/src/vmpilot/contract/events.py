@@ -128,16 +128,29 @@ class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output", tag_field="type
     text: str
 
 
+class DeniedCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that was not let run: `title` and `folder` as in `ToolStarted`, `denied_by` a mode, a rule or the user."""
+
+    call: ToolCall
+    title: str
+    denied_by: str
+    time: float
+    folder: str | None = None
+
+
 class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="type", omit_defaults=True):
     """A tool call has its result. A call that was refused or denied has no `ToolStarted` before it.
 
-    `folder` is the conversation's working folder from here on, where the call changed it.
+    `folder` is the conversation's working folder from here on, where the call changed it. `denied` is the call if it
+    was denied. `interrupted` says that its turn was interrupted before it had a result.
     """
 
     result: ToolResult
     seconds: float
     exit_code: int | None = None
     folder: str | None = None
+    denied: DeniedCall | None = None
+    interrupted: bool = False
 
 
 class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type", omit_defaults=True):
