@@ -93,8 +93,8 @@ def test_how_models_are_asked_can_be_said(here: Here) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the request is empty"),
-        (["  "], "the request is empty"),
+        ([], "Nothing to do"),
+        (["  "], "Nothing to do"),
         (["--max-steps", "0", "x"], "--max-steps"),
         (["--max-steps", "many", "x"], "--max-steps"),
         (["-t", "3", "x"], "--temperature"),
