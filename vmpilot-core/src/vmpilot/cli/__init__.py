@@ -11,7 +11,7 @@ def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) 
     from vmpilot.cli.arguments import parse
 
     options = parse(list(sys.argv[1:] if arguments is None else arguments))
-    if options.backend is None:
+    if getattr(options, "backend", None) is None:
         options.backend = backend
     from vmpilot.cli.front import run
 

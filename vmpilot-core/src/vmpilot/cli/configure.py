@@ -1,4 +1,4 @@
-"""`vmpilot config`: changes the user's configuration file; `listing` shows it."""
+"""`vmpilot config set` and `vmpilot config unset`: change the user's configuration file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-from vmpilot.cli.listing import show_settings, show_user_file
 from vmpilot.cli.style import printable
 from vmpilot.config import PRIVATE_KEYS, UserFile, current_environment, load_settings
 from vmpilot.contract import UsageError
@@ -17,12 +16,8 @@ from vmpilot.policy import Rules
 _RULES = ("allow", "allow_on_host", "ask", "deny")
 
 
-def run_config_command(options: argparse.Namespace) -> int:
-    """Carry the command out and return the exit code. Raises the contract's errors."""
-    return {"show": show_settings, "path": show_user_file, "set": _set, "unset": _unset}[options.action](options)
-
-
-def _set(options: argparse.Namespace) -> int:
+def set_key(options: argparse.Namespace) -> int:
+    """Set a key and say what else sets it. Raises the contract's errors."""
     key, text = options.key, options.value
     if text == "-":
         text = sys.stdin.read().strip()
@@ -49,7 +44,8 @@ def _check_rules(key: str, value: object) -> None:
             raise UsageError(str(error)) from error
 
 
-def _unset(options: argparse.Namespace) -> int:
+def unset_key(options: argparse.Namespace) -> int:
+    """Remove a key. Raises `UsageError`."""
     path = current_environment().user_file
     if UserFile(path).unset_value(options.key):
         print(printable(f"{options.key} is no longer set in {path}"))

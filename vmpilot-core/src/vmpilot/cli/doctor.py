@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vmpilot.cli.doctor_checks import Check, check_installation
+from vmpilot.cli.request_arguments import given_settings
 from vmpilot.cli.style import Style, printable
 from vmpilot.config import Environment, current_environment
 from vmpilot.installation import install_command
@@ -38,7 +39,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 async def _examine(options: argparse.Namespace, folder: Path) -> int:
     environment = current_environment()
-    checks = await check_installation(environment, folder, backend=options.backend)
+    checks = await check_installation(environment, folder, options=given_settings(options))
     found, holds = await _check_sandbox(environment, folder)
     checks += found
     if options.output == "text":
