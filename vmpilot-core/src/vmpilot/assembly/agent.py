@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter
 from vmpilot.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,10 @@ class Agent:
         """The tools that there are, offered or not, and what is wrong with plugins and MCP servers."""
         return await self._toolkit.report(), self._toolkit.problems
 
+    def mask(self, text: str) -> str:
+        """The text with all secrets that the agent knows, and all that look like one, replaced."""
+        return self._toolkit.masker.mask(text)
+
     def keep_rules(self, rules: tuple[str, ...]) -> None:
         """Allow from now on what these rules say, in this project: the person's "always".
 
@@ -290,6 +297,14 @@ class Agent:
         recalled = recall(self.settings, last, backend=backend.name, fixed=self._fixed, given=self._given)
         settings = recalled.settings
         terms = terms_of(settings, backend.name)
+        _log.debug(
+            "conversation %s: backend %s, model %s, mode %s; set by %s",
+            conversation.id,
+            backend.name,
+            terms.model,
+            terms.mode,
+            ", ".join(sorted(set(self._sourced.origins.values()))) or "nothing",
+        )
         lineup = await self._models.lineup(backend.name, settings=settings, progress=self.progress)
         tools = await self._opened[conversation].offered(terms.model)
         return TurnPlan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -27,6 +28,8 @@ from vmpilot.tools.sandbox import SandboxSearch, places_of_secrets, search_sandb
 from vmpilot.tools.shell_environment import child_environment, secret_values
 from vmpilot.tools.shell_launch import ShellLaunch
 from vmpilot.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).parents[1]
 """VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
@@ -88,6 +91,8 @@ class Toolkit:
             self._sandbox = await search_sandbox(
                 self._environment.variables, own_folders=self._own_folders, apart_from=self._folder
             )
+            found = self._sandbox.sandbox
+            _log.debug("sandbox: %s", f"none, {self._sandbox.reason}" if found is None else found.name)
         return self._sandbox
 
     def equip(self, conversation_id: str, workspace: Workspace) -> ConversationTools:

@@ -17,7 +17,14 @@ _log = logging.getLogger("vmpilot")
 def run(options: argparse.Namespace) -> int:
     """Carry the command out and return the exit code."""
     if options.debug:
-        _log_to_standard_error()
+        from vmpilot.cli.debug_log import logging_to_standard_error
+
+        with logging_to_standard_error():
+            return _run(options)
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return _dispatch(options)
     except VMPilotError as error:
@@ -48,11 +55,3 @@ def _dispatch(options: argparse.Namespace) -> int:
     module, function = options.run
     run: Callable[[argparse.Namespace], int] = getattr(import_module(f"vmpilot.cli.{module}"), function)
     return run(options)
-
-
-def _log_to_standard_error() -> None:
-    """Only our own loggers: libraries' debug logs may hold what was sent, keys included."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.DEBUG)

@@ -17,6 +17,7 @@ from threading import Timer
 from vmpilot.assembly import Agent
 from vmpilot.cli.console import Console
 from vmpilot.cli.consumption import shown_limits
+from vmpilot.cli.debug_log import mask_with
 from vmpilot.cli.machine import JsonLines, JsonObject
 from vmpilot.cli.request_arguments import agent_settings
 from vmpilot.cli.terminal import Terminal
@@ -41,6 +42,7 @@ def run_request(options: argparse.Namespace) -> int:
 async def _run(options: argparse.Namespace, request: str, *, compacts: bool) -> int:
     terminal = Terminal.open()
     agent = Agent(folder=options.cwd, conversation=options.resume, record=options.record, **agent_settings(options))
+    mask_with(agent.mask)
     settings = agent.settings
     console = Console(
         terminal,

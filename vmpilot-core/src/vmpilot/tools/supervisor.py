@@ -1,6 +1,7 @@
 """VMPilot's side of the wardens: starts commands through them and hears how they go. It knows no output."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -30,6 +31,9 @@ _ANSWER_PATIENCE = 0.35
 """Seconds beyond the grace, in which a warden kills and answers."""
 _KILL_PATIENCE = 0.2
 _CLOSE_PATIENCE = 2.0
+
+
+_log = logging.getLogger(__name__)
 
 
 class Supervisor:
@@ -284,6 +288,7 @@ class Supervised:
                 self._warden = int(warden)
             case ["started", shell]:
                 self.shell = int(shell)
+                _log.debug("process %s started in %s: %s", shell, self._places["folder"], self._places["program"])
             case ["failed", number, place]:
                 self.problem = OSError(int(number), os.strerror(int(number)), self._places[place])
                 self.exited = self.alone = True
