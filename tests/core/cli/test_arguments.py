@@ -217,7 +217,7 @@ def test_requests_are_not_taken_for_mistyped_commands(arguments: list[str]) -> N
         (["DOCTOR"], ["vmpilot doctor"], "DOCTOR"),
         (["configure"], ["vmpilot config"], "configure"),
         (["tool", "list"], ["vmpilot tools"], "tool list"),
-        (["list"], ["vmpilot chats list", "vmpilot backends list"], "list"),
+        (["list"], ["vmpilot chats list", "vmpilot backends list", "vmpilot jobs list"], "list"),
         (["list", "chats"], ["vmpilot chats list"], "list chats"),
         (["help"], ["vmpilot --help"], "help"),
         (["help", "chats"], ["vmpilot chats --help"], "help chats"),

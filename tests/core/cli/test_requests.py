@@ -218,7 +218,7 @@ def test_verbose_shows_the_conversation_whole_outputs_and_tokens(here: Here) -> 
 def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
     token, word = "ghp_" + "a1B2" * 9, "opensesame-77"
     here.monkeypatch.setenv("MY_PASSWORD", word)
-    script = [calls(f"echo {token} {word}; env touch made"), HttpError(503), Reply("It failed.")]
+    script: list[Step] = [calls(f"echo {token} {word}; env touch made"), HttpError(503), Reply("It failed.")]
     with ScriptedServer(script) as server:
         here.monkeypatch.setenv("VMPILOT_ATTEMPTS", "2")
         ran = here("-d", "x", server=server)

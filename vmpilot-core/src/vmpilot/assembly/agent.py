@@ -238,6 +238,11 @@ class Agent:
         """Sentences for the person on the settings, such as what of a project's file was left out."""
         return (*self._sourced.remarks, *self._caches.remarks)
 
+    @property
+    def job_notes(self) -> tuple[str, ...]:
+        """Sentences for the user on background jobs that run now: whether `aclose` ends them or leaves them running."""
+        return tuple(note for tools in self._opened.values() for note in tools.describe_jobs())
+
     def stop(self) -> bool:
         """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
 

@@ -21,6 +21,7 @@ from vmpilot.policy import Gate, Mode, Rules
 from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
+from vmpilot.tools.kept_jobs import KeptJobs
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers
 from vmpilot.tools.output_file import tidy_outputs
@@ -106,6 +107,8 @@ class Toolkit:
             masker=self.masker,
             outputs=outputs / conversation_id,
             confine=self._confine,
+            kept=KeptJobs(environment.jobs_folder),
+            conversation=conversation_id,
         )
         files = file_tools(workspace, FileMemory(), variables)
         online = online_tools(settings, environment, workspace).tools
@@ -192,6 +195,10 @@ class ConversationTools:
             self._executor.warm_up()
         shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
         return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name, model=model))
+
+    def describe_jobs(self) -> list[str]:
+        """A sentence for the user about each job that `close` ends or leaves running."""
+        return self._executor.jobs.describe_end()
 
     async def close(self) -> None:
         """End the conversation's commands and jobs."""

@@ -23,6 +23,7 @@ _COMMANDS: Mapping[str, tuple[str, str, tuple[str, str] | None]] = {
     "backends": ("backends", "list, check and write agent engines", None),
     "tools": ("machine", "list the tools that the model is offered", ("tools", "list_tools")),
     "config": ("machine", "show and change the settings", None),
+    "jobs": ("machine", "list, read and stop background jobs that keep running", None),
     "doctor": ("machine", "check what works here: backends, sandbox, log, programs", ("doctor", "run_doctor")),
     "cache": ("machine", "look at or empty the cache of answers", None),
     "trust": ("machine", "let a project's file allow commands", _TRUST),

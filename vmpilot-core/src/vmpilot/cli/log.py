@@ -165,7 +165,7 @@ def _print_one(chat: Chat, options: argparse.Namespace, *, before: str = "") -> 
 
 
 def _chat_row(chat: Chat) -> tuple[str, ...]:
-    return chat.id, _time(chat.touched)[:-3], _count(chat.turns, "turn"), chat.title
+    return chat.id, shown_time(chat.touched)[:-3], _count(chat.turns, "turn"), chat.title
 
 
 def _cost_row(cost: Cost) -> tuple[str, ...]:
@@ -195,7 +195,7 @@ def _total(costs: Sequence[Cost]) -> Cost:
 def _command_row(command: Command) -> tuple[str, ...]:
     first, *more = command.command.strip("\n").split("\n")
     return (
-        _time(command.time),
+        shown_time(command.time),
         command.conversation_id,
         command.folder or "-",
         _end(command),
@@ -220,7 +220,8 @@ def _count(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _time(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """Seconds since the epoch as local time, to the second."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -1,4 +1,4 @@
-"""The commands about this installation: `tools`, `config`, `cache`, `doctor`, `trust` and `distrust`."""
+"""The commands about this installation: `tools`, `config`, `jobs`, `cache`, `doctor`, `trust` and `distrust`."""
 
 from __future__ import annotations
 
@@ -33,6 +33,28 @@ def _fill_key(parser: Parser) -> None:
 def _fill_set(parser: Parser) -> None:
     _fill_key(parser)
     parser.add_argument("value", metavar="VALUE", help="text or TOML; - reads it from standard input")
+
+
+def fill_jobs(jobs: Parser) -> None:
+    """The actions of `vmpilot jobs`."""
+    jobs.add_command("list", "running jobs, and the last that ended", _fill_job_list, run=("jobs", "list_jobs"))
+    jobs.add_command("log", "print what a job has printed", _fill_job_log, run=("jobs", "show_output"))
+    jobs.add_command("stop", "end a job with all its processes", _fill_job, run=("jobs", "stop_job"))
+
+
+def _fill_job_list(parser: Parser) -> None:
+    add_format(parser)
+    add_debug(parser)
+
+
+def _fill_job(parser: Parser) -> None:
+    parser.add_argument("id", type=int, metavar="ID", help="the number of the job")
+    add_debug(parser)
+
+
+def _fill_job_log(parser: Parser) -> None:
+    _fill_job(parser)
+    parser.add_argument("-n", "--lines", type=int, metavar="N", help="the last N lines only")
 
 
 def fill_cache(cache: Parser) -> None:

@@ -20,6 +20,7 @@ from vmpilot.cli.consumption import shown_limits
 from vmpilot.cli.debug_log import mask_with
 from vmpilot.cli.machine import JsonLines, JsonObject
 from vmpilot.cli.request_arguments import agent_settings
+from vmpilot.cli.style import printable
 from vmpilot.cli.terminal import Terminal
 from vmpilot.contract import Event, TurnEnded, UsageError
 
@@ -63,6 +64,8 @@ async def _run(options: argparse.Namespace, request: str, *, compacts: bool) -> 
             await agent.go_on_with_fork()
         events = agent.compact() if compacts else agent.run(request)
         exit_code = await _show(events, console, options.output)
+        for note in agent.job_notes:
+            print(printable(f"vmpilot: {note}"), file=sys.stderr)
         if agent.tape_problem is not None:
             print(f"vmpilot: {agent.tape_problem}", file=sys.stderr)
         return exit_code

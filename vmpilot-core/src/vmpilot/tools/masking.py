@@ -14,6 +14,11 @@ class Masker:
     def __init__(self, values: Iterable[str]) -> None:
         self._values = tuple(sorted({value for value in values if value}, key=len, reverse=True))
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What it replaces, for a masker in another process."""
+        return self._values
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._values)} values)"
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmpilot.tools.shell_launch import Launch
@@ -34,6 +35,18 @@ _CLOSE_PATIENCE = 2.0
 
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStart:
+    """How a command is kept: the folder for its files, the reading end of its output, which its warden reads, the limit
+    of seconds, and the secrets that are masked in what is kept.
+    """
+
+    folder: Path
+    output: int
+    timeout: float | None
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 class Supervisor:
@@ -76,10 +89,9 @@ class Supervisor:
         folder: Path,
         environment: Mapping[str, str],
         streams: tuple[int, int, int],
-        drain: int | None = None,
+        kept: "KeptStart | None" = None,
     ) -> "Supervised":
-        """Start what was planned, with the three standard streams. With `drain`, the reading end of its output, the
-        command outlives this program, which then reads on for it.
+        """Start what was planned, with the three standard streams. With `kept` the command outlives this program.
 
         Raises OSError where the process cannot be started; that the command could not be is told by `Supervised`.
         """
@@ -89,13 +101,16 @@ class Supervisor:
             arguments=launch.arguments,
             environment={os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
             descriptors=(0, 1, 2, *launch.descriptors),
+            kept="" if kept is None else str(kept.folder),
+            timeout=None if kept is None else kept.timeout,
+            secrets=() if kept is None else kept.secrets,
         ).encode()
-        passed = [*(() if drain is None else (drain,)), *streams, *launch.descriptors]
-        control = self._order_from_idle(order, passed) if drain is None else None
+        passed = [*(() if kept is None else (kept.output,)), *streams, *launch.descriptors]
+        control = self._order_from_idle(order, passed) if kept is None else None
         if control is None:
-            control = self._fork_warden(FORK if drain is None else FORK_KEPT)
+            control = self._fork_warden(FORK if kept is None else FORK_KEPT)
             _send_order(control, order, passed)
-        return Supervised(control, launch, folder, release=self._release if drain is None else socket.socket.close)
+        return Supervised(control, launch, folder, release=self._release if kept is None else socket.socket.close)
 
     def close(self) -> None:
         """End the process and, with it, all commands but the kept ones. Blocks for milliseconds if none runs."""
