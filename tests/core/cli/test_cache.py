@@ -94,4 +94,4 @@ def test_a_request_is_answered_without_its_redis(here: Here, monkeypatch: pytest
 def test_wrong_words(here: Here, words: tuple[str, ...]) -> None:
     ran = here(*words)
     assert ran.code == 2
-    assert ran.err.startswith("vmpilot: usage: vmpilot cache stats | vmpilot cache clear; ")
+    assert ran.err.startswith("usage: vmpilot cache [options] ACTION …\nvmpilot cache: error: ")

@@ -28,7 +28,7 @@ def test_nobody_to_ask_says_what_was_denied_and_how_to_allow_it(here: Here) -> N
     with ScriptedServer([calls("env touch made"), Reply("I cannot.")]) as server:
         ran = here("x", server=server)
     assert (ran.code, ran.out) == (4, "I cannot.\n")
-    assert ran.err.startswith("shell: env touch made\nDenied: ")
+    assert ran.err.startswith("$ env touch made\nDenied: ")
     assert "nobody is there to be asked.\nvmpilot: something that this needed was denied, for nobody" in ran.err
     assert "a rule in your configuration file" in ran.err
     assert "Do not try" not in ran.err
@@ -38,7 +38,7 @@ def test_mode_observe_names_the_mode_that_lets_more_run(here: Here) -> None:
     with ScriptedServer([calls("touch made"), Reply("I cannot.")]) as server:
         ran = here("--mode", "observe", "x", server=server)
     assert ran.code == 4
-    assert ran.err.startswith("shell: touch made\nDenied: mode observe ")
+    assert ran.err.startswith("$ touch made\nDenied: mode observe ")
     assert ran.err.endswith("; mode observe only reads, --mode operate lets more run\n")
     assert "The user" not in ran.err
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
+from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer
 
-from .conftest import Here
+from .conftest import Here, Screen
+
+Start = Callable[..., Screen]
 
 
 @pytest.fixture
@@ -52,6 +59,8 @@ def test_an_export_comes_back_by_import(here: Here, chat: str, tmp_path: Path) -
     again = listed(here, "chats", "import", str(file))["id"]
     assert again != chat
     shown = [listed(here, "chats", "show", id_)["events"] for id_ in (chat, again)]
+    assert shown[0][0].pop("terms")["model"] == "m"
+    assert shown[1][0].pop("terms") is None  # nothing from another machine decides which model is asked next
     assert shown[0] == shown[1]
 
 
@@ -82,8 +91,74 @@ def test_a_fork_goes_on_by_itself(here: Here, chat: str) -> None:
 
 def test_rename_and_delete(here: Here, chat: str) -> None:
     assert listed(here, "chats", "rename", chat, "The", "house")["title"] == "The house"
-    assert "deleted" in here("chats", "delete", chat).out
+    refused = here("chats", "delete", chat)
+    assert (refused.code, refused.out) == (2, "")
+    assert "no terminal is attached: add --yes" in refused.err
+    assert len(listed(here, "chats", "list")) == 1
+    assert "deleted" in here("chats", "delete", "--yes", chat).out
     assert listed(here, "chats", "list") == []
+
+
+@pytest.mark.parametrize(("answer", "code", "left"), [("n", 4, 1), ("", 4, 1), ("y", 0, 0), ("YES", 0, 0)])
+def test_delete_asks_first(here: Here, chat: str, screen: Start, answer: str, *, code: int, left: int) -> None:
+    with ScriptedServer([]) as server:
+        shown = screen("chats", "delete", chat, server=server, script='exec "${@:1:6}"')
+        shown.wait_for('Delete "find the animals" (1 turn) for good? [y/N]')
+        shown.type(f"{answer}\n")
+        assert shown.end() == code
+    assert len(listed(here, "chats", "list")) == left
+
+
+def test_first_requests_that_failed_are_not_listed(here: Here) -> None:
+    with ScriptedServer([HttpError(401), HttpError(401), Reply("Hello."), HttpError(401)]) as server:
+        assert here("hi", server=server).code == 1
+        assert here("-c", "hi again", server=server).code == 1
+        assert listed(here, "chats", "list") == []
+        (failed,) = listed(here, "chats", "list", "--all")
+        assert (failed["title"], failed["turns"]) == ("hi", 2)
+        assert here("-c", "at last", server=server).code == 0
+        assert here("-c", "and?", server=server).code == 1
+    assert [chat["id"] for chat in listed(here, "chats", "list")] == [failed["id"]]
+
+
+def test_a_server_that_is_down_leaves_no_conversation_in_the_list(here: Here) -> None:
+    assert here("--base-url", "http://127.0.0.1:9/v1", "--model", "m", "hi").code == 1
+    assert listed(here, "chats", "list") == []
+
+
+def test_denied_calls_are_in_the_audit_and_in_the_transcript(here: Here, tmp_path: Path) -> None:
+    calls = tuple(ScriptedCall("shell", {"command": command}) for command in ("env touch made", "ls", "nothing\0"))
+    with ScriptedServer([Reply(tool_calls=(*calls, ScriptedCall("nonsense", {}))), Reply("No.")]) as server:
+        assert here("--mode", "observe", "touch it", server=server).code == 4
+    denied, *others = [row for row in listed(here, "audit") if row["denied_by"]]
+    assert (denied["command"], denied["allowed_by"], others) == ("env touch made", "", [])
+    assert denied["denied_by"].startswith("mode observe")
+    assert denied["folder"] == str(tmp_path / "work")
+    assert re.search(r"denied +mode observe.* env touch made\n", here("audit").out)
+    shown = here("chats", "show", listed(here, "chats", "list")[0]["id"]).out
+    assert "## Denied\n\n```\n$ env touch made\n```\n\n## Reason\n\nDenied: mode observe" in shown
+    assert "## Not run\n\n```\nnonsense {}\n```" in shown
+    assert "Do not try to get around it" not in shown
+    assert [hit["speaker"] for hit in listed(here, "chats", "search", "made")] == ["tool"]
+
+
+def test_an_interrupted_command_is_not_called_failed(
+    here: Here, program: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    mark = tmp_path / "started"
+    call = ScriptedCall("shell", {"command": f"touch {mark}; sleep 1000"})
+    with ScriptedServer([Reply(tool_calls=(call,))]) as server:
+        running = program("--mode", "full", "sleep", server=server)
+        while not mark.exists():
+            assert running.poll() is None
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        assert "interrupted" in running.communicate()[1]
+    assert running.returncode == 130
+    assert re.search(r"  interrupted  mode full  touch ", here("audit").out)
+    shown = here("chats", "show", listed(here, "chats", "list")[0]["id"]).out
+    assert "## Interrupted" in shown
+    assert "failed" not in shown
 
 
 def test_cost_says_what_it_does_not_know(here: Here, chat: str) -> None:

@@ -183,7 +183,7 @@ def test_a_closed_standard_input_is_no_request(program: Start) -> None:
     process = program(preexec_fn=lambda: os.close(0), stdin=None)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert "the request is empty" in err
+    assert "Nothing to do" in err
 
 
 @pytest.mark.parametrize(

@@ -93,8 +93,8 @@ def test_how_models_are_asked_can_be_said(here: Here) -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        ([], "the request is empty"),
-        (["  "], "the request is empty"),
+        ([], "Nothing to do"),
+        (["  "], "Nothing to do"),
         (["--max-steps", "0", "x"], "--max-steps"),
         (["--max-steps", "many", "x"], "--max-steps"),
         (["-t", "3", "x"], "--temperature"),
@@ -216,9 +216,34 @@ def test_verbose_shows_the_conversation_whole_outputs_and_tokens(here: Here) -> 
 
 
 def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
-    with ScriptedServer([HttpError(401)]) as server:
+    token, word = "ghp_" + "a1B2" * 9, "opensesame-77"
+    here.monkeypatch.setenv("MY_PASSWORD", word)
+    script: list[Step] = [calls(f"echo {token} {word}; env touch made"), HttpError(503), Reply("It failed.")]
+    with ScriptedServer(script) as server:
+        here.monkeypatch.setenv("VMPILOT_ATTEMPTS", "2")
         ran = here("-d", "x", server=server)
-    assert ran.code == 1
+    log = [line for line in ran.err.splitlines() if re.match(r"\d\d:\d\d:\d\d\.\d{3} vmpilot\.", line)]
+    for told in (
+        "backend bare, model m, mode operate; set by .*--model",
+        "sandbox: ",
+        r"request to m: 1 messages, \d+ tools, about \d+ bytes, try 1$",
+        r"answer from m: 0 characters, calls shell, tool_calls, 100 tokens in, 20 out, \d+\.\d s to",
+        r"gate: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
+        r"no answer from m after \d+\.\d s: ProviderUnavailable: ",
+        r"trying again in 0\.\d s$",
+        "request to m: .*, try 2$",
+    ):
+        assert any(re.search(told, line) for line in log), (told, ran.err)
+    assert not [line for line in log if token in line or word in line]
+
+
+def test_debug_shows_processes_and_is_silent_without(here: Here) -> None:
+    with ScriptedServer([calls("exit 3"), Reply("It failed.")] * 2) as server:
+        ran = here("-d", "--mode", "full", "x", server=server)
+        assert re.search(r"process \d+ started in .*/work: .*bash", ran.err)
+        assert re.search(r"process \d+ ended after \d+\.\d s: exit code 3", ran.err)
+        assert re.search(r"tool shell failed after \d+\.\d s, \d+ characters", ran.err)
+        assert "process" not in here("--mode", "full", "x", server=server).err
 
 
 def test_the_folder_to_work_in(here: Here) -> None:

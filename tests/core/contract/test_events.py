@@ -14,6 +14,7 @@ from vmpilot.contract import (
     ApprovalRequested,
     AssistantMessage,
     BackendEvent,
+    DeniedCall,
     Event,
     HistoryCompacted,
     HistoryImported,
@@ -33,6 +34,7 @@ from vmpilot.contract import (
     ToolStarted,
     TurnEnded,
     TurnStarted,
+    TurnTerms,
     Usage,
     UserMessage,
     decode_event,
@@ -69,7 +71,12 @@ WIRE: list[tuple[Event, str]] = [
     (
         TurnStarted("c", "t", USER, "b", "m", 1.5),
         f'{{"type":"turn_started","conversation_id":"c","turn_id":"t","message":{USER_JSON},'
-        '"backend":"b","model":"m","time":1.5,"version":1}',
+        '"backend":"b","model":"m","time":1.5,"version":1,"terms":null}',
+    ),
+    (
+        TurnStarted("c", "t", USER, "b", "m", 1.5, terms=TurnTerms("local", "observe", keyed=True)),
+        f'{{"type":"turn_started","conversation_id":"c","turn_id":"t","message":{USER_JSON},'
+        '"backend":"b","model":"m","time":1.5,"version":1,"terms":{"model":"local","mode":"observe","keyed":true}}',
     ),
     (
         ToolStarted(CALL, "$ ls", "mode full", 1.5, "/tmp"),
@@ -81,6 +88,16 @@ WIRE: list[tuple[Event, str]] = [
         ToolFinished(ToolResult("c1", "shell", "t", True, True), 0.5, 3, "/tmp"),
         '{"type":"tool_finished","result":{"type":"tool","call_id":"c1","name":"shell","text":"t",'
         '"is_error":true,"denied":true},"seconds":0.5,"exit_code":3,"folder":"/tmp"}',
+    ),
+    (
+        ToolFinished(ToolResult("c1", "shell", "t"), 0.5, denied=DeniedCall(CALL, "$ ls", "mode observe", 1.5, "/tmp")),
+        '{"type":"tool_finished","result":{"type":"tool","call_id":"c1","name":"shell","text":"t"},"seconds":0.5,'
+        f'"denied":{{"call":{CALL_JSON},"title":"$ ls","denied_by":"mode observe","time":1.5,"folder":"/tmp"}}}}',
+    ),
+    (
+        ToolFinished(ToolResult("c1", "shell", "t"), 0.5, interrupted=True),
+        '{"type":"tool_finished","result":{"type":"tool","call_id":"c1","name":"shell","text":"t"},"seconds":0.5,'
+        '"interrupted":true}',
     ),
     (
         ApprovalRequested(CALL, "$ ls", "why"),

@@ -20,7 +20,7 @@ InvalidRequest LimitName LimitReached Message MessageBuilder MessageCompleted Mo
 ModelName ModelNotFound ModelSettings ModelTimeout Notice ProviderUnavailable QuotaExhausted RateLimited ReasoningDelta
 ReasoningEffort RetryPolicy Retrying Secret StoreError StreamInterrupted StreamOnce TextDelta TextPart TimeLimits
 ToolCall ToolCallDelta ToolFinished ToolOutput ToolResult ToolSpec ToolStarted Toolbox TurnEnded TurnStarted TurnStopped
-Usage UsageError UserMessage VMPilotError
+DeniedCall TurnTerms Usage UsageError UserMessage VMPilotError
 chat_message chat_messages chat_options chat_tool decode_event encode_event hookimpl hookspec parse_model_name
 read_chat_messages read_tool_call
 ParameterRefused ToolsUnsupported

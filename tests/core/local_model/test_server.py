@@ -179,13 +179,13 @@ async def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_the_engine_is_looked_for_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(LocalModelError, match=r"pip install .vmpilot-core\[local\]"):
+    with pytest.raises(LocalModelError, match=r"install .*vmpilot-core\[local\]"):
         check_engine()
 
 
 async def test_a_missing_engine_says_what_to_install(tmp_path: Path, model_file: Path) -> None:
     (tmp_path / "xllamacpp.py").write_text("raise ModuleNotFoundError(\"No module named 'xllamacpp'\")")
-    with pytest.raises(LocalModelError, match=r'pip install "vmpilot-core\[local\]"'):
+    with pytest.raises(LocalModelError, match=r"install .*vmpilot-core\[local\]"):
         await LocalServer.start(model_file, progress=ignore, environment={"PYTHONPATH": str(tmp_path)})
 
 

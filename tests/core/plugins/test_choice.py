@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from vmpilot.contract import ENTRY_POINT_GROUP, BackendError
+from vmpilot.installation import install_command, uninstall_command
 from vmpilot.plugins import InstalledBackend, choose_backend
 
 
@@ -17,6 +18,8 @@ def backend(name: str, distribution: str = "", version: str = "1.0") -> Installe
 LANGCHAIN = backend("langchain", "vmpilot-backend-langchain")
 LITELLM = backend("litellm", "vmpilot-backend-litellm")
 ECHO = backend("echo")
+MINE = backend("mine")
+LITELLM_COMMAND = install_command("vmpilot-backend-litellm")
 
 
 @pytest.mark.parametrize("installed", [(LITELLM,), (LANGCHAIN, LITELLM), (ECHO, LITELLM)])
@@ -26,14 +29,23 @@ def test_the_one_that_is_asked_for_wins(installed: tuple[InstalledBackend, ...])
     assert choice.why == "VMPILOT_BACKEND"
 
 
-@pytest.mark.parametrize("installed", [(LANGCHAIN,), (LANGCHAIN, LITELLM), (ECHO, LANGCHAIN, LITELLM)])
-def test_langchain_is_the_default(installed: tuple[InstalledBackend, ...]) -> None:
+@pytest.mark.parametrize(
+    ("installed", "default"),
+    [
+        ((LANGCHAIN, LITELLM), LANGCHAIN),
+        ((ECHO, LANGCHAIN, LITELLM), LANGCHAIN),
+        ((ECHO, LANGCHAIN), LANGCHAIN),
+        ((ECHO, LITELLM), LITELLM),
+        ((ECHO, LITELLM, MINE), LITELLM),
+    ],
+)
+def test_a_shipped_one_is_the_default(installed: tuple[InstalledBackend, ...], default: InstalledBackend) -> None:
     choice = choose_backend(installed, None)
-    assert choice.backend is LANGCHAIN
+    assert choice.backend is default
     assert choice.why == "the default"
 
 
-@pytest.mark.parametrize("only", [LITELLM, ECHO])
+@pytest.mark.parametrize("only", [LANGCHAIN, LITELLM, ECHO])
 def test_the_only_one_is_taken(only: InstalledBackend) -> None:
     choice = choose_backend([only], None)
     assert choice.backend is only
@@ -46,26 +58,26 @@ def test_the_only_one_is_taken(only: InstalledBackend) -> None:
         (
             (),
             None,
-            "no backend is installed: "
-            "run `pip install vmpilot-backend-litellm` or `pip install vmpilot-backend-langchain`",
+            f"no backend is installed: run `{LITELLM_COMMAND}` or `{install_command('vmpilot-backend-langchain')}`",
         ),
         (
-            (ECHO, LITELLM),
+            (MINE, ECHO),
             None,
-            "several backends are installed (echo, litellm) and none is chosen: "
-            "name one with --backend or VMPILOT_BACKEND",
+            "several backends are installed (echo, mine) and none is the default: "
+            "choose one with `vmpilot config set backend echo`, or with --backend for one request",
         ),
-        ((), "echo", 'the backend "echo" (--backend) is not installed: run `pip install vmpilot-backend-litellm`'),
+        ((), "echo", 'the backend "echo" (--backend) is not installed: run ' + f"`{LITELLM_COMMAND}`"),
         (
             (LANGCHAIN, ECHO),
             "litellm",
             'the backend "litellm" (--backend) is not installed: '
-            "run `pip install vmpilot-backend-litellm`, or choose among: echo, langchain",
+            f"run `{LITELLM_COMMAND}`, or choose among: echo, langchain",
         ),
         (
             (),
             "langchain",
-            'the backend "langchain" (--backend) is not installed: run `pip install vmpilot-backend-langchain`',
+            'the backend "langchain" (--backend) is not installed: '
+            f"run `{install_command('vmpilot-backend-langchain')}`",
         ),
         ((LITELLM, ECHO), "ecko", 'the backend "ecko" (--backend) is not installed: choose among: echo, litellm'),
         ((LITELLM,), "LiteLLM", 'the backend "LiteLLM" (--backend) is not installed: choose among: litellm'),
@@ -74,19 +86,19 @@ def test_the_only_one_is_taken(only: InstalledBackend) -> None:
             (ECHO, backend("echo", "other", "2.0")),
             "echo",
             'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
-            "run `pip uninstall` for the one that you do not want",
+            f"run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`",
         ),
         (
             (ECHO, backend("echo", "other", "2.0")),
             None,
             'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
-            "run `pip uninstall` for the one that you do not want",
+            f"run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`",
         ),
         (
             (LANGCHAIN, backend("langchain", "other", "2.0"), LITELLM),
             None,
             'the backend "langchain" is claimed by vmpilot-backend-langchain 1.0 and other 2.0: '
-            "run `pip uninstall` for the one that you do not want",
+            f"run `{uninstall_command('vmpilot-backend-langchain')}` or `{uninstall_command('other')}`",
         ),
     ],
 )

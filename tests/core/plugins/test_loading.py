@@ -13,6 +13,7 @@ import pytest
 from vmpilot import Agent
 from vmpilot.config import Environment
 from vmpilot.contract import BackendError, BackendInfo, TurnEnded, TurnStarted
+from vmpilot.installation import upgrade_command
 from vmpilot.plugins import InstalledBackend, choose_backend, installed_backends, load_backend
 
 SAMPLES = sorted(
@@ -97,7 +98,7 @@ def test_what_is_said_of_a_broken_one(installed_samples: Callable[..., None], sa
         load_backend(find(sample))
     assert str(caught.value) == (
         f'the backend "{sample}" of {distribution} 1.0 {what}: '
-        f"run `pip install --upgrade {distribution}`, or choose another with --backend"
+        f"run `{upgrade_command(distribution)}`, or choose another with --backend"
     )
 
 
@@ -117,7 +118,7 @@ def test_what_is_said_of_hooks_that_do_not_fit(
     text = str(caught.value)
     assert text.startswith(f'the backend "{sample}" of vmpilot-sample-{sample.replace("_", "-")} 1.0 does not fit the')
     assert text.endswith(
-        f"run `pip install --upgrade vmpilot-sample-{sample.replace('_', '-')}`, or choose another with --backend"
+        f"run `{upgrade_command('vmpilot-sample-' + sample.replace('_', '-'))}`, or choose another with --backend"
     )
     for word in words:
         assert word in text

@@ -13,6 +13,7 @@ import jsonschema_rs  # noqa: F401  before the tests take the installed librarie
 import pytest
 
 from vmpilot.contract import Acts, SimpleTool, Tool, ToolContext, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.installation import uninstall_command, upgrade_command
 from vmpilot.plugins import installed_backends, installed_tool_plugins, load_tool_plugins
 
 Install = Callable[[str, str], None]
@@ -124,7 +125,8 @@ def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path
     tools, (problem,) = load(tmp_path, "shell")
     assert list(tools) == ["other"]
     assert problem.startswith('the tool plugin "bad" of vmpilot-sample-bad 2.0 ')
-    assert problem.endswith(": run `pip install --upgrade vmpilot-sample-bad`, or `pip uninstall vmpilot-sample-bad`")
+    commands = upgrade_command("vmpilot-sample-bad"), uninstall_command("vmpilot-sample-bad")
+    assert problem.endswith(": run `{}`, or `{}`".format(*commands))
     assert said in problem
 
 

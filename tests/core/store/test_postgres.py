@@ -88,7 +88,8 @@ asyncio.run(main())
 
 def test_a_missing_driver_names_the_extra() -> None:
     ran = subprocess.run([sys.executable, "-c", WITHOUT_DRIVER], capture_output=True, text=True, check=True)
-    assert ran.stdout == 'PostgreSQL needs a driver that is not installed: pip install "vmpilot-core[postgres]"\n'
+    assert ran.stdout.startswith("PostgreSQL needs a driver that is not installed: run `")
+    assert "vmpilot-core[postgres]" in ran.stdout
 
 
 async def test_a_server_that_crashes_and_comes_back(make_server: MakeServer, tmp_path: Path) -> None:

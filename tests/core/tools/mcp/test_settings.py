@@ -10,6 +10,7 @@ import pytest
 
 from vmpilot.config import Environment, load_settings
 from vmpilot.contract import Secret, UsageError
+from vmpilot.installation import install_command
 from vmpilot.tools.mcp import McpServer, McpSettings, read_mcp_settings
 
 from .conftest import MakeServers
@@ -101,7 +102,7 @@ async def test_without_the_library_nothing_is_offered(
     monkeypatch.setitem(sys.modules, "mcp", None)
     assert await servers.tools() == ()
     assert servers.unavailable_reason is not None
-    assert servers.unavailable_reason.endswith("pip install 'vmpilot-core[mcp]'")
+    assert servers.unavailable_reason.endswith(f"run `{install_command('vmpilot-core[mcp]')}`")
     assert servers.problems == (servers.unavailable_reason,)
 
 

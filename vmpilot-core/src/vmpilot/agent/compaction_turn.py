@@ -37,6 +37,8 @@ class CompactionTurn(Turn):
     async def _begin(self) -> None:
         await self._plan.conversation.refresh()
         self._journal.hold(self._started())
+        for notice in self._plan.notices:
+            self._tell(notice)
 
     async def _run_backend(self) -> TurnEnded:
         outgoing = Outgoing(self._plan.conversation.prepared)

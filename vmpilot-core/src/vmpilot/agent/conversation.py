@@ -14,6 +14,7 @@ from vmpilot.contract import (
     Message,
     MessageCompleted,
     ToolFinished,
+    TurnStarted,
     UserMessage,
 )
 from vmpilot.store import ConversationLog
@@ -59,6 +60,11 @@ class Conversation:
     def history_after(self, events: Iterable[Event]) -> tuple[Message, ...]:
         """All that was said, these events of a turn under way included."""
         return messages_in((*self._events, *events))
+
+    @property
+    def last_turn(self) -> TurnStarted | None:
+        """The beginning of the turn before, with what it was asked with."""
+        return next((event for event in reversed(self._events) if isinstance(event, TurnStarted)), None)
 
     @property
     def told(self) -> MessageCompleted | None:

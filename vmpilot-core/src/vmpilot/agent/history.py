@@ -86,7 +86,8 @@ def unanswered_calls(
             case _:
                 pass
     return tuple(
-        ToolFinished(_interrupted(call, _interruption(call, started, outputs)), seconds=0.0) for call in calls.values()
+        ToolFinished(_interrupted(call, _interruption(call, started, outputs)), seconds=0.0, interrupted=True)
+        for call in calls.values()
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -47,6 +50,8 @@ from vmpilot.contract import (
 )
 from vmpilot.tape import TurnTape
 
+_log = logging.getLogger(__name__)
+
 
 class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
@@ -90,6 +95,7 @@ class SupervisedModelCalls:
                         yield self._complete(event) if isinstance(event, MessageCompleted) else event
                 return
             except ModelError as error:
+                _log.debug("looking for another model, because %s", error)
                 async with aclosing(self._lineup.switch(error)) as notices:
                     async for notice in notices:
                         if shown:
@@ -173,12 +179,14 @@ class SupervisedModelCalls:
         while True:
             shown = False
             try:
-                async with aclosing(_try_once(self._adapted(stream_once), call)) as events:
+                tried = _logged(_try_once(self._adapted(stream_once), call), call, attempt=patience.attempt)
+                async with aclosing(tried) as events:
                     async for event in events:
                         shown = _is_shown(event, before=shown)
                         yield event
                 return
             except (ParameterRefused, ToolsUnsupported) as error:
+                _log.debug("trying again without what was refused")
                 notice = self._lineup.adapt(error)
                 call = msgspec.structs.replace(call, settings=self._lineup.endpoint.settings)
                 if shown:
@@ -187,6 +195,7 @@ class SupervisedModelCalls:
                     yield notice
             except ModelError as error:
                 delay = patience.delay_after(error)
+                _log.debug("trying again in %.1f s", delay)
                 yield Retrying(patience.attempt, delay, str(error), discard=shown)
                 await asyncio.sleep(delay)
 
@@ -204,6 +213,48 @@ async def _try_once(stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[
         cut = cut_message(event)
     for last in cut or (event,):
         yield last
+
+
+async def _logged(
+    events: AsyncGenerator[BackendEvent, None], call: ModelCall, *, attempt: int
+) -> AsyncGenerator[BackendEvent, None]:
+    """The events of one try, with its size and its times in the log."""
+    if not _log.isEnabledFor(logging.DEBUG):
+        async with aclosing(events):
+            async for event in events:
+                yield event
+        return
+    size = len(json.dumps(msgspec.to_builtins([call.system, call.messages, call.tools])))
+    _log.debug(
+        "request to %s: %d messages, %d tools, about %d bytes, try %d",
+        call.model,
+        len(call.messages),
+        len(call.tools),
+        size,
+        attempt,
+    )
+    started, first = time.monotonic(), 0.0
+    try:
+        async with aclosing(events):
+            async for event in events:
+                first = first or time.monotonic() - started
+                if isinstance(event, MessageCompleted):
+                    _log.debug("answer from %s: %s", call.model, _described(event, started=started, first=first))
+                yield event
+    except (ModelError, asyncio.CancelledError) as error:
+        why = "canceled" if isinstance(error, asyncio.CancelledError) else f"{type(error).__name__}: {error}"
+        _log.debug("no answer from %s after %.1f s: %s", call.model, time.monotonic() - started, why)
+        raise
+
+
+def _described(event: MessageCompleted, *, started: float, first: float) -> str:
+    message, usage = event.message, event.usage
+    tokens = "tokens not told" if usage is None else f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    calls = "".join(f", calls {call.name}" for call in message.tool_calls)
+    return (
+        f"{len(message.text)} characters{calls}, {message.finish}, {tokens}, "
+        f"{first:.1f} s to the first content, {time.monotonic() - started:.1f} s in all"
+    )
 
 
 def _is_shown(event: BackendEvent, *, before: bool) -> bool:

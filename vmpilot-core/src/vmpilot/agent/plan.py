@@ -9,7 +9,7 @@ from vmpilot.agent.conversation import Conversation
 from vmpilot.agent.supervision import Lineup
 from vmpilot.agent.toolbox import Approver
 from vmpilot.cache import TurnCache
-from vmpilot.contract import RetryPolicy, Tool
+from vmpilot.contract import RetryPolicy, Tool, TurnTerms
 from vmpilot.plugins import Backend
 from vmpilot.policy import Gate
 from vmpilot.tape import TapeWriter
@@ -18,8 +18,9 @@ from vmpilot.tools.masking import Masker
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; a limit of None is none.
+    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; None means no limit.
 
+    `terms` are recorded with the turn; `notices` are sentences for the user that are shown at its beginning.
     `take_news` gives what came up about the tools since it was last called, a sentence each for the user.
     """
 
@@ -39,4 +40,6 @@ class TurnPlan:
     compaction: bool = True
     cache: TurnCache | None = None
     tape: TapeWriter | None = None
+    terms: TurnTerms | None = None
+    notices: tuple[str, ...] = ()
     take_news: Callable[[], Sequence[str]] = tuple

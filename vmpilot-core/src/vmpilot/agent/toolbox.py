@@ -23,6 +23,7 @@ from vmpilot.contract import (
     ApprovalRequested,
     AssistantMessage,
     Confinement,
+    DeniedCall,
     Effect,
     RunsCommand,
     Tool,
@@ -171,6 +172,7 @@ class TurnToolbox:
         try:
             tool, arguments = self._read(call)
         except ArgumentsProblem as problem:
+            _log.debug("call of %s not run: %s", call.name, problem)
             self._headway.count_refusal()
             return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0), None
         self._headway.count_use()
@@ -200,11 +202,13 @@ class TurnToolbox:
         if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
             title = self._masker.mask(title)
         verdict = self._gate.decide(call.name, effect)
+        _log.debug("gate: %s (%s; at level %s): %s", verdict.action, verdict.why, verdict.confinement, title)
         _refuse_masked(effect, verdict)
         question = ApprovalRequested(call, title, verdict.why, verdict.always)
         allowed_by = await self._permission(question, verdict, arguments=arguments, effect=effect)
         if allowed_by is None:
-            return ToolFinished(self._denial(call, verdict), 0.0)
+            denied = DeniedCall(call, title, self._denied_by(verdict), time.time(), tool.folder)
+            return ToolFinished(self._denial(call, verdict), 0.0, denied=denied)
         if tool.effect(arguments) != effect:
             raise ToolProblem(
                 "what it would do has changed since it was allowed. Look again, then make the call again."
@@ -239,7 +243,14 @@ class TurnToolbox:
             question = msgspec.structs.replace(question, digest=digest)
             self._journal.emit(question)
             with self._asking():
-                return "the user" if await self._approver(question) else None
+                allowed = await self._approver(question)
+        _log.debug("the user %s it", "allowed" if allowed else "declined")
+        return "the user" if allowed else None
+
+    def _denied_by(self, verdict: Verdict) -> str:
+        if verdict.action == "deny":
+            return verdict.why
+        return "the user" if self._approver is not None else f"no one to ask ({verdict.why})"
 
     def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
         if verdict.action == "deny" and self._gate.mode == "observe":
@@ -278,8 +289,11 @@ class TurnToolbox:
         finally:
             show(live.flush())
         del self._live[call.id]
+        seconds = time.monotonic() - started
+        how = "failed" if outcome.is_error else "ended"
+        _log.debug("tool %s %s after %.1f s, %d characters", call.name, how, seconds, len(outcome.text))
         result = ToolResult(call.id, call.name, self._masker.mask(outcome.text), is_error=outcome.is_error)
-        return ToolFinished(result, time.monotonic() - started, exit_code=outcome.exit_code, folder=outcome.folder)
+        return ToolFinished(result, seconds, exit_code=outcome.exit_code, folder=outcome.folder)
 
 
 def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:

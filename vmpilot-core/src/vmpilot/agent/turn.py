@@ -134,6 +134,8 @@ class Turn:
         await self._plan.conversation.refresh()
         self._begin_tape()
         await self._journal.record(self._started())
+        for notice in self._plan.notices:
+            self._tell(notice)
         self._tell_news()
 
     def _begin_tape(self) -> None:
@@ -158,7 +160,13 @@ class Turn:
     def _started(self) -> TurnStarted:
         plan = self._plan
         return TurnStarted(
-            plan.conversation.id, self._id, self._message, plan.backend.name, self._endpoint.model, time=time.time()
+            plan.conversation.id,
+            self._id,
+            self._message,
+            plan.backend.name,
+            self._endpoint.model,
+            time=time.time(),
+            terms=plan.terms,
         )
 
     async def _generate(self) -> TurnEnded:

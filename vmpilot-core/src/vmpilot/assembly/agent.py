@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, Self
 
 from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_plainly, masked_history
 from vmpilot.assembly.cache_desk import CacheDesk
+from vmpilot.assembly.memory import recall, terms_of
 from vmpilot.assembly.model_desk import ModelDesk
 from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
 from vmpilot.config import (
@@ -39,12 +41,22 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.local_model import Progress
-from vmpilot.plugins import Backend, BackendChoice, choose_backend, installed_backends, load_backend
+from vmpilot.plugins import (
+    Backend,
+    BackendChoice,
+    InstalledBackend,
+    choose_backend,
+    installed_backends,
+    load_backend,
+)
+from vmpilot.policy import Mode
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter
 from vmpilot.tools.mcp import ServerReport
 from vmpilot.workspace import Workspace
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +100,13 @@ class Agent:
         self.environment = environment or current_environment()
         self._folder = Workspace.at(Path(folder)).root
         self._sourced = _settings(self.environment, self._folder, settings, origins or {})
+        self._given = frozenset(name for name, value in settings.items() if value is not None)
+        self._fixed = self._given | self.environment.values().keys()
         self.approver = approver
         self.progress = progress
         self._conversation_id = conversation
         self._conversation: Conversation | None = None
-        self._backend: Backend | None = None
+        self._backends: dict[str, Backend] = {}
         self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
         self._opened: dict[Conversation, ConversationTools] = {}
@@ -185,8 +199,8 @@ class Agent:
 
         Raises the contract's errors.
         """
-        backend = self._load_backend()
-        lineup = await self._models.lineup(backend.name, progress=self.progress)
+        backend = self._load_backend(None)
+        lineup = await self._models.lineup(backend.name, settings=self.settings, progress=self.progress)
         masker = self._toolkit.masker
         asking = ask_plainly(
             backend,
@@ -229,6 +243,10 @@ class Agent:
         """Start the MCP servers of the configuration and report on each."""
         return await self._toolkit.check_servers()
 
+    def mask(self, text: str) -> str:
+        """The text with all secrets that the agent knows, and all that look like one, replaced."""
+        return self._toolkit.masker.mask(text)
+
     def keep_rules(self, rules: tuple[str, ...]) -> None:
         """Allow from now on what these rules say, in this project: the person's "always".
 
@@ -246,6 +264,11 @@ class Agent:
     def remarks(self) -> tuple[str, ...]:
         """Sentences for the person on the settings, such as what of a project's file was left out."""
         return (*self._sourced.remarks, *self._caches.remarks)
+
+    @property
+    def job_notes(self) -> tuple[str, ...]:
+        """Sentences for the user on background jobs that run now: whether `aclose` ends them or leaves them running."""
+        return tuple(note for tools in self._opened.values() for note in tools.describe_jobs())
 
     def stop(self) -> bool:
         """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
@@ -300,17 +323,29 @@ class Agent:
     ) -> None:
         self.close()
 
-    async def _plan(self, conversation: Conversation, backend: Backend, instructions: str) -> TurnPlan:
-        settings = self.settings
-        lineup = await self._models.lineup(backend.name, progress=self.progress)
-        tools = await self._opened[conversation].offered()
+    async def _plan(self, conversation: Conversation, instructions: str) -> TurnPlan:
+        last = conversation.last_turn
+        backend = self._load_backend(last)
+        recalled = recall(self.settings, last, backend=backend.name, fixed=self._fixed, given=self._given)
+        settings = recalled.settings
+        terms = terms_of(settings, backend.name)
+        _log.debug(
+            "conversation %s: backend %s, model %s, mode %s; set by %s",
+            conversation.id,
+            backend.name,
+            terms.model,
+            terms.mode,
+            ", ".join(sorted(set(self._sourced.origins.values()))) or "nothing",
+        )
+        lineup = await self._models.lineup(backend.name, settings=settings, progress=self.progress)
+        tools = await self._opened[conversation].offered(terms.model)
         return TurnPlan(
             conversation=conversation,
             backend=backend,
             lineup=lineup,
-            system=f"{self._system_prompt(tools)}\n\n{instructions}".strip(),
+            system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
             tools=tools,
-            gate=await self._toolkit.gate(),
+            gate=await self._toolkit.gate(settings.mode),
             approver=self.approver,
             masker=self._toolkit.masker,
             max_steps=settings.max_steps,
@@ -321,13 +356,15 @@ class Agent:
             compaction=settings.compaction,
             cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
             tape=self._tape,
+            terms=terms,
+            notices=(f"Continuing with {', '.join(recalled.changes)}.",) if recalled.changes else (),
             take_news=self._toolkit.take_news,
         )
 
-    def _system_prompt(self, tools: tuple[Tool, ...]) -> str:
+    def _system_prompt(self, tools: tuple[Tool, ...], mode: Mode) -> str:
         return system_prompt(
             user=self.environment.user,
-            mode=self.settings.mode,
+            mode=mode,
             tools=tuple(tool.spec for tool in tools),
             today=date.today(),  # noqa: DTZ011  the person's own date
         )
@@ -338,10 +375,19 @@ class Agent:
             self._store = ConversationStore(self.environment.data_folder, database_url=self.settings.database_url)
         return self._store
 
-    def _load_backend(self) -> Backend:
-        if self._backend is None:
-            self._backend = load_backend(self.backend_choice.backend)
-        return self._backend
+    def _load_backend(self, last: TurnStarted | None) -> Backend:
+        """The backend for the turn after `last`. One that was used and is no longer installed is not insisted on."""
+        choice = self._choose_backend(last)
+        if choice.name not in self._backends:
+            self._backends[choice.name] = load_backend(choice)
+        return self._backends[choice.name]
+
+    def _choose_backend(self, last: TurnStarted | None) -> InstalledBackend:
+        if last is not None and "backend" not in self._fixed:
+            installed = installed_backends()
+            if last.backend in {one.name for one in installed}:
+                return choose_backend(installed, last.backend, asked_by="the conversation").backend
+        return self.backend_choice.backend
 
     async def _begin(
         self,
@@ -351,7 +397,8 @@ class Agent:
         instructions: str,
     ) -> Turn:
         """A turn for the message; for None one that compacts the conversation."""
-        backend = self._load_backend()
+        if history is not None or (conversation or self._conversation_id) is None:
+            self._load_backend(None)  # nothing is written if it cannot be loaded
         self._conversations.warm_up()
         async with self._beginning:
             own = history is None and conversation in {None, self._conversation_id}
@@ -361,7 +408,7 @@ class Agent:
                     await held.import_history(masked_history(imported, self._toolkit.masker))
                 if message is None and not held.history():
                     raise UsageError("there is nothing to compact: nothing was said in this conversation yet")
-                plan = await self._plan(held, backend, instructions)
+                plan = await self._plan(held, instructions)
                 turn = CompactionTurn(plan) if message is None else Turn(plan, message)
             except BaseException:
                 await self._release(held)

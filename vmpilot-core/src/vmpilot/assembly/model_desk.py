@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 
 from vmpilot.agent import Endpoint, Fallback, Lineup
+from vmpilot.assembly.memory import is_local
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Secret
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
-
-LOCAL = "local"
-"""The model that needs no key: `local`, or `local:/path/to/weights.gguf`."""
 
 TOOLS_FOR_LOCAL = ("shell",)
 """What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
@@ -29,7 +27,7 @@ class ModelDesk:
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._settings = settings
         self._environment = environment
-        self._endpoints: dict[str, Endpoint] = {}
+        self._endpoints: dict[tuple[str, bool], Endpoint] = {}
         self._preparing = asyncio.Lock()
         self._open = AsyncExitStack()
         self._stand_ins: dict[str, str] = {}
@@ -39,14 +37,18 @@ class ModelDesk:
         """What the servers serve that are started here, whose addresses are of the moment: `{base_url: model}`."""
         return self._stand_ins
 
-    async def lineup(self, backend: str, *, progress: Callable[[Progress], None]) -> Lineup:
-        """The models for one turn on a backend; the fallbacks are made ready when they are needed.
+    async def lineup(
+        self, backend: str, *, settings: Settings | None = None, progress: Callable[[Progress], None]
+    ) -> Lineup:
+        """The models for one turn on a backend, by the settings of its conversation if it has its own.
+
+        The fallbacks are prepared when they are needed.
 
         Raises `ModelError` where the local model is the only one and cannot be started.
         """
-        settings = self._settings
+        settings = settings or self._settings
         models = dict.fromkeys((settings.model_for(backend), *settings.fallback))
-        choices = [Fallback(model, partial(self._endpoint, model, progress)) for model in models]
+        choices = [Fallback(model, partial(self._endpoint, model, settings, progress)) for model in models]
         return await Lineup.open(choices, tool_mode=settings.tool_mode)
 
     async def aclose(self) -> None:
@@ -55,17 +57,18 @@ class ModelDesk:
         self._endpoints.clear()
         self._stand_ins.clear()
 
-    async def _endpoint(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
+    async def _endpoint(self, model: str, settings: Settings, progress: Callable[[Progress], None]) -> Endpoint:
+        """Prepared once for a model and a key; nothing else of the settings differs between conversations."""
+        known_by = (model, settings.api_key is not None)
         async with self._preparing:
-            if model not in self._endpoints:
-                self._endpoints[model] = await self._prepare(model, progress)
-            return self._endpoints[model]
+            if known_by not in self._endpoints:
+                self._endpoints[known_by] = await self._prepare(model, settings, progress)
+            return self._endpoints[known_by]
 
-    async def _prepare(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
-        settings = self._settings
+    async def _prepare(self, model: str, settings: Settings, progress: Callable[[Progress], None]) -> Endpoint:
         base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
         temperature = settings.temperature
-        if _is_local(model):
+        if is_local(model):
             server = await self._start_local(model.partition(":")[2], progress)
             self._stand_ins[server.base_url] = _identify(model)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
@@ -96,10 +99,6 @@ class ModelDesk:
             raise ModelError(str(error)) from error
         self._open.push_async_callback(server.stop)
         return server
-
-
-def _is_local(model: str) -> bool:
-    return model.partition(":")[0] == LOCAL
 
 
 def _identify(model: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
@@ -10,16 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vmpilot.assembly.model_desk import LOCAL, TOOLS_FOR_LOCAL
+from vmpilot.assembly.memory import is_local
+from vmpilot.assembly.model_desk import TOOLS_FOR_LOCAL
 from vmpilot.assembly.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
 from vmpilot.plugins import LoadedTools, load_tool_plugins
-from vmpilot.policy import Gate, Rules
+from vmpilot.policy import Gate, Mode, Rules
 from vmpilot.policy.written_rules import FILE_TOOLS
 from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
+from vmpilot.tools.kept_jobs import KeptJobs
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers, ServerReport
 from vmpilot.tools.mcp.naming import PREFIX
@@ -32,6 +35,9 @@ from vmpilot.workspace import Workspace
 
 BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github", ACCEPT_TOOL}) | FILE_TOOLS
 """The tools of VMPilot itself, whether or not the machine and the settings offer them."""
+
+_log = logging.getLogger(__name__)
+
 _PROGRAM = Path(__file__).parents[1]
 """VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
 
@@ -54,23 +60,24 @@ class Toolkit:
         self._folder = folder
         self._mcp = McpServers(settings.mcp, folder=environment.data_folder / "mcp", environment=environment.variables)
         self._sandbox: SandboxSearch | None = None
-        self._gate: Gate | None = None
+        self._kept = Rules()
+        self._gates: dict[Mode, Gate] = {}
         self._plugins: LoadedTools | None = None
         self.masker = _masker(settings, environment)
 
-    async def gate(self) -> Gate:
-        """The gate for this agent's calls; the first time a sandbox is looked for, where the mode needs one.
+    async def gate(self, mode: Mode) -> Gate:
+        """The gate for calls in this mode; the first time a sandbox is looked for, if the mode needs one.
 
         Raises `UsageError` for a rule that cannot be read, or is about a tool that does not exist.
         """
-        if self._gate is None:
-            settings = self._settings
-            rules = _rules(settings)
-            await self._check_tools(rules)
-            if settings.mode != "full":
+        if mode not in self._gates:
+            written = _rules(self._settings)
+            await self._check_tools(written)
+            rules = written + self._kept
+            if mode != "full":
                 await self.sandbox()
-            self._gate = Gate(
-                settings.mode,
+            self._gates[mode] = Gate(
+                mode,
                 workspace=self._folder,
                 rules=rules,
                 confines=self._confines,
@@ -79,12 +86,14 @@ class Toolkit:
                 search_path=self._environment.variables.get("PATH", ""),
                 home=self._environment.variables.get("HOME", ""),
             )
-        return self._gate
+        return self._gates[mode]
 
     def keep_rules(self, kept: tuple[str, ...]) -> None:
         """Go by these rules, too, also in a turn that is under way."""
-        if self._gate is not None:
-            self._gate.keep(Rules.read(**kept_rules(kept)))
+        rules = Rules.read(**kept_rules(kept))
+        self._kept += rules
+        for gate in self._gates.values():
+            gate.keep(rules)
 
     async def sandbox(self) -> SandboxSearch:
         """What came of looking for a sandbox; it is looked for once."""
@@ -92,6 +101,8 @@ class Toolkit:
             self._sandbox = await search_sandbox(
                 self._environment.variables, own_folders=self._own_folders, apart_from=self._folder
             )
+            found = self._sandbox.sandbox
+            _log.debug("sandbox: %s", f"none, {self._sandbox.reason}" if found is None else found.name)
         return self._sandbox
 
     def equip(self, conversation_id: str, workspace: Workspace) -> ConversationTools:
@@ -105,6 +116,8 @@ class Toolkit:
             masker=self.masker,
             outputs=outputs / conversation_id,
             confine=self._confine,
+            kept=KeptJobs(environment.jobs_folder),
+            conversation=conversation_id,
         )
         files = file_tools(workspace, FileMemory(), variables)
         online = online_tools(settings, environment, workspace).tools
@@ -141,10 +154,10 @@ class Toolkit:
         except ValueError as error:
             raise UsageError(f"{error} See `vmpilot config show` for where the rule comes from.") from error
 
-    def offers(self, tool: str) -> bool:
+    def offers(self, tool: str, *, model: str) -> bool:
         """Whether the settings let the model be offered this tool."""
         settings = self._settings
-        small = (settings.model or "").partition(":")[0] == LOCAL
+        small = is_local(model)
         named = settings.tools if settings.tools is not None else TOOLS_FOR_LOCAL if small else None
         return named is None or tool in named
 
@@ -161,7 +174,7 @@ class Toolkit:
         )
 
     def _why_not(self, tool: str) -> str | None:
-        if self.offers(tool):
+        if self.offers(tool, model=self._settings.model or ""):
             return None
         if self._settings.tools is not None:
             return "the setting tools does not name it"
@@ -217,12 +230,16 @@ class ConversationTools:
         self._executor = executor
         self.built_in = built_in
 
-    async def offered(self) -> tuple[Tool, ...]:
-        """The tools for the next turn; what runs commands is started, to be ready when the model asks for one."""
+    async def offered(self, model: str) -> tuple[Tool, ...]:
+        """The tools for the next turn by this model. Starts what runs commands, so that the first one need not wait."""
         with suppress(OSError):  # then the first command says so
             self._executor.warm_up()
         shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
-        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name))
+        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name, model=model))
+
+    def describe_jobs(self) -> list[str]:
+        """A sentence for the user about each job that `close` ends or leaves running."""
+        return self._executor.jobs.describe_end()
 
     async def close(self) -> None:
         """End the conversation's commands and jobs."""

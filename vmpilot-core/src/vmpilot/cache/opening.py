@@ -10,6 +10,7 @@ from vmpilot.cache.disk import DiskCache
 from vmpilot.cache.place import CachePlace
 from vmpilot.cache.redis_server import RedisCache
 from vmpilot.contract import UsageError
+from vmpilot.installation import install_command
 
 
 def open_cache(place: CachePlace, *, folder: Path, megabytes: int) -> AnswerCache | None:
@@ -23,6 +24,7 @@ def open_cache(place: CachePlace, *, folder: Path, megabytes: int) -> AnswerCach
         return DiskCache(folder, limit=megabytes * 10**6)
     if find_spec("redis") is None:
         raise UsageError(
-            "a cache in Redis needs its client library: pip install 'vmpilot-core[redis]', or set cache to \"disk\""
+            f"a cache in Redis needs its client library: run `{install_command('vmpilot-core[redis]')}`, "
+            'or set cache to "disk"'
         )
     return RedisCache(place.url, place=f"the cache in {place}", limit=megabytes * 10**6)

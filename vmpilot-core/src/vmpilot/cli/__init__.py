@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) 
         from vmpilot.cli.own_process import refuse_inspection
 
         refuse_inspection()
-    if options.backend is None:
+    if getattr(options, "backend", None) is None:
         options.backend = backend
     from vmpilot.cli.front import run
 

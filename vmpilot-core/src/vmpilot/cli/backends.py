@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vmpilot.cli.request_arguments import given_settings
 from vmpilot.cli.style import Style, printable
 from vmpilot.cli.table import print_table, terminal_width
 from vmpilot.config import current_environment, load_settings
@@ -26,8 +27,7 @@ _WIDEST = 100
 
 def list_backends(options: argparse.Namespace) -> int:
     """A row for each installed backend; exit code 5 where none can be used. None is imported here."""
-    given = {} if options.backend is None else {"backend": (options.backend, "--backend")}
-    sourced = load_settings(current_environment(), folder=Path(options.cwd).resolve(), options=given)
+    sourced = load_settings(current_environment(), folder=Path(options.cwd).resolve(), options=given_settings(options))
     installed = installed_backends()
     described = describe_backends(installed)
     try:

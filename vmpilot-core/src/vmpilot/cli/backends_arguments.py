@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import argparse
 
+from vmpilot.cli.parser import Parser
+from vmpilot.cli.request_arguments import add_debug, add_folder, add_format
 
-def make_parser(_command: str) -> argparse.ArgumentParser:
-    """The parser for what follows the command; `words` becomes the action."""
-    parser = argparse.ArgumentParser(
-        prog="vmpilot backends", description="The agent engines: those that are here, and your own.", allow_abbrev=False
+
+def fill_backends(backends: Parser) -> None:
+    """The actions of `vmpilot backends`."""
+    backends.add_command(
+        "list", "the installed backends, and which one is used", _fill_list, run=("backends", "list_backends")
     )
-    actions = parser.add_subparsers(required=True, metavar="ACTION")
-    _add_list(actions.add_parser("list", help="those that are installed, and which one is used"))
-    _add_check(actions.add_parser("check", help="run the conformance suite on one: no key, no network but loopback"))
-    _add_new(actions.add_parser("new", help="write an installable package with a backend of your own"))
-    for name, action in actions.choices.items():
-        action.set_defaults(words=[name])
-        action.add_argument("-d", "--debug", action="store_true", help="log what VMPilot does, and tracebacks")
-    return parser
+    backends.add_command(
+        "check",
+        "run the conformance suite on one: no key, no network but loopback",
+        _fill_check,
+        run=("backends", "check_backend"),
+    )
+    backends.add_command(
+        "new",
+        "write an installable package with a new backend",
+        _fill_new,
+        run=("backends_new", "write_backend"),
+    )
 
 
-def _add_list(parser: argparse.ArgumentParser) -> None:
+def _fill_list(parser: Parser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="as if this one had been asked for")
-    _add_place(parser)
+    add_folder(parser)
+    add_format(parser)
+    add_debug(parser)
 
 
-def _add_check(parser: argparse.ArgumentParser) -> None:
+def _fill_check(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="the backend, as --backend takes it")
     parser.add_argument(
         "--level", nargs="+", action="extend", default=[], metavar="LEVEL", help="such as tools; all if left out"
@@ -37,6 +46,7 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--scripted-model", metavar="MODULE:NAME", help="for a backend that asks no OpenAI-compatible server"
     )
+    add_debug(parser)
 
 
 def _count(text: str) -> int:
@@ -46,12 +56,9 @@ def _count(text: str) -> int:
     return number
 
 
-def _add_new(parser: argparse.ArgumentParser) -> None:
+def _fill_new(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="what --backend is to take: a-z, 0-9 and single hyphens")
     parser.add_argument("--dir", metavar="DIR", help="the folder to write it to (vmpilot-backend-NAME)")
-    _add_place(parser)
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--cwd", metavar="DIR", default=".", help="the folder to work in (this one)")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
+    add_folder(parser)
+    add_format(parser)
+    add_debug(parser)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmpilot.cache import AnswerCache, CacheError, CachePlace, CacheStats, open_cache
+from vmpilot.cli.request_arguments import given_settings
 from vmpilot.config import Settings, current_environment, load_settings
 from vmpilot.contract import VMPilotError
 
@@ -43,7 +44,7 @@ def _with_cache(
 ) -> tuple[Settings, str, Found]:
     """The settings, what the cache is called, and what came of its use; the one on disk where it is off."""
     environment = current_environment()
-    settings = load_settings(environment, folder=Path(options.cwd).resolve(), options={}).settings
+    settings = load_settings(environment, folder=Path(options.cwd).resolve(), options=given_settings(options)).settings
     place = CachePlace("disk") if settings.cache.kind == "off" else settings.cache
     cache = open_cache(place, folder=environment.answers_folder, megabytes=settings.cache_megabytes)
     assert cache is not None, "the place is not off"  # noqa: S101

@@ -41,11 +41,10 @@ class Console:
         *,
         verbose: bool,
         output_lines: int,
-        mode: str = "operate",
         limits: ShownLimits = NO_LIMITS,
     ) -> None:
         self._terminal = terminal
-        self._mode = mode
+        self._mode = ""
         self._limits = limits
         self._verbose = verbose
         self._max_lines = None if verbose else output_lines
@@ -133,10 +132,11 @@ class Console:
             del self._tools[first.call_id]
 
     def _show_refused(self, event: ToolFinished) -> None:
-        """A call that was not run; the title that it would have had is known only if it was asked about."""
+        """A call that was not run; if it was not even read, it has no title."""
         result = event.result
         call = self._calls.get(result.call_id)
-        self._head(result.call_id, result.name if call is None else call_in_words(call))
+        title = result.name if call is None else call_in_words(call)
+        self._head(result.call_id, title if event.denied is None else event.denied.title)
         self._note(self._style.dim(printable(refusal(result.text))))
 
     def _show_lines(self, view: ToolView) -> None:
@@ -188,6 +188,7 @@ class Console:
     def _show_progress_of_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
         match event:
             case TurnStarted():
+                self._mode = event.terms.mode if event.terms else ""
                 if self._verbose:
                     self._note(self._style.dim(f"conversation {event.conversation_id}, {event.backend}, {event.model}"))
             case Retrying():

@@ -11,16 +11,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from vmpilot.cli.doctor_checks import Check, check_installation
+from vmpilot.cli.request_arguments import given_settings
 from vmpilot.cli.style import Style, printable
 from vmpilot.config import Environment, current_environment
+from vmpilot.installation import install_command
 from vmpilot.tools.sandbox import Level, Sandbox, search_sandbox
 from vmpilot.tools.sandbox.escape_stage import Finding, probe_escapes
 
-_MEND_SANDBOX = (
-    "install bubblewrap (apt install bubblewrap) and allow user namespaces "
-    "(sysctl kernel.apparmor_restrict_unprivileged_userns=0, kernel.unprivileged_userns_clone=1), "
-    'or pip install "vmpilot-core[sandlock]" (Linux 6.12 or newer)'
-)
 _LEVELS: tuple[Level, ...] = ("read", "workspace")
 
 
@@ -42,7 +39,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 async def _examine(options: argparse.Namespace, folder: Path) -> int:
     environment = current_environment()
-    checks = await check_installation(environment, folder, backend=options.backend)
+    checks = await check_installation(environment, folder, options=given_settings(options))
     found, holds = await _check_sandbox(environment, folder)
     checks += found
     if options.output == "text":
@@ -52,11 +49,19 @@ async def _examine(options: argparse.Namespace, folder: Path) -> int:
     return int(any(check.state == "broken" for check in checks))
 
 
+def _mend_sandbox() -> str:
+    return (
+        "install bubblewrap (apt install bubblewrap) and allow user namespaces "
+        "(sysctl kernel.apparmor_restrict_unprivileged_userns=0, kernel.unprivileged_userns_clone=1), "
+        f"or {install_command('vmpilot-core[sandlock]')} (Linux 6.12 or newer)"
+    )
+
+
 async def _check_sandbox(environment: Environment, folder: Path) -> tuple[list[Check], list[Hold]]:
     search = await search_sandbox(environment.variables, own_folders=environment.private_folders, apart_from=folder)
     if search.sandbox is None:
         why = f"none works, so no command runs without a question; {search.reason}"
-        return [Check("sandbox", "broken", why, mend=_MEND_SANDBOX)], []
+        return [Check("sandbox", "broken", why, mend=_mend_sandbox())], []
     sandbox = search.sandbox
     passed_over = [f"{attempt.name}: {attempt.problem}" for attempt in search.attempts if attempt.problem]
     checks = [Check("sandbox", "ok", "; not used: ".join((sandbox.name, *passed_over)))]
@@ -66,7 +71,7 @@ async def _check_sandbox(environment: Environment, folder: Path) -> tuple[list[C
     try:
         by_level = {level: await probe_escapes(sandbox, level) for level in _LEVELS}
     except (OSError, RuntimeError) as error:
-        return [*checks, Check("escape probes", "broken", str(error), mend=_MEND_SANDBOX)], []
+        return [*checks, Check("escape probes", "broken", str(error), mend=_mend_sandbox())], []
     holds = _compare(sandbox, by_level)
     return [*checks, sum_up(holds)], holds
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vmpilot.assembly import Agent
+from vmpilot.cli.request_arguments import GivenSettings
 from vmpilot.config import Environment, Sourced, load_settings
 from vmpilot.contract import BackendError, VMPilotError
 from vmpilot.local_model import QWEN_CODER, LocalModelError, check_engine
@@ -39,9 +40,9 @@ class Check:
     mend: str = ""
 
 
-async def check_installation(environment: Environment, folder: Path, *, backend: str | None) -> list[Check]:
-    """Everything but the sandbox, for work in `folder`; `backend` is the one that was asked for, if any."""
-    sourced, settings = _check_settings(environment, folder, backend)
+async def check_installation(environment: Environment, folder: Path, *, options: GivenSettings) -> list[Check]:
+    """Everything but the sandbox, for work in `folder` with the settings that options give."""
+    sourced, settings = _check_settings(environment, folder, options)
     return [
         _check_python(),
         *_check_backends(sourced),
@@ -78,8 +79,7 @@ def _check_backends(sourced: Sourced | None) -> list[Check]:
     return [versions, Check("backend", "ok", f"{choice.backend.name}: {choice.why}")]
 
 
-def _check_settings(environment: Environment, folder: Path, backend: str | None) -> tuple[Sourced | None, Check]:
-    options = {} if backend is None else {"backend": (backend, "--backend")}
+def _check_settings(environment: Environment, folder: Path, options: GivenSettings) -> tuple[Sourced | None, Check]:
     try:
         sourced = load_settings(environment, folder=folder, options=options)
     except VMPilotError as error:

@@ -9,40 +9,22 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from vmpilot.contract import UsageError, VMPilotError
+from vmpilot.contract import VMPilotError
 
 _log = logging.getLogger("vmpilot")
-
-_WITH_WORDS = {
-    "ask": ("request", "run_request"),
-    "chats": ("log", "run_log_command"),
-    "compare": ("compare", "run_compare"),
-    "cost": ("log", "run_log_command"),
-    "audit": ("log", "run_log_command"),
-    "replay": ("replay", "run_replay"),
-    "trust": ("trust", "run_trust_command"),
-    "distrust": ("trust", "run_trust_command"),
-}
-"""Commands that read their words themselves: the module and the function of each."""
-
-_WHOLE = {
-    "backends check": ("backends", "check_backend"),
-    "backends list": ("backends", "list_backends"),
-    "backends new": ("backends_new", "write_backend"),
-    "cache stats": ("cache", "show_stats"),
-    "cache clear": ("cache", "clear_cache"),
-    "config show": ("listing", "show_settings"),
-    "config path": ("listing", "show_user_file"),
-    "tools": ("tools", "list_tools"),
-    "doctor": ("doctor", "run_doctor"),
-}
-"""Commands that are these words and no more."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Carry the command out and return the exit code."""
     if options.debug:
-        _log_to_standard_error()
+        from vmpilot.cli.debug_log import logging_to_standard_error
+
+        with logging_to_standard_error():
+            return _run(options)
+    return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         return _dispatch(options)
     except VMPilotError as error:
@@ -70,19 +52,6 @@ def _complain(sentence: str) -> None:
 
 def _dispatch(options: argparse.Namespace) -> int:
     """Run the command's function; only its own module is imported."""
-    written = " ".join((options.command, *options.words))
-    place = _WITH_WORDS.get(options.command) or _WHOLE.get(written)
-    if place is None:
-        usage = " | ".join(f"vmpilot {whole}" for whole in _WHOLE if whole.split()[0] == options.command)
-        raise UsageError(f'usage: {usage}; for a request that begins so, write: vmpilot ask "{options.command} …"')
-    module, function = place
+    module, function = options.run
     run: Callable[[argparse.Namespace], int] = getattr(import_module(f"vmpilot.cli.{module}"), function)
     return run(options)
-
-
-def _log_to_standard_error() -> None:
-    """Only our own loggers: libraries' debug logs may hold what was sent, keys included."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(name)s: %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.DEBUG)

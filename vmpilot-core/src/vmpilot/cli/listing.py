@@ -6,12 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
+from vmpilot.cli.request_arguments import given_settings
 from vmpilot.config import current_environment, load_settings
 
 
 def show_settings(options: argparse.Namespace) -> int:
     """Each setting with its value and where it comes from."""
-    sourced = load_settings(current_environment(), folder=Path(options.cwd).resolve(), options={})
+    sourced = load_settings(current_environment(), folder=Path(options.cwd).resolve(), options=given_settings(options))
     shown = sourced.shown()
     if options.output == "text":
         for name, (value, origin) in shown.items():

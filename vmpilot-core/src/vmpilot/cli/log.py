@@ -14,10 +14,18 @@ import msgspec
 
 from vmpilot.cli.style import printable
 from vmpilot.cli.table import cut, print_table, terminal_width
+from vmpilot.cli.terminal import Terminal
 from vmpilot.cli.transcript import as_html, as_markdown
 from vmpilot.config import current_environment, load_settings
-from vmpilot.contract import Usage, UsageError, encode_event
+from vmpilot.contract import Usage, UsageError, VMPilotError, encode_event
 from vmpilot.store import Chat, Command, ConversationStore, Cost
+
+
+class Declined(VMPilotError):
+    """The user said no."""
+
+    exit_code = 4
+
 
 LARGEST_IMPORT = 256 * 1024 * 1024
 """Bytes. What is read is in memory several times before it is stored."""
@@ -41,7 +49,7 @@ async def _run(options: argparse.Namespace) -> None:
 
 
 async def _list(store: ConversationStore, options: argparse.Namespace) -> None:
-    chats = await store.list_chats(limit=_limit(options))
+    chats = await store.list_chats(limit=_limit(options), failed=options.all)
     if not _printed_as_json(chats, options, nothing="there is no conversation yet"):
         print_table(map(_chat_row, chats), right=[2])
 
@@ -89,8 +97,20 @@ async def _rename(store: ConversationStore, options: argparse.Namespace) -> None
 
 
 async def _delete(store: ConversationStore, options: argparse.Namespace) -> None:
-    chat = await store.delete(options.id)
-    _print_one(chat, options, before="deleted: ")
+    chat = await store.chat(options.id)
+    if not options.yes:
+        await _confirm(f'Delete "{chat.title}" ({_count(chat.turns, "turn")}) for good?')
+    _print_one(await store.delete(chat.id), options, before="deleted: ")
+
+
+async def _confirm(question: str) -> None:
+    """Raises `Declined` for anything but yes, and `UsageError` if there is no terminal to ask at."""
+    terminal = Terminal.open()
+    if terminal is None:
+        raise UsageError("cannot ask for confirmation, because no terminal is attached: add --yes")
+    answer = await terminal.ask(printable(f"{question} [y/N] "), withdrawn=asyncio.get_running_loop().create_future())
+    if answer.lower() not in {"y", "yes"}:
+        raise Declined("Nothing was deleted.")
 
 
 async def _cost(store: ConversationStore, options: argparse.Namespace) -> None:
@@ -101,7 +121,7 @@ async def _cost(store: ConversationStore, options: argparse.Namespace) -> None:
 
 async def _audit(store: ConversationStore, options: argparse.Namespace) -> None:
     commands = await store.audit(conversation_id=options.id, limit=_limit(options))
-    if _printed_as_json(commands, options, nothing="no command was run yet"):
+    if _printed_as_json(commands, options, nothing="no command was asked for yet"):
         return
     width = terminal_width()
     if width is None:
@@ -109,7 +129,7 @@ async def _audit(store: ConversationStore, options: argparse.Namespace) -> None:
         return
     for command in commands:
         time, id_, folder, end, allowed_by, shown = map(printable, _command_row(command))
-        print(cut(f"{time}  {end:<10}  {shown}", width))
+        print(cut(f"{time}  {end:<11}  {shown}", width))
         print(cut(f"{'':21}{id_}  {allowed_by}, in {folder}", width))
 
 
@@ -145,7 +165,7 @@ def _print_one(chat: Chat, options: argparse.Namespace, *, before: str = "") -> 
 
 
 def _chat_row(chat: Chat) -> tuple[str, ...]:
-    return chat.id, _time(chat.touched)[:-3], _count(chat.turns, "turn"), chat.title
+    return chat.id, shown_time(chat.touched)[:-3], _count(chat.turns, "turn"), chat.title
 
 
 def _cost_row(cost: Cost) -> tuple[str, ...]:
@@ -175,16 +195,20 @@ def _total(costs: Sequence[Cost]) -> Cost:
 def _command_row(command: Command) -> tuple[str, ...]:
     first, *more = command.command.strip("\n").split("\n")
     return (
-        _time(command.time),
+        shown_time(command.time),
         command.conversation_id,
         command.folder or "-",
         _end(command),
-        command.allowed_by,
+        command.denied_by or command.allowed_by,
         f"{first} (and {_count(len(more), 'more line')})" if more else first,
     )
 
 
 def _end(command: Command) -> str:
+    if command.denied_by:
+        return "denied"
+    if command.interrupted:
+        return "interrupted"
     if not command.finished:
         return "unfinished"
     if command.exit_code is None:
@@ -196,7 +220,8 @@ def _count(number: int, what: str) -> str:
     return f"1 {what}" if number == 1 else f"{number:,} {what}s"
 
 
-def _time(seconds: float) -> str:
+def shown_time(seconds: float) -> str:
+    """Seconds since the epoch as local time, to the second."""
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -2,61 +2,90 @@
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Callable, Mapping
+
+from vmpilot.cli.parser import Parser
+from vmpilot.cli.request_arguments import add_debug, add_format
+
+_RUN = ("log", "run_log_command")
 
 
-def make_parser(command: str) -> argparse.ArgumentParser:
-    """The parser for one of the commands that look into the conversation log."""
-    return {"chats": _chats_parser, "cost": _cost_parser, "audit": _audit_parser}[command]()
+def fill_chats(chats: Parser) -> None:
+    """The actions of `vmpilot chats`."""
+    for name, (summary, fill) in _CHATS.items():
+        chats.add_command(name, summary, fill, run=_RUN)
 
 
-def _chats_parser() -> argparse.ArgumentParser:
-    parser = _parser("chats", "The conversations: list, read, search, copy, rename and delete them.")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="all, the one that was used last first")
-    listing.add_argument("-n", "--limit", type=int, metavar="N", help="the last N only")
-    _add_id(actions.add_parser("show", help="one, as a transcript"))
-    search = actions.add_parser("search", help="entries in which each of the words begins a word")
-    search.add_argument("words", nargs="+", metavar="WORD")
-    export = actions.add_parser("export", help="one, to standard output")
-    _add_id(export)
-    export.add_argument("--format", choices=("md", "json", "html"), default="json", help="json is what import takes")
-    actions.add_parser("import", help="store what export --format json gave").add_argument("file", metavar="FILE")
-    fork = actions.add_parser("fork", help="a copy to go on with in another way")
-    _add_id(fork)
-    fork.add_argument("--at", type=int, metavar="N", help="only the first N turns")
-    rename = actions.add_parser("rename", help="give one another title")
-    _add_id(rename)
-    rename.add_argument("words", nargs="+", metavar="TITLE")
-    _add_id(actions.add_parser("delete", help="delete one for good"))
-    for action in actions.choices.values():
-        _add_common(action)
-    return parser
+def _fill_list(parser: Parser) -> None:
+    _add_limit(parser)
+    parser.add_argument("-a", "--all", action="store_true", help="also those where every request failed")
+    _add_common(parser)
 
 
-def _cost_parser() -> argparse.ArgumentParser:
-    parser = _parser("cost", "What the model calls cost, as far as prices are known.")
+def _fill_with_id(parser: Parser) -> None:
+    parser.add_argument("id", metavar="ID", help="a conversation's id, or its beginning")
+    _add_common(parser)
+
+
+def _fill_search(parser: Parser) -> None:
+    parser.add_argument("words", nargs="+", metavar="WORD")
+    _add_common(parser)
+
+
+def _fill_export(parser: Parser) -> None:
+    _fill_with_id(parser)
+    parser.add_argument("--format", choices=("md", "json", "html"), default="json", help="json is what import takes")
+
+
+def _fill_import(parser: Parser) -> None:
+    parser.add_argument("file", metavar="FILE")
+    _add_common(parser)
+
+
+def _fill_fork(parser: Parser) -> None:
+    _fill_with_id(parser)
+    parser.add_argument("--at", type=int, metavar="N", help="only the first N turns")
+
+
+def _fill_delete(parser: Parser) -> None:
+    _fill_with_id(parser)
+    parser.add_argument("-y", "--yes", action="store_true", help="do not ask for confirmation")
+
+
+def _fill_rename(parser: Parser) -> None:
+    _fill_with_id(parser)
+    parser.add_argument("words", nargs="+", metavar="TITLE")
+
+
+_CHATS: Mapping[str, tuple[str, Callable[[Parser], None]]] = {
+    "list": ("all, the one that was used last first", _fill_list),
+    "show": ("one, as a transcript", _fill_with_id),
+    "search": ("entries in which each of the words begins a word", _fill_search),
+    "export": ("one, to standard output", _fill_export),
+    "import": ("store what export --format json gave", _fill_import),
+    "fork": ("a copy to go on with in another way", _fill_fork),
+    "rename": ("give one another title", _fill_rename),
+    "delete": ("delete one for good", _fill_delete),
+}
+
+
+def fill_cost(parser: Parser) -> None:
+    """The options of `vmpilot cost`."""
     parser.add_argument("--by", choices=("day", "model", "conversation"), default="day")
     _add_common(parser)
-    return parser
 
 
-def _audit_parser() -> argparse.ArgumentParser:
-    parser = _parser("audit", "Each command that was run: when, where, how it ended, who allowed it.")
+def fill_audit(parser: Parser) -> None:
+    """The options of `vmpilot audit`."""
     parser.add_argument("id", nargs="?", metavar="ID", help="of one conversation only")
-    parser.add_argument("-n", "--limit", type=int, metavar="N", help="the last N only")
+    _add_limit(parser)
     _add_common(parser)
-    return parser
 
 
-def _parser(command: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"vmpilot {command}", description=description, allow_abbrev=False)
+def _add_limit(parser: Parser) -> None:
+    parser.add_argument("-n", "--limit", type=int, metavar="N", help="the last N only")
 
 
-def _add_id(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("id", metavar="ID", help="a conversation's id, or its beginning")
-
-
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", choices=("text", "json"), default="text")
-    parser.add_argument("-d", "--debug", action="store_true", help="log what VMPilot does, and tracebacks")
+def _add_common(parser: Parser) -> None:
+    add_format(parser)
+    add_debug(parser)

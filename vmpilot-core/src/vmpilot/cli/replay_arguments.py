@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
+from vmpilot.cli.parser import Parser
+from vmpilot.cli.request_arguments import add_debug, add_format
 
 
-def make_parser(_command: str) -> argparse.ArgumentParser:
-    """The parser for what follows the command."""
-    parser = argparse.ArgumentParser(
-        prog="vmpilot replay",
-        description="Play a tape that --record made to a backend: the model's answers and the tools' results come from "
-        "the tape, nothing is run, no key is needed. Exit code 0 if the backend asked and did the same as on the tape.",
-        allow_abbrev=False,
+def fill_replay(parser: Parser) -> None:
+    """The options of `vmpilot replay`."""
+    parser.description = (
+        "Play a tape that --record made to a backend: the model's answers and the tools' results come from the tape, "
+        "nothing is run, no key is needed. Exit code 0 if the backend asked and did the same as on the tape."
     )
     parser.add_argument("file", metavar="FILE", help="the tape")
     parser.add_argument("--backend", metavar="NAME", help="the backend to play it to; the tape's own if left out")
-    parser.add_argument("--output", choices=("text", "json"), default="text")
-    parser.add_argument("-d", "--debug", action="store_true", help="log what VMPilot does, and tracebacks")
-    return parser
+    add_format(parser)
+    add_debug(parser)

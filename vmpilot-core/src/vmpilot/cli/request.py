@@ -4,72 +4,59 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from os import fstat
+from pathlib import Path
 from threading import Timer
 
 from vmpilot.assembly import Agent
 from vmpilot.cli.console import Console
 from vmpilot.cli.consumption import shown_limits
+from vmpilot.cli.debug_log import mask_with
 from vmpilot.cli.machine import JsonLines, JsonObject
+from vmpilot.cli.request_arguments import agent_settings
+from vmpilot.cli.style import printable
 from vmpilot.cli.terminal import Terminal
 from vmpilot.config import current_environment, take_environment
-from vmpilot.contract import TurnEnded, UsageError
-
-_OPTIONS: Mapping[str, str] = {
-    "backend": "--backend",
-    "model": "--model",
-    "fallback": "--fallback",
-    "base_url": "--base-url",
-    "temperature": "--temperature",
-    "streaming": "--no-stream",
-    "tool_mode": "--tool-mode",
-    "cache": "--cache",
-    "mode": "--mode",
-    "max_steps": "--max-steps",
-    "max_cost": "--max-cost",
-    "max_seconds": "--max-seconds",
-    "max_total_tokens": "--max-total-tokens",
-}
+from vmpilot.contract import Event, TurnEnded, UsageError
 
 COMPACT = "/compact"
 """A request that is this word, and nothing else, has the conversation compacted."""
+
+_SLASH_WORD = re.compile(r"/[\w-]*")
 
 
 def run_request(options: argparse.Namespace) -> int:
     """Run the request and return the exit code. Raises the contract's errors where it cannot begin."""
     request = _request(options.words)
+    compacts = not options.literal and _is_compact(request)
     try:
-        return asyncio.run(_run(options, request))
+        return asyncio.run(_run(options, request, compacts=compacts))
     except asyncio.CancelledError:  # a signal, while no turn was there to be interrupted
         raise KeyboardInterrupt from None
 
 
-async def _run(options: argparse.Namespace, request: str) -> int:
+async def _run(options: argparse.Namespace, request: str, *, compacts: bool) -> int:
     terminal = Terminal.open()
-    given = {name: getattr(options, name) for name in _OPTIONS}
-    if options.model is not None:
-        # An option is meant for this request, whatever the backend's own variables say.
-        given |= {"litellm_model": options.model, "langchain_model": options.model}
     environment = take_environment() if options.owns_process else current_environment()
     agent = Agent(
         folder=options.cwd,
         environment=environment,
         conversation=options.resume,
         record=options.record,
-        origins=_OPTIONS,
-        **given,
+        **agent_settings(options),
     )
+    mask_with(agent.mask)
     settings = agent.settings
     console = Console(
         terminal,
         verbose=options.verbose,
         output_lines=settings.tool_output_lines,
-        mode=settings.mode,
         limits=shown_limits(settings),
     )
     agent.progress = console.progress
@@ -83,18 +70,21 @@ async def _run(options: argparse.Namespace, request: str) -> int:
             await agent.go_on_with_latest()
         if options.fork:
             await agent.go_on_with_fork()
-        exit_code = await _show(agent, request, console, options.output)
+        events = agent.compact() if compacts else agent.run(request)
+        exit_code = await _show(events, console, options.output)
+        for note in agent.job_notes:
+            print(printable(f"vmpilot: {note}"), file=sys.stderr)
         if agent.tape_problem is not None:
             print(f"vmpilot: {agent.tape_problem}", file=sys.stderr)
         return exit_code
 
 
-async def _show(agent: Agent, request: str, console: Console, output: str) -> int:
+async def _show(turn: AsyncGenerator[Event, None], console: Console, output: str) -> int:
     view: Console | JsonObject | JsonLines = console
     if output != "text":
         view = JsonObject(console) if output == "json" else JsonLines(console)
     exit_code = 1
-    async with aclosing(agent.compact() if request.strip() == COMPACT else agent.run(request)) as events:
+    async with aclosing(turn) as events:
         async for event in events:
             await view.show(event)
             if isinstance(event, TurnEnded):
@@ -118,11 +108,27 @@ def _stop_on_signals(agent: Agent) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop)
 
 
+def _is_compact(request: str) -> bool:
+    """Whether it is `COMPACT`. Raises `UsageError` if it begins with another word that looks like a command.
+
+    `/tmp is full, why?` is a request, because there is such a path; so is one that begins with `/etc/fstab`.
+    """
+    first, *rest = request.split(maxsplit=1)
+    if first == COMPACT and not rest:
+        return True
+    if not _SLASH_WORD.fullmatch(first) or Path(first).exists():
+        return False
+    anyway = "To send it as a request, put -- before it."
+    if first == COMPACT:
+        raise UsageError(f"{COMPACT} takes no text. {anyway}")
+    raise UsageError(f"There is no command {first:.40}; the only one is {COMPACT}. {anyway}")
+
+
 def _request(words: list[str]) -> str:
-    parts = [" ".join(words).strip(), _standard_input().strip("\n")]
+    parts = [" ".join(words), _standard_input().strip("\n")]
     request = "\n\n".join(part for part in parts if part.strip())
     if not request:
-        raise UsageError('the request is empty: write `vmpilot "what is to be done"`, or see `vmpilot --help`')
+        raise UsageError('Nothing to do. Try `vmpilot "find what fills this disk"`, or `vmpilot --help`.')
     return request
 
 

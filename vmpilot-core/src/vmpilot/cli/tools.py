@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 
 from vmpilot.assembly import Agent, ToolReport
+from vmpilot.cli.request_arguments import agent_settings
 from vmpilot.cli.style import printable
 
 
@@ -28,5 +29,5 @@ def list_tools(options: argparse.Namespace) -> int:
 
 
 async def _list(options: argparse.Namespace) -> tuple[tuple[ToolReport, ...], tuple[str, ...]]:
-    async with Agent(folder=options.cwd, model=options.model) as agent:
+    async with Agent(folder=options.cwd, **agent_settings(options)) as agent:
         return await agent.list_tools()

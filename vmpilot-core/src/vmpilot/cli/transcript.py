@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from html import escape
 
+from vmpilot.cli.tool_view import call_in_words, refusal
 from vmpilot.contract import (
     Event,
     HistoryCompacted,
     HistoryImported,
     LimitReached,
     MessageCompleted,
+    ToolCall,
     ToolFinished,
     ToolStarted,
     TurnEnded,
@@ -65,8 +67,9 @@ def _escaped(text: str) -> str:
     return _CONTROL.sub("\ufffd", escape(text.replace("\r\n", "\n")))
 
 
-def _passages(events: Iterable[Event]) -> Iterable[tuple[str, str, bool]]:
+def _passages(events: Iterable[Event]) -> Iterator[tuple[str, str, bool]]:
     """Heading, text, and whether it is code."""
+    waiting: dict[str, ToolCall] = {}  # calls that were not started
     for event in events:
         match event:
             case TurnStarted() if event.message.content:
@@ -74,24 +77,42 @@ def _passages(events: Iterable[Event]) -> Iterable[tuple[str, str, bool]]:
             case HistoryImported():
                 for message in event.messages:
                     yield ("User" if isinstance(message, UserMessage) else "Assistant"), message.text, False
-            case MessageCompleted() if event.message.text:
-                yield "Assistant", event.message.text, False
+            case MessageCompleted():
+                waiting = {call.id: call for call in event.message.tool_calls}
+                if event.message.text:
+                    yield "Assistant", event.message.text, False
             case ToolStarted():
+                waiting.pop(event.call.id, None)
                 yield "Command", event.title, True
             case ToolFinished():
-                yield "Output", event.result.text, True
-            case HistoryCompacted() | LimitReached():
-                yield _remark(event)
-            case TurnEnded(error=str(error)):
-                yield "Error", error, False
+                yield from _result(event, waiting.pop(event.result.call_id, None))
+            case HistoryCompacted() | LimitReached() | TurnEnded():
+                yield from _remark(event)
             case _:
                 pass
 
 
-def _remark(event: HistoryCompacted | LimitReached) -> tuple[str, str, bool]:
-    if isinstance(event, LimitReached):
-        return "Limit", event.text, False
-    return "Compaction", "\n\n".join(filter(None, [f"({event.text})", event.summary])), False
+def _result(event: ToolFinished, not_started: ToolCall | None) -> Iterator[tuple[str, str, bool]]:
+    if not_started is None:
+        yield "Output", event.result.text, True
+    else:
+        title = event.denied.title if event.denied else call_in_words(not_started)
+        yield ("Denied" if event.result.denied else "Not run"), title, True
+        yield "Reason", refusal(event.result.text), False
+
+
+def _remark(event: HistoryCompacted | LimitReached | TurnEnded) -> Iterator[tuple[str, str, bool]]:
+    match event:
+        case LimitReached():
+            yield "Limit", event.text, False
+        case HistoryCompacted():
+            yield "Compaction", "\n\n".join(filter(None, [f"({event.text})", event.summary])), False
+        case TurnEnded(error=str(error)):
+            yield "Error", error, False
+        case TurnEnded(reason="interrupted"):
+            yield "Interrupted", "The request was interrupted.", False
+        case _:
+            pass
 
 
 def _fenced(text: str) -> str:

@@ -13,9 +13,7 @@ from vmpilot.workspace import Workspace
 
 def run_trust_command(options: argparse.Namespace) -> int:
     """Trust the file of a project as it is now, or take back what was approved for it."""
-    if len(options.words) > 1:
-        raise UsageError(f"usage: vmpilot {options.command} [DIR]")
-    folder = Workspace.at(Path(options.words[0] if options.words else options.cwd)).root
+    folder = Workspace.at(Path(options.cwd, options.folder or ".")).root
     return _trust(folder) if options.command == "trust" else _distrust(folder)
 
 

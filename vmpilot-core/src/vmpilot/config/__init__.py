@@ -2,14 +2,18 @@
 
 from vmpilot.config.approvals import ApprovalsFile
 from vmpilot.config.environment import Environment, current_environment, take_environment, use_litellm
-from vmpilot.config.settings import Settings, Sourced
+from vmpilot.config.settings import Settings, Sourced, address_of
 from vmpilot.config.sources import find_project_file, kept_rules, load_settings, project_root
+from vmpilot.config.user_file import PRIVATE_KEYS, UserFile
 
 __all__ = [
+    "PRIVATE_KEYS",
     "ApprovalsFile",
     "Environment",
     "Settings",
     "Sourced",
+    "UserFile",
+    "address_of",
     "current_environment",
     "find_project_file",
     "kept_rules",

@@ -69,6 +69,11 @@ class Environment:
         return self.cache_folder / "answers"
 
     @property
+    def jobs_folder(self) -> Path:
+        """Where jobs that outlive VMPilot keep their output."""
+        return self.data_folder / "jobs"
+
+    @property
     def private_folders(self) -> tuple[Path, ...]:
         """VMPilot's own, which commands do not see: settings, conversations, cached answers."""
         return (self.config_folder, self.data_folder, self.answers_folder)

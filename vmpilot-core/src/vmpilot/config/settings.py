@@ -132,6 +132,11 @@ def _shown(name: str, value: Any) -> Any:
     return "(set)" if isinstance(value, Secret) else value
 
 
+def address_of(base_url: str | None) -> str:
+    """The base URL without anything that may be secret, for the log; empty if there is none."""
+    return "" if base_url is None else _without_password(base_url)
+
+
 def _without_password(address: str) -> str:
     try:
         url = urlsplit(address)

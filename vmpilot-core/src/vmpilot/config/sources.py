@@ -61,7 +61,7 @@ def load_settings(environment: Environment, *, folder: Path, options: Mapping[st
     origins: dict[str, str] = {}
     remarks: list[str] = []
     for key, (value, origin) in _in_order(environment, folder, options, remarks):
-        converted = _converted(key, value, origin)
+        converted = convert_setting(key, value, origin)
         if key in RULE_KEYS and key in values:
             values[key] += converted
             origins[key] += f", {origin}"
@@ -162,7 +162,7 @@ def _parse(path: Path, content: bytes) -> dict[str, tuple[Any, str]]:
     return {key: (value, str(path)) for key, value in table.items()}
 
 
-def _converted(key: str, value: Any, origin: str) -> Any:
+def convert_setting(key: str, value: Any, origin: str) -> Any:
     """The value in the setting's own type; text from a variable may be a number."""
     if key == "cache" and isinstance(value, str | Secret):
         return _cache_place(value, origin)

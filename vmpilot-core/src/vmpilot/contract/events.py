@@ -78,10 +78,24 @@ class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
     text: str
 
 
+class TurnTerms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the conversation's next turn goes by unless the user sets something else.
+
+    `model` is the name that the user gave, such as `local`. `address` is the base URL where it was asked, without
+    what may be secret in it, empty for the provider's own. `keyed` says that a key of VMPilot's settings went there.
+    """
+
+    model: str
+    mode: str
+    address: str = ""
+    keyed: bool = False
+
+
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="type"):
     """A turn began; `message` is on disk. `time` is seconds since the epoch.
 
     A message without content is no request: the person asked for nothing but that the conversation be compacted.
+    `terms` is None in logs of front ends that remember nothing.
     """
 
     conversation_id: str
@@ -91,6 +105,7 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="ty
     model: str
     time: float
     version: int = WIRE_VERSION
+    terms: TurnTerms | None = None
 
 
 class ToolStarted(msgspec.Struct, frozen=True, tag="tool_started", tag_field="type", omit_defaults=True):
@@ -113,16 +128,29 @@ class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output", tag_field="type
     text: str
 
 
+class DeniedCall(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A call that was not let run: `title` and `folder` as in `ToolStarted`, `denied_by` a mode, a rule or the user."""
+
+    call: ToolCall
+    title: str
+    denied_by: str
+    time: float
+    folder: str | None = None
+
+
 class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="type", omit_defaults=True):
     """A tool call has its result. A call that was refused or denied has no `ToolStarted` before it.
 
-    `folder` is the conversation's working folder from here on, where the call changed it.
+    `folder` is the conversation's working folder from here on, where the call changed it. `denied` is the call if it
+    was denied. `interrupted` says that its turn was interrupted before it had a result.
     """
 
     result: ToolResult
     seconds: float
     exit_code: int | None = None
     folder: str | None = None
+    denied: DeniedCall | None = None
+    interrupted: bool = False
 
 
 class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type", omit_defaults=True):

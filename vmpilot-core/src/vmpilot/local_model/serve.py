@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from vmpilot.installation import install_command
 from vmpilot.local_model.gguf import is_qwen_coder
 
 _MOST_TOKENS = 2048  # of one answer where the client names no limit: a small model that repeats itself must end
@@ -30,7 +31,9 @@ def main() -> int:
     try:
         xllamacpp = import_module("xllamacpp")
     except ImportError as error:
-        _reply(replies, error=f'the local model needs llama.cpp ({error}): pip install "vmpilot-core[local]"')
+        _reply(
+            replies, error=f"the local model needs llama.cpp ({error}): run `{install_command('vmpilot-core[local]')}`"
+        )
         return 1
     server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), settings))
     _reply(replies, address=server.listening_address)

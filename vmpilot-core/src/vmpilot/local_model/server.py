@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Self
 
+from vmpilot.installation import install_command
 from vmpilot.local_model.errors import LocalModelError
 from vmpilot.local_model.gguf import check_gguf
 from vmpilot.local_model.progress import LOADING, Progress
@@ -32,7 +33,7 @@ CONTEXT_SIZE = 16_384
 def check_engine() -> None:
     """Raises `LocalModelError` where llama.cpp is not installed; to be asked before gigabytes are fetched for it."""
     if find_spec("xllamacpp") is None:
-        raise LocalModelError('the local model needs llama.cpp: run `pip install "vmpilot-core[local]"`')
+        raise LocalModelError(f"the local model needs llama.cpp: run `{install_command('vmpilot-core[local]')}`")
 
 
 class LocalServer:

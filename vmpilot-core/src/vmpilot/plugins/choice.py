@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vmpilot.contract import BackendError
+from vmpilot.installation import install_command, uninstall_command
 from vmpilot.plugins.installed import InstalledBackend
 
-DEFAULT = "langchain"
-
 SHIPPED = {"langchain": "vmpilot-backend-langchain", "litellm": "vmpilot-backend-litellm"}
-"""The distributions that we ship, for the command that mends a missing one."""
+"""The backends that we ship and their distributions. The first one that is installed is the default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +24,27 @@ class BackendChoice:
 def choose_backend(
     installed: Sequence[InstalledBackend], asked_for: str | None, *, asked_by: str = ""
 ) -> BackendChoice:
-    """The backend named `asked_for` (by `asked_by`: an option, a variable, a file), or the default, or the only one.
+    """The backend named `asked_for` (by `asked_by`: an option, a variable, a file), or the default.
 
-    Raises `BackendError` where it is not installed, claimed by several distributions, or where nothing decides.
+    That is the first shipped one that is installed, or else the only one. Raises `BackendError` if it is not installed,
+    if several distributions claim its name, or if nothing decides.
     """
     if asked_for is not None:
         return BackendChoice(_named(asked_for, installed, asked_by), asked_by)
     names = sorted({backend.name for backend in installed})
-    if DEFAULT in names:
-        return BackendChoice(_named(DEFAULT, installed, "the default"), "the default")
     if len(names) == 1:
         return BackendChoice(_named(names[0], installed, "the only one installed"), "the only one installed")
+    for name in SHIPPED:
+        if name in names:
+            return BackendChoice(_named(name, installed, "the default"), "the default")
     if not names:
         raise BackendError(
-            f"no backend is installed: run `pip install {SHIPPED['litellm']}` or `pip install {SHIPPED['langchain']}`"
+            f"no backend is installed: run `{install_command(SHIPPED['litellm'])}` "
+            f"or `{install_command(SHIPPED['langchain'])}`"
         )
     raise BackendError(
-        f"several backends are installed ({', '.join(names)}) and none is chosen: "
-        f"name one with --backend or VMPILOT_BACKEND"
+        f"several backends are installed ({', '.join(names)}) and none is the default: "
+        f"choose one with `vmpilot config set backend {names[0]}`, or with --backend for one request"
     )
 
 
@@ -50,9 +52,8 @@ def _named(name: str, installed: Sequence[InstalledBackend], asked_by: str) -> I
     claims = [backend for backend in installed if backend.name == name]
     if len(claims) > 1:
         owners = " and ".join(f"{backend.distribution} {backend.version}" for backend in claims)
-        raise BackendError(
-            f'the backend "{name}" is claimed by {owners}: run `pip uninstall` for the one that you do not want'
-        )
+        remove = " or ".join(f"`{uninstall_command(backend.distribution)}`" for backend in claims)
+        raise BackendError(f'the backend "{name}" is claimed by {owners}: run {remove}')
     if not claims:
         raise BackendError(f'the backend "{name}" ({asked_by}) is not installed: {_remedy(name, installed)}')
     return claims[0]
@@ -61,5 +62,5 @@ def _named(name: str, installed: Sequence[InstalledBackend], asked_by: str) -> I
 def _remedy(name: str, installed: Sequence[InstalledBackend]) -> str:
     others = ", ".join(sorted({backend.name for backend in installed}))
     if name in SHIPPED:
-        return f"run `pip install {SHIPPED[name]}`" + (f", or choose among: {others}" if others else "")
-    return f"choose among: {others}" if others else f"run `pip install {SHIPPED['litellm']}`"
+        return f"run `{install_command(SHIPPED[name])}`" + (f", or choose among: {others}" if others else "")
+    return f"choose among: {others}" if others else f"run `{install_command(SHIPPED['litellm'])}`"

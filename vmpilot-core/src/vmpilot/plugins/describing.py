@@ -16,6 +16,7 @@ from importlib.metadata import EntryPoint
 import msgspec
 
 from vmpilot.contract import BackendError, BackendInfo
+from vmpilot.installation import uninstall_command, upgrade_command
 from vmpilot.plugins.installed import InstalledBackend
 from vmpilot.plugins.loading import load_backend
 
@@ -88,7 +89,7 @@ def _described(
     installed: InstalledBackend, child: subprocess.Popen[str], deadline: float, seconds: float
 ) -> DescribedBackend:
     about = f'the backend "{installed.name}" of {installed.distribution} {installed.version}'
-    mend = f"run `pip install --upgrade {installed.distribution}`, or `pip uninstall {installed.distribution}`"
+    mend = f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
     try:
         said, _ = child.communicate(timeout=max(deadline - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:

@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 import pluggy
 
 from vmpilot.contract import CONTRACT_VERSION, ENTRY_POINT_GROUP, PROJECT, BackendError, BackendInfo, hooks, tool_hooks
+from vmpilot.installation import upgrade_command
 from vmpilot.plugins.backend import Backend
 from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin
 
@@ -28,7 +29,7 @@ def load_backend(installed: InstalledBackend) -> Backend:
     except PluginFault as fault:
         raise BackendError(
             f'the backend "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
-            f"run `pip install --upgrade {installed.distribution}`, or choose another with --backend"
+            f"run `{upgrade_command(installed.distribution)}`, or choose another with --backend"
         ) from fault
     return backend
 

@@ -17,6 +17,7 @@ from vmpilot.contract import (
     ToolUse,
     find_spec_fault,
 )
+from vmpilot.installation import uninstall_command, upgrade_command
 from vmpilot.plugins.installed import InstalledPlugin, installed_tool_plugins
 from vmpilot.plugins.loading import PluginFault, load_hooks
 
@@ -49,7 +50,7 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
         except PluginFault as fault:
             problems.append(
                 f'the tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
-                f"run `pip install --upgrade {installed.distribution}`, or `pip uninstall {installed.distribution}`"
+                f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
             )
         else:
             tools |= provided

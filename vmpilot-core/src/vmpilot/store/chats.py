@@ -61,9 +61,9 @@ class Chats:
         with self.database.reading() as connection:
             return _chat(connection, conversation_id)
 
-    def list(self, limit: int | None) -> tuple[Chat, ...]:
+    def list(self, limit: int | None, *, failed: bool) -> tuple[Chat, ...]:
         with self.database.reading() as connection:
-            return tuple(list_chats(connection, limit=limit))
+            return tuple(list_chats(connection, limit=limit, failed=failed))
 
     def events(self, conversation_id: str) -> tuple[Event, ...]:
         with self.database.reading() as connection:

@@ -123,9 +123,9 @@ class ConversationStore:
         """What a list says of one conversation."""
         return await self.run(lambda: self.chats.chat(self.chats.find(conversation_id)))
 
-    async def list_chats(self, *, limit: int | None = None) -> tuple[Chat, ...]:
-        """The conversations, the one that was used last first."""
-        return await self.run(lambda: self.chats.list(limit))
+    async def list_chats(self, *, limit: int | None = None, failed: bool = False) -> tuple[Chat, ...]:
+        """The conversations, the one that was used last first; with `failed` also those where every request failed."""
+        return await self.run(lambda: self.chats.list(limit, failed=failed))
 
     async def events(self, conversation_id: str) -> tuple[Event, ...]:
         """All events of a conversation, also while somebody writes to it."""
@@ -170,7 +170,7 @@ class ConversationStore:
         return await self.run(lambda: self.chats.costs(by, since))
 
     async def audit(self, *, conversation_id: str | None = None, limit: int | None = None) -> tuple[Command, ...]:
-        """The commands that were started, the newest `limit` of them, oldest first."""
+        """The commands that were started or denied, the newest `limit` of them, oldest first."""
         return await self.run(lambda: self.chats.audit(conversation_id, limit))
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from vmpilot.contract import WIRE_VERSION, Event, UsageError, decode_event, encode_event
+from vmpilot.contract import WIRE_VERSION, Event, TurnStarted, UsageError, decode_event, encode_event
 from vmpilot.store.text import title_from
 
 FORMAT = 1
@@ -60,7 +60,7 @@ def read_document(data: str | bytes) -> Imported:
         raise UsageError("this conversation was exported by a newer VMPilot: upgrade vmpilot-core")
     try:
         document = msgspec.convert(raw, Document)
-        events = tuple(decode_event(json.dumps(event)) for event in document.events)
+        events = tuple(_forgetful(decode_event(json.dumps(event))) for event in document.events)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"this exported conversation is not whole: {error}") from error
     if not (math.isfinite(document.started) and math.isfinite(document.touched)):
@@ -74,6 +74,11 @@ def read_document(data: str | bytes) -> Imported:
         document.touched,
         events,
     )
+
+
+def _forgetful(event: Event) -> Event:
+    """Nothing from another machine decides by itself which model is asked next, at which address, or in which mode."""
+    return msgspec.structs.replace(event, terms=None) if isinstance(event, TurnStarted) else event
 
 
 def _newer_events(raw: dict[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from vmpilot.contract import Secret, StoreError, UsageError, VMPilotError
+from vmpilot.installation import install_command
 from vmpilot.store.database import Database
 from vmpilot.store.words import PostgresWords
 
@@ -203,7 +204,7 @@ def _create_engine(url: URL) -> Engine:
         return create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
     except ImportError as error:
         raise UsageError(
-            'PostgreSQL needs a driver that is not installed: pip install "vmpilot-core[postgres]"'
+            f"PostgreSQL needs a driver that is not installed: run `{install_command('vmpilot-core[postgres]')}`"
         ) from error
 
 

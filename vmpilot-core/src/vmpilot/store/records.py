@@ -55,10 +55,11 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A tool call that was let run. `command` is what the shell was given, for another tool its title.
+    """A tool call that was allowed or denied. `command` is what the shell was given, for another tool its title.
 
-    `exit_code` and `seconds` are None where it has none, or where no result was stored: `finished` tells which.
-    `is_error` is true too for one that was interrupted and may have run in part.
+    `denied_by` says who denied it, and is empty for one that was allowed. `exit_code` and `seconds` are None where it
+    has none, or where no result was stored: `finished` tells which. `is_error` is true too for one that was
+    `interrupted` and may have run in part.
     """
 
     conversation_id: str
@@ -72,3 +73,5 @@ class Command(msgspec.Struct, frozen=True):
     exit_code: int | None
     seconds: float | None
     is_error: bool
+    denied_by: str = ""
+    interrupted: bool = False

@@ -55,7 +55,7 @@ def searched_text(event: Event) -> str:
         case ToolStarted():
             return event.title
         case ToolFinished():
-            return event.result.text
+            return event.result.text if event.denied is None else f"{event.denied.title}\n{event.result.text}"
         case HistoryImported():
             return "\n".join(message.text for message in event.messages)
         case _:

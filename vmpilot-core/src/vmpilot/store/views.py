@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Literal
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Exists, Row, exists, func, or_, select, text
 
 from vmpilot.contract import Event, HistoryImported, ToolCall, ToolFinished, ToolStarted, TurnStarted, Usage
 from vmpilot.store.codec import decode, unpack
@@ -17,9 +17,18 @@ from vmpilot.store.schema import commands, conversations, entries, turns
 from vmpilot.store.text import excerpt, searched_text
 from vmpilot.store.words import WordIndex
 
+_FAILED = '{"type":"turn_ended","reason":"failed"'
+_STARTED = '{"type":"turn_started"'
+"""How the bodies of these entries begin; `encode_event` writes the members in this order."""
 
-def list_chats(connection: Connection, *, limit: int | None = None, ids: Sequence[str] | None = None) -> list[Chat]:
-    """The conversations, the one that was used last first; all of them, or those with these ids."""
+
+def list_chats(
+    connection: Connection, *, limit: int | None = None, ids: Sequence[str] | None = None, failed: bool = True
+) -> list[Chat]:
+    """The conversations, the one that was used last first; all of them, or those with these ids.
+
+    Without `failed`, those are left out in which nothing but requests failed.
+    """
     spent = (
         select(turns.c.conversation_id, func.sum(turns.c.cost).label("cost"), func.count().label("own"))
         .add_columns(func.count(turns.c.cost).label("priced"))
@@ -34,7 +43,20 @@ def list_chats(connection: Connection, *, limit: int | None = None, ids: Sequenc
     )
     if ids is not None:
         query = query.where(conversations.c.id.in_(ids))
+    if not failed:
+        query = query.where(or_(~_has(_FAILED), _has_other_than(_STARTED, _FAILED)))
     return [_chat(row) for row in connection.execute(query)]
+
+
+def _has(beginning: str) -> Exists:
+    """Whether an entry of the conversation begins so."""
+    here = entries.c.conversation_id == conversations.c.id
+    return exists().where(here, entries.c.body.startswith(beginning, autoescape=True))
+
+
+def _has_other_than(*beginnings: str) -> Exists:
+    here = entries.c.conversation_id == conversations.c.id
+    return exists().where(here, *(~entries.c.body.startswith(one, autoescape=True) for one in beginnings))
 
 
 def read_events(connection: Connection, conversation_id: str) -> tuple[Event, ...]:
@@ -76,7 +98,7 @@ def add_up_costs(connection: Connection, by: CostBy, *, since: float = 0.0) -> l
 def list_commands(
     connection: Connection, *, limit: int | None = None, conversation_id: str | None = None
 ) -> list[Command]:
-    """The commands that were started, the newest `limit` of them, oldest first."""
+    """The commands that were started or denied, the newest `limit` of them, oldest first."""
     begun, ended = entries.alias(), entries.alias()
     query = (
         select(commands.c.conversation_id, commands.c.number, begun.c.body, ended.c.body)
@@ -147,20 +169,25 @@ def _cost(key: str, rows: Iterable[Row[tuple[object, ...]]], by: CostBy) -> Cost
 
 def _command(conversation_id: str, number: int, begun: str, ended: str | None) -> Command:
     start, finish = decode(begun), None if ended is None else decode(ended)
-    assert isinstance(start, ToolStarted), "commands are drawn from the starts of tools"  # noqa: S101
     result = finish if isinstance(finish, ToolFinished) else None
+    denied = start.denied if isinstance(start, ToolFinished) else None
+    allowed = start if isinstance(start, ToolStarted) else None
+    asked = denied or allowed
+    assert asked is not None, "commands are drawn from the starts of tools, and from denials"  # noqa: S101
     return Command(
         conversation_id=conversation_id,
         number=number,
-        time=start.time,
-        tool=start.call.name,
-        command=_command_line(start.call) or start.title,
-        folder=start.folder,
-        allowed_by=start.allowed_by,
+        time=asked.time,
+        tool=asked.call.name,
+        command=_command_line(asked.call) or asked.title,
+        folder=asked.folder,
+        allowed_by="" if allowed is None else allowed.allowed_by,
         finished=result is not None,
         exit_code=result.exit_code if result else None,
         seconds=result.seconds if result else None,
         is_error=result.result.is_error if result else True,
+        denied_by="" if denied is None else denied.denied_by,
+        interrupted=result.interrupted if result else False,
     )
 
 

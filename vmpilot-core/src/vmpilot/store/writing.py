@@ -152,6 +152,9 @@ def _draw_entry(connection: Connection, conversation_id: str, number: int, event
             row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
             connection.execute(INSERT_COMMAND, row | {"call": _digest(event.call.id)})
         case ToolFinished():
+            if (denied := event.denied) is not None:
+                row = {"conversation_id": conversation_id, "number": number, "started": _finite(denied.time)}
+                connection.execute(INSERT_COMMAND, row | {"call": _digest(denied.call.id)})
             ended = {"conversation": conversation_id, "ended_call": _digest(event.result.call_id), "result": number}
             connection.execute(FINISH_COMMAND, ended)
         case _:

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from vmpilot.contract import Confinement, ToolProblem
 from vmpilot.tools.job import Job
 from vmpilot.tools.jobs import Jobs
+from vmpilot.tools.kept_jobs import KeptJobs
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.output import OutputLimits
 from vmpilot.tools.process import CommandOutcome, Confine, run_command
@@ -23,7 +24,8 @@ class Executor:
 
     `environment` is the whole one of the commands, scrubbed. `masker` takes secrets out of what is kept of their
     output; with `outputs`, a folder for this conversation alone, what is too long is there as a whole. One that is not
-    `lasting` need not be closed if it starts no jobs: it takes 30 ms more for each command.
+    `lasting` need not be closed if it starts no jobs: it takes 30 ms more for each command. `kept` are the jobs that
+    outlive VMPilot; without it none can be started.
     """
 
     def __init__(
@@ -34,6 +36,8 @@ class Executor:
         outputs: Path | None = None,
         confine: ConfineCommand | None = None,
         lasting: bool = True,
+        kept: KeptJobs | None = None,
+        conversation: str = "",
     ) -> None:
         self._environment = environment
         self._masker = masker or Masker(())
@@ -41,7 +45,7 @@ class Executor:
         self._confine = confine
         self._lasting = lasting
         self._supervisor = Supervisor()
-        self.jobs = Jobs(self._supervisor, masker=self._masker, outputs=outputs)
+        self.jobs = Jobs(self._supervisor, masker=self._masker, outputs=outputs, kept=kept, conversation=conversation)
 
     def warm_up(self) -> None:
         """Take now the 30 ms that the first command would take longer. Raises OSError."""

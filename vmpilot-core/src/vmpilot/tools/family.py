@@ -74,6 +74,12 @@ def name_of_program(path: str) -> bytes:
     return os.fsencode(os.path.basename(path))[:15]  # noqa: PTH119 - pathlib takes long to import
 
 
+def start_time(pid: int) -> int | None:
+    """When the process began (clock ticks since boot), None if it runs no more: tells it from another with its id."""
+    member = _read_member(pid)
+    return None if member is None or not member.live else member.started
+
+
 def _process_ids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit())  # noqa: PTH208 - three times as fast
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
+from vmpilot.tools.kept_jobs import KeptJob
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.output import KeptOutput, OutputBuffer
 from vmpilot.tools.output_file import OutputFile
@@ -63,11 +64,19 @@ class Job:
     """
 
     def __init__(
-        self, number: int, command: str, *, supervised: Supervised, output: int, input_: int, keep: bool
+        self,
+        number: int,
+        command: str,
+        *,
+        supervised: Supervised,
+        output: int,
+        input_: int,
+        kept: KeptJob | None = None,
     ) -> None:
+        """`output` is the reading end of its output; of a `kept` one its warden reads it, and it is closed here."""
         self.number = number
         self.command = command
-        self.keep = keep
+        self._kept = kept
         self.told = False
         self.remark: str | None = None
         self.ended_by: str | None = None
@@ -85,13 +94,21 @@ class Job:
     def begin(self, *, masker: Masker, outputs: Path | None, timeout: float | None, resources: ExitStack) -> None:
         """Watch it; `resources` are let go of when it is over."""
         self._resources = resources
+        self._supervised.watch(self._note)
+        if self._kept is not None:  # its warden keeps its output and its time
+            os.close(self._pipe)
+            return
         self._output = JobOutput(OutputFile(outputs) if outputs else None)
         self._reader = OutputReader(self._pipe, flood=_FLOOD, keep=self._output.append, masker=masker, pace=_PACE)
         if timeout is not None:
             timer = self._loop.call_later(timeout, self._end_for, f"ended after {timeout:g} s, its time limit")
             self._resources.callback(timer.cancel)
-        self._supervised.watch(self._note)
         self._reader.start(self._note)
+
+    @property
+    def keep(self) -> bool:
+        """Whether it outlives VMPilot."""
+        return self._kept is not None
 
     @property
     def over(self) -> bool:
@@ -124,10 +141,14 @@ class Job:
     @property
     def unread(self) -> int:
         """Characters of output that were not read yet."""
+        if self._kept is not None:
+            return self._kept.unread
         return self._output.new_chars + (0 if self.over else len(self._reader.unfinished))
 
     def read(self, lines: int | None = None) -> str:
         """Give the output since the last read or, with `lines`, the last lines of all."""
+        if self._kept is not None:
+            return self._kept.read(lines)
         unfinished = "" if self.over else self._reader.unfinished
         return self._output.take_new(unfinished) if lines is None else self._output.take_last(lines, unfinished)
 
@@ -193,17 +214,20 @@ class Job:
         self._news.set()
         if self._supervised.over:
             self._finish()
-        elif self._reader.flooded and self.ended_by is None:
+        elif self._kept is None and self._reader.flooded and self.ended_by is None:
             self._end_for("ended because it wrote without end")
 
     def _finish(self) -> None:
         if self.over:
             return
         self._seconds = self._loop.time() - self._started
-        if self._supervised.alone:
-            self._reader.finish()
-        self._reader.close()
-        self._output.close()
+        if self._kept is not None:
+            self.ended_by = self.ended_by or self._kept.ended_by
+        else:
+            if self._supervised.alone:
+                self._reader.finish()
+            self._reader.close()
+            self._output.close()
         self._close_input()
         self._supervised.close()
         self._resources.close()
@@ -215,7 +239,7 @@ class Job:
             self._input = None
 
 
-def describe(job: Job, *, shorten: Callable[[str], str]) -> str:
+def describe(job: Job | KeptJob, *, shorten: Callable[[str], str]) -> str:
     """The job in one line."""
     kept = ", kept" if job.keep else ""
     unread = f"; {job.unread:,} characters of output not read yet" if job.unread else ""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from vmpilot.contract import ToolProblem
 from vmpilot.tools.job import Job, describe
+from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
 from vmpilot.tools.masking import Masker
 from vmpilot.tools.process import Confine
 from vmpilot.tools.shell_launch import prepare_launch
-from vmpilot.tools.supervisor import Supervisor
+from vmpilot.tools.supervisor import KeptStart, Supervisor
 
 _MOST_RUNNING = 16
 _MOST_REMEMBERED = 32
@@ -21,10 +22,21 @@ _LONGEST_NAME = 100
 class Jobs:
     """Starts jobs, finds them by number, tells which have ended; `close` ends them."""
 
-    def __init__(self, supervisor: Supervisor, *, masker: Masker, outputs: Path | None) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        masker: Masker,
+        outputs: Path | None,
+        kept: KeptJobs | None = None,
+        conversation: str = "",
+    ) -> None:
         self._supervisor = supervisor
         self._masker = masker
         self._outputs = outputs
+        self._kept = kept
+        self._conversation = conversation
+        self._earlier: dict[int, KeptJob] = {}
         self._jobs: dict[int, Job] = {}
         self._last = 0
 
@@ -41,9 +53,32 @@ class Jobs:
         """Start `command` as `run_command` does, but with a standard input to write to; do not wait for it.
 
         Raises `ToolProblem` if too many run, and what `run_command` raises; that the shell could not be started is
-        told by `Job.problem` a moment later.
+        told by `Job.problem` a moment later. One that is kept outlives VMPilot.
         """
         self._check_room()
+        record = self._begin_kept(command) if keep else None
+        try:
+            return self._start(command, folder, environment, confine=confine, timeout=timeout, record=record)
+        except BaseException:
+            if self._kept is not None and record is not None:
+                self._kept.forget(record)
+            raise
+
+    def _begin_kept(self, command: str) -> KeptJob:
+        if self._kept is None:
+            raise ToolProblem("Not run: jobs cannot be kept here.")
+        return self._kept.begin(self._masker.mask(command), conversation=self._conversation)
+
+    def _start(
+        self,
+        command: str,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        confine: Confine | None,
+        timeout: float | None,
+        record: KeptJob | None,
+    ) -> Job:
         with ExitStack() as resources:
             launch = prepare_launch(command, environment, resources=resources)
             if confine is not None:
@@ -56,7 +91,7 @@ class Jobs:
                     folder=folder,
                     environment={**environment, **launch.variables},
                     streams=(input_reading, writing, writing),
-                    drain=reading if keep else None,
+                    kept=None if record is None else KeptStart(record.folder, reading, timeout, self._secrets),
                 )
             except BaseException:
                 os.close(reading)
@@ -65,34 +100,58 @@ class Jobs:
             finally:
                 os.close(writing)
                 os.close(input_reading)
-            self._last += 1
-            job = Job(self._last, command, supervised=supervised, output=reading, input_=input_writing, keep=keep)
+            self._last += record is None
+            number = self._last if record is None else record.number
+            job = Job(number, command, supervised=supervised, output=reading, input_=input_writing, kept=record)
             job.remark = launch.remark
             job.begin(masker=self._masker, outputs=self._outputs, timeout=timeout, resources=resources.pop_all())
         self._jobs[job.number] = job
         return job
 
-    def find(self, number: int) -> Job:
-        """Raises `ToolProblem` where there is no such job."""
-        if number not in self._jobs:
-            known = ", ".join(map(str, self._jobs)) or "none"
+    @property
+    def _secrets(self) -> tuple[str, ...]:
+        return tuple(value for value in self._masker.values if "\0" not in value)
+
+    def find(self, number: int) -> Job | KeptJob:
+        """A job of this conversation, or a kept one of any earlier one. Raises `ToolProblem` if there is none."""
+        if number in self._jobs:
+            return self._jobs[number]
+        self._look_for_earlier()
+        if number not in self._earlier:
+            known = ", ".join(map(str, (*self._jobs, *self._earlier))) or "none"
             raise ToolProblem(f"There is no job {number}; the jobs are: {known}.")
-        return self._jobs[number]
+        return self._earlier[number]
 
     def forget(self, job: Job) -> None:
-        """One that could not be started was none."""
+        """Leave out one that could not be started."""
         self._jobs.pop(job.number, None)
+        if self._kept is not None and job.keep:
+            self._kept.forget(self._kept.find(job.number))
 
     def describe(self) -> list[str]:
         """Each job in a line, as the model sees it."""
-        return [describe(job, shorten=_shorten) for job in self._jobs.values()]
+        self._look_for_earlier()
+        jobs: list[Job | KeptJob] = [*self._jobs.values(), *self._earlier.values()]
+        return [describe(job, shorten=shorten) for job in jobs]
+
+    def describe_end(self) -> list[str]:
+        """A sentence for the user about each job that runs now, before all but the kept ones are ended."""
+        running = [job for job in self._jobs.values() if not job.over]
+        return [_describe_end(job) for job in running]
+
+    def _look_for_earlier(self) -> None:
+        """Kept jobs that were not started here; each keeps its place in the output as long as it is known."""
+        found = () if self._kept is None else self._kept.all()
+        self._earlier = {
+            job.number: self._earlier.get(job.number, job) for job in found if job.number not in self._jobs
+        }
 
     def take_news(self) -> list[str]:
         """Give a line for each job that has ended since the last time."""
         ended = [job for job in self._jobs.values() if job.over and not job.told]
         for job in ended:
             job.told = True
-        return [describe(job, shorten=_shorten) for job in ended]
+        return [describe(job, shorten=shorten) for job in ended]
 
     async def close(self) -> None:
         """End all that run but those that are kept."""
@@ -115,6 +174,14 @@ class Jobs:
             )
 
 
-def _shorten(command: str) -> str:
+def _describe_end(job: Job) -> str:
+    command = shorten(job.command)
+    if job.keep:
+        return f"Job {job.number} keeps running: $ {command} (see `vmpilot jobs`)"
+    return f"Job {job.number} was stopped, because it ends with VMPilot unless it is kept: $ {command}"
+
+
+def shorten(command: str) -> str:
+    """The command in one line of at most 100 characters."""
     line = " ".join(command.split())
     return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"

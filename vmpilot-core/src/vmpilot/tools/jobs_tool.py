@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from vmpilot.contract import Acts, LooksUp, ToolOutcome, ToolProblem, ToolSpec, ToolUse
 from vmpilot.tools.job import Job
 from vmpilot.tools.jobs import Jobs
+from vmpilot.tools.kept_jobs import KeptJob
 from vmpilot.tools.masking import MASK
 
 _SETTLING = 0.3
@@ -75,22 +77,30 @@ class JobsTool:
             return ToolOutcome("\n".join(self._jobs.describe()) or "There are no jobs.")
         job = self._jobs.find(arguments["job_id"])
         match arguments["action"]:
+            case "input" if isinstance(job, KeptJob):
+                raise ToolProblem(f"The input of job {job.number} was closed when the VMPilot that started it ended.")
             case "input":
+                assert isinstance(job, Job)  # noqa: S101  mypy does not see that the case above takes the others
                 await job.write(arguments.get("text", ""), close=arguments.get("close", False))
                 await job.wait(_SETTLING)
             case "kill":
                 await self._kill(job)
         return self._report(job, arguments.get("lines"))
 
-    async def _kill(self, job: Job) -> None:
-        if job.over:
+    async def _kill(self, job: Job | KeptJob) -> None:
+        if job.over and not (isinstance(job, KeptJob) and job.strayed):
             raise ToolProblem(f"Job {job.number} is over already: {job.state}.")
+        if isinstance(job, KeptJob):
+            if not await asyncio.to_thread(job.stop):
+                raise ToolProblem(f"Job {job.number} could not be ended.")
+            return
         if unended := await job.end():
             raise ToolProblem(f"{unended} processes of job {job.number} could not be ended: are they another user's?")
 
-    def _report(self, job: Job, lines: int | None) -> ToolOutcome:
+    def _report(self, job: Job | KeptJob, lines: int | None) -> ToolOutcome:
         text = job.read(lines)
-        job.told = job.told or job.over
+        if isinstance(job, Job):
+            job.told = job.told or job.over
         news = "".join(f"\n[{line}]" for line in self._jobs.take_news())
         border = "" if not text or text.endswith("\n") else "\n"
         return ToolOutcome(f"{text}{border}[job {job.number}: {job.state}]{news}", exit_code=job.exit_code)

@@ -19,6 +19,11 @@ class Masker:
     def __init__(self, values: Iterable[str]) -> None:
         self._values = tuple(sorted({value for value in values if is_worth_masking(value) and value not in MASK}))
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """What it replaces, for a masker in another process."""
+        return self._values
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._values)} values)"
 

@@ -6,6 +6,7 @@ out of reach.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,9 @@ _LOST = "it ended the process that watches over it, so its exit code is lost and
 _LEFT_OVER_PATIENCE = 0.3
 _LEFT_OVER_GRACE = 0.5
 _TERM_GRACE = 0.4  # with the 0.35 s for KILL: back within a second of the timeout, on a busy machine too
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +94,20 @@ async def run_command(
         )
         run = _Run(supervised, launch, output, kept)
         try:
-            return await run.complete(timeout)
+            outcome = await run.complete(timeout)
+            _log.debug("process %s ended after %.1f s: %s", supervised.shell, outcome.seconds, _ending(outcome))
+            return outcome
         except asyncio.CancelledError:
             await run.abort()
             raise
         finally:
             run.close()
+
+
+def _ending(outcome: CommandOutcome) -> str:
+    if outcome.timed_out:
+        return "timed out"
+    return f"signal {outcome.signal}" if outcome.signal is not None else f"exit code {outcome.exit_code}"
 
 
 @contextmanager

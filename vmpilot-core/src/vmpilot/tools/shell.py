@@ -128,7 +128,7 @@ class ShellTool:
             job.told = True
             text = _closed(job.read(), f"job {job.number} is over already: {job.state}")
             return ToolOutcome(text, is_error=job.exit_code != 0, exit_code=job.exit_code)
-        until = "until it is ended, also without VMPilot" if job.keep else "until VMPilot ends at the latest"
+        until = "until it is ended, also when VMPilot has ended" if job.keep else "until VMPilot ends at the latest"
         remark = f"; {job.remark}" if job.remark else ""
         return ToolOutcome(f"[job {job.number} runs {until}: read, write to and end it with the tool jobs{remark}]")
 

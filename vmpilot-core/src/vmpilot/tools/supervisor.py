@@ -1,6 +1,7 @@
 """VMPilot's side of the wardens: starts commands through them and hears how they go. It knows no output."""
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmpilot.tools.shell_launch import Launch
@@ -30,6 +32,21 @@ _ANSWER_PATIENCE = 0.35
 """Seconds beyond the grace, in which a warden kills and answers."""
 _KILL_PATIENCE = 0.2
 _CLOSE_PATIENCE = 2.0
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStart:
+    """How a command is kept: the folder for its files, the reading end of its output, which its warden reads, the limit
+    of seconds, and the secrets that are masked in what is kept.
+    """
+
+    folder: Path
+    output: int
+    timeout: float | None
+    secrets: tuple[str, ...] = field(repr=False)
 
 
 class Supervisor:
@@ -72,10 +89,9 @@ class Supervisor:
         folder: Path,
         environment: Mapping[str, str],
         streams: tuple[int, int, int],
-        drain: int | None = None,
+        kept: "KeptStart | None" = None,
     ) -> "Supervised":
-        """Start what was planned, with the three standard streams. With `drain`, the reading end of its output, the
-        command outlives this program, which then reads on for it.
+        """Start what was planned, with the three standard streams. With `kept` the command outlives this program.
 
         Raises OSError where the process cannot be started; that the command could not be is told by `Supervised`.
         """
@@ -85,13 +101,16 @@ class Supervisor:
             arguments=launch.arguments,
             environment={os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
             descriptors=(0, 1, 2, *launch.descriptors),
+            kept="" if kept is None else str(kept.folder),
+            timeout=None if kept is None else kept.timeout,
+            secrets=() if kept is None else kept.secrets,
         ).encode()
-        passed = [*(() if drain is None else (drain,)), *streams, *launch.descriptors]
-        control = self._order_from_idle(order, passed) if drain is None else None
+        passed = [*(() if kept is None else (kept.output,)), *streams, *launch.descriptors]
+        control = self._order_from_idle(order, passed) if kept is None else None
         if control is None:
-            control = self._fork_warden(FORK if drain is None else FORK_KEPT)
+            control = self._fork_warden(FORK if kept is None else FORK_KEPT)
             _send_order(control, order, passed)
-        return Supervised(control, launch, folder, release=self._release if drain is None else socket.socket.close)
+        return Supervised(control, launch, folder, release=self._release if kept is None else socket.socket.close)
 
     def close(self) -> None:
         """End the process and, with it, all commands but the kept ones. Blocks for milliseconds if none runs."""
@@ -284,6 +303,7 @@ class Supervised:
                 self._warden = int(warden)
             case ["started", shell]:
                 self.shell = int(shell)
+                _log.debug("process %s started in %s: %s", shell, self._places["folder"], self._places["program"])
             case ["failed", number, place]:
                 self.problem = OSError(int(number), os.strerror(int(number)), self._places[place])
                 self.exited = self.alone = True

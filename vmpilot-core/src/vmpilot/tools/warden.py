@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
-from vmpilot.tools.family import Descendants, Member, is_namespace_init, name_of_program
+from vmpilot.tools.family import Descendants, Member, is_namespace_init, name_of_program, start_time
 
 FORK, FORK_KEPT = b"f", b"k"
 """What VMPilot asks for: a warden for the socket that comes along; one whose command outlives VMPilot."""
@@ -27,18 +28,28 @@ _KILL_PATIENCE = 0.25
 _LONGEST_PAUSE = 0.05
 _MOST_DESCRIPTORS = 64
 _CHUNK = 64 * 1024
+_KEPT_GRACE = 1.0
+_PACE = 0.005
+_LAST_READS = 16
+"""What a full pipe of a mebibyte can still hold when everybody who could write is gone."""
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a warden is to start. `descriptors` are the numbers that the passed descriptors get in the command."""
+    """What a warden is to start. `descriptors` are the numbers that the passed descriptors get in the command.
+
+    Of a kept command, `kept` is the folder for its files, `timeout` its limit of seconds, and `secrets` are masked.
+    """
 
     program: str
     folder: str
     arguments: tuple[bytes, ...]
     environment: Mapping[bytes, bytes]
     descriptors: tuple[int, ...]
+    kept: str = ""
+    timeout: float | None = None
+    secrets: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Give the order as fields that are separated by NUL. Raises ValueError where one contains it."""
@@ -46,6 +57,10 @@ class Order:
             os.fsencode(self.program),
             os.fsencode(self.folder),
             ",".join(map(str, self.descriptors)).encode(),
+            os.fsencode(self.kept),
+            b"" if self.timeout is None else b"%r" % self.timeout,
+            b"%d" % len(self.secrets),
+            *(secret.encode(errors="surrogatepass") for secret in self.secrets),
             b"%d" % len(self.arguments),
             *self.arguments,
             *(name + b"=" + value for name, value in self.environment.items()),
@@ -56,7 +71,8 @@ class Order:
 
     @classmethod
     def decode(cls, body: bytes) -> "Order":
-        program, folder, descriptors, count, *rest = body.split(b"\0")
+        program, folder, descriptors, kept, timeout, secret_count, *rest = body.split(b"\0")
+        secrets, (count, *rest) = rest[: int(secret_count)], rest[int(secret_count) :]
         arguments, variables = rest[: int(count)], rest[int(count) :]
         return cls(
             program=os.fsdecode(program),
@@ -64,6 +80,9 @@ class Order:
             arguments=tuple(arguments),
             environment=dict(variable.split(b"=", 1) for variable in variables),
             descriptors=tuple(map(int, descriptors.split(b","))),
+            kept=os.fsdecode(kept),
+            timeout=float(timeout) if timeout else None,
+            secrets=tuple(secret.decode(errors="surrogatepass") for secret in secrets),
         )
 
 
@@ -95,13 +114,13 @@ class _ChildSignals:
 class _Warden:
     """Starts commands, one at a time, reports on each, and ends it; runs in a process of its own.
 
-    A `kept` command outlives VMPilot; what it prints then is read and thrown away, lest it end when it writes.
+    A `kept` command outlives VMPilot, so the warden keeps its output and says in a file how it goes. TERM ends it.
     """
 
     def __init__(self, control: socket.socket, *, kept: bool) -> None:
         self._control = control
         self._kept = kept
-        self._drain: int | None = None
+        self._record: _KeptRecord | None = None
         self._signals = _ChildSignals()
         self._family = Descendants(os.getpid())
         self._shell = 0
@@ -112,10 +131,11 @@ class _Warden:
     def serve(self) -> bool:
         """Go on until VMPilot has let go of the warden; tell whether nothing is left."""
         while self._attached or (self._kept and not self._alone):
-            readable = self._wait(None)
+            readable = self._wait(self._record.patience if self._record and not self._alone else None)
             self._reap()
-            if self._drain in readable:
-                self._discard()
+            if self._record is not None and not self._alone and (why := self._record.reason_to_end()):
+                self._record.why = why
+                self._end(_KEPT_GRACE)
             if self._attached and self._control.fileno() in readable:
                 self._obey()
         return self._alone
@@ -151,7 +171,7 @@ class _Warden:
         self._tell(f"warden {os.getpid()}")  # before the command could stop it
         try:
             if self._kept:
-                self._drain = passed.pop(0)
+                self._record = _KeptRecord(order, passed.pop(0))
             os.chdir(order.folder)
             what = "program"
             self._program = name_of_program(order.program)
@@ -160,6 +180,8 @@ class _Warden:
             self._tell(f"failed {error.errno} {what}")
         else:
             self._alone = False
+            if self._record is not None:
+                self._record.begin(self._shell)
             self._tell(f"started {self._shell}")
         finally:
             for descriptor in passed:
@@ -194,9 +216,12 @@ class _Warden:
         poll.register(self._signals.descriptor, select.POLLIN)
         if control and self._attached:
             poll.register(self._control, select.POLLIN)
-        if self._drain is not None and not self._attached:
-            poll.register(self._drain, select.POLLIN)
-        return {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
+        if self._record is not None and self._record.pipe is not None:
+            poll.register(self._record.pipe, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
+        if self._record is not None and self._record.pipe in ready:
+            self._record.read()
+        return ready
 
     def _reap(self) -> None:
         """Collect what has ended; tell of the shell's end, and of the last one's."""
@@ -208,24 +233,100 @@ class _Warden:
             except ChildProcessError:
                 self._alone = True
                 os.chdir("/")  # a folder is not held longer than needed
+                if self._record is not None:
+                    self._record.end()
                 news.append("alone")
                 break
             if pid == 0:
                 break
             if pid == self._shell:
+                if self._record is not None:
+                    self._record.code = os.waitstatus_to_exitcode(status)
                 news.append(f"exited {os.waitstatus_to_exitcode(status)}")
         if news:
             self._tell("\n".join(news))
-
-    def _discard(self) -> None:
-        if self._drain is not None and not os.read(self._drain, _CHUNK):
-            os.close(self._drain)
-            self._drain = None
 
     def _tell(self, line: str) -> None:
         if self._attached:
             with suppress(OSError):
                 self._control.sendall(f"{line}\n".encode())
+
+
+class _KeptRecord:
+    """What a kept command leaves in its folder. `why` says who ended it, `code` is its shell's.
+
+    Raises OSError if nothing can be written there: a job that nobody could find must not start.
+    """
+
+    def __init__(self, order: Order, pipe: int) -> None:
+        from vmpilot.tools import kept_files  # no other command needs it
+
+        self._files = kept_files
+        self._folder = Path(order.kept)
+        self._output = kept_files.OutputWriter(self._folder, order.secrets)
+        self._until = None if order.timeout is None else time.monotonic() + order.timeout
+        self._asked = False
+        self.pipe: int | None = pipe
+        self.code: int | None = None
+        self.why = ""
+        if order.timeout is not None:
+            self._limit = f"ended after {order.timeout:g} s, its time limit"
+        os.set_blocking(pipe, False)
+        signal.signal(signal.SIGTERM, self._note_request)
+        warden = os.getpid()
+        self._state = {"boot": kept_files.this_boot(), "warden": warden, "warden_started": start_time(warden)}
+        kept_files.write_state(self._folder, self._state)  # before the command could stop this process
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until the time limit; None if there is none."""
+        return None if self._until is None else max(0.0, self._until - time.monotonic())
+
+    def reason_to_end(self) -> str:
+        """Why the command is to be ended now; each reason is given once."""
+        if self._asked:
+            self._asked = False
+            return "stopped"
+        if self._until is not None and time.monotonic() >= self._until:
+            self._until = None
+            return self._limit
+        return ""
+
+    def begin(self, shell: int) -> None:
+        """The command runs."""
+        self._state |= {"shell": shell, "shell_started": start_time(shell)}
+        with suppress(OSError):
+            self._files.write_state(self._folder, self._state)
+
+    def read(self) -> bool:
+        """Take what the pipe holds; return whether there was something."""
+        if self.pipe is None:
+            return False
+        try:
+            data = os.read(self.pipe, _CHUNK)
+        except BlockingIOError:
+            return False
+        if not data:
+            os.close(self.pipe)
+            self.pipe = None
+            return False
+        self._output.feed(data)
+        if len(data) == _CHUNK:
+            time.sleep(_PACE)
+        return True
+
+    def end(self) -> None:
+        """Nothing of the command is left: take the rest of its output, and say how it ended."""
+        for _ in range(_LAST_READS):
+            if not self.read():
+                break
+        self._output.close()
+        self._state |= {"ended": time.time(), "code": self.code, "why": self.why}
+        with suppress(OSError):
+            self._files.write_state(self._folder, self._state)
+
+    def _note_request(self, _number: int, _frame: object) -> None:
+        self._asked = True
 
 
 def _spawn(order: Order, passed: list[int]) -> int:

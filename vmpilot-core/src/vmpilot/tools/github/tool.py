@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
 from vmpilot.contract import Acts, LooksUp, Secret, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.installation import install_command
 from vmpilot.tools.github.actions import GITHUB_SPEC, check_fields, given_fields
 from vmpilot.tools.github.refusals import describe_refusal
 from vmpilot.tools.github.repository import Repository, find_repository, read_repository, web_host
@@ -59,7 +60,7 @@ class GitHub:
     def unavailable_reason(token: Secret | None, api_url: str = GITHUB_API_URL) -> str | None:
         """Why the tool cannot be offered, as a phrase with what to do; None where it can."""
         if missing := [name for name in ("gidgethub", "httpx2") if find_spec(name) is None]:
-            return f'{", ".join(missing)} not installed: pip install "vmpilot-core[github]"'
+            return f"{', '.join(missing)} not installed: {install_command('vmpilot-core[github]')}"
         if token is None or not token.reveal().strip():
             return "no token: set GITHUB_TOKEN"
         if not _keeps_secrets(api_url):

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from vmpilot.contract import Tool
+from vmpilot.installation import install_command
 from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder
 from vmpilot.tools.mcp.server import Server, ServerReport
 from vmpilot.tools.mcp.settings import McpSettings
@@ -44,7 +45,10 @@ class McpServers:
     def unavailable_reason(self) -> str | None:
         """Why no server can be used although there are some, None otherwise."""
         if self._servers and find_spec("mcp") is None:
-            return "MCP servers are configured, but the library for them is missing: pip install 'vmpilot-core[mcp]'"
+            return (
+                "MCP servers are configured, but the library for them is missing: "
+                f"run `{install_command('vmpilot-core[mcp]')}`"
+            )
         return None
 
     @property

