@@ -74,6 +74,7 @@ def test_the_hook_for_tools() -> None:
                 "add_reasoning": ["self", "piece"],
                 "add_refusal": ["self", "piece"],
                 "add_tool_call": ["self", "index", "id", "name", "arguments"],
+                "add_function_call": ["self", "name", "arguments"],
                 "build": ["self", "finish_reason", "provider", "provider_data"],
             },
         ),

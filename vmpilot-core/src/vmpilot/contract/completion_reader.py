@@ -106,6 +106,16 @@ class CompletionReader:
             events.append(self._builder.add_refusal(refusal))
         for fragment in delta.get("tool_calls") or ():
             self._read_fragment(fragment, events)
+        if function := delta.get("function_call"):
+            self._read_function_call(function, events)
+
+    def _read_function_call(self, function: Mapping[str, Any], events: list[BackendEvent]) -> None:
+        """The one call of a message in the form that `tool_calls` replaced; some servers send both."""
+        delta = self._builder.add_function_call(
+            name=_string(function.get("name")), arguments=_write_arguments(function.get("arguments"))
+        )
+        if delta is not None:
+            events.append(delta)
 
     def _read_content(self, content: str | list[dict[str, Any]], events: list[BackendEvent]) -> None:
         if isinstance(content, str):

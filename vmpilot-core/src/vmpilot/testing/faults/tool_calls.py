@@ -291,4 +291,49 @@ PLACES = (
     ),
 )
 
-TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES)
+_OLD: dict[str, Any] = {"name": "shell", "arguments": _ARGS}
+_OLD_OBJECT = {**_OLD, "arguments": json.loads(_ARGS)}
+
+
+def _of_old(*fragments: dict[str, Any], whole: dict[str, Any], calls: tuple[dict[str, Any], ...] = ()) -> StepMaker:
+    """A call as `function_call`, which OpenAI gave up; `calls` stand beside it in the newer form."""
+    deltas = [*({"function_call": fragment} for fragment in fragments), *({"tool_calls": [call]} for call in calls)]
+    streamed = "".join(map(chunk, deltas)) + chunk({}, finish="function_call") + DONE
+    message = {"role": "assistant", "content": None, "function_call": whole}
+    both = {**message, "tool_calls": list(calls)} if calls else message
+    return as_asked(stream(streamed), document(completion(both, finish="function_call")))
+
+
+FUNCTION_CALLS = (
+    _runs("function-call-of-old", _of_old(_OLD, whole=_OLD), "once"),
+    _runs(
+        "function-call-of-old-in-pieces",
+        _of_old(
+            {"name": "shell", "arguments": ""},
+            {"arguments": _ARGS[:9]},
+            {"name": None, "arguments": _ARGS[9:]},
+            whole=_OLD,
+        ),
+        "once",
+    ),
+    _runs(
+        "function-call-beside-the-same-call",
+        _of_old(_OLD, whole=_OLD, calls=(shell_entry("once"),)),
+        "once",
+        advice="Servers that know both forms send the call in both: run it once.",
+    ),
+    _runs(
+        "function-call-as-an-object",
+        _of_old(_OLD_OBJECT, whole=_OLD_OBJECT),
+        "once",
+    ),
+    _fault(
+        "function-call-cut",
+        _ERROR,
+        _of_old({**_OLD, "arguments": _ARGS[:-2]}, whole={**_OLD, "arguments": _ARGS[:-2]}),
+        ANSWERED,
+        expects=answers(requests=2, problems=(_NO_JSON,)),
+    ),
+)
+
+TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES, *FUNCTION_CALLS)
