@@ -17,6 +17,7 @@ import msgspec
 
 from vmpilot.contract.errors import (
     AuthenticationFailed,
+    BadResponse,
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
@@ -39,6 +40,9 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         # Google says the same of a limit that is over in a minute.
         r"insufficient (balance|credits)|\A(?!.*RESOURCE_EXHAUSTED).*exceeded your current quota",
         "filter": r"content_?filter|content.?policy|content management policy|responsible_?ai_?policy|safety system",
+        # Groq's codes, and what others say in their place: what the model wrote is wrong, not the request.
+        "broken_call": r"tool_use_failed|output_parse_failed|failed_generation|failed to call a function|"
+        r"tool call validation failed|error parsing tool call",
         "member": "",  # `refused_members` knows the words
         "tools": r"(does not|doesn't|do not|that) support (native )?(tools\b|tool.?(use|call)|function.?call)|"
         # That some cannot run side by side says nothing about one alone.
@@ -70,11 +74,11 @@ _STATUSES: Mapping[int, str] = MappingProxyType(
 _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forbidden": ("quota", "filter"),
-        "invalid": ("overflow", "quota", "filter", "tools", "member", "no_key", "key", "model", "rate"),
+        "invalid": ("overflow", "quota", "filter", "broken_call", "tools", "member", "no_key", "key", "model", "rate"),
         "key": ("quota", "filter", "no_key"),
         "model": ("tools",),
         "rate": ("quota",),
-        "unavailable": ("overflow", "quota", "tools", "member"),
+        "unavailable": ("overflow", "quota", "broken_call", "tools", "member"),
     }
 )
 """What the words may make of a status.
@@ -85,6 +89,11 @@ not found.
 
 _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
     {
+        "broken_call": (
+            BadResponse,
+            "could not read the tool call that the model wrote",
+            "try again or choose another model",
+        ),
         "filter": (ContentFiltered, "refused the request by its content policy", "put the request differently"),
         "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
         "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
@@ -232,7 +241,14 @@ def _find_text(body: Any) -> str:
     if isinstance(body, dict):
         texts = [body[name] for name in ("message", "detail", "error") if body.get(name) is not None]
         told = next((text for text in texts if text), "") if texts else body
+        # OpenRouter says "Provider returned error" and quotes that provider.
+        if isinstance(told, str) and isinstance(raw := _quoted(body.get("metadata")), str):
+            told = f"{told}: {raw}"
     return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=str)
+
+
+def _quoted(metadata: Any) -> Any:
+    return metadata.get("raw") if isinstance(metadata, dict) else None
 
 
 def _read_number(text: str) -> float | None:

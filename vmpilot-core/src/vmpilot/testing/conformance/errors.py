@@ -112,6 +112,13 @@ async def parameter_refused(stage: Stage) -> None:
 
 
 @case("errors", "contract.md#errors")
+async def unreadable_call(stage: Stage) -> None:
+    """A tool call that the provider itself could not read is BadResponse, so that the model is asked again."""
+    message = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
+    await _expect(stage, HttpError(400, message, code="tool_use_failed"), BadResponse)
+
+
+@case("errors", "contract.md#errors")
 async def no_connection(stage: Stage) -> None:
     """A connection that ends before the answer begins is ProviderUnavailable or StreamInterrupted."""
     await _expect(stage, Drop("request"), ProviderUnavailable, StreamInterrupted)
@@ -246,6 +253,7 @@ ERRORS: tuple[Case, ...] = (
     unavailable,
     tools_unsupported,
     parameter_refused,
+    unreadable_call,
     no_connection,
     broken_stream,
     error_in_the_stream,

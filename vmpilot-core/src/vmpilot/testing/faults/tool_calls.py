@@ -7,18 +7,20 @@ from typing import Any
 
 from vmpilot.testing.faults.bodies import (
     DONE,
+    STREAM,
     as_asked,
     calling,
     chunk,
     completion,
     document,
+    event,
     marking,
     shell,
     shell_entry,
     stream,
 )
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, once
-from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
+from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
 _ERROR = "Run nothing; tell the model what is wrong with its call, and let it answer."
 _ONCE = "It is clear what is meant: run it once."
@@ -336,4 +338,50 @@ FUNCTION_CALLS = (
     ),
 )
 
-TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES, *FUNCTION_CALLS)
+_UNREADABLE = "The model wrote a call that its provider cannot read, and the request is right: try again."
+_FAILED = {
+    "message": "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
+    "type": "invalid_request_error",
+    "code": "tool_use_failed",
+    "failed_generation": '<function=shell={"command": "echo half >> runs"}</function>',
+}
+_MISFIT = {
+    **_FAILED,
+    "message": "tool call validation failed: parameters for tool shell did not match schema: errors: [`/command`: "
+    "expected string, but got array]",
+}
+
+UNREADABLE = (
+    *(
+        _fault(name, _UNREADABLE, HttpError(400, body={"error": error}), ANSWERED, expects=answers(requests=2))
+        for name, error in (("call-that-groq-cannot-read", _FAILED), ("call-that-groq-finds-wrong", _MISFIT))
+    ),
+    _fault(
+        "call-that-groq-cannot-read-in-a-stream",
+        _UNREADABLE,
+        as_asked(
+            Raw(text=event({"error": {**_FAILED, "status_code": 400}}) + DONE, content_type=STREAM),
+            HttpError(400, body={"error": _FAILED}),
+        ),
+        ANSWERED,
+        expects=answers(requests=2),
+    ),
+    _fault(
+        "call-that-ollama-cannot-read",
+        _UNREADABLE,
+        HttpError(
+            500, body={"error": "error parsing tool call: raw='{\"command\": ' err=unexpected end of JSON input"}
+        ),
+        ANSWERED,
+        expects=answers(requests=2),
+    ),
+    _fault(
+        "call-that-nobody-can-read-for-ever",
+        "After three tries say that the model's call cannot be read.",
+        HttpError(400, body={"error": _FAILED}),
+        expects=fails("tool call that the model wrote", requests=3),
+        repeats=True,
+    ),
+)
+
+TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES, *FUNCTION_CALLS, *UNREADABLE)
