@@ -14,6 +14,7 @@ from vmpilot.contract.errors import (
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ModelTimeout,
@@ -85,6 +86,7 @@ from vmpilot.contract.openai_format import (
 )
 from vmpilot.contract.protocols import ModelCalls, StreamOnce, Toolbox
 from vmpilot.contract.refusals import Refusal, describe_refusal, read_error_body, read_retry_after
+from vmpilot.contract.refused_messages import IdForm, MessageProblem, RefusedMessages
 from vmpilot.contract.request import (
     GenerationRequest,
     ModelCall,
@@ -141,6 +143,7 @@ __all__ = [
     "GenerationRequest",
     "HistoryCompacted",
     "HistoryImported",
+    "IdForm",
     "ImagePart",
     "InvalidRequest",
     "LimitName",
@@ -149,6 +152,8 @@ __all__ = [
     "Message",
     "MessageBuilder",
     "MessageCompleted",
+    "MessageProblem",
+    "MessagesRefused",
     "ModelCall",
     "ModelCalls",
     "ModelError",
@@ -167,6 +172,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningEffort",
     "Refusal",
+    "RefusedMessages",
     "RetryPolicy",
     "Retrying",
     "RunsCommand",

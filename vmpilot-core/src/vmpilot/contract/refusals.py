@@ -21,6 +21,7 @@ from vmpilot.contract.errors import (
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ParameterRefused,
@@ -30,6 +31,7 @@ from vmpilot.contract.errors import (
     ToolsUnsupported,
 )
 from vmpilot.contract.refused_members import find_refused_member
+from vmpilot.contract.refused_messages import RefusedMessages, find_refused_messages
 from vmpilot.contract.target import ModelTarget
 
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -43,7 +45,8 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         # Groq's codes, and what others say in their place: what the model wrote is wrong, not the request.
         "broken_call": r"tool_use_failed|output_parse_failed|failed_generation|failed to call a function|"
         r"tool call validation failed|error parsing tool call",
-        "member": "",  # `refused_members` knows the words
+        "messages": "",  # `refused_messages` and `refused_members` know the words
+        "member": "",
         "tools": r"(does not|doesn't|do not|that) support (native )?(tools\b|tool.?(use|call)|function.?call)|"
         # That some cannot run side by side says nothing about one alone.
         r"(?<!parallel.)\b(tools|tool.?(use|calls?|calling)|function.?call(s|ing)?)\W+(is|are) not "
@@ -74,11 +77,23 @@ _STATUSES: Mapping[int, str] = MappingProxyType(
 _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forbidden": ("quota", "filter"),
-        "invalid": ("overflow", "quota", "filter", "broken_call", "tools", "member", "no_key", "key", "model", "rate"),
+        "invalid": (
+            "overflow",
+            "quota",
+            "filter",
+            "broken_call",
+            "messages",
+            "tools",
+            "member",
+            "no_key",
+            "key",
+            "model",
+            "rate",
+        ),
         "key": ("quota", "filter", "no_key"),
         "model": ("tools",),
         "rate": ("quota",),
-        "unavailable": ("overflow", "quota", "broken_call", "tools", "member"),
+        "unavailable": ("overflow", "quota", "broken_call", "messages", "tools", "member"),
     }
 )
 """What the words may make of a status.
@@ -99,6 +114,11 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
         "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
         "key": (AuthenticationFailed, "refused the key", "set {variables}"),
         "member": (ParameterRefused, "does not take {member} in a request", "leave it out"),
+        "messages": (
+            MessagesRefused,
+            "does not take the messages in this form",
+            "start a new conversation or choose another model",
+        ),
         "model": (ModelNotFound, "was not found", "check the model's name and the base URL"),
         "overflow": (
             ContextOverflow,
@@ -197,13 +217,19 @@ def describe_refusal(refusal: Refusal, target: ModelTarget) -> ModelError:
     sentence = f"{target} {what}{details}; {advice.format(variables=target.key_variables)}"
     if issubclass(error, RateLimited | ProviderUnavailable):
         return error(sentence, retry_after=refusal.retry_after)
+    if kind == "messages" and (refused := _find_messages(refusal)) is not None:
+        return MessagesRefused(sentence, refused=refused)
     return ParameterRefused(sentence, parameter=member) if member else error(sentence)
 
 
 def _find_kinds(refusal: Refusal) -> Iterator[str]:
     said = f"{refusal.code} {refusal.text[:_LOOKED_AT]}"
     member = _find_member(refusal)
-    refuses = {"member": member not in {None, "tools"}, "tools": member == "tools"}
+    refuses = {
+        "member": member not in {None, "tools"},
+        "messages": _find_messages(refusal) is not None,
+        "tools": member == "tools",
+    }
     for kind, words in _WORDS.items():
         if refuses.get(kind) or (words and re.search(words, said, re.IGNORECASE | re.DOTALL)):
             yield kind
@@ -211,6 +237,10 @@ def _find_kinds(refusal: Refusal) -> Iterator[str]:
 
 def _find_member(refusal: Refusal) -> str | None:
     return find_refused_member(refusal.text, code=refusal.code, named=refusal.parameter)
+
+
+def _find_messages(refusal: Refusal) -> RefusedMessages | None:
+    return find_refused_messages(refusal.text, named=refusal.parameter)
 
 
 def _classify_range(status: int) -> str:

@@ -3,6 +3,7 @@
 from vmpilot.agent.supervision.bounds import MAX_TEXT, TOO_LONG, Bounds, bounded, cut_message
 from vmpilot.agent.supervision.endpoint import Endpoint, Fallback, ToolMode
 from vmpilot.agent.supervision.lineup import Lineup
+from vmpilot.agent.supervision.message_form import fitted
 from vmpilot.agent.supervision.patience import Patience
 from vmpilot.agent.supervision.strictness import check_answer
 from vmpilot.agent.supervision.watch import WatchedStream
@@ -20,4 +21,5 @@ __all__ = [
     "bounded",
     "check_answer",
     "cut_message",
+    "fitted",
 ]
