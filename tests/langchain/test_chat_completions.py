@@ -118,10 +118,12 @@ async def test_openai_gets_its_own_key_and_its_own_name_for_the_limit(
     assert request.body["model"] == "gpt-4o"
 
 
-async def test_reasoning_goes_back_to_deepseek_with_its_calls(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_what_a_provider_wants_back_goes_to_it_only(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+    data = {"reasoning_content": "List them.", "tool_calls": [{"extra_content": {"a": 1}}]}
+    calls = (ToolCall("a", "shell", "{}"),)
     history = (
         UserMessage.from_text("Which files?"),
-        AssistantMessage(reasoning="List them.", tool_calls=(ToolCall("a", "shell", "{}"),), finish="tool_calls"),
+        AssistantMessage("", "", calls, finish="tool_calls", provider="deepseek", provider_data=data),
         ToolResult("a", "shell", "none"),
         AssistantMessage("None.", reasoning="Tell them."),
         UserMessage.from_text("Thanks."),
@@ -131,6 +133,10 @@ async def test_reasoning_goes_back_to_deepseek_with_its_calls(make_request: Requ
         await run_turn(make_request(server, messages=history))
     told = [[message.get("reasoning_content") for message in request.messages] for request in server.requests]
     assert told == [[None, None, "List them.", None, None, None], [None] * 6]
+    assert [request.messages[2]["tool_calls"][0].get("extra_content") for request in server.requests] == [
+        {"a": 1},
+        None,
+    ]
 
 
 async def test_usage(make_request: RequestMaker, run_turn: TurnRunner) -> None:

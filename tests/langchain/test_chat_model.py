@@ -174,7 +174,7 @@ async def test_reasoning_signatures_calls_and_usage() -> None:
 async def test_keywords_are_kept_but_not_what_is_kept_elsewhere() -> None:
     chunks = [
         AIMessageChunk(content="Yes.", additional_kwargs={"reasoning_content": "Hm.", "signatures": {"a": "s"}}),
-        AIMessageChunk(content="", additional_kwargs={"function_call": {"name": "old"}}),
+        AIMessageChunk(content="", additional_kwargs={"parsed": None}),
         ending("STOP"),
     ]
     (*_, last) = await collect(ChunkModel(chunks=chunks))
@@ -183,9 +183,26 @@ async def test_keywords_are_kept_but_not_what_is_kept_elsewhere() -> None:
             "Yes.",
             reasoning="Hm.",
             provider="anthropic",
-            provider_data={"additional_kwargs": {"signatures": {"a": "s"}}},
+            provider_data={"additional_kwargs": {"signatures": {"a": "s"}, "parsed": None}},
         )
     )
+
+
+@pytest.mark.parametrize("has_newer", [True, False])
+async def test_a_call_in_the_old_form_counts_where_there_is_no_newer_one(has_newer: bool) -> None:
+    newer = [tool_call_chunk(name="shell", args='{"a": 1}', id="a", index=0)]
+    chunks = [
+        AIMessageChunk(content="", additional_kwargs={"function_call": {"name": "shell", "arguments": '{"a"'}}),
+        AIMessageChunk(
+            content="",
+            additional_kwargs={"function_call": {"arguments": ": 1}"}},
+            tool_call_chunks=newer if has_newer else [],
+        ),
+        ending("function_call"),
+    ]
+    (*_, last) = await collect(ChunkModel(chunks=chunks))
+    call = ToolCall("a" if has_newer else "", "shell", '{"a": 1}')
+    assert last == MessageCompleted(AssistantMessage(tool_calls=(call,), finish="tool_calls"))
 
 
 @pytest.mark.parametrize(

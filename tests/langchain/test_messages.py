@@ -45,6 +45,10 @@ SIGNED: dict[str, Any] = {
             AIMessage(SIGNED["content"], additional_kwargs=SIGNED["additional_kwargs"]),
         ),
         (AssistantMessage("Yes.", provider="gemini", provider_data=SIGNED), AIMessage("Yes.")),
+        (
+            AssistantMessage("Yes.", provider="anthropic", provider_data={"thinking_blocks": SIGNED["content"]}),
+            AIMessage([*SIGNED["content"], {"type": "text", "text": "Yes."}]),
+        ),
     ],
 )
 def test_conversion(message: Message, converted: BaseMessage) -> None:

@@ -194,6 +194,8 @@ def test_parse_tool_calls_reads_every_shape(litellm: Any) -> None:
     response = litellm.ModelResponse(**body)
     for shape in (body, message, response, response.choices[0].message):
         assert agent.parse_tool_calls(shape) == (ToolCall("call_a", "shell", '{"command": "l'),)
+    old = {"role": "assistant", "content": None, "function_call": {"name": "shell", "arguments": "{}"}}
+    assert agent.parse_tool_calls(old) == (ToolCall("", "shell", "{}"),)
     assert agent.parse_tool_calls({"role": "assistant", "content": "no calls"}) == ()
 
 

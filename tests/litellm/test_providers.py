@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmpilot.contract import AuthenticationFailed, ProviderUnavailable, StreamInterrupted, Usage
+from vmpilot.contract import (
+    AssistantMessage,
+    AuthenticationFailed,
+    ProviderUnavailable,
+    StreamInterrupted,
+    ToolCall,
+    ToolResult,
+    Usage,
+    UserMessage,
+)
 from vmpilot.testing.stand_ins import ScriptedToolbox
 
 if TYPE_CHECKING:
@@ -152,6 +161,36 @@ async def test_geminis_answer_and_its_signature(play: Player, serve_bytes: Serve
     assert (turn.text, turn.reasoning, turn.answer.finish) == ("Hello.", "I think.", "stop")
     assert turn.completed[0].usage == Usage(input_tokens=8, output_tokens=5)
     assert turn.answer.provider_data == {"provider_specific_fields": {"thought_signatures": ["c2lnbmVk"]}}
+
+
+async def test_geminis_signature_of_a_call_goes_back_with_it(play: Player, serve_bytes: Serve) -> None:
+    call = {"functionCall": {"name": "shell", "args": {"command": "ls"}}, "thoughtSignature": "c2lnbmVk"}
+    content = {"role": "model", "parts": [call]}
+    server = await serve_bytes(_stream([{"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}]))
+    toolbox = _StopAfter(2)
+    with pytest.raises(_EnoughError):
+        await play(server.address, model="gemini/gemini-3-pro-preview", toolbox=toolbox)
+    sent = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
+    (part,) = next(content["parts"] for content in sent["contents"] if content["role"] == "model")
+    assert part["thoughtSignature"] == "c2lnbmVk"
+
+
+async def test_a_conversation_of_langchain_takes_its_signed_reasoning_along(play: Player, serve_bytes: Serve) -> None:
+    """The other backend keeps Anthropic's own blocks."""
+    thinking = {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk", "index": 0}
+    call = ToolCall("toolu_1", "shell", '{"command": "ls"}')
+    tool_use = {"type": "tool_use", "id": "toolu_1", "name": "shell", "input": {}, "index": 1}
+    history = (
+        UserMessage.from_text("Look."),
+        AssistantMessage("", "", (call,), "tool_calls", "anthropic", {"content": [thinking, tool_use]}),
+        ToolResult("toolu_1", "shell", "a.txt"),
+    )
+    server = await serve_bytes(_stream([event for event in ANTHROPIC if event.get("index") != 2]))
+    await play(server.address, model="anthropic/claude-sonnet-4-5", messages=history)
+    sent = json.loads(server.requests[0].partition(b"\r\n\r\n")[2])
+    answer = next(message for message in sent["messages"] if message["role"] == "assistant")
+    assert [block["type"] for block in answer["content"]] == ["thinking", "tool_use"]
+    assert answer["content"][0]["signature"] == "c2lnbmVk"
 
 
 async def test_geminis_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:

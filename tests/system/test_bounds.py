@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from vmpilot.contract import MessageCompleted, Notice, ToolStarted
+import pytest
+
+from vmpilot.contract import LimitReached, MessageCompleted, Notice, ToolStarted
 from vmpilot.testing import Raw, Reply, ScriptedCall, ScriptedServer
 
 if TYPE_CHECKING:
     from tests.system.conftest import Machine
 
 PIECE = 250_000
+CUT_HERE = "The answer is cut: it is longer than the 2,000,000 characters that VMPilot reads. Say “continue” to go on."
 
 
 def stream_of(count: int, **delta: object) -> Raw:
@@ -26,9 +29,22 @@ async def test_a_text_without_end_is_cut(machine: Machine) -> None:
     assert len(seen.text) == 2_000_000
     assert [event.message.finish for event in seen.of(MessageCompleted)] == ["length"]
     assert [event.text for event in seen.of(Notice)] == [
-        "The answer is longer than 2,000,000 characters: the rest was not read."
+        "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
     ]
     assert (seen.end.reason, seen.end.exit_code) == ("limit", 3)
+    assert [event.text for event in seen.of(LimitReached)] == [CUT_HERE]
+
+
+@pytest.mark.parametrize("tool_mode", ["auto", "text"])
+@pytest.mark.parametrize("streaming", [True, False])
+async def test_it_is_said_who_cut_an_answer(machine: Machine, tool_mode: str, streaming: bool) -> None:
+    """VMPilot's own bound in the first turn, the model's limit in the second one of the same agent."""
+    steps = [Reply("x" * 8_000_000, chunks=1), Reply("Half of an", finish="length")]
+    with ScriptedServer(steps) as server:
+        async with machine.agent(server, tool_mode=tool_mode, streaming=streaming) as agent:
+            long, short = await machine.play(agent), await machine.play(agent)
+    assert [event.text for event in long.of(LimitReached)] == [CUT_HERE]
+    assert ["limit of tokens" in event.text for event in short.of(LimitReached)] == [True]
 
 
 async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine: Machine) -> None:

@@ -11,6 +11,7 @@ from vmpilot.contract import (
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ModelTimeout,
@@ -58,7 +59,7 @@ def test_facts_of_the_class(error: type[VMPilotError]) -> None:
 
 def test_the_whole_tree_is_here() -> None:
     classes = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VMPilotError)}
-    assert classes == {*TREE, ParameterRefused}
+    assert classes == {*TREE, MessagesRefused, ParameterRefused}
 
 
 def test_a_refused_parameter_is_named() -> None:

@@ -23,7 +23,7 @@ ToolCall ToolCallDelta ToolFinished ToolOutput ToolResult ToolSpec ToolStarted T
 DeniedCall TurnTerms Usage UsageError UserMessage VMPilotError
 chat_message chat_messages chat_options chat_tool decode_event encode_event hookimpl hookspec parse_model_name
 read_chat_messages read_tool_call
-ParameterRefused ToolsUnsupported
+MessagesRefused ParameterRefused ToolsUnsupported IdForm MessageProblem RefusedMessages
 CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
 read_error_body read_retry_after translate_error translated_errors
 Acts ChangesFiles Confinement Effect Fetches LooksUp ReadsFiles RunsCommand Tool ToolOutcome ToolProblem ToolUse
@@ -74,6 +74,7 @@ def test_the_hook_for_tools() -> None:
                 "add_reasoning": ["self", "piece"],
                 "add_refusal": ["self", "piece"],
                 "add_tool_call": ["self", "index", "id", "name", "arguments"],
+                "add_function_call": ["self", "name", "arguments"],
                 "build": ["self", "finish_reason", "provider", "provider_data"],
             },
         ),

@@ -141,3 +141,22 @@ def test_opaque_data_belongs_to_its_provider() -> None:
     )
     assert MessageBuilder().build("stop", provider="p", provider_data={}) == AssistantMessage()
     assert MessageBuilder().build("stop", provider="p") == AssistantMessage()
+
+
+def test_a_call_in_the_old_form_is_a_call_without_an_id() -> None:
+    builder = MessageBuilder()
+    assert builder.add_function_call(name="shell", arguments='{"a"') == ToolCallDelta(0, '{"a"', "shell")
+    assert builder.add_function_call(name=None, arguments=": 1}") == ToolCallDelta(0, ": 1}")
+    message = builder.build("function_call")
+    assert (message.tool_calls, message.finish) == ((ToolCall("", "shell", '{"a": 1}'),), "tool_calls")
+
+
+@pytest.mark.parametrize("first", ["old", "new"])
+def test_in_both_forms_the_newer_one_counts(first: str) -> None:
+    builder = MessageBuilder()
+    if first == "old":
+        builder.add_function_call(name="shell", arguments="{}")
+    builder.add_tool_call(index=None, id=None, name="shell", arguments="{")
+    builder.add_tool_call(index=None, id=None, name=None, arguments="}")
+    assert builder.add_function_call(name="shell", arguments="{}") is None
+    assert builder.build("tool_calls").tool_calls == (ToolCall("", "shell", "{}"),)

@@ -82,6 +82,7 @@ class ChunkReader:
         self._builder = MessageBuilder()
         self._contents: list[Any] = []
         self._extras: list[dict[str, Any]] = []
+        self._old_calls: list[dict[str, Any]] = []
         self._usage: Usage | None = None
         self._finish: str | None = None
         self._empty = True
@@ -90,10 +91,14 @@ class ChunkReader:
         """The deltas in one chunk."""
         if not isinstance(chunk, AIMessageChunk):
             raise BadResponse(f"{self._target} sent something that is no answer ({type(chunk).__name__}); try again")
-        self._empty = self._empty and not (chunk.content or chunk.tool_call_chunks or chunk.response_metadata)
         extras = chunk.additional_kwargs
+        self._empty = self._empty and not (
+            chunk.content or chunk.tool_call_chunks or chunk.response_metadata or extras.get("function_call")
+        )
         if reasoning := extras.get("reasoning_content"):
             yield self._builder.add_reasoning(str(reasoning))
+        if isinstance(call := extras.get("function_call"), dict):
+            self._old_calls.append(call)
         if kept := {name: value for name, value in extras.items() if name not in _KEPT_ELSEWHERE}:
             self._extras.append(kept)
         yield from self._read_content(chunk.content)
@@ -113,6 +118,10 @@ class ChunkReader:
         """The message as far as it came; raises `BadResponse` if nothing came."""
         if self._empty:
             raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
+        for call in self._old_calls:  # most integrations only repeat a call that they give in the newer form, too
+            arguments = call.get("arguments") or ""
+            text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+            self._builder.add_function_call(name=call.get("name"), arguments=text)
         data = self._provider_data()
         return MessageCompleted(
             self._builder.build(self._finish, provider=self._target.name.provider, provider_data=data), self._usage

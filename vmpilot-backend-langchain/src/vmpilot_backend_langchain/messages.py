@@ -48,13 +48,21 @@ def _convert_part(part: TextPart | ImagePart) -> str | dict[str, Any]:
 def _convert_answer(message: AssistantMessage, provider: str) -> AIMessage:
     data = (message.provider_data or {}) if message.provider == provider else {}
     return AIMessage(
-        content=data.get(CONTENT) or message.text,
+        content=data.get(CONTENT) or _thinking_content(data, message.text) or message.text,
         additional_kwargs=data.get(EXTRAS) or {},
         tool_calls=[
             {"type": "tool_call", "id": call.id, "name": call.name, "args": _read_arguments(call)}
             for call in message.tool_calls
         ],
     )
+
+
+def _thinking_content(data: dict[str, Any], text: str) -> list[str | dict[str, Any]]:
+    """Anthropic's content where another backend kept its reasoning: blocks as they came, then the text."""
+    blocks = data.get("thinking_blocks")
+    if not isinstance(blocks, list):
+        return []
+    return [*blocks, *([{"type": "text", "text": text}] if text else [])]
 
 
 def _read_arguments(call: ToolCall) -> dict[str, Any]:

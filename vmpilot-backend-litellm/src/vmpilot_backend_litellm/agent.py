@@ -80,4 +80,6 @@ def parse_tool_calls(response: Any) -> tuple[ToolCall, ...]:
     dictionary = response if isinstance(response, Mapping) else response.model_dump()
     if "choices" in dictionary:
         dictionary = dictionary["choices"][0]["message"]
-    return tuple(read_tool_call(call) for call in dictionary.get("tool_calls") or ())
+    old = dictionary.get("function_call")
+    calls = dictionary.get("tool_calls") or ([{"id": "", "function": old}] if old else [])
+    return tuple(read_tool_call(call) for call in calls)

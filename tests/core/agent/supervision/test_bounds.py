@@ -44,7 +44,7 @@ def test_text_and_reasoning_share_one_bound() -> None:
     assert message.text == "".join(event.text for event in taken if isinstance(event, TextDelta))
     assert message.reasoning == "".join(event.text for event in taken if isinstance(event, ReasoningDelta))
     assert (message.finish, completed.usage) == ("length", None)
-    assert notice.text == "The answer is longer than 2,000,000 characters: the rest was not read."
+    assert notice.text == "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
 
 
 def test_of_one_huge_piece_the_beginning_is_kept() -> None:

@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import count
 from types import MappingProxyType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import msgspec
 
@@ -180,8 +180,13 @@ def sendable(message: Message) -> Message:
             return msgspec.structs.replace(message, text=_clean(message.text))
         case AssistantMessage():
             text = message.text if message.text.strip() or message.tool_calls else NO_ANSWER
-            calls = tuple(_sendable_call(call) for call in message.tool_calls)
-            return msgspec.structs.replace(message, text=_clean(text), tool_calls=calls)
+            return msgspec.structs.replace(
+                message,
+                text=_clean(text),
+                reasoning=_clean(message.reasoning),
+                tool_calls=tuple(_sendable_call(call) for call in message.tool_calls),
+                provider_data=_clean_data(message.provider_data),
+            )
 
 
 def _is_blank(part: TextPart | ImagePart) -> bool:
@@ -204,6 +209,19 @@ def _sendable_call(call: ToolCall) -> ToolCall:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is Python's, no JSON")
+
+
+def _clean_data(value: Any) -> Any:
+    """The same for a provider's own data, which may be anything that JSON can hold."""
+    match value:
+        case str():
+            return _clean(value)
+        case dict():
+            return {_clean(name): _clean_data(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_clean_data(inner) for inner in value]
+        case _:
+            return value
 
 
 def _clean(text: str) -> str:

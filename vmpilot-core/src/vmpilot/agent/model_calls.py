@@ -28,6 +28,7 @@ from vmpilot.agent.supervision import (
     bounded,
     check_answer,
     cut_message,
+    fitted,
 )
 from vmpilot.agent.text_protocol import over_text
 from vmpilot.agent.tokens import weigh_text
@@ -39,6 +40,7 @@ from vmpilot.contract import (
     GenerationRequest,
     Message,
     MessageCompleted,
+    MessagesRefused,
     ModelCall,
     ModelError,
     Notice,
@@ -57,7 +59,8 @@ class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
 
     Without a `lineup` the request's own model is the only one. What is asked goes through these, one within the other:
-    other models, compaction, the cache, tries, the tape, the text protocol, the time limits and bounds.
+    other models, compaction, the cache, tries, the time limits and bounds, the tape, the text protocol, the form that
+    the model's server takes.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class SupervisedModelCalls:
 
     def _adapted(self, stream_once: StreamOnce) -> StreamOnce:
         """The backend's function as the model that is in use can be asked."""
+        stream_once = fitted(stream_once, self._lineup.endpoint.form)
         if self._lineup.by_text:
             stream_once = over_text(bounded(stream_once), conversation_id=self._request.conversation_id)
         return stream_once if self._tape is None else self._tape.taped(stream_once)
@@ -185,7 +189,7 @@ class SupervisedModelCalls:
                         shown = _is_shown(event, before=shown)
                         yield event
                 return
-            except (ParameterRefused, ToolsUnsupported) as error:
+            except (MessagesRefused, ParameterRefused, ToolsUnsupported) as error:
                 _log.debug("trying again without what was refused")
                 notice = self._lineup.adapt(error)
                 call = msgspec.structs.replace(call, settings=self._lineup.endpoint.settings)

@@ -23,6 +23,7 @@ from vmpilot.agent.partial import Partial
 from vmpilot.agent.plan import TurnPlan
 from vmpilot.agent.secrecy import masked_request
 from vmpilot.agent.stopwatch import Stopwatch
+from vmpilot.agent.supervision import MAX_TEXT, TOO_LONG
 from vmpilot.agent.tokens import weigh_frame
 from vmpilot.agent.toolbox import TurnToolbox
 from vmpilot.contract import (
@@ -35,6 +36,7 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelInfo,
     Notice,
+    Retrying,
     StoreError,
     TurnEnded,
     TurnStarted,
@@ -43,6 +45,8 @@ from vmpilot.contract import (
     VMPilotError,
 )
 from vmpilot.tape import TurnAsked, TurnTape
+
+_AT_ITS_END = "the model reached its limit of tokens"
 
 
 class Turn:
@@ -83,6 +87,8 @@ class Turn:
         self._partial = Partial()
         self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
+        self._was_bounded = False  # the message that is under way
+        self._is_too_long = False  # the last message
         self._limit: LimitReached | None = None
         self._task: asyncio.Task[None] | None = None
         self._tape: TurnTape | None = None
@@ -257,9 +263,11 @@ class Turn:
     async def _take(self, event: BackendEvent) -> None:
         self._partial.add(event)
         if isinstance(event, MessageCompleted):
+            self._is_too_long, self._was_bounded = self._was_bounded, False
             await self._take_message(event)
-        else:
-            self._journal.emit(event)
+            return
+        self._was_bounded = event == TOO_LONG or (self._was_bounded and not isinstance(event, Retrying))
+        self._journal.emit(event)
 
     async def _take_message(self, event: MessageCompleted) -> None:
         """Record the message, also where it is one too many, for it was paid for."""
@@ -292,7 +300,12 @@ class Turn:
             name = self._plan.backend.name
             return self._ended("failed", error=f"backend {name} ended the turn without an answer", exit_code=5)
         if last.finish == "length":
-            text = "The answer is cut: the model reached its limit of tokens. Say “continue” to go on."
+            why = (
+                f"it is longer than the {MAX_TEXT:,} characters that VMPilot reads"
+                if self._is_too_long
+                else _AT_ITS_END
+            )
+            text = f"The answer is cut: {why}. Say “continue” to go on."
             self._limit = LimitReached("tokens", self._limits.usage.output_tokens, text)
             return self._ended("limit", exit_code=3)
         if not last.ended_properly:

@@ -14,6 +14,7 @@ from vmpilot.contract.errors import (
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ModelTimeout,
@@ -87,6 +88,7 @@ from vmpilot.contract.openai_format import (
 )
 from vmpilot.contract.protocols import ModelCalls, StreamOnce, Toolbox
 from vmpilot.contract.refusals import Refusal, describe_refusal, read_error_body, read_retry_after
+from vmpilot.contract.refused_messages import IdForm, MessageProblem, RefusedMessages
 from vmpilot.contract.request import (
     GenerationRequest,
     ModelCall,
@@ -144,6 +146,7 @@ __all__ = [
     "GenerationRequest",
     "HistoryCompacted",
     "HistoryImported",
+    "IdForm",
     "ImagePart",
     "InvalidRequest",
     "LimitName",
@@ -152,6 +155,8 @@ __all__ = [
     "Message",
     "MessageBuilder",
     "MessageCompleted",
+    "MessageProblem",
+    "MessagesRefused",
     "ModelCall",
     "ModelCalls",
     "ModelError",
@@ -170,6 +175,7 @@ __all__ = [
     "ReasoningDelta",
     "ReasoningEffort",
     "Refusal",
+    "RefusedMessages",
     "RetryPolicy",
     "Retrying",
     "RunsCommand",

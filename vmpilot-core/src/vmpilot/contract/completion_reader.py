@@ -17,7 +17,7 @@ from vmpilot.contract.errors import BadResponse, ModelError, StreamInterrupted
 from vmpilot.contract.events import BackendEvent, MessageCompleted
 from vmpilot.contract.message_builder import MessageBuilder
 from vmpilot.contract.messages import Usage
-from vmpilot.contract.opaque_data import OpaqueData
+from vmpilot.contract.opaque_data import LARGEST, OpaqueData
 from vmpilot.contract.refusals import describe_refusal, read_error_body
 from vmpilot.contract.target import ModelTarget
 
@@ -98,6 +98,7 @@ class CompletionReader:
 
     def _read_delta(self, delta: Mapping[str, Any], events: list[BackendEvent]) -> None:
         self._opaque.add_delta(delta)
+        self._check_opaque_size()
         if reasoning := _string(delta.get("reasoning_content") or delta.get("reasoning")):
             events.append(self._builder.add_reasoning(reasoning))
         if content := delta.get("content"):
@@ -106,6 +107,21 @@ class CompletionReader:
             events.append(self._builder.add_refusal(refusal))
         for fragment in delta.get("tool_calls") or ():
             self._read_fragment(fragment, events)
+        if function := delta.get("function_call"):
+            self._read_function_call(function, events)
+
+    def _read_function_call(self, function: Mapping[str, Any], events: list[BackendEvent]) -> None:
+        """The one call of a message in the form that `tool_calls` replaced; some servers send both."""
+        delta = self._builder.add_function_call(
+            name=_string(function.get("name")), arguments=_write_arguments(function.get("arguments"))
+        )
+        if delta is not None:
+            events.append(delta)
+
+    def _check_opaque_size(self) -> None:
+        """Pieces of it are no content, so no other bound counts them."""
+        if self._opaque.size > LARGEST:
+            raise BadResponse(f"{self._target} sent more hidden reasoning than is kept; try again")
 
     def _read_content(self, content: str | list[dict[str, Any]], events: list[BackendEvent]) -> None:
         if isinstance(content, str):
@@ -126,6 +142,8 @@ class CompletionReader:
             name=_string(function.get("name")),
             arguments=_write_arguments(function.get("arguments")),
         )
+        self._opaque.add_call(delta.position, fragment)
+        self._check_opaque_size()
         events.append(delta)
 
 

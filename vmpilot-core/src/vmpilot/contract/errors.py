@@ -29,6 +29,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from vmpilot.contract.refused_messages import RefusedMessages
+
 
 class VMPilotError(Exception):
     """The root: a clear sentence for the person."""
@@ -93,6 +95,19 @@ class ParameterRefused(InvalidRequest):
     def __init__(self, message: str, *, parameter: str) -> None:
         super().__init__(message)
         self.parameter = parameter
+
+
+class MessagesRefused(InvalidRequest):
+    """The server does not take the conversation's messages in the form in which they were sent.
+
+    `refused` says what is wrong with them; `ModelCalls` sends them in another form where there is one.
+    """
+
+    another_may_answer = True
+
+    def __init__(self, message: str, *, refused: RefusedMessages) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class ContentFiltered(ModelError):

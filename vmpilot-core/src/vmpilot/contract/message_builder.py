@@ -33,6 +33,7 @@ class MessageBuilder:
         self._reasoning = _Pieces()
         self._calls: list[_CallPieces] = []
         self._by_index: dict[int, _CallPieces] = {}
+        self._function_call: _CallPieces | None = None
         self._refused = False
 
     def add_text(self, piece: str) -> TextDelta:
@@ -65,11 +66,23 @@ class MessageBuilder:
         call.name = call.name or name or ""
         return ToolCallDelta(call.position, call.arguments.add(arguments or ""), name or "")
 
+    def add_function_call(self, *, name: str | None, arguments: str | None) -> ToolCallDelta | None:
+        """A fragment of the one call of a message in the form that OpenAI gave up, `function_call`, which has no id.
+
+        None where the message has calls in the newer form: then it only repeats one of them.
+        """
+        if self._calls:
+            return None
+        call = self._function_call = self._function_call or _CallPieces(position=0)
+        call.name = call.name or name or ""
+        return ToolCallDelta(call.position, call.arguments.add(arguments or ""), name or "")
+
     def build(
         self, finish_reason: str | None, *, provider: str | None = None, provider_data: dict[str, Any] | None = None
     ) -> AssistantMessage:
         """The message as far as it came; `finish_reason` is the provider's word, None where it gave none."""
-        calls = tuple(ToolCall(call.id, call.name, call.arguments.join()) for call in self._calls)
+        said = self._calls or ([self._function_call] if self._function_call else [])
+        calls = tuple(ToolCall(call.id, call.name, call.arguments.join()) for call in said)
         return AssistantMessage(
             text=self._text.join(),
             reasoning=self._reasoning.join(),

@@ -1,35 +1,70 @@
 """What a provider wants back unchanged with the next request: signed or hidden reasoning, joined from its pieces.
 
-It goes back as keys of the assistant message's dictionary. Their forms are LiteLLM's `thinking_blocks` and
-`provider_specific_fields` (https://docs.litellm.ai/docs/reasoning_content), which its proxy sends as well, and
-OpenRouter's `reasoning_details` (https://openrouter.ai/docs/use-cases/reasoning-tokens).
+It goes back as keys of the assistant message's dictionary and of its calls'. Their forms are LiteLLM's
+`thinking_blocks` and `provider_specific_fields` (https://docs.litellm.ai/docs/reasoning_content), which its proxy sends
+as well, OpenRouter's `reasoning_details` (https://openrouter.ai/docs/use-cases/reasoning-tokens), and Google's
+`extra_content` (https://ai.google.dev/gemini-api/docs/thought-signatures#openai).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+CALL_KEYS = frozenset({"extra_content", "provider_specific_fields", "thought_signature"})
+"""The keys that a tool call's dictionary, or its function's, may have."""
+CALLS = "tool_calls"
+"""Under this key `provider_data` holds a dictionary for each call of the message, in their order.
+
+It may have `CALL_KEYS`, and `function` with those of the call's function."""
+
+LARGEST = 4_000_000
+"""Characters that are kept of one answer, nearly; signatures have some thousands."""
+_DEEPEST = 20
+
+_NOT_OURS = frozenset({"additional_kwargs", "content", "role", CALLS})
+"""What no opaque data replaces in a message's dictionary, and the forms in which LangChain's own messages are kept."""
+_THINKING = frozenset({"redacted_thinking", "thinking"})
 
 _GROWING = frozenset({"data", "signature", "summary", "text", "thinking"})
 """The members of a block whose pieces follow one another; of any other member the last value stays."""
 
 
 class OpaqueData:
-    """Collects it from the deltas of one answer."""
+    """Collects it from the deltas of one answer; `size` is what it has by now, in characters."""
 
     def __init__(self) -> None:
+        self.size = 0
         self._blocks: list[dict[str, Any]] = []
         self._details: list[dict[str, Any]] = []
         self._signatures: list[str] = []
+        self._extra: dict[str, Any] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
 
     def add_delta(self, delta: Mapping[str, Any]) -> None:
-        """Take in what a delta holds of it."""
-        if blocks := delta.get("thinking_blocks"):
+        """Take in what a delta holds of it, apart from its calls."""
+        if (blocks := delta.get("thinking_blocks")) and self._admits(blocks):
             _join_pieces(self._blocks, blocks)
-        if details := delta.get("reasoning_details"):
+        if (details := delta.get("reasoning_details")) and self._admits(details):
             _join_pieces(self._details, details)
-        if fields := delta.get("provider_specific_fields"):
-            self._signatures += fields.get("thought_signatures") or ()
+        fields = delta.get("provider_specific_fields")
+        if fields and (signatures := fields.get("thought_signatures")) and self._admits(signatures):
+            self._signatures += signatures
+        extra = delta.get("extra_content")
+        if isinstance(extra, Mapping) and self._admits(extra):
+            _merge(self._extra, extra)
+
+    def add_call(self, position: int, fragment: Mapping[str, Any]) -> None:
+        """Take in what a fragment of a tool call holds of it; `position` counts the calls of the message from 0."""
+        function = fragment.get("function") or {}
+        for holder, place in ((fragment, ()), (function, ("function",))):
+            for name in CALL_KEYS & holder.keys():
+                if holder[name] and self._admits(holder[name]):
+                    kept = self._calls.setdefault(position, {})
+                    for step in place:
+                        kept = kept.setdefault(step, {})
+                    _merge(kept, {name: holder[name]})
 
     def collect(self) -> dict[str, Any]:
         """The keys of the message's dictionary; empty for most providers."""
@@ -40,7 +75,77 @@ class OpaqueData:
             data["reasoning_details"] = self._details
         if self._signatures:
             data["provider_specific_fields"] = {"thought_signatures": self._signatures}
+        if self._extra:
+            data["extra_content"] = self._extra
+        if self._calls:
+            data[CALLS] = [self._calls.get(position, {}) for position in range(max(self._calls) + 1)]
         return data
+
+    def _admits(self, value: Any) -> bool:
+        """Whether the value can be stored and sent again as JSON; its size counts."""
+        size = _measure(value)
+        self.size += size or 0
+        return size is not None
+
+
+def read_message_data(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a message's dictionary that opaque data hold, whichever backend kept them."""
+    keys = {name: value for name, value in data.items() if name not in _NOT_OURS}
+    content = data.get("content")
+    if "thinking_blocks" not in keys and isinstance(content, list):  # Anthropic's own blocks
+        blocks = [block for block in content if isinstance(block, Mapping) and block.get("type") in _THINKING]
+        if blocks:
+            keys["thinking_blocks"] = [{k: v for k, v in block.items() if k != "index"} for block in blocks]
+    return keys
+
+
+def read_call_data(data: Mapping[str, Any], position: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What opaque data hold of one call: the keys of its dictionary, and of its function's. They come from a log."""
+    calls = data.get(CALLS)
+    found = calls[position] if isinstance(calls, Sequence) and position < len(calls) else None
+    if not isinstance(found, Mapping):
+        return {}, {}
+    function = found.get("function")
+    own = {name: value for name, value in found.items() if name in CALL_KEYS}
+    inner = function if isinstance(function, Mapping) else {}
+    return own, {name: value for name, value in inner.items() if name in CALL_KEYS}
+
+
+def _measure(value: Any) -> int | None:
+    """About how many characters it has as JSON; None where it is too deep, or holds a number that JSON has not."""
+    size = 0
+    waiting: list[tuple[int, Any]] = [(0, value)]
+    while waiting:
+        depth, part = waiting.pop()
+        if depth > _DEEPEST or (isinstance(part, float) and not math.isfinite(part)):
+            return None
+        size += 8
+        match part:
+            case str():
+                size += len(part)
+            case Mapping():
+                size += sum(map(len, part))
+                waiting += ((depth + 1, inner) for inner in part.values())
+            case list() | tuple():
+                waiting += ((depth + 1, inner) for inner in part)
+            case _:
+                pass
+    return size
+
+
+def _merge(kept: dict[str, Any], new: Mapping[str, Any]) -> None:
+    """Objects are joined member by member; of anything else the last value stays."""
+    for name, value in new.items():
+        before = kept.get(name)
+        if isinstance(before, dict) and isinstance(value, Mapping):
+            _merge(before, value)
+        elif value is not None or before is None:
+            kept[name] = _copy(value)
+
+
+def _copy(value: Any) -> Any:
+    """The value, in which later pieces may be joined."""
+    return {name: _copy(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
 
 
 def _join_pieces(blocks: list[dict[str, Any]], pieces: Iterable[Mapping[str, Any]]) -> None:

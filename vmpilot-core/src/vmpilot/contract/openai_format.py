@@ -20,10 +20,8 @@ from vmpilot.contract.messages import (
     ToolResult,
     UserMessage,
 )
+from vmpilot.contract.opaque_data import read_call_data, read_message_data
 from vmpilot.contract.request import ModelSettings, ToolSpec
-
-_WANT_REASONING_BACK = frozenset({"deepseek", "moonshot"})
-"""Providers that refuse a tool's result unless the message that asked for it comes back with its reasoning."""
 
 
 def chat_messages(
@@ -109,18 +107,18 @@ def _chat_part(part: TextPart | ImagePart) -> dict[str, Any]:
 
 
 def _chat_answer(message: AssistantMessage, provider: str | None) -> dict[str, Any]:
+    data = message.provider_data if provider is not None and message.provider == provider else None
     answer: dict[str, Any] = {"role": "assistant", "content": message.text}
     if message.tool_calls:
         answer["content"] = message.text or None
-        answer["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in message.tool_calls
-        ]
-        if message.reasoning and provider in _WANT_REASONING_BACK:
-            answer["reasoning_content"] = message.reasoning
-    if message.provider_data and provider is not None and message.provider == provider:
-        answer.update(message.provider_data)
-    return answer
+        answer["tool_calls"] = [_chat_call(call, data or {}, at) for at, call in enumerate(message.tool_calls)]
+    return answer | read_message_data(data or {})
+
+
+def _chat_call(call: ToolCall, data: Mapping[str, Any], position: int) -> dict[str, Any]:
+    own, inner = read_call_data(data, position)
+    function = {"name": call.name, "arguments": call.arguments, **inner}
+    return {"id": call.id, "type": "function", "function": function, **own}
 
 
 def _read_message(dictionary: Mapping[str, Any], names: Mapping[str, str]) -> Message:

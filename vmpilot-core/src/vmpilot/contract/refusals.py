@@ -17,9 +17,11 @@ import msgspec
 
 from vmpilot.contract.errors import (
     AuthenticationFailed,
+    BadResponse,
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ParameterRefused,
@@ -29,6 +31,7 @@ from vmpilot.contract.errors import (
     ToolsUnsupported,
 )
 from vmpilot.contract.refused_members import find_refused_member
+from vmpilot.contract.refused_messages import RefusedMessages, find_refused_messages
 from vmpilot.contract.target import ModelTarget
 
 _WORDS: Mapping[str, str] = MappingProxyType(
@@ -39,7 +42,11 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         # Google says the same of a limit that is over in a minute.
         r"insufficient (balance|credits)|\A(?!.*RESOURCE_EXHAUSTED).*exceeded your current quota",
         "filter": r"content_?filter|content.?policy|content management policy|responsible_?ai_?policy|safety system",
-        "member": "",  # `refused_members` knows the words
+        # Groq's codes, and what others say in their place: what the model wrote is wrong, not the request.
+        "broken_call": r"tool_use_failed|output_parse_failed|failed_generation|failed to call a function|"
+        r"tool call validation failed|error parsing tool call",
+        "messages": "",  # `refused_messages` and `refused_members` know the words
+        "member": "",
         "tools": r"(does not|doesn't|do not|that) support (native )?(tools\b|tool.?(use|call)|function.?call)|"
         # That some cannot run side by side says nothing about one alone.
         r"(?<!parallel.)\b(tools|tool.?(use|calls?|calling)|function.?call(s|ing)?)\W+(is|are) not "
@@ -70,11 +77,23 @@ _STATUSES: Mapping[int, str] = MappingProxyType(
 _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "forbidden": ("quota", "filter"),
-        "invalid": ("overflow", "quota", "filter", "tools", "member", "no_key", "key", "model", "rate"),
+        "invalid": (
+            "overflow",
+            "quota",
+            "filter",
+            "broken_call",
+            "messages",
+            "tools",
+            "member",
+            "no_key",
+            "key",
+            "model",
+            "rate",
+        ),
         "key": ("quota", "filter", "no_key"),
         "model": ("tools",),
         "rate": ("quota",),
-        "unavailable": ("overflow", "quota", "tools", "member"),
+        "unavailable": ("overflow", "quota", "broken_call", "messages", "tools", "member"),
     }
 )
 """What the words may make of a status.
@@ -85,11 +104,21 @@ not found.
 
 _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
     {
+        "broken_call": (
+            BadResponse,
+            "could not read the tool call that the model wrote",
+            "try again or choose another model",
+        ),
         "filter": (ContentFiltered, "refused the request by its content policy", "put the request differently"),
         "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
         "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
         "key": (AuthenticationFailed, "refused the key", "set {variables}"),
         "member": (ParameterRefused, "does not take {member} in a request", "leave it out"),
+        "messages": (
+            MessagesRefused,
+            "does not take the messages in this form",
+            "start a new conversation or choose another model",
+        ),
         "model": (ModelNotFound, "was not found", "check the model's name and the base URL"),
         "overflow": (
             ContextOverflow,
@@ -188,13 +217,19 @@ def describe_refusal(refusal: Refusal, target: ModelTarget) -> ModelError:
     sentence = f"{target} {what}{details}; {advice.format(variables=target.key_variables)}"
     if issubclass(error, RateLimited | ProviderUnavailable):
         return error(sentence, retry_after=refusal.retry_after)
+    if kind == "messages" and (refused := _find_messages(refusal)) is not None:
+        return MessagesRefused(sentence, refused=refused)
     return ParameterRefused(sentence, parameter=member) if member else error(sentence)
 
 
 def _find_kinds(refusal: Refusal) -> Iterator[str]:
     said = f"{refusal.code} {refusal.text[:_LOOKED_AT]}"
     member = _find_member(refusal)
-    refuses = {"member": member not in {None, "tools"}, "tools": member == "tools"}
+    refuses = {
+        "member": member not in {None, "tools"},
+        "messages": _find_messages(refusal) is not None,
+        "tools": member == "tools",
+    }
     for kind, words in _WORDS.items():
         if refuses.get(kind) or (words and re.search(words, said, re.IGNORECASE | re.DOTALL)):
             yield kind
@@ -202,6 +237,10 @@ def _find_kinds(refusal: Refusal) -> Iterator[str]:
 
 def _find_member(refusal: Refusal) -> str | None:
     return find_refused_member(refusal.text, code=refusal.code, named=refusal.parameter)
+
+
+def _find_messages(refusal: Refusal) -> RefusedMessages | None:
+    return find_refused_messages(refusal.text, named=refusal.parameter)
 
 
 def _classify_range(status: int) -> str:
@@ -232,7 +271,14 @@ def _find_text(body: Any) -> str:
     if isinstance(body, dict):
         texts = [body[name] for name in ("message", "detail", "error") if body.get(name) is not None]
         told = next((text for text in texts if text), "") if texts else body
+        # OpenRouter says "Provider returned error" and quotes that provider.
+        if isinstance(told, str) and isinstance(raw := _quoted(body.get("metadata")), str):
+            told = f"{told}: {raw}"
     return told if isinstance(told, str) else json.dumps(told, ensure_ascii=False, default=str)
+
+
+def _quoted(metadata: Any) -> Any:
+    return metadata.get("raw") if isinstance(metadata, dict) else None
 
 
 def _read_number(text: str) -> float | None:

@@ -44,6 +44,8 @@ _AFTER = (
 )
 _REFUSED = re.compile(rf"{_BEFORE}{_NAME}|{_NAME.replace('?P<name>', '?P<other>')}{_AFTER}", re.IGNORECASE)
 _ONLY_DEFAULT = re.compile(r"temperature\b.{0,80}only the default\b.{0,20}\bsupported", re.IGNORECASE | re.DOTALL)
+# Anthropic, where the history holds calls of a model that does not think.
+_NO_THINKING = re.compile(r"expected \W?thinking\W? or \W?redacted_thinking", re.IGNORECASE)
 _NO_STREAM = re.compile(r"must be verified to stream|in streaming mode", re.IGNORECASE)
 
 _LOOKED_AT = 10_000
@@ -60,6 +62,8 @@ def find_refused_member(text: str, *, code: str = "", named: str = "") -> str | 
     text = text[:_LOOKED_AT]
     if _NO_STREAM.search(text):
         return "stream"
+    if _NO_THINKING.search(text):
+        return "reasoning_effort"
     if found := _REFUSED.search(text):
         return _read_spelling(found["name"] or found["other"])
     return "temperature" if _ONLY_DEFAULT.search(text) else None

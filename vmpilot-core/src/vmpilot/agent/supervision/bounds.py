@@ -25,8 +25,11 @@ MAX_ARGUMENTS = 1_000_000
 """Characters of the arguments of all its calls together."""
 MAX_CALLS = 64
 
+TOO_LONG = Notice(f"VMPilot reads at most {MAX_TEXT:,} characters of one answer: the rest was not read.")
+"""Stands before the message of an answer whose text VMPilot cut, which ends like one that the model's limit cut."""
+
 _TOLD = {
-    "text": f"The answer is longer than {MAX_TEXT:,} characters: the rest was not read.",
+    "text": TOO_LONG.text,
     "arguments": f"The model wrote more than {MAX_ARGUMENTS:,} characters for its tools: the rest was not read, and "
     f"nothing of it is run.",
     "calls": f"The model asked for more than {MAX_CALLS} calls of tools at once: the rest was not read, and none of "

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable
 from typing import Self
 
 from vmpilot.agent.supervision.endpoint import Endpoint, Fallback, ToolMode
-from vmpilot.contract import InvalidRequest, ModelError, Notice, ParameterRefused, ToolsUnsupported
+from vmpilot.contract import InvalidRequest, MessagesRefused, ModelError, Notice, ParameterRefused, ToolsUnsupported
 
 _MOST_OMITTED = 8
 """Members of a request that a server may refuse one after the other before that is its last word."""
@@ -98,13 +98,32 @@ class Lineup:
         match error:
             case ParameterRefused():
                 return self._omit(error)
-            case ToolsUnsupported() if self._tool_mode == "auto" and not self.endpoint.by_text:
-                self.endpoint.by_text = True
-                return Notice(f"{self._name} takes no tools, so it is asked for them in the text of its answers.")
+            case MessagesRefused():
+                return self._mend(error)
+            case ToolsUnsupported() if self._may_use_text:
+                return self._use_text()
             case ToolsUnsupported() if self._tool_mode == "native":
                 raise ToolsUnsupported(f"{error} (--tool-mode auto would ask for them in the text)") from error
             case _:
                 raise error
+
+    @property
+    def _may_use_text(self) -> bool:
+        return self._tool_mode == "auto" and not self.endpoint.by_text
+
+    def _use_text(self) -> Notice:
+        self.endpoint.by_text = True
+        return Notice(f"{self._name} takes no tools, so it is asked for them in the text of its answers.")
+
+    def _mend(self, error: MessagesRefused) -> Notice | None:
+        had_system_role = self.endpoint.form.system_role
+        if not self.endpoint.mend(error.refused):
+            if error.refused.problem == "roles" and self._may_use_text:
+                return self._use_text()  # messages of tools may be what it means
+            raise error
+        if had_system_role and not self.endpoint.form.system_role:
+            return Notice(f"{self._name} takes no system prompt, so it is sent with the first message.")
+        return None
 
     def _omit(self, error: ParameterRefused) -> Notice | None:
         parameter, omitted = error.parameter, self.endpoint.settings.omitted

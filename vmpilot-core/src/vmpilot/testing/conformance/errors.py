@@ -10,12 +10,14 @@ from vmpilot.contract import (
     ContentFiltered,
     ContextOverflow,
     InvalidRequest,
+    MessagesRefused,
     ModelError,
     ModelNotFound,
     ParameterRefused,
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
+    RefusedMessages,
     StoreError,
     StreamInterrupted,
     TextDelta,
@@ -109,6 +111,20 @@ async def parameter_refused(stage: Stage) -> None:
     )
     error = await _expect(stage, refusal, ParameterRefused)
     check_equal(getattr(error, "parameter", None), "stream_options", "the parameter")
+
+
+@case("errors", "contract.md#errors")
+async def messages_refused(stage: Stage) -> None:
+    """A server that takes the messages in another form is MessagesRefused, so that the core can change it."""
+    error = await _expect(stage, HttpError(400, "System role not supported"), MessagesRefused)
+    check_equal(getattr(error, "refused", None), RefusedMessages("system_role"), "what is refused")
+
+
+@case("errors", "contract.md#errors")
+async def unreadable_call(stage: Stage) -> None:
+    """A tool call that the provider itself could not read is BadResponse, so that the model is asked again."""
+    message = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
+    await _expect(stage, HttpError(400, message, code="tool_use_failed"), BadResponse)
 
 
 @case("errors", "contract.md#errors")
@@ -246,6 +262,8 @@ ERRORS: tuple[Case, ...] = (
     unavailable,
     tools_unsupported,
     parameter_refused,
+    messages_refused,
+    unreadable_call,
     no_connection,
     broken_stream,
     error_in_the_stream,

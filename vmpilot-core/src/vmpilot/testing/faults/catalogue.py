@@ -12,6 +12,7 @@ from vmpilot.testing.faults.statuses import STATUSES
 from vmpilot.testing.faults.streams import STREAMS
 from vmpilot.testing.faults.text import TEXT
 from vmpilot.testing.faults.tool_calls import TOOL_CALLS
+from vmpilot.testing.faults.wanted_back import WANTED_BACK
 
 FAULTS: tuple[Fault, ...] = (
     *STATUSES,
@@ -21,6 +22,7 @@ FAULTS: tuple[Fault, ...] = (
     *SHAPES,
     *MEMBERS,
     *TOOL_CALLS,
+    *WANTED_BACK,
     *LOOPS,
     *TEXT,
 )

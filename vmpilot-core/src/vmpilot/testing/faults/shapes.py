@@ -102,14 +102,6 @@ EMPTY = (
         expects=fails("call|end|complete|broke", requests=3, text=None),
         repeats=True,
     ),
-    _again(
-        "function-call-of-old",
-        shaped(
-            {"role": "assistant", "content": None, "function_call": {"name": "shell", "arguments": "{}"}},
-            finish="function_call",
-        ),
-        "A form of calls that was given up is no answer: try again.",
-    ),
 )
 
 _LENGTH = "Keep the text, say that the model reached its limit of tokens, and how to go on."

@@ -64,7 +64,7 @@ _BOUNDED = "Take so much and no more: close the connection, keep what was said, 
 
 
 def _cut() -> tuple[Outcome, ...]:
-    says = "long|large|characters|bytes|limit|size"
+    says = "VMPilot|characters|bytes|size"
     return (
         fails(says, requests=(1, 3), text=None),
         stops("tokens", requests=1, says=says),

@@ -7,18 +7,20 @@ from typing import Any
 
 from vmpilot.testing.faults.bodies import (
     DONE,
+    STREAM,
     as_asked,
     calling,
     chunk,
     completion,
     document,
+    event,
     marking,
     shell,
     shell_entry,
     stream,
 )
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, once
-from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
+from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
 _ERROR = "Run nothing; tell the model what is wrong with its call, and let it answer."
 _ONCE = "It is clear what is meant: run it once."
@@ -291,4 +293,95 @@ PLACES = (
     ),
 )
 
-TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES)
+_OLD: dict[str, Any] = {"name": "shell", "arguments": _ARGS}
+_OLD_OBJECT = {**_OLD, "arguments": json.loads(_ARGS)}
+
+
+def _of_old(*fragments: dict[str, Any], whole: dict[str, Any], calls: tuple[dict[str, Any], ...] = ()) -> StepMaker:
+    """A call as `function_call`, which OpenAI gave up; `calls` stand beside it in the newer form."""
+    deltas = [*({"function_call": fragment} for fragment in fragments), *({"tool_calls": [call]} for call in calls)]
+    streamed = "".join(map(chunk, deltas)) + chunk({}, finish="function_call") + DONE
+    message = {"role": "assistant", "content": None, "function_call": whole}
+    both = {**message, "tool_calls": list(calls)} if calls else message
+    return as_asked(stream(streamed), document(completion(both, finish="function_call")))
+
+
+FUNCTION_CALLS = (
+    _runs("function-call-of-old", _of_old(_OLD, whole=_OLD), "once"),
+    _runs(
+        "function-call-of-old-in-pieces",
+        _of_old(
+            {"name": "shell", "arguments": ""},
+            {"arguments": _ARGS[:9]},
+            {"name": None, "arguments": _ARGS[9:]},
+            whole=_OLD,
+        ),
+        "once",
+    ),
+    _runs(
+        "function-call-beside-the-same-call",
+        _of_old(_OLD, whole=_OLD, calls=(shell_entry("once"),)),
+        "once",
+        advice="Servers that know both forms send the call in both: run it once.",
+    ),
+    _runs(
+        "function-call-as-an-object",
+        _of_old(_OLD_OBJECT, whole=_OLD_OBJECT),
+        "once",
+    ),
+    _fault(
+        "function-call-cut",
+        _ERROR,
+        _of_old({**_OLD, "arguments": _ARGS[:-2]}, whole={**_OLD, "arguments": _ARGS[:-2]}),
+        ANSWERED,
+        expects=answers(requests=2, problems=(_NO_JSON,)),
+    ),
+)
+
+_UNREADABLE = "The model wrote a call that its provider cannot read, and the request is right: try again."
+_FAILED = {
+    "message": "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
+    "type": "invalid_request_error",
+    "code": "tool_use_failed",
+    "failed_generation": '<function=shell={"command": "echo half >> runs"}</function>',
+}
+_MISFIT = {
+    **_FAILED,
+    "message": "tool call validation failed: parameters for tool shell did not match schema: errors: [`/command`: "
+    "expected string, but got array]",
+}
+
+UNREADABLE = (
+    *(
+        _fault(name, _UNREADABLE, HttpError(400, body={"error": error}), ANSWERED, expects=answers(requests=2))
+        for name, error in (("call-that-groq-cannot-read", _FAILED), ("call-that-groq-finds-wrong", _MISFIT))
+    ),
+    _fault(
+        "call-that-groq-cannot-read-in-a-stream",
+        _UNREADABLE,
+        as_asked(
+            Raw(text=event({"error": {**_FAILED, "status_code": 400}}) + DONE, content_type=STREAM),
+            HttpError(400, body={"error": _FAILED}),
+        ),
+        ANSWERED,
+        expects=answers(requests=2),
+    ),
+    _fault(
+        "call-that-ollama-cannot-read",
+        _UNREADABLE,
+        HttpError(
+            500, body={"error": "error parsing tool call: raw='{\"command\": ' err=unexpected end of JSON input"}
+        ),
+        ANSWERED,
+        expects=answers(requests=2),
+    ),
+    _fault(
+        "call-that-nobody-can-read-for-ever",
+        "After three tries say that the model's call cannot be read.",
+        HttpError(400, body={"error": _FAILED}),
+        expects=fails("tool call that the model wrote", requests=3),
+        repeats=True,
+    ),
+)
+
+TOOL_CALLS = (*ARGUMENTS, *NAMES, *IDS, *PLACES, *FUNCTION_CALLS, *UNREADABLE)

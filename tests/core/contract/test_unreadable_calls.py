@@ -1,0 +1,45 @@
+"""What providers say of a tool call that their model wrote and they could not read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import BadResponse, ModelName, ModelTarget, describe_refusal, read_error_body
+
+HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
+
+
+def error(message: str, **members: Any) -> dict[str, Any]:
+    return {"error": {"message": message, **members}}
+
+
+def routed(body: object) -> dict[str, Any]:
+    return error("Provider returned error", code=400, metadata={"raw": json.dumps(body), "provider_name": "x"})
+
+
+FAILED = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, error(FAILED, type="invalid_request_error", code="tool_use_failed", failed_generation="<function=a>")),
+        (
+            400,
+            error("Parsing failed. The model generated output that could not be parsed.", code="output_parse_failed"),
+        ),
+        (400, error("Tool choice is none, but model called a tool", code="tool_use_failed")),
+        (400, error("tool call validation failed: attempted to call tool 'x' which was not in request.tools")),
+        (400, routed(error(FAILED, code="tool_use_failed"))),
+        (500, {"error": "error parsing tool call: raw='{' err=unexpected end of JSON input"}),
+        (None, error(FAILED, code="tool_use_failed")),
+    ],
+)
+def test_a_call_that_the_provider_cannot_read_is_a_broken_answer(status: int | None, body: Any) -> None:
+    described = describe_refusal(read_error_body(body, status=status), HERE)
+    assert isinstance(described, BadResponse)
+    assert described.retryable
+    assert "could not read the tool call that the model wrote" in str(described)
