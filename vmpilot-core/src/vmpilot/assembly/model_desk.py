@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vmpilot.agent import Endpoint, Fallback, Lineup
 from vmpilot.config import Environment, Settings
-from vmpilot.contract import ModelError, ModelSettings, Secret
+from vmpilot.contract import ModelError, ModelSettings, Proxies, Secret, read_proxies
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 LOCAL = "local"
@@ -63,12 +63,15 @@ class ModelDesk:
 
     async def _prepare(self, model: str, progress: Callable[[Progress], None]) -> Endpoint:
         settings = self._settings
-        base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
+        address, _, query = (settings.base_url or "").partition("?")
+        base_url, api_key, window = address or None, settings.api_key, settings.context_window
+        proxies = read_proxies(self._environment.variables)
         temperature = settings.temperature
         if _is_local(model):
             server = await self._start_local(model.partition(":")[2], progress)
             self._stand_ins[server.base_url] = _identify(model)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
+            query, proxies = "", Proxies()
             window = window or CONTEXT_SIZE
             temperature = TEMPERATURE_FOR_LOCAL if temperature is None else temperature
         model_settings = ModelSettings(
@@ -77,6 +80,8 @@ class ModelDesk:
             reasoning_effort=settings.reasoning_effort,
             seed=settings.seed,
             base_url=base_url,
+            query=query,
+            proxies=proxies,
             api_key=api_key,
             time_limits=settings.time_limits,
             streaming=settings.streaming,
@@ -90,8 +95,11 @@ class ModelDesk:
         try:
             check_engine()
             folder = self._environment.cache_folder / "models"
-            fetched = None if path else await ensure_weights(folder, progress=progress, environment=variables)
-            server = await LocalServer.start(fetched or _file(path), progress=progress, environment=variables)
+            weights = _file(path)
+            if not path:
+                find_proxy = read_proxies(variables).find
+                weights = await ensure_weights(folder, progress=progress, environment=variables, find_proxy=find_proxy)
+            server = await LocalServer.start(weights, progress=progress, environment=variables)
         except LocalModelError as error:
             raise ModelError(str(error)) from error
         self._open.push_async_callback(server.stop)
