@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,14 @@ SAMPLES = Path(__file__).parent / "samples"
 
 SampleFolders: TypeAlias = Callable[..., tuple[Path, ...]]
 """Names of samples to the folders that hold their modules and metadata, as `site-packages` does."""
+
+
+def pytest_configure() -> None:
+    """Undo what the tests inherit from whoever started them: a background job ignores SIGINT, nohup SIGHUP."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -76,12 +76,6 @@ def test_importing_a_package_prints_and_makes_nothing(package: str, tmp_path: Pa
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("distribution", PACKAGES)
-def test_dependencies_have_a_floor(distribution: str) -> None:
-    project = tomllib.loads((ROOT / distribution / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert not [dependency for dependency in project["dependencies"] if ">=" not in dependency]
-
-
 def test_the_distributions_have_one_version() -> None:
     versions = {
         tomllib.loads((ROOT / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]

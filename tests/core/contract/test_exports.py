@@ -26,6 +26,7 @@ read_chat_messages read_tool_call
 MessagesRefused ParameterRefused ToolsUnsupported IdForm MessageProblem RefusedMessages
 CompletionReader ModelTarget Refusal choose_key describe_refusal find_target paused_collector read_completion
 read_error_body read_retry_after translate_error translated_errors
+LONGEST_FAILURE Proxies Proxy RoutedTransport open_client read_base_url read_proxies
 Acts ChangesFiles Confinement Effect Fetches LooksUp ReadsFiles RunsCommand Tool ToolOutcome ToolProblem ToolUse
 SimpleTool TOOL_ENTRY_POINT_GROUP ToolContext find_spec_fault
 """.split()  # noqa: SIM905  a block of words reads better

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -23,10 +21,11 @@ from vmpilot.contract import (
     ModelSettings,
     ModelTarget,
     Secret,
+    UsageError,
     choose_key,
+    open_client,
     parse_model_name,
 )
-from vmpilot_backend_langchain.failure_bodies import bound_failure
 from vmpilot_backend_langchain.providers import Provider, find_provider
 
 _SETTINGS = {
@@ -79,6 +78,8 @@ class ChatModels:
         provider = find_provider(target.name.provider)
         if provider.integration == "openai" or (settings.base_url and provider.openai_like):
             return self._make_openai_model(settings, target)
+        if settings.query and provider.integration != "anthropic" and "http_async_client" not in provider.connection:
+            raise UsageError(f"{target} cannot be used with a base URL that has a query; remove it from ? on")
         arguments = self._connection_arguments(provider, settings)
         try:
             model = _make_integrated_model(target.name, provider, arguments)
@@ -93,13 +94,7 @@ class ChatModels:
 
     def _separate_anthropic(self, model: Any, settings: ModelSettings) -> None:
         """ChatAnthropic takes no HTTP client: it shares one in the process, which follows redirects with the key."""
-        client = importlib.import_module("anthropic").DefaultAsyncHttpxClient(
-            timeout=_make_timeout(settings),
-            verify=_choose_tls(settings.base_url),
-            follow_redirects=False,
-            event_hooks={"response": [bound_failure]},
-        )
-        self._clients.append(client)
+        client = self._make_client(settings, importlib.import_module("anthropic").DefaultAsyncHttpxClient)
         model.__dict__["_async_client"] = model._async_client.with_options(http_client=client)  # noqa: SLF001
 
     def _make_openai_model(self, settings: ModelSettings, target: ModelTarget) -> ChatOpenAI:
@@ -120,12 +115,13 @@ class ChatModels:
         )
 
     def _open_client(self, settings: ModelSettings, target: ModelTarget) -> openai.AsyncOpenAI:
+        http_client = self._make_client(settings)
         try:
             client = openai.AsyncOpenAI(
                 base_url=settings.base_url,
                 api_key=_make_key_reader(settings),
-                timeout=_make_timeout(settings),
-                http_client=self._make_client(settings),
+                timeout=http_client.timeout,
+                http_client=http_client,
                 max_retries=0,
             )
         except openai.OpenAIError as error:
@@ -142,17 +138,13 @@ class ChatModels:
         if (key := choose_key(settings)) is not None:
             arguments["api_key"] = key
         if "http_async_client" in provider.connection:
-            arguments |= {"http_async_client": self._make_client(settings), "timeout": _make_timeout(settings)}
+            client = self._make_client(settings)
+            arguments |= {"http_async_client": client, "timeout": client.timeout}
         return {name: value for name, value in arguments.items() if name in provider.connection}
 
-    def _make_client(self, settings: ModelSettings) -> openai.DefaultAsyncHttpxClient:
-        # Redirects are not followed: the key must not travel to where they lead.
-        client = openai.DefaultAsyncHttpxClient(
-            timeout=_make_timeout(settings),
-            verify=_choose_tls(settings.base_url),
-            follow_redirects=False,
-            event_hooks={"response": [bound_failure]},
-        )
+    def _make_client(self, settings: ModelSettings, kind: type[Any] = openai.DefaultAsyncHttpxClient) -> Any:
+        """A client of the HTTP library that the SDK of `kind` is built on: httpx, or httpx2 from openai 3 on."""
+        client = open_client(kind, settings)
         self._clients.append(client)
         return client
 
@@ -231,21 +223,3 @@ def _forget_account(client: openai.AsyncOpenAI) -> None:
     client.organization = None
     client.project = None
     client.admin_api_key = None
-
-
-def _make_timeout(settings: ModelSettings) -> openai.Timeout:
-    """Connecting is bounded here; every other limit is the core's."""
-    return openai.Timeout(None, connect=settings.time_limits.connect)
-
-
-def _choose_tls(base_url: str | None) -> ssl.SSLContext:
-    encrypted = base_url is None or not base_url.lower().startswith("http://")
-    return _load_tls() if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-@functools.cache
-def _load_tls() -> ssl.SSLContext:
-    """The trusted authorities, read once in a process (20 ms); it holds nothing of any user."""
-    import httpx
-
-    return httpx.create_ssl_context()

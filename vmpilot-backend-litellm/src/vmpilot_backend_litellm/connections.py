@@ -1,4 +1,4 @@
-"""The HTTP connections of one turn: one pool, which both kinds of client that LiteLLM takes share.
+"""The HTTP connections of one turn: a pool for each way out, which both kinds of client that LiteLLM takes share.
 
 A pool of its own lets every turn close what it opened; a shared one is a bottleneck when many turns run at once.
 """
@@ -10,8 +10,7 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, ModelSettings, choose_key
-from vmpilot_backend_litellm.failure_bodies import bound_failure
+from vmpilot.contract import ModelCall, ModelName, ModelSettings, Proxies, UsageError, choose_key, open_client
 
 _HANDLER_PROVIDERS = frozenset(
     {
@@ -54,41 +53,46 @@ class Connections:
 
     def __init__(self, litellm: ModuleType) -> None:
         self._litellm = litellm
-        self._pool: OneTryClient | None = None
+        self._pools: dict[tuple[Proxies, str, float], OneTryClient] = {}
+        self._asked: OneTryClient | None = None
         self._openai_clients: dict[ModelSettings, Any] = {}
 
     async def __aenter__(self) -> Connections:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
+        for pool in self._pools.values():
+            await pool.aclose()
 
     def client_for(self, model: ModelName, call: ModelCall, *, keep: bool = False) -> Any:
         """The client that LiteLLM takes for this provider, None where it is better off with its own.
 
         With `keep` LiteLLM does not see the answer to this call: `take_kept` gives it.
 
-        Raises `openai.OpenAIError` where OpenAI's key is needed and missing.
+        Raises `openai.OpenAIError` if OpenAI's key is needed and missing, and `UsageError` if the base URL has a query
+        and LiteLLM's own client is used, which would not add it to requests.
         """
-        pool = self._open_pool(call)
+        pool = self._asked = self._open_pool(call)
         pool.keeps, pool.kept = keep, None
         if model.provider == "openai":
             # A new one would ask for the platform again, in a thread, at its first request.
             if call.settings not in self._openai_clients:
                 self._openai_clients[call.settings] = self._make_openai_client(call)
             return self._openai_clients[call.settings]
+        client = None
         if model.provider == "azure":
-            return self._make_azure_client(call)
-        if model.provider in _HANDLER_PROVIDERS:
-            return self._make_handler(call)
-        return None
+            client = self._make_azure_client(call)
+        elif model.provider in _HANDLER_PROVIDERS:
+            client = self._make_handler(call)
+        if client is None and call.settings.query:
+            raise UsageError(f"{model} cannot be used with a base URL that has a query; remove it from ? on")
+        return client
 
     def take_kept(self) -> httpx.Response | None:
         """The response that was kept from LiteLLM, its body not yet read; None where there is none."""
-        if self._pool is None:
+        if self._asked is None:
             return None
-        kept, self._pool.kept = self._pool.kept, None
+        kept, self._asked.kept = self._asked.kept, None
         return kept
 
     def _make_openai_client(self, call: ModelCall) -> Any:
@@ -129,15 +133,16 @@ class Connections:
         return handler
 
     def _open_pool(self, call: ModelCall) -> OneTryClient:
-        if self._pool is None:
+        settings = call.settings
+        key = (settings.proxies, settings.query, settings.time_limits.connect)
+        if key not in self._pools:
             from litellm.llms.custom_httpx.http_handler import get_ssl_configuration
 
-            # LiteLLM's TLS settings, whose context it makes once in a process. No redirects: the conversation and
-            # some providers' key headers would follow to wherever they lead.
-            self._pool = OneTryClient(
-                call.settings.time_limits.connect, verify=get_ssl_configuration(), follow_redirects=False, timeout=None
+            # LiteLLM's TLS settings, whose context it makes once in a process.
+            self._pools[key] = open_client(
+                OneTryClient, settings, verify=get_ssl_configuration(), connect=settings.time_limits.connect
             )
-        return self._pool
+        return self._pools[key]
 
 
 class OneTryClient(httpx.AsyncClient):
@@ -147,8 +152,8 @@ class OneTryClient(httpx.AsyncClient):
     While it `keeps`, the asker gets a stand-in for each answer, which itself is `kept`.
     """
 
-    def __init__(self, connect: float, **options: Any) -> None:
-        super().__init__(event_hooks={"response": [bound_failure]}, **options)
+    def __init__(self, *, connect: float, **options: Any) -> None:
+        super().__init__(**options)
         self.keeps = False
         self.kept: httpx.Response | None = None
         self._connect = connect

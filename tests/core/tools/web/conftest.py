@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from vmpilot.contract import ToolOutcome, ToolUse
+from vmpilot.contract import Proxies, ToolOutcome, ToolUse, read_proxies
 from vmpilot.tools.web import WebFetch
 
 USE = ToolUse(lambda _: None)
@@ -184,6 +184,11 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(piece)
             await writer.drain()
     writer.close()
+
+
+def proxies_of(url: str) -> Proxies:
+    """What HTTPS_PROXY means."""
+    return read_proxies({"HTTPS_PROXY": url})
 
 
 @asynccontextmanager

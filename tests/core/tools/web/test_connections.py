@@ -12,7 +12,7 @@ from vmpilot.contract import ToolProblem
 from vmpilot.tools.web import WebFetch
 from vmpilot.tools.web.download import Limits
 
-from .conftest import USE, Certificates, Fetch, Resolver, Site, proxy_to, run_site
+from .conftest import USE, Certificates, Fetch, Resolver, Site, proxies_of, proxy_to, run_site
 
 OPENED = ["127.0.0.1"]
 
@@ -108,7 +108,7 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
     secure_site.has("/a", "arrived", kind="text/plain")
     resolver = Resolver(shop_example=[["127.0.0.1"]], inner_example=[["10.0.0.1"]])
     async with proxy_to(secure_site) as proxy:
-        tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxy=proxy.url)
+        tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxies=proxies_of(proxy.url))
         found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
         assert found.text.endswith("arrived")
         with pytest.raises(ToolProblem, match="a private network"):
@@ -117,7 +117,7 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
 
 
 async def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password() -> None:
-    tool = WebFetch(resolve=Resolver(a_example=[["1.1.1.1"]]), proxy="gopher://me:secret@127.0.0.1")
+    tool = WebFetch(resolve=Resolver(a_example=[["1.1.1.1"]]), proxies=proxies_of("gopher://me:secret@127.0.0.1"))
     with pytest.raises(ToolProblem, match="proxy") as caught:
         await tool.run({"url": "https://a.example/"}, USE)
     assert "secret" not in str(caught.value)

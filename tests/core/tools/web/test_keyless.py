@@ -13,7 +13,7 @@ import pytest
 from vmpilot.contract import Fetches, ToolOutcome, ToolProblem
 from vmpilot.tools.web import WebSearch
 
-from .conftest import HTML, USE, Certificates, Proxy, Site, proxy_to, run_site
+from .conftest import HTML, USE, Certificates, Proxy, Site, proxies_of, proxy_to, run_site
 
 HOST = "html.duckduckgo.com"
 RESULTS = "<html><body>" + "".join(
@@ -32,7 +32,7 @@ class Engine:
     proxy: Proxy
 
     async def search(self, query: str = "full disk", count: int = 2) -> ToolOutcome:
-        tool = WebSearch(proxy=self.proxy.url, certificates=self.certificates.file)
+        tool = WebSearch(proxies=proxies_of(self.proxy.url), certificates=self.certificates.file)
         return await tool.run({"query": query, "count": count}, USE)
 
 
@@ -64,7 +64,7 @@ async def test_no_results_may_be_a_refusal_and_so_it_says(engine: Engine) -> Non
 
 
 async def test_nobody_there_is_an_error_without_the_proxys_password() -> None:
-    tool = WebSearch(proxy="http://me:secret@127.0.0.1:1")
+    tool = WebSearch(proxies=proxies_of("http://me:secret@127.0.0.1:1"))
     with pytest.raises(ToolProblem, match="DuckDuckGo could not be asked") as caught:
         await tool.run({"query": "a"}, USE)
     assert "secret" not in str(caught.value)

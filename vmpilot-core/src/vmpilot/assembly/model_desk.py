@@ -11,7 +11,7 @@ from pathlib import Path
 from vmpilot.agent import Endpoint, Fallback, Lineup
 from vmpilot.assembly.memory import is_local
 from vmpilot.config import Environment, Settings
-from vmpilot.contract import ModelError, ModelSettings, Secret
+from vmpilot.contract import ModelError, ModelSettings, Proxies, Secret, read_proxies
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 TOOLS_FOR_LOCAL = ("shell",)
@@ -66,12 +66,15 @@ class ModelDesk:
             return self._endpoints[known_by]
 
     async def _prepare(self, model: str, settings: Settings, progress: Callable[[Progress], None]) -> Endpoint:
-        base_url, api_key, window = settings.base_url, settings.api_key, settings.context_window
+        address, _, query = (settings.base_url or "").partition("?")
+        base_url, api_key, window = address or None, settings.api_key, settings.context_window
+        proxies = read_proxies(self._environment.variables)
         temperature = settings.temperature
         if is_local(model):
             server = await self._start_local(model.partition(":")[2], progress)
             self._stand_ins[server.base_url] = _identify(model)
             model, base_url, api_key = f"openai/{server.model}", server.base_url, Secret(server.api_key)
+            query, proxies = "", Proxies()
             window = window or CONTEXT_SIZE
             temperature = TEMPERATURE_FOR_LOCAL if temperature is None else temperature
         model_settings = ModelSettings(
@@ -80,6 +83,8 @@ class ModelDesk:
             reasoning_effort=settings.reasoning_effort,
             seed=settings.seed,
             base_url=base_url,
+            query=query,
+            proxies=proxies,
             api_key=api_key,
             time_limits=settings.time_limits,
             streaming=settings.streaming,
@@ -93,8 +98,11 @@ class ModelDesk:
         try:
             check_engine()
             folder = self._environment.cache_folder / "models"
-            fetched = None if path else await ensure_weights(folder, progress=progress, environment=variables)
-            server = await LocalServer.start(fetched or _file(path), progress=progress, environment=variables)
+            weights = _file(path)
+            if not path:
+                find_proxy = read_proxies(variables).find
+                weights = await ensure_weights(folder, progress=progress, environment=variables, find_proxy=find_proxy)
+            server = await LocalServer.start(weights, progress=progress, environment=variables)
         except LocalModelError as error:
             raise ModelError(str(error)) from error
         self._open.push_async_callback(server.stop)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.config import Environment, Settings
-from vmpilot.contract import Secret, Tool
+from vmpilot.contract import Secret, Tool, read_proxies
 from vmpilot.tools.github import GitHub
 from vmpilot.tools.web import GoogleAccount, WebFetch, WebSearch
 from vmpilot.workspace import Workspace
@@ -49,7 +49,6 @@ def _google(variables: Mapping[str, str]) -> GoogleAccount | None:
 
 
 def _wire(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The person's proxy and certificates, by the variables that other programs take them from."""
-    proxy = variables.get("HTTPS_PROXY") or variables.get("https_proxy")
+    """The user's proxies and certificates, by the variables that other programs take them from."""
     certificates = variables.get("SSL_CERT_FILE")
-    return {"proxy": proxy or None, "certificates": Path(certificates) if certificates else None}
+    return {"proxies": read_proxies(variables), "certificates": Path(certificates) if certificates else None}

@@ -101,7 +101,7 @@ def _account(call: ModelCall, origin: Origin) -> bytes:
     if stand_in := origin.stand_ins.get(settings.base_url or ""):
         return _canonical([stand_in])
     if settings.base_url is not None:  # a server of the user's, which never gets what is the provider's
-        return _canonical([settings.base_url, choose_key(settings)])
+        return _canonical([settings.base_url, settings.query, choose_key(settings)])
     provider = find_target(call).name.provider
     prefixes = _PREFIXES.get(provider, (f"{provider.upper()}_",))
     variables = {name: value for name, value in origin.variables.items() if name.startswith(prefixes)}

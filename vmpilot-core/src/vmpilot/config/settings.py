@@ -17,7 +17,6 @@ DEFAULT_MODEL = "gpt-4o"
 Positive = Annotated[int, msgspec.Meta(gt=0)]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0)]
 ModelName = Annotated[str, msgspec.Meta(pattern=r"\S")]
-WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s/]")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,7 +29,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     model: str | None = None
     langchain_model: str | None = None
     litellm_model: str | None = None
-    base_url: WebAddress | None = None
+    base_url: str | None = None
     api_key: Secret | None = None
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
     max_tokens: Positive | None = None

@@ -13,7 +13,7 @@ from vmpilot.cache import CachePlace, read_cache_place
 from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
 from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
-from vmpilot.contract import Secret, UsageError
+from vmpilot.contract import Secret, UsageError, read_base_url
 from vmpilot.tools.mcp.settings import McpSettings, read_mcp_settings
 
 PROJECT_FILE = ".vmpilot.toml"
@@ -175,10 +175,18 @@ def convert_setting(key: str, value: Any, origin: str) -> Any:
     if key == "mcp":
         return _mcp_settings(value, origin)
     try:
-        return msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
+        converted = msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
     except msgspec.ValidationError as error:
         shown = "this value" if key in _MAY_HOLD_A_PASSWORD else repr(value)
         raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error
+    return _base_url(converted, origin) if key == "base_url" and converted is not None else converted
+
+
+def _base_url(value: str, origin: str) -> str:
+    try:
+        return read_base_url(value)
+    except ValueError as error:
+        raise UsageError(f"{origin}: invalid base URL: {error}; expected {DESCRIPTIONS['base_url']}") from None
 
 
 def _cache_place(value: str | Secret, origin: str) -> CachePlace:

@@ -1,7 +1,7 @@
 """The contract between the core and an agent engine: pure values, protocols, and the hook that joins them.
 
 All that a backend imports from VMPilot. It needs the standard library, pluggy and msgspec only, and touches neither
-disk nor network, process or environment.
+disk nor network, process or environment; `open_client` opens connections with the HTTP library that a backend hands in.
 """
 
 from vmpilot.contract.collector import paused_collector
@@ -65,6 +65,7 @@ from vmpilot.contract.hooks import (
     hookimpl,
     hookspec,
 )
+from vmpilot.contract.http_clients import LONGEST_FAILURE, RoutedTransport, open_client
 from vmpilot.contract.message_builder import MessageBuilder
 from vmpilot.contract.messages import (
     AssistantMessage,
@@ -87,6 +88,7 @@ from vmpilot.contract.openai_format import (
     read_tool_call,
 )
 from vmpilot.contract.protocols import ModelCalls, StreamOnce, Toolbox
+from vmpilot.contract.proxies import Proxies, Proxy, read_proxies
 from vmpilot.contract.refusals import Refusal, describe_refusal, read_error_body, read_retry_after
 from vmpilot.contract.refused_messages import IdForm, MessageProblem, RefusedMessages
 from vmpilot.contract.request import (
@@ -95,11 +97,11 @@ from vmpilot.contract.request import (
     ModelSettings,
     ReasoningEffort,
     RetryPolicy,
-    Secret,
     TimeLimits,
     ToolSpec,
 )
-from vmpilot.contract.target import NO_KEY, ModelTarget, choose_key, find_target
+from vmpilot.contract.secret import Secret
+from vmpilot.contract.target import NO_KEY, ModelTarget, choose_key, find_target, read_base_url
 from vmpilot.contract.tool_hooks import TOOL_ENTRY_POINT_GROUP, SimpleTool, ToolContext
 from vmpilot.contract.tool_specs import find_spec_fault
 from vmpilot.contract.tools import (
@@ -120,6 +122,7 @@ from vmpilot.contract.tools import (
 __all__ = [
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
+    "LONGEST_FAILURE",
     "NO_KEY",
     "PROJECT",
     "TOOL_ENTRY_POINT_GROUP",
@@ -169,6 +172,8 @@ __all__ = [
     "ParameterRefused",
     "Notice",
     "ProviderUnavailable",
+    "Proxies",
+    "Proxy",
     "QuotaExhausted",
     "RateLimited",
     "ReadsFiles",
@@ -178,6 +183,7 @@ __all__ = [
     "RefusedMessages",
     "RetryPolicy",
     "Retrying",
+    "RoutedTransport",
     "RunsCommand",
     "Secret",
     "SimpleTool",
@@ -221,11 +227,14 @@ __all__ = [
     "find_target",
     "hookimpl",
     "hookspec",
+    "open_client",
     "parse_model_name",
     "paused_collector",
+    "read_base_url",
     "read_chat_messages",
     "read_completion",
     "read_error_body",
+    "read_proxies",
     "read_retry_after",
     "read_tool_call",
     "translate_error",

@@ -23,6 +23,7 @@ from vmpilot.contract.errors import (
     ModelTimeout,
     ProviderUnavailable,
     StreamInterrupted,
+    UsageError,
     VMPilotError,
 )
 from vmpilot.contract.refusals import Refusal, classify_refusal, describe_refusal, read_error_body, read_status
@@ -31,6 +32,7 @@ from vmpilot.contract.target import ModelTarget
 _Meaning: TypeAlias = tuple[str, type[ModelError], str]
 
 _CONNECTION: tuple[_Meaning, ...] = (
+    ("ProxyError", ProviderUnavailable, "cannot be reached through the proxy; check the proxy"),
     (
         "UnicodeEncodeError",
         InvalidRequest,
@@ -49,7 +51,6 @@ _CONNECTION: tuple[_Meaning, ...] = (
         ProviderUnavailable,
         "cannot be reached; check the base URL, the network and that the server runs",
     ),
-    ("ProxyError", ProviderUnavailable, "cannot be reached; check the proxy"),
     ("TimeoutException", ModelTimeout, "did not answer in time; try again"),
     ("DecodingError", BadResponse, "sent something that cannot be unpacked; try again"),
 )
@@ -83,6 +84,9 @@ def translated_errors(target: ModelTarget, *, answering: bool = False) -> Iterat
     except VMPilotError:
         raise
     except Exception as error:
+        ours = next((link for link in _walk_links(error, handled) if isinstance(link, UsageError)), None)
+        if ours is not None:  # the HTTP client's, about its settings, which an SDK took for a lost connection
+            raise ours from error
         raise translate_error(error, target, answering=answering, handled=handled) from error
 
 
@@ -130,7 +134,7 @@ def _describe_by_name(
         link = next((link for link in links if name in _name_classes(link)), None)
         if link is not None:
             what, _, advice = words.partition("; ")
-            said = target.quote(str(link)) if name == "ConnectError" else ""
+            said = target.quote(str(link)) if name in {"ConnectError", "ProxyError"} else ""
             return kind(f"{target} {what}{f' ({said})' if said else ''}; {advice}")
     return None
 

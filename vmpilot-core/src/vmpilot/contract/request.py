@@ -8,33 +8,10 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from vmpilot.contract.messages import Message
+from vmpilot.contract.proxies import Proxies
+from vmpilot.contract.secret import Secret
 
 ReasoningEffort: TypeAlias = Literal["minimal", "low", "medium", "high"]
-
-
-class Secret:
-    """A string that never prints: no repr, no str, no JSON, no pickle shows it; `reveal()` gives it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The value itself, for the one place that sends it."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("a Secret is not pickled")
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._value == self._value
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
 
 
 class TimeLimits(msgspec.Struct, frozen=True):
@@ -64,9 +41,11 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """How to ask the model; None leaves the choice to the provider.
 
-    `base_url` and `api_key` point at an OpenAI-compatible server and win over the provider's own variables. Without
-    `streaming` the answer is asked for in one piece. `omitted` are members of the request that this server is known
-    not to take, such as `stream_options`: a backend leaves them out.
+    `base_url` and `api_key` point at an OpenAI-compatible server and win over the provider's own variables. `query` is
+    what each request's URL ends in, such as `api-version=2024-02-01`, and `proxies` are the only ones to use: a server
+    that VMPilot started has none, whatever the environment says. Without `streaming` the answer is asked for in one
+    piece. `omitted` are members of the request that this server is known not to take, such as `stream_options`: a
+    backend leaves them out.
     """
 
     temperature: float | None = None
@@ -74,6 +53,8 @@ class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_effort: ReasoningEffort | None = None
     seed: int | None = None
     base_url: str | None = None
+    query: str = ""
+    proxies: Proxies = Proxies()
     api_key: Secret | None = None
     time_limits: TimeLimits = TimeLimits()
     streaming: bool = True

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from ipaddress import ip_address
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import msgspec
 
 from vmpilot.contract.errors import AuthenticationFailed
 from vmpilot.contract.model_names import ModelName, parse_model_name
-from vmpilot.contract.request import ModelCall, ModelSettings, Secret
+from vmpilot.contract.request import ModelCall, ModelSettings
+from vmpilot.contract.secret import Secret
 from vmpilot.contract.secret_values import is_worth_masking
 
 NO_KEY = "none"
@@ -27,6 +30,7 @@ _KEY_VARIABLES: Mapping[str, str | None] = MappingProxyType(
 )
 """Where providers' keys are kept by common consent; any other provider's is in `PROVIDER_API_KEY`."""
 
+_HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.))*")
 _LONGEST_QUOTE = 300
 _LOOKED_AT = 10_000
 _TRACEBACK = "Traceback (most recent call last)"
@@ -95,6 +99,40 @@ def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = No
     usual = _KEY_VARIABLES.get(name.provider, f"{name.provider.upper()}_API_KEY")
     variable = (key_variables or {}).get(name.provider, usual)
     return ModelTarget(name, settings.base_url, settings.api_key, variable)
+
+
+def read_base_url(text: str) -> str:
+    """A base URL as it is to be used: without space around it and without a slash at its end.
+
+    Raises `ValueError` for any other text, with a reason that shows nothing of it, for it may hold a password.
+    """
+    text = text.strip()
+    if not text.isprintable() or " " in text:
+        raise ValueError("it contains a space or a control character")
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("its host or port is invalid") from None
+    if parts.scheme not in {"http", "https"} or not text.lower().startswith(f"{parts.scheme}://"):
+        raise ValueError("it does not start with http:// or https://")
+    if not parts.hostname:
+        raise ValueError("it names no host")
+    if not _is_host(parts.hostname) or port == 0:
+        raise ValueError("its host or port is invalid")
+    if "#" in text:
+        raise ValueError("it has a fragment (#), which is never sent to a server")
+    address, mark, query = text.partition("?")
+    return f"{address.rstrip('/')}{mark if query else ''}{query}"
+
+
+def _is_host(host: str) -> bool:
+    try:
+        if ":" in host:
+            return ip_address(host).version == 6
+        return _HOST.fullmatch(host.encode("idna").decode() if not host.isascii() else host) is not None
+    except ValueError:  # which UnicodeError is, too
+        return False
 
 
 def choose_key(settings: ModelSettings) -> str | None:

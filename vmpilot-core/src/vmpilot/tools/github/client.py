@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 from gidgethub.abc import GitHubAPI
 
-from vmpilot.contract import Secret, ToolProblem
+from vmpilot.contract import RoutedTransport, Secret, ToolProblem
 from vmpilot.tools.web.exchange import Answer, exchange
 
 _SIZE = 8 * 1024**2
@@ -22,7 +22,7 @@ _HEADERS = {"accept-encoding": "gzip", "x-github-api-version": "2022-11-28"}
 class GitHubClient(GitHubAPI):
     """Requests for one call of the tool. `latest` is the last answer. The token goes to the API's own origin only."""
 
-    def __init__(self, transport: httpx2.AsyncBaseTransport, *, token: Secret, base_url: str) -> None:
+    def __init__(self, transport: RoutedTransport, *, token: Secret, base_url: str) -> None:
         super().__init__("VMPilot", oauth_token=token.reveal(), base_url=base_url)
         self._transport = transport
         self._origin = _origin(base_url)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from vmpilot.contract import Acts, LooksUp, Secret, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import Acts, LooksUp, Proxies, Secret, ToolOutcome, ToolProblem, ToolUse
 from vmpilot.installation import install_command
 from vmpilot.tools.github.actions import GITHUB_SPEC, check_fields, given_fields
 from vmpilot.tools.github.refusals import describe_refusal
@@ -46,14 +46,14 @@ class GitHub:
         *,
         token: Secret,
         api_url: str = GITHUB_API_URL,
-        proxy: str | None = None,
+        proxies: Proxies = Proxies(),  # noqa: B008  frozen
         certificates: Path | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._workspace = workspace
         self._token = token
         self._api_url = api_url.rstrip("/")
-        self._wire = Wire(proxy=proxy, certificates=certificates)
+        self._wire = Wire(proxies=proxies, certificates=certificates)
         self._now = now
 
     @staticmethod
@@ -95,7 +95,7 @@ class GitHub:
         from vmpilot.tools.github.client import GitHubClient
 
         perform = _performer(arguments["action"])
-        async with self._wire.open() as transport:
+        async with self._wire.open(self._api_url) as transport:
             client = GitHubClient(transport, token=self._token, base_url=self._api_url)
             try:
                 return await perform(client, repository, arguments)

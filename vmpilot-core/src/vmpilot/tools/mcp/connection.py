@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmpilot.contract import ToolOutcome
+from vmpilot.contract import ToolOutcome, read_proxies
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.results import read_result
 from vmpilot.tools.mcp.settings import McpServer
@@ -183,7 +183,7 @@ class Connection:
         if self._server.url is not None:
             from vmpilot.tools.mcp.http import http_link
 
-            return http_link(self._server, on_status=self._note_status)
+            return http_link(self._server, proxies=read_proxies(self._environment), on_status=self._note_status)
         self._link = StdioLink(self._server, self._environment, on_end=self._over.set)
         return self._link
 

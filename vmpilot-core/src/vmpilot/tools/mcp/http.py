@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from vmpilot.contract import Proxies, RoutedTransport
 from vmpilot.tools.mcp.settings import McpServer
 from vmpilot.tools.mcp.wire import (
     LONGEST_MESSAGE,
@@ -28,7 +29,9 @@ _WRITE_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def http_link(server: McpServer, *, on_status: Callable[[int], None]) -> AsyncIterator[TransportStreams]:
+async def http_link(
+    server: McpServer, *, proxies: Proxies, on_status: Callable[[int], None]
+) -> AsyncIterator[TransportStreams]:
     """The streams for the SDK's session. How long an answer may take is the caller's to watch. `on_status` gets the
     status of each answer, which the SDK does not tell.
     """
@@ -42,8 +45,13 @@ async def http_link(server: McpServer, *, on_status: Callable[[int], None]) -> A
         on_status(response.status_code)
 
     hooks = {"response": [note_status, _repair]}
+    if server.url is not None:
+        proxies.find(server.url)  # a proxy that cannot be used is an error before anything is sent
+    transport = cast("httpx2.AsyncBaseTransport", RoutedTransport(httpx2, proxies, httpx2.create_ssl_context()))
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=timeout, event_hooks=hooks) as client,
+        httpx2.AsyncClient(
+            headers=headers, timeout=timeout, event_hooks=hooks, transport=transport, trust_env=False
+        ) as client,
         streamable_http_client(str(server.url), http_client=client, max_sse_event_size=LONGEST_MESSAGE) as streams,
     ):
         yield streams

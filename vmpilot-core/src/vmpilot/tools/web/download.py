@@ -85,7 +85,7 @@ async def _get(address: WebAddress, reach: Reach, wire: Wire, limits: Limits) ->
     for ip in await reach.find(address.host, address.port):
         request = _request(address, ip)
         try:
-            async with wire.open() as transport:
+            async with wire.open(address.url) as transport:
                 return await exchange(transport, request, most=limits.size, wants_body=_wants_body)
         except NoAnswer as error:
             failure = error

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import Proxies, RoutedTransport, ToolProblem, UsageError
 
 if TYPE_CHECKING:
     import httpx2
@@ -52,23 +52,27 @@ def takes_every_body(head: Answer) -> bool:
 
 
 class Wire:
-    """How requests leave this machine: through which HTTP proxy, if any, and whom TLS trusts.
+    """How requests leave this machine: through which proxies, if any, and whom TLS trusts.
 
     `certificates` is a file of PEM certificates; without one the system's are trusted.
     """
 
-    def __init__(self, *, proxy: str | None = None, certificates: Path | None = None) -> None:
-        self._proxy = proxy
+    def __init__(self, *, proxies: Proxies = Proxies(), certificates: Path | None = None) -> None:  # noqa: B008  frozen
+        self._proxies = proxies
         self._certificates = certificates
 
-    def open(self) -> httpx2.AsyncHTTPTransport:
-        """A transport, to be closed. Raises `NoAnswer` where the proxy cannot be used."""
+    def open(self, url: str) -> RoutedTransport:
+        """A transport for requests to this URL, whatever address they name in its place; to be closed.
+
+        Raises `NoAnswer` if the proxy for it cannot be used.
+        """
         import httpx2
 
         try:
-            return httpx2.AsyncHTTPTransport(verify=self._context, trust_env=False, proxy=self._proxy)
-        except (ImportError, ValueError, httpx2.InvalidURL) as error:
-            raise NoAnswer("the proxy's address cannot be used: only http:// and https:// proxies are") from error
+            proxy = self._proxies.find(url)
+        except UsageError as error:
+            raise NoAnswer(str(error)) from error
+        return RoutedTransport(httpx2, Proxies(proxy, proxy), self._context)
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
@@ -85,7 +89,7 @@ class Wire:
 
 
 async def exchange(
-    transport: httpx2.AsyncBaseTransport,
+    transport: RoutedTransport,
     request: httpx2.Request,
     *,
     most: int,
@@ -106,7 +110,7 @@ async def exchange(
             return await _read_body(response, head, most) if wants_body(head) else head
         finally:
             await response.aclose()
-    except (httpx2.TransportError, httpx2.StreamError, httpx2.InvalidURL) as error:
+    except (httpx2.TransportError, httpx2.StreamError, httpx2.InvalidURL, UsageError) as error:
         raise NoAnswer(_describe(error)) from error
 
 

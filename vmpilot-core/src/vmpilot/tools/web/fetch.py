@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import Fetches, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Fetches, Proxies, ToolOutcome, ToolProblem, ToolSpec, ToolUse
 from vmpilot.installation import install_command
 from vmpilot.tools.web.addresses import WebAddress, read_address
 from vmpilot.tools.web.content import BinaryContent, TextContent, clean, read_content
@@ -57,13 +57,13 @@ class WebFetch:
     def __init__(
         self,
         *,
-        proxy: str | None = None,
+        proxies: Proxies = Proxies(),  # noqa: B008  frozen
         certificates: Path | None = None,
         resolve: Resolve = resolve_host,
         opened: Sequence[str] = (),
         limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
-        self._wire = Wire(proxy=proxy, certificates=certificates)
+        self._wire = Wire(proxies=proxies, certificates=certificates)
         self._reach = Reach(resolve, opened=opened)
         self._limits = limits
         self._latest: tuple[str, ToolOutcome] | None = None

@@ -43,7 +43,7 @@ async def search_google(account: GoogleAccount, query: str, count: int, *, wire:
     headers = {"accept": "application/json", "accept-encoding": "gzip"}
     request = httpx2.Request("GET", f"{account.url}?{urlencode(fields)}", headers=headers)
     try:
-        async with asyncio.timeout(_SECONDS), wire.open() as transport:
+        async with asyncio.timeout(_SECONDS), wire.open(account.url) as transport:
             answer = await exchange(transport, request, most=_SIZE)
     except TimeoutError as error:
         raise ToolProblem(f"Google did not answer within {_SECONDS:g} s. Try it later.") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import Proxies, Proxy, ToolProblem, UsageError
 from vmpilot.tools.web.results import SearchResult
 from vmpilot.tools.web.worker import run_program
 
@@ -18,15 +18,19 @@ _SECONDS = 20
 
 
 async def search_keyless(
-    query: str, count: int, *, proxy: str | None = None, certificates: Path | None = None
+    query: str, count: int, *, proxies: Proxies, certificates: Path | None = None
 ) -> list[SearchResult]:
     """Ask DuckDuckGo. An empty list may also mean that it refuses to answer programs. Raises `ToolProblem`."""
+    try:
+        proxy = proxies.find(ENGINE_URL)
+    except UsageError as error:
+        raise ToolProblem(f"DuckDuckGo could not be asked: {error}") from error
     task = {
         "query": query,
         "count": count,
         "engine": ENGINE,
         "seconds": _REQUEST_SECONDS,
-        "proxy": proxy,
+        "proxy": proxy and proxy.address,
         "certificates": None if certificates is None else str(certificates),
     }
     try:
@@ -38,6 +42,8 @@ async def search_keyless(
     return [SearchResult(found["title"], found["href"], found["body"]) for found in answer["results"]]
 
 
-def _shorten(said: str, proxy: str | None) -> str:
-    """The library's words without the proxy's address, which may hold a password."""
-    return (said.replace(proxy, "[proxy]") if proxy else said)[:300]
+def _shorten(said: str, proxy: Proxy | None) -> str:
+    """The library's words, with the proxy named in place of its URL, which may hold a password."""
+    if proxy is None:
+        return said[:300]
+    return f"{proxy}: {said.replace(proxy.address, '[proxy]')}"[:300]

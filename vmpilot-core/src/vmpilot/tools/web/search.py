@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import Fetches, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Fetches, Proxies, ToolOutcome, ToolProblem, ToolSpec, ToolUse
 from vmpilot.installation import install_command
 from vmpilot.tools.web.exchange import Wire
 from vmpilot.tools.web.google import MOST_RESULTS, GoogleAccount, search_google
@@ -49,13 +49,13 @@ class WebSearch:
         self,
         *,
         google: GoogleAccount | None = None,
-        proxy: str | None = None,
+        proxies: Proxies = Proxies(),  # noqa: B008  frozen
         certificates: Path | None = None,
     ) -> None:
         self._google = google
-        self._proxy = proxy
+        self._proxies = proxies
         self._certificates = certificates
-        self._wire = Wire(proxy=proxy, certificates=certificates)
+        self._wire = Wire(proxies=proxies, certificates=certificates)
 
     @staticmethod
     def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
@@ -86,4 +86,4 @@ class WebSearch:
     async def _search(self, query: str, count: int) -> list[SearchResult]:
         if self._google is not None:
             return await search_google(self._google, query, count, wire=self._wire)
-        return await search_keyless(query, count, proxy=self._proxy, certificates=self._certificates)
+        return await search_keyless(query, count, proxies=self._proxies, certificates=self._certificates)
