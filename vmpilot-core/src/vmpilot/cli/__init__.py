@@ -8,11 +8,26 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) -> int:
     """Run the program and return its exit code; `backend` is the one used where no option names another."""
+    from vmpilot.cli.streams import OutputError, safe_streams
+
+    with safe_streams():
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments), backend)
+        except OutputError as error:
+            if str(error):
+                print(f"vmpilot: {error}", file=sys.stderr)
+            return 1
+
+
+def _run(arguments: list[str], backend: str | None) -> int:
     from vmpilot.cli.arguments import parse
 
-    options = parse(list(sys.argv[1:] if arguments is None else arguments))
-    if getattr(options, "backend", None) is None:
-        options.backend = backend
-    from vmpilot.cli.front import run
+    try:
+        options = parse(arguments)
+        if getattr(options, "backend", None) is None:
+            options.backend = backend
+        from vmpilot.cli.front import run
 
-    return run(options)
+        return run(options)
+    finally:
+        sys.stdout.flush()  # also of the help, so that a full device is noticed here and not when Python ends
