@@ -80,10 +80,10 @@ def test_a_signal_in_mid_stream(program: Start) -> None:
 def test_a_signal_before_the_turn_ends_the_program_quietly(program: Start) -> None:
     reading, writing = os.pipe()
     with ScriptedServer([]) as server:
-        process = program("x", server=server, stdin=reading)
+        process = program(server=server, stdin=reading)
         os.close(reading)
         assert process.stderr is not None
-        assert "reading standard input" in process.stderr.readline()
+        assert "Reading the request from standard input" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
         os.close(writing)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
 
+from vmpilot.cli.streams import OutputError
 from vmpilot.contract import VMPilotError
 
 _log = logging.getLogger("vmpilot")
@@ -33,10 +33,8 @@ def _run(options: argparse.Namespace) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OutputError:
+        raise
     except Exception as error:  # noqa: BLE001  the front end's top: a bug becomes a sentence, too
         _log.debug("unexpected error", exc_info=True)
         _complain(f"unexpected {type(error).__name__}: {error}; run with -d for details")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from vmpilot.cli.streams import print_json
 from vmpilot.cli.style import printable
 from vmpilot.cli.table import cut, print_table, terminal_width
 from vmpilot.cli.terminal import Terminal
@@ -34,7 +35,6 @@ LARGEST_IMPORT = 256 * 1024 * 1024
 def run_log_command(options: argparse.Namespace) -> int:
     """Carry the command out and return the exit code. Raises the contract's errors."""
     asyncio.run(_run(options))
-    sys.stdout.flush()  # a reader that has gone is noticed here, and not when Python ends
     return 0
 
 
@@ -72,7 +72,7 @@ async def _search(store: ConversationStore, options: argparse.Namespace) -> None
 
 async def _export(store: ConversationStore, options: argparse.Namespace) -> None:
     if options.format == "json":
-        print(await store.export(options.id), end="")
+        print_json(await store.export(options.id), end="")
         return
     chat, events = await store.chat(options.id), await store.events(options.id)
     text = (as_html if options.format == "html" else as_markdown)(chat.title, events)

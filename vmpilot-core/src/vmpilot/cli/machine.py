@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from vmpilot.cli.console import Console
+from vmpilot.cli.streams import print_json
 from vmpilot.contract import (
     ApprovalRequested,
     Event,
@@ -28,7 +29,7 @@ class JsonLines:
         self._console = console
 
     async def show(self, event: Event) -> None:
-        print(encode_event(event), flush=True)
+        print_json(encode_event(event))
         if isinstance(event, ApprovalRequested):
             await self._console.show(event)
 

@@ -8,6 +8,7 @@ between and behind the words of a command. Imports nothing that is slow.
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 TYPE_CHECKING = False  # see vmpilot/__init__.py
@@ -88,11 +89,23 @@ class Parser(argparse.ArgumentParser):
         end = ["--"] if verbatim else []  # an option that lacks its value takes none of the words
         options = self.parse_intermixed_args([*arguments, *end, *(_VERBATIM + word for word in verbatim)])
         for name, value in vars(options).items():
-            if isinstance(value, str):
+            if name == "words":
+                setattr(options, name, [self._as_text(word) for word in value])
+            elif isinstance(value, str):
                 setattr(options, name, value.removeprefix(_VERBATIM))
             elif isinstance(value, list):
                 setattr(options, name, [word.removeprefix(_VERBATIM) for word in value])
         return options
+
+    def _as_text(self, word: str) -> str:
+        """A word of a request, title or search; in a locale without UTF-8 Python keeps its bytes as surrogates."""
+        word = word.removeprefix(_VERBATIM)
+        if not any("\ud800" <= letter <= "\udfff" for letter in word):
+            return word
+        try:
+            return os.fsencode(word).decode()
+        except UnicodeError:
+            self.error(f"not UTF-8 text: {word!r}")
 
     def takes(self, words: int) -> bool:
         """Whether the command takes as many words, or fewer than it needs."""

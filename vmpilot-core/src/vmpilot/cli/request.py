@@ -6,13 +6,10 @@ import argparse
 import asyncio
 import re
 import signal
-import stat
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from os import fstat
 from pathlib import Path
-from threading import Timer
 
 from vmpilot.assembly import Agent
 from vmpilot.cli.console import Console
@@ -20,6 +17,7 @@ from vmpilot.cli.consumption import shown_limits
 from vmpilot.cli.debug_log import mask_with
 from vmpilot.cli.machine import JsonLines, JsonObject
 from vmpilot.cli.request_arguments import agent_settings
+from vmpilot.cli.standard_input import read_standard_input
 from vmpilot.cli.style import printable
 from vmpilot.cli.terminal import Terminal
 from vmpilot.config import current_environment, take_environment
@@ -125,22 +123,9 @@ def _is_compact(request: str) -> bool:
 
 
 def _request(words: list[str]) -> str:
-    parts = [" ".join(words), _standard_input().strip("\n")]
+    typed = " ".join(words)
+    parts = [typed, read_standard_input(is_request=not typed.strip()).strip("\n")]
     request = "\n\n".join(part for part in parts if part.strip())
     if not request:
         raise UsageError('Nothing to do. Try `vmpilot "find what fills this disk"`, or `vmpilot --help`.')
     return request
-
-
-def _standard_input() -> str:
-    """What is piped or redirected in; a terminal or /dev/null is not read."""
-    if sys.stdin is None or sys.stdin.closed or stat.S_ISCHR(fstat(sys.stdin.fileno()).st_mode):
-        return ""
-    hint = "vmpilot: reading standard input until it ends (leave it out with < /dev/null)"
-    timer = Timer(2.0, lambda: print(hint, file=sys.stderr))
-    timer.daemon = True
-    timer.start()
-    try:
-        return sys.stdin.buffer.read().decode("utf-8", "replace")
-    finally:
-        timer.cancel()
