@@ -84,6 +84,14 @@ def conformance(session: nox.Session) -> None:
     session.run("python", "tests/conformance/table.py", *session.posargs)
 
 
+@nox.session(venv_backend="venv", reuse_venv=False)
+@nox.parametrize("backend", ["langchain", "litellm"])
+def alone(session: nox.Session, backend: str) -> None:
+    """Every fault through one backend alone, in a fresh environment with the newest versions that pip resolves."""
+    session.install("./vmpilot-core", f"./vmpilot-backend-{backend}")
+    session.run("python", "tests/conformance/table.py", "--backend", backend, *session.posargs)
+
+
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the aims, from outside, beside bare loops."""

@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +34,7 @@ class Combination:
     packages: tuple[str, ...]
     backends: tuple[str, ...]
     chosen: str | None
+    at_floors: bool = False
 
 
 COMBINATIONS = {
@@ -41,6 +44,9 @@ COMBINATIONS = {
     "both": Combination((CORE, LANGCHAIN, LITELLM), ("langchain", "litellm"), "langchain"),
     "both and a third party's": Combination(
         (CORE, LANGCHAIN, LITELLM, ECHO), ("echo", "langchain", "litellm"), "langchain"
+    ),
+    "both at their floors": Combination(
+        (CORE, LANGCHAIN, LITELLM), ("langchain", "litellm"), "langchain", at_floors=True
     ),
 }
 
@@ -96,8 +102,21 @@ def installation(
     subprocess.run([python, "-m", "venv", folder / "venv"], check=True)
     files = [wheel for package in combination.packages for wheel in wheels.glob(f"{wheel_name(package)}-*.whl")]
     assert len(files) == len(combination.packages)
-    subprocess.run([folder / "venv/bin/pip", "install", "-q", *files], check=True)
+    constraints = folder / "constraints.txt"
+    constraints.write_text("\n".join(read_floors(combination.packages)) if combination.at_floors else "")
+    subprocess.run([folder / "venv/bin/pip", "install", "-q", "-c", constraints, *files], check=True)
     return Installation(folder, combination)
+
+
+def read_floors(packages: Iterable[str]) -> Iterator[str]:
+    """The least versions that the distributions declare, as constraints."""
+    floors: dict[str, str] = {}
+    for package in packages:
+        project = tomllib.loads((ROOT / package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for dependency in project["dependencies"]:
+            name, floor = re.findall(r"^([\w.-]+)[^>]*>=([\w.]+)", dependency)[0]
+            floors[name] = max(floors.get(name, ""), floor)
+    return (f"{name}=={floor}" for name, floor in floors.items() if not name.startswith("vmpilot"))
 
 
 def wheel_name(package: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -33,6 +32,7 @@ from vmpilot.contract import (
     chat_options,
     chat_tool,
     find_target,
+    open_client,
     read_completion,
     translated_errors,
 )
@@ -44,18 +44,17 @@ async def run_turn(
     request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
 ) -> AsyncGenerator[BackendEvent, None]:
     """Run the agent in a task of its own and give the events of its calls to the model, in their order."""
-    async with httpx2.AsyncClient(follow_redirects=False) as client:
-        turn = Turn(request, toolbox, model_calls, client)
-        task = asyncio.create_task(turn.run())
-        try:
-            while (event := await turn.events.get()) is not None:
-                yield event
-            await task
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # taken, or asyncio complains that nobody did
+    turn = Turn(request, toolbox, model_calls)
+    task = asyncio.create_task(turn.run())
+    try:
+        while (event := await turn.events.get()) is not None:
+            yield event
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # taken, or asyncio complains that nobody did
 
 
 class Turn:
@@ -64,14 +63,11 @@ class Turn:
     pydantic-ai reads the arguments of a call, and answers those that do not fit by itself; here that is the toolbox's.
     """
 
-    def __init__(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls, client: httpx2.AsyncClient
-    ) -> None:
+    def __init__(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         self.events: asyncio.Queue[BackendEvent | None] = asyncio.Queue(_EVENTS_AHEAD)
         self._history: list[Message] = [*request.messages]
         self._toolbox = toolbox
         self._model_calls = model_calls
-        self._client = client
         self._asked: dict[str, ToolCall] = {}
         self._answered: dict[str, ToolResult] = {}
 
@@ -100,8 +96,7 @@ class Turn:
 
     async def _complete_message(self) -> AssistantMessage:
         message = None
-        stream_once = functools.partial(ask_server, self._client)
-        async with aclosing(self._model_calls.run(stream_once, tuple(self._history))) as events:
+        async with aclosing(self._model_calls.run(ask_server, tuple(self._history))) as events:
             async for event in events:
                 if isinstance(event, MessageCompleted):
                     message = event.message
@@ -111,20 +106,22 @@ class Turn:
         return message
 
 
-async def ask_server(client: httpx2.AsyncClient, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+async def ask_server(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
     """One call to the model. It raises the contract's errors and nothing else, and does not retry."""
     target = find_target(call)
     target.check_key()
     if target.base_url is None:
         raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL")
     with translated_errors(target):
-        async with client.stream(
-            "POST",
-            f"{target.base_url.rstrip('/')}/chat/completions",
-            json=write_body(call, target.name.name, target.name.provider),
-            headers={"Authorization": f"Bearer {target.key.reveal() if target.key else NO_KEY}"},
-            timeout=httpx2.Timeout(None, connect=call.settings.time_limits.connect),
-        ) as response:
+        async with (
+            open_client(httpx2.AsyncClient, call.settings) as client,
+            client.stream(
+                "POST",
+                f"{target.base_url.rstrip('/')}/chat/completions",
+                json=write_body(call, target.name.name, target.name.provider),
+                headers={"Authorization": f"Bearer {target.key.reveal() if target.key else NO_KEY}"},
+            ) as response,
+        ):
             if not response.is_success:
                 await response.aread()
                 response.raise_for_status()

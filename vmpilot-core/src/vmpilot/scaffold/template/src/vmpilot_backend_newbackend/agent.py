@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import cache, partial
 from importlib.metadata import version
 from typing import Any, Literal
 
@@ -29,6 +27,7 @@ from vmpilot.contract import (
     chat_tool,
     find_target,
     hookimpl,
+    open_client,
     read_completion,
     translated_errors,
 )
@@ -60,25 +59,19 @@ async def generate_responses(
 ) -> AsyncGenerator[BackendEvent, None]:
     """Run one turn: ask the model, run what it asks for, until it answers."""
     history: list[Message] = [*request.messages]
-    # A redirect is not followed: the key must not travel to where it leads.
-    async with httpx.AsyncClient(verify=load_tls(), follow_redirects=False) as client:
-        stream_once = partial(ask_model, client)
-        while True:
-            answer = None
-            async with aclosing(model_calls.run(stream_once, history)) as events:
-                async for event in events:
-                    if isinstance(event, MessageCompleted):
-                        answer = event.message
-                    yield event
-            if answer is None or not answer.tool_calls:
-                return
-            history += [answer, *await toolbox.call_all(answer.tool_calls)]
+    while True:
+        answer = None
+        async with aclosing(model_calls.run(ask_model, history)) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted):
+                    answer = event.message
+                yield event
+        if answer is None or not answer.tool_calls:
+            return
+        history += [answer, *await toolbox.call_all(answer.tool_calls)]
 
 
-async def ask_model(
-    client: httpx.AsyncClient,
-    call: ModelCall,
-) -> AsyncGenerator[BackendEvent, None]:
+async def ask_model(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
     """Make one call: deltas as they come, then one `MessageCompleted`.
 
     It raises the contract's errors and nothing else, and does not retry.
@@ -86,14 +79,17 @@ async def ask_model(
     target = choose_target(call)
     key = target.key.reveal() if target.key else NO_KEY
     with translated_errors(target):
-        async with client.stream(
-            "POST",
-            f"{find_address(target)}/chat/completions",
-            json=write_body(call, target),
-            headers={"Authorization": f"Bearer {key}"},
-            # Connecting is bounded here; every other time limit is the core's.
-            timeout=httpx.Timeout(None, connect=call.settings.time_limits.connect),
-        ) as response:
+        async with (
+            # It bounds connecting, follows no redirect, for the key would
+            # travel along, and uses the proxies of the call's settings.
+            open_client(httpx.AsyncClient, call.settings) as client,
+            client.stream(
+                "POST",
+                f"{find_address(target)}/chat/completions",
+                json=write_body(call, target),
+                headers={"Authorization": f"Bearer {key}"},
+            ) as response,
+        ):
             if not response.is_success:
                 await response.aread()
                 response.raise_for_status()
@@ -102,12 +98,6 @@ async def ask_model(
                 async with aclosing(answer) as events:
                     async for event in events:
                         yield event
-
-
-@cache
-def load_tls() -> ssl.SSLContext:
-    """The trusted authorities, read once: each client would take 20 ms for it."""
-    return httpx.create_ssl_context()
 
 
 def choose_target(call: ModelCall) -> ModelTarget:
