@@ -134,8 +134,8 @@ def test_an_unfinished_line_shows_no_beginning_of_a_value() -> None:
 def test_is_quick_on_much_text() -> None:
     text = "an ordinary line of output\n" * 200_000
     masker = Masker(f"token-{number:05}-abcdefghijkl" for number in range(30))
-    start = time.perf_counter()
+    start = time.process_time()
     assert masker.mask(text) == text
     stream = MaskedStream(masker)
     assert sum(len(stream.feed(text[at : at + 1000])) for at in range(0, len(text), 1000)) == len(text)
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
