@@ -192,12 +192,17 @@ def screen(variables: Mapping[str, str], tmp_path: Path) -> Iterator[Callable[..
 def program(variables: Mapping[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Starts the program with pipes in place of a terminal."""
 
-    def start(*arguments: str, server: ScriptedServer | None = None, **options: Any) -> subprocess.Popen[str]:
+    def start(
+        *arguments: str,
+        server: ScriptedServer | None = None,
+        more_variables: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> subprocess.Popen[str]:
         ends = [] if server is None else ["--base-url", server.base_url, "--model", "m"]
         given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": tmp_path}
         process: subprocess.Popen[str] = subprocess.Popen(
             [sys.executable, "-m", "vmpilot", *arguments, *ends],
-            env=dict(variables),
+            env={**variables, **(more_variables or {})},
             text=True,
             start_new_session=True,
             **{**given, **options},

@@ -14,11 +14,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.core.cli.test_arguments import COMMANDS
 
-from vmpilot.testing import Reply, ScriptedServer
+from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
+
+if TYPE_CHECKING:
+    from tests.core.cli.conftest import Screen
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -223,3 +227,54 @@ def test_what_the_commands_do_usually(runner: Runner, usual: Sequence[Result]) -
     assert len(usual) == len(runner.commands)
     wrong = [command for command, result in zip(runner.commands, usual, strict=True) if result.code not in {0, 1, 2}]
     assert wrong == []
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "utf-16"])
+def test_characters_are_replaced_in_text_and_escaped_in_json(program: Start, encoding: str) -> None:
+    answers = []
+    variables = {"PYTHONIOENCODING": encoding}
+    for form in ("text", "json", "jsonl"):
+        with ScriptedServer([Reply(ANSWER)]) as server:
+            process = program(
+                "--output",
+                form,
+                "Grüß",
+                server=server,
+                encoding=encoding,
+                more_variables=variables,
+            )
+            out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")
+        answers.append(out)
+    text, whole, lines = answers
+    assert text == ANSWER.encode(encoding, "replace").decode(encoding) + "\n"
+    assert json.loads(whole)["answer"] == ANSWER
+    events = [json.loads(line) for line in lines.splitlines()]
+    assert "".join(event["text"] for event in events if event["type"] == "text_delta") == ANSWER
+
+
+def test_a_pipe_that_does_not_block_gets_everything(program: Start) -> None:
+    """Another process that shares the pipe may have set it so; a full one must not lose or end anything."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    long = "word " * 100_000
+    with ScriptedServer([Reply(long, chunks=1)]) as server, os.fdopen(reading, encoding="utf-8") as pipe:
+        process = program("x", server=server, stdout=writing)
+        os.close(writing)
+        shown = pipe.read()
+        _, err = process.communicate()
+    assert (process.returncode, shown, err) == (0, f"{long}\n", "")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "<&-", ">&- <&-"])
+def test_a_question_is_asked_though_other_streams_are_closed(
+    screen: Callable[..., Screen], tmp_path: Path, redirection: str
+) -> None:
+    calls = (ScriptedCall("shell", {"command": "env touch made"}),)
+    with ScriptedServer([Reply(tool_calls=calls), Reply("Made.")]) as server:
+        shown = screen("x", server=server, script=f'"$@" {redirection}')
+        shown.wait_for("Run it? [y/N")
+        shown.type("y\n")
+        assert shown.end() == 0
+    assert (tmp_path / "made").exists()
+    assert ("Made." in shown.text) == (">" not in redirection)

@@ -50,6 +50,7 @@ def agent_settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def fill_ask(parser: Parser) -> None:
     """The request and all its options."""
+    parser.prog = "vmpilot"  # errors are about a request, whether `ask` was written or not
     parser.usage = "vmpilot [ask] [options] [--] [REQUEST …]"
     parser.add_argument("words", nargs="*", metavar="REQUEST", help="what to do; standard input is added to it")
     add_request_options(parser)
