@@ -111,7 +111,7 @@ def test_an_imported_conversation_is_compacted_as_it_was(here: Here) -> None:
         here("-c", "/compact", server=server)
         (chat,) = json.loads(here("chats", "list", "--output", "json").out)
         document = here("chats", "export", chat["id"], "--format", "json").out
-        here("chats", "delete", chat["id"])
+        here("chats", "delete", "--yes", chat["id"])
         (here.folder / "chat.json").write_text(document)
         here("chats", "import", str(here.folder / "chat.json"))
         here("-c", "3?", server=server)

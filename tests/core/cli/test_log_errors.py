@@ -224,7 +224,7 @@ def test_every_list_is_json_when_asked_so(here: Here, twins: str) -> None:
         ["chats", "export", "abc1", "--format", "html"],
         ["chats", "fork", "abc1"],
         ["chats", "rename", "abc1", "new"],
-        ["chats", "delete", "abc1"],
+        ["chats", "delete", "--yes", "abc1"],
     ):
         ran = here(*arguments, "--output", "json")
         assert (ran.code, ran.err) == (0, "")

@@ -121,7 +121,7 @@ async def _cost(store: ConversationStore, options: argparse.Namespace) -> None:
 
 async def _audit(store: ConversationStore, options: argparse.Namespace) -> None:
     commands = await store.audit(conversation_id=options.id, limit=_limit(options))
-    if _printed_as_json(commands, options, nothing="no command was asked for yet"):
+    if _printed_as_json(commands, options, nothing="no command was run yet"):
         return
     width = terminal_width()
     if width is None:

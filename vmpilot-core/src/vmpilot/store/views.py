@@ -27,7 +27,7 @@ def list_chats(
 ) -> list[Chat]:
     """The conversations, the one that was used last first; all of them, or those with these ids.
 
-    Without `failed`, those are left out in which nothing but requests failed.
+    Without `failed`, those are left out in which every request failed, unless they were imported or forked.
     """
     spent = (
         select(turns.c.conversation_id, func.sum(turns.c.cost).label("cost"), func.count().label("own"))
@@ -44,7 +44,7 @@ def list_chats(
     if ids is not None:
         query = query.where(conversations.c.id.in_(ids))
     if not failed:
-        query = query.where(or_(~_has(_FAILED), _has_other_than(_STARTED, _FAILED)))
+        query = query.where(or_(~_has(_FAILED), conversations.c.inherited > 0, _has_other_than(_STARTED, _FAILED)))
     return [_chat(row) for row in connection.execute(query)]
 
 
