@@ -71,6 +71,15 @@ async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, t
     assert (machine.folder / "runs").read_text() == "one\ntwo\n"
 
 
+async def test_a_tape_holds_for_any_provider(machine: Machine, tape: Path) -> None:
+    """Ids that were translated for Mistral are not on it."""
+    script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "true"}, id="call_long_id"),)), Reply("Done.")]
+    await record(machine, tape, script, model="mistral/mistral-large-latest")
+    (replay,) = await play(tape, machine.backend)
+    assert (replay.requests, replay.differences) == (2, ())
+    assert "call_long_id" in repr(read_tape(tape).turns[0].calls[1].messages)
+
+
 async def test_each_turn_of_a_session_is_played(machine: Machine, tape: Path) -> None:
     await record(machine, tape, [Reply("First."), Reply("Second.")], requests=2)
     replays = await play(tape, machine.backend)

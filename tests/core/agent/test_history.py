@@ -245,3 +245,11 @@ def test_the_output_of_a_call_that_was_interrupted_is_kept() -> None:
     first, second = unanswered_calls([MessageCompleted(message), begun], {"a": "so far\n\n", "b": "lies"})
     assert first.result.text.startswith("so far\n[The turn was interrupted while this call ran")
     assert "never started" in second.result.text
+
+
+def test_what_goes_back_to_a_provider_can_be_sent() -> None:
+    data = {"extra_content": {"a\0": ["half \ud83d", 1, None]}}
+    message = sendable(AssistantMessage("Yes.", "Hm \udc00.", provider="p", provider_data=data))
+    assert message == AssistantMessage(
+        "Yes.", "Hm \ufffd.", provider="p", provider_data={"extra_content": {"a\ufffd": ["half \ufffd", 1, None]}}
+    )

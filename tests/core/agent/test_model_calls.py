@@ -18,8 +18,10 @@ from vmpilot.contract import (
     ContentFiltered,
     ContextOverflow,
     GenerationRequest,
+    IdForm,
     InvalidRequest,
     MessageCompleted,
+    MessagesRefused,
     ModelCall,
     ModelError,
     ModelSettings,
@@ -30,6 +32,7 @@ from vmpilot.contract import (
     QuotaExhausted,
     RateLimited,
     ReasoningDelta,
+    RefusedMessages,
     Retrying,
     RetryPolicy,
     StreamInterrupted,
@@ -378,6 +381,51 @@ async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on(
     assert (await play(stream, calls))[-1] == FINE
     assert [bool(call.tools) for call in stream.calls] == [True, False, False]
     assert "work" in stream.calls[1].system
+
+
+async def test_messages_that_a_server_refuses_are_sent_in_another_form_and_cost_no_try() -> None:
+    refused = MessagesRefused("no", refused=RefusedMessages("call_ids", IdForm(9, exact=True, alphabet="letters")))
+    stream = Stream([TextDelta("Fi"), refused], [FINE], [FINE])
+    calls = supervise(lineup=line_up())
+    history = supervise()._request.messages
+    assert await play(stream, calls, history) == [TextDelta("Fi"), Retrying(1, 0.0, "no", discard=True), FINE]
+    assert await play(stream, calls, history) == [FINE]
+    asked = [call.messages[1] for call in stream.calls]
+    sent = [message.tool_calls[0].id for message in asked if isinstance(message, AssistantMessage)]
+    assert sent[0] == "old"
+    assert len(sent[1]) == 9
+    assert sent[2] == sent[1]
+
+
+async def test_the_same_refusal_a_second_time_is_an_error() -> None:
+    script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
+    stream = Stream(script, script)
+    with pytest.raises(MessagesRefused, match="no system"):
+        await play(stream, supervise(lineup=line_up()))
+    assert [call.system for call in stream.calls] == ["Be brief.", ""]
+
+
+async def test_a_fallback_may_take_what_another_model_refuses() -> None:
+    script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
+    stream = Stream(script, script, [FINE])
+    events = await play(stream, supervise(lineup=line_up(fallback("n"))))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "m takes no system prompt, so it is sent with the first message.",
+        "Switching from m to n: no system",
+    ]
+    assert stream.calls[-1].system == "Be brief."
+
+
+async def test_a_server_that_takes_user_and_assistant_only_is_asked_by_text() -> None:
+    script: Script = [MessagesRefused("in turns", refused=RefusedMessages("roles"))]
+    stream = Stream(script, script, [TextDelta("Fine."), FINE])
+    await play(stream, supervise(lineup=line_up(), tools=TOOLS), (UserMessage.from_text("Go."),))
+    assert [(bool(call.system), bool(call.tools)) for call in stream.calls] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    assert "work" in stream.calls[-1].messages[0].text
 
 
 async def test_where_only_tools_of_its_own_are_allowed_that_is_an_error() -> None:

@@ -86,18 +86,15 @@ class MessageForm:
 
     def fit(self, call: ModelCall) -> ModelCall:
         """The call in this form, apart from its ids."""
-        try:
-            provider = parse_model_name(call.model, base_url=call.settings.base_url).provider
-        except ModelNotFound:
-            return call  # the backend says so
         if self.reasoning or self.signatures or not self.opaque_data:
+            provider = _find_provider(call.model, call.settings.base_url)
             messages = tuple(
                 self._with_data(message, provider, reasoning=bool(call.tools)) for message in call.messages
             )
             call = msgspec.structs.replace(call, messages=messages)
         return call if self.system_role or not call.system else _with_folded_system(call)
 
-    def _with_data(self, message: Message, provider: str, *, reasoning: bool) -> Message:
+    def _with_data(self, message: Message, provider: str | None, *, reasoning: bool) -> Message:
         if not isinstance(message, AssistantMessage):
             return message
         own = message.provider_data if self.opaque_data and message.provider == provider else None
@@ -106,15 +103,15 @@ class MessageForm:
             data[CALLS] = [dict(_NO_SIGNATURE)]
         if self.reasoning and reasoning:
             data["reasoning_content"] = message.reasoning
-        return msgspec.structs.replace(message, provider=provider if data else None, provider_data=data or None)
+        has_data = bool(data) and provider is not None  # nothing goes to a provider that has no name
+        return msgspec.structs.replace(
+            message, provider=provider if has_data else None, provider_data=data if has_data else None
+        )
 
 
 def usual_form(model: str, *, base_url: str | None) -> MessageForm:
     """The form that is known of a model's provider."""
-    try:
-        provider = parse_model_name(model, base_url=base_url).provider
-    except ModelNotFound:
-        return MessageForm()
+    provider = _find_provider(model, base_url) or ""
     ids = None if provider == "openai" and base_url is not None else _IDS.get(provider)
     return MessageForm(ids=ids, reasoning=provider in _WANT_REASONING)
 
@@ -135,6 +132,14 @@ def fitted(stream_once: StreamOnce, form: MessageForm) -> StreamOnce:
                 yield _with_stored_ids(event, translation) if isinstance(event, MessageCompleted) else event
 
     return stream_fitted
+
+
+def _find_provider(model: str, base_url: str | None) -> str | None:
+    """None for a model of no known provider: the backend knows it, or says that it does not."""
+    try:
+        return parse_model_name(model, base_url=base_url).provider
+    except ModelNotFound:
+        return None
 
 
 def _with_stored_ids(completed: MessageCompleted, translation: Mapping[str, str]) -> MessageCompleted:
