@@ -116,6 +116,19 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
     assert proxy.tunnels == [f"127.0.0.1:{secure_site.port}"]
 
 
+@pytest.mark.parametrize(("no_proxy", "tunnels"), [("a.example", 0), ("10.0.0.0/8 .example", 0), ("127.0.0.0/8", 1)])
+async def test_no_proxy_means_the_host_and_not_the_address_that_it_has(
+    secure_site: Site, certificates: Certificates, no_proxy: str, tunnels: int
+) -> None:
+    resolver = Resolver(a_example=[["127.0.0.1"]])
+    secure_site.pages["/"] = HTML
+    async with proxy_to(secure_site) as proxy:
+        proxies = read_proxies({"HTTPS_PROXY": proxy.url, "NO_PROXY": no_proxy})
+        tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxies=proxies)
+        await tool.run({"url": f"https://a.example:{secure_site.port}/"}, USE)
+    assert len(proxy.tunnels) == tunnels
+
+
 async def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password() -> None:
     tool = WebFetch(resolve=Resolver(a_example=[["1.1.1.1"]]), proxies=proxies_of("gopher://me:secret@127.0.0.1"))
     with pytest.raises(ToolProblem, match="proxy") as caught:
