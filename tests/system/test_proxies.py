@@ -8,9 +8,23 @@ import pytest
 from tests.proxy_server import PASSWORD, Kind, running_proxy
 
 from vmpilot.contract import ModelSettings, Proxies
-from vmpilot.testing import Reply, ScriptedServer
+from vmpilot.testing import HttpError, Reply, ScriptedServer
 
 from .conftest import Machine
+
+ENGINE = """
+from types import SimpleNamespace
+
+class CommonParams(SimpleNamespace):
+    def __init__(self):
+        super().__init__(model=SimpleNamespace(), cpuparams=SimpleNamespace())
+
+class Server:
+    listening_address = "{address}"
+
+    def __init__(self, params):
+        pass
+"""
 
 STREAMING = pytest.mark.parametrize("streaming", [True, False])
 KINDS = pytest.mark.parametrize("kind", ["http", "socks5"])
@@ -35,6 +49,35 @@ async def test_a_server_that_no_proxy_names_is_asked_directly(machine: Machine, 
         machine.variables = {"ALL_PROXY": proxy.url, "HTTP_PROXY": "http://[", "NO_PROXY": no_proxy}
         assert (await machine.ask(server)).text == "done"
     assert not proxy.accepted.is_set()
+
+
+@STREAMING
+async def test_a_server_that_vmpilot_started_is_never_reached_through_a_proxy(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, streaming: bool
+) -> None:
+    with running_proxy() as proxy, ScriptedServer([Reply("done")]) as server:
+        machine.variables = {"HTTP_PROXY": proxy.url, "all_proxy": proxy.url, **_local_engine(machine, server)}
+        for name in ("HTTP_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        seen = await machine.ask(server, model=f"local:{machine.home}/tiny.gguf", streaming=streaming)
+    assert (seen.text, seen.end.error) == ("done", None)
+    assert not proxy.accepted.is_set()
+
+
+async def test_a_local_fallback_is_not_reached_through_the_proxy_of_the_model_before_it(machine: Machine) -> None:
+    with running_proxy() as proxy, ScriptedServer([HttpError(401)]) as far, ScriptedServer([Reply("done")]) as near:
+        machine.variables = {"HTTP_PROXY": proxy.url, **_local_engine(machine, near)}
+        assert (await machine.ask(far, fallback=(f"local:{machine.home}/tiny.gguf",))).text == "done"
+    assert proxy.targets == [far.base_url.removeprefix("http://").removesuffix("/v1")]
+
+
+def _local_engine(machine: Machine, server: ScriptedServer) -> dict[str, str]:
+    """A stand-in for llama.cpp, by a variable that its process gets: what it serves is the scripted server."""
+    (machine.home / "tiny.gguf").write_bytes(b"GGUF")
+    engine = machine.home / "engine"
+    engine.mkdir()
+    (engine / "xllamacpp.py").write_text(ENGINE.format(address=server.base_url.removesuffix("/v1")))
+    return {"PYTHONPATH": str(engine)}
 
 
 async def test_the_processes_own_variables_are_not_read_behind_the_settings(

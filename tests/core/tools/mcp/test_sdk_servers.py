@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.proxy_server import PASSWORD, Kind, running_proxy
 
 from vmpilot.contract import Acts, Secret, ToolProblem, ToolUse
-from vmpilot.tools.mcp import McpServer
+from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
 
 from .conftest import PROGRAMS, MakeServers, call, until
 
@@ -118,6 +119,47 @@ async def test_a_server_over_http(make_servers: MakeServers, http_server: HttpSe
     before = time.monotonic()
     await servers.close()
     assert time.monotonic() - before < 2
+
+
+@pytest.mark.parametrize("kind", ["http", "socks5"])
+async def test_a_server_over_http_behind_a_proxy(
+    tmp_path: Path, http_server: HttpServer, notices: list[str], kind: Kind
+) -> None:
+    with running_proxy(kind) as proxy:
+        servers = McpServers(
+            McpSettings({"far": McpServer(url=http_server[1], timeout=20)}),
+            folder=tmp_path / "mcp",
+            environment={"ALL_PROXY": proxy.url, "NO_PROXY": "[::1],10.0.0.0/8"},
+            on_notice=notices.append,
+        )
+        try:
+            assert (await call(await servers.tools(), "mcp__far__add", a=20, b=22)).text == "42"
+        finally:
+            await servers.close()
+    assert set(proxy.targets) == {http_server[1].removeprefix("http://").removesuffix("/mcp")}
+
+
+@pytest.mark.parametrize(
+    ("proxy", "reason"),
+    [
+        (f"ftp://me:{PASSWORD}@127.0.0.1:1", "HTTP_PROXY names a ftp:// proxy, which is not supported"),
+        (f"http://me:{PASSWORD}@127.0.0.1:1", "HTTP_PROXY (http://127.0.0.1:1): All connection attempts failed"),
+    ],
+)
+async def test_a_proxy_that_fails_is_named_by_its_variable(
+    tmp_path: Path, notices: list[str], proxy: str, reason: str
+) -> None:
+    servers = McpServers(
+        McpSettings({"far": McpServer(url="http://127.0.0.1:9/mcp", timeout=20)}),
+        folder=tmp_path / "mcp",
+        environment={"HTTP_PROXY": proxy},
+        on_notice=notices.append,
+    )
+    assert await servers.tools() == ()
+    (problem,) = servers.problems
+    assert reason in problem
+    assert PASSWORD not in problem
+    await servers.close()
 
 
 async def test_an_http_server_that_goes_away(make_servers: MakeServers, http_server: HttpServer) -> None:

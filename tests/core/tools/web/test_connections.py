@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolProblem, read_proxies
 from vmpilot.tools.web import WebFetch
 from vmpilot.tools.web.download import Limits
 
@@ -114,6 +114,20 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
         with pytest.raises(ToolProblem, match="a private network"):
             await tool.run({"url": "https://inner.example/"}, USE)
     assert proxy.tunnels == [f"127.0.0.1:{secure_site.port}"]
+
+
+@pytest.mark.parametrize(("no_proxy", "tunnels"), [("shop.example", 0), ("10.0.0.0/8 .example", 0), ("127.0.0.0/8", 1)])
+async def test_no_proxy_means_the_host_and_not_the_address_that_it_has(
+    secure_site: Site, certificates: Certificates, no_proxy: str, tunnels: int
+) -> None:
+    secure_site.has("/a", "arrived", kind="text/plain")
+    resolver = Resolver(shop_example=[["127.0.0.1"]])
+    async with proxy_to(secure_site) as proxy:
+        proxies = read_proxies({"HTTPS_PROXY": proxy.url, "NO_PROXY": no_proxy})
+        tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxies=proxies)
+        found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
+        assert found.text.endswith("arrived")
+    assert len(proxy.tunnels) == tunnels
 
 
 async def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password() -> None:

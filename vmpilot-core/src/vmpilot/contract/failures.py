@@ -38,8 +38,8 @@ _CONNECTION: tuple[_Meaning, ...] = (
         InvalidRequest,
         "cannot be sent this conversation, for it holds characters that are none; start a new one",
     ),
-    ("InvalidURL", InvalidRequest, "has a base URL that is none; correct it"),
-    ("UnsupportedProtocol", InvalidRequest, "has a base URL that is no http:// or https:// address; correct it"),
+    ("InvalidURL", InvalidRequest, "has an invalid base URL, or a proxy variable is invalid; correct it"),
+    ("UnsupportedProtocol", InvalidRequest, "has a base URL without http:// or https://; correct it"),
     (
         "LocalProtocolError",
         InvalidRequest,

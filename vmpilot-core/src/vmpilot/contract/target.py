@@ -130,9 +130,13 @@ def _is_host(host: str) -> bool:
     try:
         if ":" in host:
             return ip_address(host).version == 6
-        return _HOST.fullmatch(host.encode("idna").decode() if not host.isascii() else host) is not None
-    except ValueError:  # which UnicodeError is, too
+        if not host.isascii():
+            from idna import encode
+
+            host = encode(host.lower()).decode()
+    except ValueError:  # idna's is one, too
         return False
+    return _HOST.fullmatch(host) is not None
 
 
 def choose_key(settings: ModelSettings) -> str | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import http.client
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -90,7 +91,11 @@ def _open(
         raise LocalModelError(f"{url} is not an HTTP address")
     headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={offset}-"} if offset else {})}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310  the scheme is checked above
-    response: http.client.HTTPResponse = opener.open(request, timeout=_STALL_SECONDS)
+    try:
+        response: http.client.HTTPResponse = opener.open(request, timeout=_STALL_SECONDS)
+    except urllib.error.HTTPError as refusal:
+        refusal.close()
+        raise
     start = offset if response.status == http.client.PARTIAL_CONTENT else 0
     if response.length is None or start + response.length != size:
         response.close()
