@@ -63,26 +63,31 @@ def _open_closed_descriptors() -> None:
 
 def _text(raw: io.FileIO, stream: TextIO | None, *, errors: str) -> TextIO:
     """A stream like the process's own, above another file."""
+    unbuffered = bool(getattr(stream, "write_through", False))  # python -u
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
+        raw if unbuffered else io.BufferedWriter(raw),  # as Python itself does
         encoding="utf-8" if stream is None else stream.encoding,
         errors=errors,
         newline="\n",
         line_buffering=bool(getattr(stream, "line_buffering", False)),
-        write_through=bool(getattr(stream, "write_through", False)),
+        write_through=unbuffered,
     )
 
 
 class _Output(io.FileIO):
     def write(self, data: Buffer) -> int:
-        while True:
+        """Write all of it: without a buffer above nobody would write the rest."""
+        rest = memoryview(data).cast("B")
+        while rest:
             try:
-                written: int | None = super().write(data)
+                written: int | None = super().write(rest)
             except OSError as error:
                 return self._fail(data, error)
-            if written is not None:
-                return written
-            select.select([], [self], [])  # another process has made the terminal or pipe non-blocking
+            if written is None:
+                select.select([], [self], [])  # another process has made the terminal or pipe non-blocking
+            else:
+                rest = rest[written:]
+        return memoryview(data).nbytes
 
     def _fail(self, _data: Buffer, error: OSError) -> int:
         place = self._place()
