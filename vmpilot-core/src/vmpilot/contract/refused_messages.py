@@ -26,7 +26,7 @@ MessageProblem: TypeAlias = Literal[
 class IdForm(msgspec.Struct, frozen=True):
     """What a provider accepts as the id of a tool call: at most `longest` characters, or that many if it is `exact`.
 
-    `alphabet` is `letters` for letters and digits, `names` for those, underscores and hyphens, `printable` for any ASCII.
+    `alphabet` is `letters` for letters and digits, `names` for those and `-` or an underscore, `printable` for ASCII.
     """
 
     longest: int
