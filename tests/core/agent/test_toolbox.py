@@ -167,15 +167,15 @@ async def test_calls_of_a_message_without_a_proper_end_are_refused(
 
 async def test_output_and_result_are_masked(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def leak(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
-        for piece in ("my sec", "ret is out", " sec"):
+        for piece in ("my ses", "ame is out", " ses"):
             on_output(piece)
-        return ToolOutcome("my secret is out sec")
+        return ToolOutcome("my sesame is out ses")
 
-    bench = make_bench(fake_tool(leak), secrets=("secret",))
+    bench = make_bench(fake_tool(leak), secrets=("sesame",))
     await bench.message(A)
     result = await bench.toolbox.call(A)
     live = [event.text for event in await bench.events() if isinstance(event, ToolOutput)]
-    assert result.text == "".join(live) == "my [masked] is out sec"
+    assert result.text == "".join(live) == "my [masked] is out ses"
     assert live[0] == "my "
 
 
