@@ -166,6 +166,9 @@ _WORD_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _LONG_WORD = re.compile(f"[{re.escape(_WORD_CHARACTERS)}]{{15,}}")
 """The shortest token has as many characters; most text has few such words, and only these are looked at."""
 
+_ORDINARY_BEGINNING = re.compile(r"[A-Z]?[a-z]{0,15}\.{0,3}|[0-9.]{1,6}%?")
+"""A last word that is not held back (`Building...`, `50%`). If it becomes a token, only the rest of it is masked."""
+
 _NAME_BEFORE = 48
 """Characters in front of a word in which the name of its value may stand."""
 
@@ -192,7 +195,10 @@ def mask_shapes(text: str) -> str:
 
 
 class ShapeStream:
-    """The same for text that comes in pieces: it holds back the last word, and what may be the beginning of a key."""
+    """The same for text that comes in pieces: it holds back the last word, and what may be the beginning of a key.
+
+    Of a token that is cut behind an ordinary-looking beginning (`sk`, `ghp`), that beginning may stay before the mark.
+    """
 
     def __init__(self) -> None:
         self._keys = _Stage(_mask_keys, _open_key_from)
@@ -254,8 +260,8 @@ def _mask(secrets: Iterable[tuple[int, int]], text: str, start: int) -> str:
     for begin, end in secrets:
         if end <= position:
             continue
-        if begin >= position:
-            pieces += text[position:begin], MASK
+        if begin >= position or position == start:
+            pieces += text[position : max(position, begin)], MASK
         position = end
     return "".join((*pieces, text[position:]))
 
@@ -273,6 +279,8 @@ def _open_key_from(text: str, start: int) -> int:
 
 
 def _last_word_from(text: str, start: int) -> int:
-    """Where the last word begins, which may go on in the next piece."""
-    start = max(start, len(text) - _LONGEST_TOKEN)
-    return start + len(text[start:].rstrip(_WORD_CHARACTERS))
+    """Where the last word begins, which may go on in the next piece, unless it looks like an ordinary one so far."""
+    begin = len(text.rstrip(_WORD_CHARACTERS))
+    if _ORDINARY_BEGINNING.fullmatch(text, begin):
+        return len(text)
+    return max(start, begin, len(text) - _LONGEST_TOKEN)
