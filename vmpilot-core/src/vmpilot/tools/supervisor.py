@@ -18,13 +18,14 @@ from vmpilot.tools.warden import FORK, FORK_KEPT, Order, end_frame, order_frame
 _CODE = """
 import sys
 from types import ModuleType
-for name, folder in (("vmpilot", sys.argv[1]), ("vmpilot.tools", sys.argv[2])):
-    sys.modules[name] = ModuleType(name)
-    sys.modules[name].__path__ = [folder]
+for folder in ("vmpilot", "vmpilot/contract", "vmpilot/tools"):
+    package = ModuleType(folder.replace("/", "."))
+    package.__path__ = [f"{sys.argv[1]}/{folder}"]
+    sys.modules[package.__name__] = package
 from vmpilot.tools.warden import main
 main()
 """
-"""Runs the program without what the two packages import."""
+"""Runs the program without what the packages around it import."""
 
 _SEND_PATIENCE = 5.0
 _MOST_IDLE = 4
@@ -65,11 +66,11 @@ class Supervisor:
         if self._orders is not None:
             return
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        tools = Path(__file__).parent
+        sources = Path(__file__).parents[2]
         with other:
             try:
                 self._process = subprocess.Popen(
-                    (sys.executable, "-I", "-S", "-c", _CODE, str(tools.parent), str(tools)),
+                    (sys.executable, "-I", "-S", "-c", _CODE, str(sources)),
                     cwd="/",
                     env={},
                     stdin=other.fileno(),
