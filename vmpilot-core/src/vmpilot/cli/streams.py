@@ -12,9 +12,7 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False  # see vmpilot/__init__.py
 if TYPE_CHECKING:
-    from typing import TextIO
-
-    from typing_extensions import Buffer
+    from typing import Any, TextIO
 
 
 class OutputError(Exception):
@@ -75,7 +73,7 @@ def _text(raw: io.FileIO, stream: TextIO | None, *, errors: str) -> TextIO:
 
 
 class _Output(io.FileIO):
-    def write(self, data: Buffer) -> int:
+    def write(self, data: Any) -> int:
         """Write all of it: without a buffer above nobody would write the rest."""
         rest = memoryview(data).cast("B")
         while rest:
@@ -89,7 +87,7 @@ class _Output(io.FileIO):
                 rest = rest[written:]
         return memoryview(data).nbytes
 
-    def _fail(self, _data: Buffer, error: OSError) -> int:
+    def _fail(self, _data: Any, error: OSError) -> int:
         place = self._place()
         self._discard()
         raise OutputError("" if isinstance(error, BrokenPipeError) else f"Cannot write to {place}: {error.strerror}")
@@ -111,6 +109,6 @@ class _Output(io.FileIO):
 class _ErrorOutput(_Output):
     """Remarks that cannot be written are lost; the request goes on."""
 
-    def _fail(self, data: Buffer, _error: OSError) -> int:
+    def _fail(self, data: Any, _error: OSError) -> int:
         self._discard()
         return memoryview(data).nbytes
