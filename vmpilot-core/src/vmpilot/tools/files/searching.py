@@ -134,6 +134,7 @@ class Searcher:
                 said = "" if found.is_full else await complaints
             finally:
                 complaints.cancel()
+                await asyncio.wait([complaints])
             code = 0 if found.is_full else await process.wait()
         if code not in {0, 1} and not found.count:
             _explain_failure(said, search.query)
@@ -211,7 +212,7 @@ async def _running(
     finally:
         with suppress(ProcessLookupError):
             process.kill()
-        await process.wait()
+        await process.communicate()  # to the end of its pipes, or they are closed by the garbage collector
 
 
 def _refuse_binary(folder: int, name: str) -> None:
