@@ -30,7 +30,9 @@ def safe_streams() -> Iterator[None]:
     place of the process's own stay.
     """
     _open_closed_descriptors()
-    before = sys.stdout, sys.stderr
+    before = sys.stdin, sys.stdout, sys.stderr
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  a descriptor, which stays open
     if sys.stdout is sys.__stdout__:
         sys.stdout = _text(_Output(1, "wb", closefd=False), sys.stdout, errors="replace")
     if sys.stderr is sys.__stderr__:
@@ -38,7 +40,7 @@ def safe_streams() -> Iterator[None]:
     try:
         yield
     finally:
-        sys.stdout, sys.stderr = before
+        sys.stdin, sys.stdout, sys.stderr = before
 
 
 def print_json(text: str, *, end: str = "\n") -> None:
@@ -60,15 +62,17 @@ def _open_closed_descriptors() -> None:
 
 
 def _text(raw: io.FileIO, stream: TextIO | None, *, errors: str) -> TextIO:
-    """A stream like the process's own, above another file."""
-    unbuffered = bool(getattr(stream, "write_through", False))  # python -u
+    """A stream like the process's own, above another file.
+
+    Nothing is between them: a buffer that Ctrl-C interrupts while it is written out is written a second time.
+    """
     return io.TextIOWrapper(
-        raw if unbuffered else io.BufferedWriter(raw),  # as Python itself does
+        raw,
         encoding="utf-8" if stream is None else stream.encoding,
         errors=errors,
         newline="\n",
         line_buffering=bool(getattr(stream, "line_buffering", False)),
-        write_through=unbuffered,
+        write_through=bool(getattr(stream, "write_through", False)),
     )
 
 
