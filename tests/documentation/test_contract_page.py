@@ -12,11 +12,12 @@ from typing import get_args
 import pytest
 from msgspec import Struct
 
-from vmpilot import contract
+from vmpilot import contract, providers
 from vmpilot.contract import Event, Finish, VMPilotError, errors, events
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "vmpilot-core/src/vmpilot/contract"
+SOURCES = [ROOT / "vmpilot-core/src/vmpilot" / package for package in ("contract", "providers")]
+EXPORTED = {*contract.__all__, *providers.__all__}
 PAGE = (ROOT / "vmpilot-core/docs/contract.md").read_text(encoding="utf-8")
 STUBS = re.compile(r"^```pyi\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 GRAMMAR = re.compile(r"^```text\n(turn +=.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -65,9 +66,9 @@ def named(nodes: list[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 def in_code() -> dict[str, str]:
     """What is exported, and the hooks, by name."""
-    wanted = {*contract.__all__, *HOOKS}
+    wanted = EXPORTED | HOOKS
     found: dict[str, str] = {}
-    for path in sorted(SOURCE.glob("*.py")):
+    for path in sorted(path for folder in SOURCES for path in folder.glob("*.py")):
         nodes = ast.parse(path.read_text(encoding="utf-8")).body
         found |= {name: text for name, text in named(nodes) if name in wanted}
     return found
@@ -81,7 +82,7 @@ IN_CODE, ON_PAGE = in_code(), on_page()
 
 
 def test_every_exported_name_is_looked_at() -> None:
-    assert set(IN_CODE) == {*contract.__all__, *HOOKS}
+    assert set(IN_CODE) == EXPORTED | HOOKS
 
 
 @pytest.mark.parametrize("name", sorted(IN_CODE.keys() | ON_PAGE.keys()))
@@ -90,7 +91,11 @@ def test_the_page_says_what_the_code_says(name: str) -> None:
 
 
 def test_every_struct_is_frozen() -> None:
-    structs = [value for value in vars(contract).values() if isinstance(value, type) and issubclass(value, Struct)]
+    structs = [
+        value
+        for value in (*vars(contract).values(), *vars(providers).values())
+        if isinstance(value, type) and issubclass(value, Struct)
+    ]
     assert structs
     assert not [struct for struct in structs if not struct.__struct_config__.frozen]
 

@@ -33,10 +33,9 @@ from vmpilot.contract import (
     ToolResult,
     TurnStopped,
     UserMessage,
-    chat_messages,
-    chat_tool,
     hooks,
 )
+from vmpilot.providers import chat_messages, chat_tool
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
 from vmpilot_backend_langchain import agent

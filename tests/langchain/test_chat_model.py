@@ -21,9 +21,7 @@ from vmpilot.contract import (
     ImagePart,
     MessageCompleted,
     ModelCall,
-    ModelName,
     ModelSettings,
-    ModelTarget,
     ReasoningDelta,
     TextDelta,
     TextPart,
@@ -33,6 +31,7 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.providers import ModelName, ModelTarget
 from vmpilot_backend_langchain.chat_model import stream_chat_model
 
 RequestMaker = Callable[..., GenerationRequest]

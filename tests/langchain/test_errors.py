@@ -7,16 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 from langchain_core.exceptions import ContextOverflowError
 
-from vmpilot.contract import (
-    BackendEvent,
-    ContextOverflow,
-    GenerationRequest,
-    InvalidRequest,
-    ModelName,
-    ModelTarget,
-    UserMessage,
-    translate_error,
-)
+from vmpilot.contract import BackendEvent, ContextOverflow, GenerationRequest, InvalidRequest, UserMessage
+from vmpilot.providers import ModelName, ModelTarget, translate_error
 from vmpilot.testing import ScriptedServer
 
 RequestMaker = Callable[..., GenerationRequest]

@@ -13,8 +13,8 @@ from vmpilot.contract import (
     ModelNotFound,
     ModelSettings,
     Secret,
-    find_target,
 )
+from vmpilot.providers import find_target
 from vmpilot.testing import Reply, ScriptedServer
 from vmpilot_backend_langchain.models import ChatModels
 from vmpilot_backend_langchain.stream import ModelStream

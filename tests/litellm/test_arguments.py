@@ -19,9 +19,8 @@ from vmpilot.contract import (
     ToolCall,
     ToolResult,
     UserMessage,
-    chat_messages,
-    parse_model_name,
 )
+from vmpilot.providers import chat_messages, parse_model_name
 from vmpilot.testing import Reply, ScriptedServer
 from vmpilot_backend_litellm.arguments import make_arguments
 

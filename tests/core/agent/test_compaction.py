@@ -24,8 +24,8 @@ from vmpilot.contract import (
     ToolResult,
     TurnStarted,
     UserMessage,
-    chat_messages,
 )
+from vmpilot.providers import chat_messages
 from vmpilot.testing import history_faults
 
 

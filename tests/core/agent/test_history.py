@@ -33,8 +33,8 @@ from vmpilot.contract import (
     TurnEnded,
     TurnStarted,
     UserMessage,
-    chat_messages,
 )
+from vmpilot.providers import chat_messages
 from vmpilot.testing import history_faults
 
 

@@ -13,14 +13,11 @@ from vmpilot.contract import (
     InvalidRequest,
     MessagesRefused,
     ModelError,
-    ModelName,
-    ModelTarget,
     ParameterRefused,
     RefusedMessages,
     ToolsUnsupported,
-    describe_refusal,
-    read_error_body,
 )
+from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 NINE = IdForm(9, exact=True, alphabet="letters")

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import BadResponse, ModelName, ModelTarget, describe_refusal, read_error_body
+from vmpilot.contract import BadResponse
+from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from vmpilot import contract
-from vmpilot.contract import BackendEvent, MessageBuilder, MessageCompleted, Usage, hookimpl
+from vmpilot.contract import BackendEvent, MessageCompleted, Usage, hookimpl
+from vmpilot.providers import MessageBuilder, chat_messages, chat_tool, parse_model_name
 
 _ERRORS = {401: contract.AuthenticationFailed, 404: contract.ModelNotFound, 429: contract.RateLimited}
 
@@ -60,9 +61,9 @@ async def stream_once(call: contract.ModelCall) -> AsyncGenerator[BackendEvent, 
 
 
 def _body(call: contract.ModelCall) -> str:
-    name = contract.parse_model_name(call.model, base_url=call.settings.base_url).name
-    body = {"model": name, "messages": contract.chat_messages(call.messages, system=call.system)}
-    tools = {"tools": [contract.chat_tool(spec) for spec in call.tools]} if call.tools else {}
+    name = parse_model_name(call.model, base_url=call.settings.base_url).name
+    body = {"model": name, "messages": chat_messages(call.messages, system=call.system)}
+    tools = {"tools": [chat_tool(spec) for spec in call.tools]} if call.tools else {}
     return json.dumps({**body, **tools, "stream": True, "stream_options": {"include_usage": True}})
 
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from vmpilot.contract import (
-    BackendEvent,
-    BackendInfo,
-    GenerationRequest,
-    ModelCalls,
-    Toolbox,
-    hookimpl,
-    paused_collector,
-)
+from vmpilot.contract import BackendEvent, BackendInfo, GenerationRequest, ModelCalls, Toolbox, hookimpl
+from vmpilot.providers import paused_collector
 
 LEVELS = "core streaming tools parallel errors cancel usage resume"
 

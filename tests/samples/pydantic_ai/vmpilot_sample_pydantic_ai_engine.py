@@ -15,7 +15,6 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
 from vmpilot.contract import (
-    NO_KEY,
     AssistantMessage,
     BackendEvent,
     GenerationRequest,
@@ -28,6 +27,9 @@ from vmpilot.contract import (
     Toolbox,
     ToolCall,
     ToolResult,
+)
+from vmpilot.providers import (
+    NO_KEY,
     chat_messages,
     chat_options,
     chat_tool,

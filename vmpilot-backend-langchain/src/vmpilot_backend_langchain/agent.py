@@ -6,16 +6,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from importlib.metadata import version
 
-from vmpilot.contract import (
-    BackendEvent,
-    BackendInfo,
-    GenerationRequest,
-    ModelCalls,
-    ModelInfo,
-    Toolbox,
-    hookimpl,
-    paused_collector,
-)
+from vmpilot.contract import BackendEvent, BackendInfo, GenerationRequest, ModelCalls, ModelInfo, Toolbox, hookimpl
+from vmpilot.providers import paused_collector
 
 _CAPABILITIES = frozenset({"core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"})
 

@@ -14,16 +14,8 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.messages import SystemMessage
 from openai import AsyncStream
 
-from vmpilot.contract import (
-    BackendEvent,
-    ModelCall,
-    ModelTarget,
-    chat_message,
-    chat_options,
-    chat_tool,
-    read_completion,
-    translated_errors,
-)
+from vmpilot.contract import BackendEvent, ModelCall
+from vmpilot.providers import ModelTarget, chat_message, chat_options, chat_tool, read_completion, translated_errors
 
 if TYPE_CHECKING:
     from langchain_openai.chat_models.base import BaseChatOpenAI

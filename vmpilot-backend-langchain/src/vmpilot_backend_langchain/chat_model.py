@@ -13,17 +13,8 @@ from langchain_core.messages.base import merge_content
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.utils._merge import merge_dicts
 
-from vmpilot.contract import (
-    BackendEvent,
-    BadResponse,
-    MessageBuilder,
-    MessageCompleted,
-    ModelCall,
-    ModelTarget,
-    Usage,
-    chat_tool,
-    translated_errors,
-)
+from vmpilot.contract import BackendEvent, BadResponse, MessageCompleted, ModelCall, Usage
+from vmpilot.providers import MessageBuilder, ModelTarget, chat_tool, translated_errors
 from vmpilot_backend_langchain.messages import CONTENT, EXTRAS, convert_messages
 
 if TYPE_CHECKING:

@@ -11,21 +11,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_openai import ChatOpenAI
 
 from vmpilot.contract import (
-    NO_KEY,
     InvalidRequest,
     ModelCall,
     ModelError,
     ModelInfo,
-    ModelName,
     ModelNotFound,
     ModelSettings,
-    ModelTarget,
     Secret,
     UsageError,
-    choose_key,
-    open_client,
-    parse_model_name,
 )
+from vmpilot.providers import NO_KEY, ModelName, ModelTarget, choose_key, open_client, parse_model_name
 from vmpilot_backend_langchain.providers import Provider, find_provider
 
 _SETTINGS = {

@@ -8,7 +8,8 @@ from contextlib import aclosing
 from langchain_core.language_models import BaseChatModel
 from langchain_openai.chat_models.base import BaseChatOpenAI
 
-from vmpilot.contract import BackendEvent, ModelCall, ModelTarget, find_target, translated_errors
+from vmpilot.contract import BackendEvent, ModelCall
+from vmpilot.providers import ModelTarget, find_target, translated_errors
 from vmpilot_backend_langchain.chat_completions import stream_chat_completion
 from vmpilot_backend_langchain.chat_model import stream_chat_model
 from vmpilot_backend_langchain.models import ChatModels

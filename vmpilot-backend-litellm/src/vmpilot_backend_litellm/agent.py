@@ -18,8 +18,8 @@ from vmpilot.contract import (
     Toolbox,
     ToolCall,
     hookimpl,
-    read_tool_call,
 )
+from vmpilot.providers import read_tool_call
 
 __all__ = ["agent_loop", "describe_backend", "describe_model", "generate_responses", "parse_tool_calls"]
 

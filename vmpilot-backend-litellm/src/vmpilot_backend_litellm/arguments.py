@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, TimeLimits, chat_messages, chat_options, chat_tool, choose_key
+from vmpilot.contract import ModelCall, TimeLimits
+from vmpilot.providers import ModelName, chat_messages, chat_options, chat_tool, choose_key
 
 _BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
 """Providers for which LiteLLM merges `extra_body` into an OpenAI-compatible request as it is."""

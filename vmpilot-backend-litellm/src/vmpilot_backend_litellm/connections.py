@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import ModelCall, ModelName, ModelSettings, Proxies, UsageError, choose_key, open_client
+from vmpilot.contract import ModelCall, ModelSettings, Proxies, UsageError
+from vmpilot.providers import ModelName, choose_key, open_client
 
 _HANDLER_PROVIDERS = frozenset(
     {

@@ -10,7 +10,7 @@ import sys
 import warnings
 from types import ModuleType
 
-from vmpilot.contract import paused_collector
+from vmpilot.providers import paused_collector
 
 _VARIABLES = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the import fetches a price list over the network

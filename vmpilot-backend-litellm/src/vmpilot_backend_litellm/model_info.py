@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vmpilot.contract import ModelInfo, ModelNotFound, parse_model_name
+from vmpilot.contract import ModelInfo, ModelNotFound
+from vmpilot.providers import parse_model_name
 from vmpilot_backend_litellm.library import import_litellm
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.config import current_environment
-from vmpilot.contract import ToolUse, chat_tool
+from vmpilot.contract import ToolUse
+from vmpilot.providers import chat_tool
 from vmpilot.tools.shell import BARE_SHELL_SPEC, DEFAULT_TIMEOUT, ShellTool
 from vmpilot.tools.shell_environment import child_environment
 from vmpilot.workspace import Workspace

@@ -13,7 +13,8 @@ from typing import Any
 
 import httpx
 
-from vmpilot.contract import BackendEvent, CompletionReader, ModelTarget, read_completion
+from vmpilot.contract import BackendEvent
+from vmpilot.providers import CompletionReader, ModelTarget, read_completion
 
 _OPENAI_FORMAT = frozenset({"groq", "openrouter"})
 """Providers whose class in LiteLLM only renames what the contract reads by either name."""

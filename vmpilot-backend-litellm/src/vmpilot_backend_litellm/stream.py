@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import ModuleType
 
-from vmpilot.contract import BackendEvent, ModelCall, find_target, translated_errors
+from vmpilot.contract import BackendEvent, ModelCall
+from vmpilot.providers import find_target, translated_errors
 from vmpilot_backend_litellm.arguments import KEY_VARIABLES, answers_in_openai_format, make_arguments
 from vmpilot_backend_litellm.connections import Connections
 from vmpilot_backend_litellm.library import import_litellm

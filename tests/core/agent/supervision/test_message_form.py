@@ -25,8 +25,8 @@ from vmpilot.contract import (
     ToolResult,
     ToolSpec,
     UserMessage,
-    chat_messages,
 )
+from vmpilot.providers import chat_messages
 
 TOOLS = (ToolSpec("shell", "Run a command.", {"type": "object"}),)
 EXTRA = {"extra_content": {"google": {"thought_signature": "c2lnbmVk"}}}

@@ -22,9 +22,9 @@ from vmpilot.contract import (
     ToolResult,
     ToolSpec,
     UserMessage,
-    chat_messages,
 )
 from vmpilot.prompts import TEXT_TOOLS_REMINDER
+from vmpilot.providers import chat_messages
 from vmpilot.testing import history_faults
 
 MARK = CallMark.of("c")

@@ -26,9 +26,9 @@ from vmpilot.contract import (
     Toolbox,
     ToolResult,
     TurnStopped,
-    chat_messages,
     hookimpl,
 )
+from vmpilot.providers import chat_messages
 
 
 class Framing(Reference):

@@ -19,14 +19,9 @@ from vmpilot.contract import (
     ModelCalls,
     Toolbox,
     ToolResult,
-    chat_messages,
-    chat_options,
-    chat_tool,
-    find_target,
     hookimpl,
-    read_completion,
-    translated_errors,
 )
+from vmpilot.providers import chat_messages, chat_options, chat_tool, find_target, read_completion, translated_errors
 from vmpilot.testing.conformance import LEVELS
 
 

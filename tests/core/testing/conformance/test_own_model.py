@@ -10,16 +10,13 @@ from vmpilot.contract import (
     BackendEvent,
     BackendInfo,
     GenerationRequest,
-    MessageBuilder,
     MessageCompleted,
     ModelCall,
     ModelCalls,
     Toolbox,
-    chat_messages,
-    chat_options,
-    chat_tool,
     hookimpl,
 )
+from vmpilot.providers import MessageBuilder, chat_messages, chat_options, chat_tool
 from vmpilot.testing import CannotPlay, Reply, ScriptPlayer
 from vmpilot.testing.conformance import CASES, make_report, make_subject, run_cases
 from vmpilot.testing.playing import NAME

@@ -14,7 +14,8 @@ from types import MappingProxyType
 
 import msgspec
 
-from vmpilot.contract import CONTRACT_VERSION, Message, ModelCall, VMPilotError, choose_key, find_target
+from vmpilot.contract import CONTRACT_VERSION, Message, ModelCall, VMPilotError
+from vmpilot.providers import choose_key, find_target
 
 FORMAT = 1
 """Raised when entries of the old form, or under the old names, must not be found any more."""

@@ -13,7 +13,8 @@ from vmpilot.cache import CachePlace, read_cache_place
 from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
 from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
-from vmpilot.contract import Secret, UsageError, read_base_url
+from vmpilot.contract import Secret, UsageError
+from vmpilot.providers import read_base_url
 from vmpilot.tools.mcp.settings import McpSettings, read_mcp_settings
 
 PROJECT_FILE = ".vmpilot.toml"

@@ -4,9 +4,6 @@ All that a backend imports from VMPilot. It needs the standard library, pluggy a
 disk nor network, process or environment; `open_client` opens connections with the HTTP library that a backend hands in.
 """
 
-from vmpilot.contract.collector import paused_collector
-from vmpilot.contract.completion_reader import CompletionReader
-from vmpilot.contract.completion_stream import read_completion
 from vmpilot.contract.errors import (
     AuthenticationFailed,
     BackendError,
@@ -55,7 +52,6 @@ from vmpilot.contract.events import (
     decode_event,
     encode_event,
 )
-from vmpilot.contract.failures import translate_error, translated_errors
 from vmpilot.contract.hooks import (
     CONTRACT_VERSION,
     ENTRY_POINT_GROUP,
@@ -65,8 +61,6 @@ from vmpilot.contract.hooks import (
     hookimpl,
     hookspec,
 )
-from vmpilot.contract.http_clients import LONGEST_FAILURE, RoutedTransport, open_client
-from vmpilot.contract.message_builder import MessageBuilder
 from vmpilot.contract.messages import (
     AssistantMessage,
     Finish,
@@ -78,18 +72,8 @@ from vmpilot.contract.messages import (
     Usage,
     UserMessage,
 )
-from vmpilot.contract.model_names import ModelName, parse_model_name
-from vmpilot.contract.openai_format import (
-    chat_message,
-    chat_messages,
-    chat_options,
-    chat_tool,
-    read_chat_messages,
-    read_tool_call,
-)
 from vmpilot.contract.protocols import ModelCalls, StreamOnce, Toolbox
 from vmpilot.contract.proxies import Proxies, Proxy, read_proxies
-from vmpilot.contract.refusals import Refusal, describe_refusal, read_error_body, read_retry_after
 from vmpilot.contract.refused_messages import IdForm, MessageProblem, RefusedMessages
 from vmpilot.contract.request import (
     GenerationRequest,
@@ -101,7 +85,6 @@ from vmpilot.contract.request import (
     ToolSpec,
 )
 from vmpilot.contract.secret import Secret
-from vmpilot.contract.target import NO_KEY, ModelTarget, choose_key, find_target, read_base_url
 from vmpilot.contract.tool_hooks import TOOL_ENTRY_POINT_GROUP, SimpleTool, ToolContext
 from vmpilot.contract.tool_specs import find_spec_fault
 from vmpilot.contract.tools import (
@@ -122,8 +105,6 @@ from vmpilot.contract.tools import (
 __all__ = [
     "CONTRACT_VERSION",
     "ENTRY_POINT_GROUP",
-    "LONGEST_FAILURE",
-    "NO_KEY",
     "PROJECT",
     "TOOL_ENTRY_POINT_GROUP",
     "WIRE_VERSION",
@@ -136,7 +117,6 @@ __all__ = [
     "BackendInfo",
     "BadResponse",
     "ChangesFiles",
-    "CompletionReader",
     "Confinement",
     "ContentFiltered",
     "ContextOverflow",
@@ -156,7 +136,6 @@ __all__ = [
     "LimitReached",
     "LooksUp",
     "Message",
-    "MessageBuilder",
     "MessageCompleted",
     "MessageProblem",
     "MessagesRefused",
@@ -164,10 +143,8 @@ __all__ = [
     "ModelCalls",
     "ModelError",
     "ModelInfo",
-    "ModelName",
     "ModelNotFound",
     "ModelSettings",
-    "ModelTarget",
     "ModelTimeout",
     "ParameterRefused",
     "Notice",
@@ -179,11 +156,9 @@ __all__ = [
     "ReadsFiles",
     "ReasoningDelta",
     "ReasoningEffort",
-    "Refusal",
     "RefusedMessages",
     "RetryPolicy",
     "Retrying",
-    "RoutedTransport",
     "RunsCommand",
     "Secret",
     "SimpleTool",
@@ -215,28 +190,10 @@ __all__ = [
     "UsageError",
     "UserMessage",
     "VMPilotError",
-    "chat_message",
-    "chat_messages",
-    "chat_options",
-    "chat_tool",
-    "choose_key",
     "decode_event",
-    "describe_refusal",
     "encode_event",
     "find_spec_fault",
-    "find_target",
     "hookimpl",
     "hookspec",
-    "open_client",
-    "parse_model_name",
-    "paused_collector",
-    "read_base_url",
-    "read_chat_messages",
-    "read_completion",
-    "read_error_body",
     "read_proxies",
-    "read_retry_after",
-    "read_tool_call",
-    "translate_error",
-    "translated_errors",
 ]

@@ -1,6 +1,6 @@
 """What user, assistant and tools say to each other: the values of a conversation's history.
 
-Nothing here knows a provider's format; `vmpilot.contract.openai_format` converts.
+Nothing here knows a provider's format; `vmpilot.providers.openai_format` converts.
 """
 
 from __future__ import annotations

@@ -18,14 +18,11 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, Field
 
 from vmpilot.assembly import Agent
-from vmpilot.contract import (
-    UserMessage,
-    VMPilotError,
-    read_chat_messages,
-)
+from vmpilot.contract import UserMessage, VMPilotError
 from vmpilot.pipeline.markdown import markdown
 from vmpilot.pipeline.tasks import is_task
 from vmpilot.plugins import installed_backends
+from vmpilot.providers import read_chat_messages
 
 _Messages: TypeAlias = Sequence[Mapping[str, Any]]
 

@@ -26,9 +26,9 @@ from vmpilot.contract import (
     StreamOnce,
     TextPart,
     UserMessage,
-    parse_model_name,
 )
-from vmpilot.contract.opaque_data import CALLS, read_call_data
+from vmpilot.providers import parse_model_name
+from vmpilot.providers.provider_metadata import CALLS, read_call_data
 
 _OPENAI_IDS = IdForm(40, alphabet="printable")
 _ANTHROPIC_IDS = IdForm(64)

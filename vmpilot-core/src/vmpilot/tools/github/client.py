@@ -10,7 +10,8 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 from gidgethub.abc import GitHubAPI
 
-from vmpilot.contract import RoutedTransport, Secret, ToolProblem
+from vmpilot.contract import Secret, ToolProblem
+from vmpilot.providers import RoutedTransport
 from vmpilot.tools.web.exchange import Answer, exchange
 
 _SIZE = 8 * 1024**2

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
-from vmpilot.contract import Proxies, RoutedTransport
+from vmpilot.contract import Proxies
+from vmpilot.providers import RoutedTransport
 from vmpilot.tools.mcp.settings import McpServer
 from vmpilot.tools.mcp.wire import (
     LONGEST_MESSAGE,

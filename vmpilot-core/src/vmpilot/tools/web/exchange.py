@@ -11,7 +11,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmpilot.contract import Proxies, RoutedTransport, ToolProblem, UsageError
+from vmpilot.contract import Proxies, ToolProblem, UsageError
+from vmpilot.providers import RoutedTransport
 
 if TYPE_CHECKING:
     import httpx2

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 import httpx
 from vmpilot.contract import (
-    NO_KEY,
     BackendEvent,
     BackendInfo,
     GenerationRequest,
@@ -19,14 +18,17 @@ from vmpilot.contract import (
     ModelCall,
     ModelCalls,
     ModelNotFound,
-    ModelTarget,
     Secret,
     Toolbox,
+    hookimpl,
+)
+from vmpilot.providers import (
+    NO_KEY,
+    ModelTarget,
     chat_messages,
     chat_options,
     chat_tool,
     find_target,
-    hookimpl,
     open_client,
     read_completion,
     translated_errors,

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
-from vmpilot.contract.completion_reader import CompletionReader
 from vmpilot.contract.errors import BadResponse
 from vmpilot.contract.events import BackendEvent
-from vmpilot.contract.sse import EventParser
-from vmpilot.contract.target import ModelTarget
+from vmpilot.providers.completion_reader import CompletionReader
+from vmpilot.providers.sse import EventParser
+from vmpilot.providers.target import ModelTarget
 
 _BLANK = b"\xef\xbb\xbf\r\n\t "
 _BEGINNINGS = b"d:eir"

@@ -10,16 +10,13 @@ from vmpilot.contract import (
     ContextOverflow,
     InvalidRequest,
     ModelError,
-    ModelName,
     ModelNotFound,
-    ModelTarget,
     ParameterRefused,
     ProviderUnavailable,
     RateLimited,
     ToolsUnsupported,
-    describe_refusal,
-    read_error_body,
 )
+from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 

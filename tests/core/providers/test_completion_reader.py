@@ -10,12 +10,9 @@ import pytest
 from vmpilot.contract import (
     AssistantMessage,
     BadResponse,
-    CompletionReader,
     InvalidRequest,
     MessageCompleted,
     ModelError,
-    ModelName,
-    ModelTarget,
     ProviderUnavailable,
     ReasoningDelta,
     StreamInterrupted,
@@ -24,6 +21,7 @@ from vmpilot.contract import (
     ToolCallDelta,
     Usage,
 )
+from vmpilot.providers import CompletionReader, ModelName, ModelTarget
 
 HERE = ModelTarget(ModelName("openai", "m"))
 

@@ -26,8 +26,8 @@ from vmpilot.contract.errors import (
     UsageError,
     VMPilotError,
 )
-from vmpilot.contract.refusals import Refusal, classify_refusal, describe_refusal, read_error_body, read_status
-from vmpilot.contract.target import ModelTarget
+from vmpilot.providers.provider_errors import Refusal, classify_refusal, describe_refusal, read_error_body, read_status
+from vmpilot.providers.target import ModelTarget
 
 _Meaning: TypeAlias = tuple[str, type[ModelError], str]
 

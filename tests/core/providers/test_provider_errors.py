@@ -8,20 +8,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import (
-    AuthenticationFailed,
-    ContextOverflow,
-    ModelError,
-    ModelName,
-    ModelTarget,
-    QuotaExhausted,
-    RateLimited,
-    Refusal,
-    Secret,
-    describe_refusal,
-    read_error_body,
-    read_retry_after,
-)
+from vmpilot.contract import AuthenticationFailed, ContextOverflow, ModelError, QuotaExhausted, RateLimited, Secret
+from vmpilot.providers import ModelName, ModelTarget, Refusal, describe_refusal, read_error_body, read_retry_after
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 GOOGLES = "You exceeded your current quota, please check your plan and billing details."

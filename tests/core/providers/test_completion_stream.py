@@ -15,15 +15,13 @@ from vmpilot.contract import (
     BadResponse,
     MessageCompleted,
     ModelError,
-    ModelName,
-    ModelTarget,
     QuotaExhausted,
     StreamInterrupted,
     TextDelta,
     Usage,
-    read_completion,
 )
-from vmpilot.contract.completion_stream import ChunkStream
+from vmpilot.providers import ModelName, ModelTarget, read_completion
+from vmpilot.providers.completion_stream import ChunkStream
 
 HERE = ModelTarget(ModelName("openai", "m"))
 HI = b'data: {"choices": [{"delta": {"content": "Gr\xc3\xbc\xc3\x9fe"}}]}\n\n'

@@ -20,8 +20,8 @@ from vmpilot.contract.messages import (
     ToolResult,
     UserMessage,
 )
-from vmpilot.contract.opaque_data import read_call_data, read_message_data
 from vmpilot.contract.request import ModelSettings, ToolSpec
+from vmpilot.providers.provider_metadata import read_call_data, read_message_data
 
 
 def chat_messages(

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vmpilot.contract import (
-    AssistantMessage,
-    BadResponse,
-    CompletionReader,
-    ModelName,
-    ModelTarget,
-    ToolCall,
-    chat_message,
-    decode_event,
-    encode_event,
-)
+from vmpilot.contract import AssistantMessage, BadResponse, ToolCall, decode_event, encode_event
+from vmpilot.providers import CompletionReader, ModelName, ModelTarget, chat_message
 
 
 def _read(provider: str, *deltas: dict[str, Any]) -> dict[str, Any] | None:

@@ -30,9 +30,9 @@ from vmpilot.contract.errors import (
     RateLimited,
     ToolsUnsupported,
 )
-from vmpilot.contract.refused_members import find_refused_member
 from vmpilot.contract.refused_messages import RefusedMessages, find_refused_messages
-from vmpilot.contract.target import ModelTarget
+from vmpilot.providers.refused_members import find_refused_member
+from vmpilot.providers.target import ModelTarget
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {

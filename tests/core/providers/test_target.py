@@ -9,18 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.contract import (
-    AuthenticationFailed,
-    ModelCall,
-    ModelName,
-    ModelNotFound,
-    ModelSettings,
-    ModelTarget,
-    Secret,
-    choose_key,
-    find_target,
-    read_base_url,
-)
+from vmpilot.contract import AuthenticationFailed, ModelCall, ModelNotFound, ModelSettings, Secret
+from vmpilot.providers import ModelName, ModelTarget, choose_key, find_target, read_base_url
 
 OPENAI = ModelTarget(ModelName("openai", "gpt-4o"), key=Secret("my own key"))
 

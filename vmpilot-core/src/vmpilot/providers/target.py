@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from vmpilot.contract.errors import AuthenticationFailed
-from vmpilot.contract.model_names import ModelName, parse_model_name
 from vmpilot.contract.request import ModelCall, ModelSettings
 from vmpilot.contract.secret import Secret
 from vmpilot.contract.secret_values import is_worth_masking
+from vmpilot.providers.model_names import ModelName, parse_model_name
 
 NO_KEY = "none"
 """What a server named by `base_url` gets where there is no key: the provider's own key is not for it."""

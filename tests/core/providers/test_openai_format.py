@@ -20,13 +20,8 @@ from vmpilot.contract import (
     ToolResult,
     ToolSpec,
     UserMessage,
-    chat_message,
-    chat_messages,
-    chat_options,
-    chat_tool,
-    read_chat_messages,
-    read_tool_call,
 )
+from vmpilot.providers import chat_message, chat_messages, chat_options, chat_tool, read_chat_messages, read_tool_call
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=6)
 NAMES = st.sampled_from(["c1", "c2", "c3", ""])

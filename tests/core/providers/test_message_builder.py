@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import AssistantMessage, MessageBuilder, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+from vmpilot.contract import AssistantMessage, ReasoningDelta, TextDelta, ToolCall, ToolCallDelta
+from vmpilot.providers import MessageBuilder
 
 Fragment = tuple[int | None, str | None, str | None, str | None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmpilot.contract.sse import EventParser
+from vmpilot.providers.sse import EventParser
 
 STREAM = (
     b"\xef\xbb\xbf: a comment\n\ndata: one\n\nevent: error\r\ndata:two\r\n\r\nid: 7\rdata:  three\r\r"

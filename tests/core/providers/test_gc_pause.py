@@ -8,7 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from vmpilot.contract import paused_collector
+from vmpilot.providers import paused_collector
 
 
 def test_the_collector_rests_within_the_block_only() -> None:

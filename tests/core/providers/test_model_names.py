@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from vmpilot.contract import ModelName, ModelNotFound, parse_model_name
+from vmpilot.contract import ModelNotFound
+from vmpilot.providers import ModelName, parse_model_name
 
 SERVER = "http://127.0.0.1:8000/v1"
 

@@ -11,18 +11,8 @@ import httpx2
 import pytest
 from tests.proxy_server import CREDENTIALS, PASSWORD, Failure, Kind, running_proxy
 
-from vmpilot.contract import (
-    LONGEST_FAILURE,
-    ModelName,
-    ModelSettings,
-    ModelTarget,
-    ProviderUnavailable,
-    Proxies,
-    UsageError,
-    open_client,
-    read_proxies,
-    translate_error,
-)
+from vmpilot.contract import ModelSettings, ProviderUnavailable, Proxies, UsageError, read_proxies
+from vmpilot.providers import LONGEST_FAILURE, ModelName, ModelTarget, open_client, translate_error
 from vmpilot.testing import Flood, HttpError, Raw, Reply, ScriptedServer, Step
 
 LIBRARIES: tuple[ModuleType, ...] = (httpx, httpx2)

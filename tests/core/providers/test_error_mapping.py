@@ -11,17 +11,14 @@ from vmpilot.contract import (
     ContextOverflow,
     InvalidRequest,
     ModelError,
-    ModelName,
     ModelNotFound,
-    ModelTarget,
     ModelTimeout,
     ProviderUnavailable,
     RateLimited,
     StreamInterrupted,
     TurnStopped,
-    translate_error,
-    translated_errors,
 )
+from vmpilot.providers import ModelName, ModelTarget, translate_error, translated_errors
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 REQUEST = httpx.Request("POST", "http://host/v1")

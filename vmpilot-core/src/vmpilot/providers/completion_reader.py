@@ -1,7 +1,7 @@
 """Chat completion chunks, as JSON values and wherever they came from, into the contract's events.
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and for the members of other
-providers `vmpilot.contract.opaque_data`. Members may be missing, null or of another type: servers that call themselves
+providers `vmpilot.providers.provider_metadata`. Members may be missing, null or of another type: servers that call themselves
 compatible differ in all of them.
 """
 
@@ -15,11 +15,11 @@ import msgspec
 
 from vmpilot.contract.errors import BadResponse, ModelError, StreamInterrupted
 from vmpilot.contract.events import BackendEvent, MessageCompleted
-from vmpilot.contract.message_builder import MessageBuilder
 from vmpilot.contract.messages import Usage
-from vmpilot.contract.opaque_data import LARGEST, OpaqueData
-from vmpilot.contract.refusals import describe_refusal, read_error_body
-from vmpilot.contract.target import ModelTarget
+from vmpilot.providers.message_builder import MessageBuilder
+from vmpilot.providers.provider_errors import describe_refusal, read_error_body
+from vmpilot.providers.provider_metadata import LARGEST, OpaqueData
+from vmpilot.providers.target import ModelTarget
 
 
 class CompletionReader:

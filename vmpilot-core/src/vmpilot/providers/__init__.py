@@ -1,0 +1,52 @@
+"""The kit for backends: what talking to a model provider takes, whichever library sends the requests.
+
+Model names and targets, OpenAI's message format, the reader of streamed answers, and the one mapping from a library's
+exceptions to the contract's errors. It imports the contract and no model library.
+"""
+
+from vmpilot.providers.completion_reader import CompletionReader
+from vmpilot.providers.completion_stream import read_completion
+from vmpilot.providers.error_mapping import translate_error, translated_errors
+from vmpilot.providers.gc_pause import paused_collector
+from vmpilot.providers.http_clients import LONGEST_FAILURE, RoutedTransport, open_client
+from vmpilot.providers.message_builder import MessageBuilder
+from vmpilot.providers.model_names import ModelName, parse_model_name
+from vmpilot.providers.openai_format import (
+    chat_message,
+    chat_messages,
+    chat_options,
+    chat_tool,
+    read_chat_messages,
+    read_tool_call,
+)
+from vmpilot.providers.provider_errors import Refusal, describe_refusal, read_error_body, read_retry_after
+from vmpilot.providers.target import NO_KEY, ModelTarget, choose_key, find_target, read_base_url
+
+__all__ = [
+    "LONGEST_FAILURE",
+    "NO_KEY",
+    "CompletionReader",
+    "MessageBuilder",
+    "ModelName",
+    "ModelTarget",
+    "Refusal",
+    "RoutedTransport",
+    "chat_message",
+    "chat_messages",
+    "chat_options",
+    "chat_tool",
+    "choose_key",
+    "describe_refusal",
+    "find_target",
+    "open_client",
+    "parse_model_name",
+    "paused_collector",
+    "read_base_url",
+    "read_chat_messages",
+    "read_completion",
+    "read_error_body",
+    "read_retry_after",
+    "read_tool_call",
+    "translate_error",
+    "translated_errors",
+]
