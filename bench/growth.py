@@ -30,8 +30,8 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.machine.workspace import Workspace
 from vmpilot.store import ConversationLog
-from vmpilot.workspace import Workspace
 
 LENGTHS = (10, 1_000, 10_000)
 _APPENDS = 30

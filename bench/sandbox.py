@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from vmpilot.tools.output import OutputLimits
-from vmpilot.tools.process import Confine, run_command
-from vmpilot.tools.sandbox import Attempt, Level, Sandbox
-from vmpilot.tools.sandbox.places import Places
-from vmpilot.tools.sandbox.search import candidates, try_engine
-from vmpilot.tools.shell_launch import ShellLaunch
-from vmpilot.tools.supervisor import Supervisor
+from vmpilot.machine.processes.output import OutputLimits
+from vmpilot.machine.processes.process import Confine, run_command
+from vmpilot.machine.processes.shell_launch import ShellLaunch
+from vmpilot.machine.processes.supervisor import Supervisor
+from vmpilot.machine.sandbox import Attempt, Level, Sandbox
+from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.search import candidates, try_engine
 
 LEVELS: tuple[Level, ...] = ("read", "workspace")
 AIM = 40.0

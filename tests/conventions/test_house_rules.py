@@ -26,7 +26,9 @@ ENVIRONMENT_READERS = {
 }
 
 
-FOLDER_CHANGERS = {"vmpilot/tools/warden.py"}  # a program of its own, which goes where a command is to start
+FOLDER_CHANGERS = {
+    "vmpilot/machine/processes/supervisor_program.py"
+}  # a program of its own, which goes where a command is to start
 
 
 def name_of(path: Path) -> str:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import ChangesFiles, RunsCommand
+from vmpilot.machine.sandbox.repositories import survey
+from vmpilot.machine.workspace import endangered_repository, is_bare_repository, surrounding_repository
 from vmpilot.policy import Gate
-from vmpilot.tools.sandbox.repositories import survey
-from vmpilot.workspace import endangered_repository, is_bare_repository, surrounding_repository
 
 PARTS = {"HEAD": "ref: refs/heads/main\n", "objects/": "", "refs/": "", "config": "", "commondir": "", "hooks/": ""}
 

@@ -215,7 +215,9 @@ class Machine:
         """Give those who outlive VMPilot by more than they may, and end them."""
         died = time.monotonic()
         while (left := self.survivors()) and time.monotonic() < died + WARDENS_AFTERLIFE:
-            if time.monotonic() >= died + AFTERLIFE and any("vmpilot.tools.warden" not in line for line in left):
+            if time.monotonic() >= died + AFTERLIFE and any(
+                "vmpilot.machine.processes.supervisor_program" not in line for line in left
+            ):
                 break
             time.sleep(0.01)
         for line in left:

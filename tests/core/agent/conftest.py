@@ -37,11 +37,11 @@ from vmpilot.contract import (
     hookimpl,
     hooks,
 )
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.workspace import Workspace
 from vmpilot.plugins import Backend, InstalledBackend
 from vmpilot.policy import Gate, Rules
 from vmpilot.store import ConversationStore
-from vmpilot.tools.masking import Masker
-from vmpilot.workspace import Workspace
 
 Work: TypeAlias = Callable[[Mapping[str, Any], Callable[[str], None]], Awaitable[ToolOutcome]]
 

@@ -17,8 +17,8 @@ from vmpilot.contract import (
     TurnEnded,
     Usage,
 )
+from vmpilot.machine.workspace import Workspace
 from vmpilot.store import ConversationLog, ConversationStore
-from vmpilot.workspace import Workspace
 
 
 async def test_a_conversation_that_cannot_be_read_is_free_for_others(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmpilot.agent.secrecy import masked_history, masked_request
 from vmpilot.contract import AssistantMessage, ImagePart, TextPart, ToolResult, UserMessage
-from vmpilot.tools.masking import Masker
+from vmpilot.machine.secrets.masking import Masker
 
 MASKER = Masker(["s3cret-value"])
 IMAGE = ImagePart("data:image/png;base64,QQ==")

@@ -32,9 +32,9 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.machine.workspace import Workspace
 from vmpilot.policy import Gate
 from vmpilot.store import ConversationLog, ConversationStore
-from vmpilot.workspace import Workspace
 
 if TYPE_CHECKING:
     from tests.core.agent.conftest import Desk, FakeTool

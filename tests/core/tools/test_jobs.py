@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.machine.conftest import Survivors
 
 from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.contract import Acts, LooksUp, RunsCommand, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import Executor, JobsTool, ShellTool
 from vmpilot.tools.jobs_tool import JOBS_SPEC
 from vmpilot.tools.kept_jobs import KeptJobs
-from vmpilot.tools.masking import Masker
-from vmpilot.workspace import Workspace
-
-from .conftest import Survivors
 
 USE = ToolUse(lambda _: None)
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.core.machine.conftest import Survivors
 
 from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
-from vmpilot.tools import Executor, JobsTool, ShellTool
-from vmpilot.tools.kept_files import (
+from vmpilot.machine.processes.kept_files import (
     SEGMENT,
     OutputWriter,
     output_length,
@@ -28,11 +28,10 @@ from vmpilot.tools.kept_files import (
     this_boot,
     write_state,
 )
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.workspace import Workspace
+from vmpilot.tools import Executor, JobsTool, ShellTool
 from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
-from vmpilot.tools.masking import Masker
-from vmpilot.workspace import Workspace
-
-from .conftest import Survivors
 
 USE = ToolUse(lambda _: None)
 TOKEN = "ghp_" + "a1B2" * 9

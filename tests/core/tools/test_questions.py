@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import ToolUse
+from vmpilot.machine.secrets.shell_environment import child_environment
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import Executor, ShellTool
 from vmpilot.tools.questions import explain_question
-from vmpilot.tools.shell_environment import child_environment
-from vmpilot.workspace import Workspace
 
 _NOBODY = "setpriv --reuid 65534 --clear-groups"
 

@@ -11,9 +11,9 @@ import pytest
 
 from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import ShellTool
 from vmpilot.tools.shell import SHELL_SPEC
-from vmpilot.workspace import Workspace
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import Any
 
 from vmpilot.config import current_environment
 from vmpilot.contract import ToolUse
+from vmpilot.machine.secrets.shell_environment import child_environment
+from vmpilot.machine.workspace import Workspace
 from vmpilot.providers import chat_tool
 from vmpilot.tools.shell import BARE_SHELL_SPEC, DEFAULT_TIMEOUT, ShellTool
-from vmpilot.tools.shell_environment import child_environment
-from vmpilot.workspace import Workspace
 
 SHELL_TOOL: dict[str, Any] = chat_tool(BARE_SHELL_SPEC)
 """For the `tools` of a request."""

@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import pytest
 
 from vmpilot.contract import Tool, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import FileMemory, file_tools
-from vmpilot.workspace import Workspace
 
 
 def names(folder: Path) -> list[str]:

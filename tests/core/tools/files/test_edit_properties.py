@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import ToolProblem, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import EditFileTool, FileMemory
 from vmpilot.tools.files.diff import unified_diff
 from vmpilot.tools.files.document import Document, Span
 from vmpilot.tools.files.globs import compile_glob
 from vmpilot.tools.files.matching import find_places
 from vmpilot.tools.files.text import NotText, find_encoding, split_lines
-from vmpilot.workspace import Workspace
 
 from .conftest import names
 

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vmpilot.machine.workspace import opened_folder
 from vmpilot.tools.files.globs import compile_glob
 from vmpilot.tools.files.walk import Walk
 from vmpilot.tools.files.watch import Watch
-from vmpilot.workspace import opened_folder
 
 from .conftest import Call, Refused
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import ReadsFiles, Tool
 from vmpilot.contract.invisible import find_look_alike, fold_invisible
-from vmpilot.workspace import Workspace
+from vmpilot.machine.workspace import Workspace
 
 from .conftest import Call, Refused, names
 

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import SearchTextTool
 from vmpilot.tools.files.engines import find_ripgrep
-from vmpilot.workspace import Workspace
 
 from .conftest import Call
 from .test_find_files import PATHS, RULES, make_tree

@@ -15,8 +15,8 @@ import pytest
 from tests.core.tools.web.conftest import USE, Site, head, run_site
 
 from vmpilot.contract import Secret, ToolOutcome
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.github import GitHub
-from vmpilot.workspace import Workspace
 
 TOKEN = "ghp_thisIsTheSecretOfTheTests0123456789"
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

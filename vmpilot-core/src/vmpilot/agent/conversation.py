@@ -17,8 +17,8 @@ from vmpilot.contract import (
     TurnStarted,
     UserMessage,
 )
+from vmpilot.machine.workspace import Workspace
 from vmpilot.store import ConversationLog
-from vmpilot.workspace import Workspace
 
 
 class Conversation:

@@ -10,10 +10,10 @@ from vmpilot.agent.supervision import Lineup
 from vmpilot.agent.toolbox import Approver
 from vmpilot.cache import TurnCache
 from vmpilot.contract import RetryPolicy, Tool, TurnTerms
+from vmpilot.machine.secrets.masking import Masker
 from vmpilot.plugins import Backend
 from vmpilot.policy import Gate
 from vmpilot.tape import TapeWriter
-from vmpilot.tools.masking import Masker
 
 
 @dataclass(frozen=True, slots=True)

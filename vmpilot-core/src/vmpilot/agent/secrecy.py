@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from vmpilot.contract import AssistantMessage, ImagePart, Message, TextPart, ToolResult, UserMessage
-from vmpilot.tools.masking import Masker
+from vmpilot.machine.secrets.masking import Masker
 
 
 def masked_request(message: UserMessage, masker: Masker) -> UserMessage:

@@ -41,6 +41,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.local_model import Progress
+from vmpilot.machine.workspace import Workspace
 from vmpilot.plugins import (
     Backend,
     BackendChoice,
@@ -54,7 +55,6 @@ from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter
 from vmpilot.tools.mcp import ServerReport
-from vmpilot.workspace import Workspace
 
 _log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import Secret, Tool, read_proxies
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.github import GitHub
 from vmpilot.tools.web import GoogleAccount, WebFetch, WebSearch
-from vmpilot.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,12 @@ from vmpilot.assembly.model_desk import TOOLS_FOR_LOCAL
 from vmpilot.assembly.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
+from vmpilot.machine.processes.output_file import tidy_outputs
+from vmpilot.machine.processes.shell_launch import ShellLaunch
+from vmpilot.machine.sandbox import SandboxSearch, places_of_secrets, search_sandbox
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.secrets.shell_environment import child_environment, secret_values
+from vmpilot.machine.workspace import Workspace
 from vmpilot.plugins import LoadedTools, load_tool_plugins
 from vmpilot.policy import Gate, Mode, Rules
 from vmpilot.policy.written_rules import FILE_TOOLS
@@ -23,15 +29,9 @@ from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.kept_jobs import KeptJobs
-from vmpilot.tools.masking import Masker
 from vmpilot.tools.mcp import McpServers, ServerReport
 from vmpilot.tools.mcp.naming import PREFIX
 from vmpilot.tools.mcp.server import ACCEPT_TOOL
-from vmpilot.tools.output_file import tidy_outputs
-from vmpilot.tools.sandbox import SandboxSearch, places_of_secrets, search_sandbox
-from vmpilot.tools.shell_environment import child_environment, secret_values
-from vmpilot.tools.shell_launch import ShellLaunch
-from vmpilot.workspace import Workspace
 
 BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github", ACCEPT_TOOL}) | FILE_TOOLS
 """The tools of VMPilot itself, whether or not the machine and the settings offer them."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 from vmpilot.cli.style import printable
 from vmpilot.config import current_environment
-from vmpilot.tools.masking import Masker
-from vmpilot.tools.shell_environment import secret_values
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.secrets.shell_environment import secret_values
 
 _log = logging.getLogger("vmpilot")
 

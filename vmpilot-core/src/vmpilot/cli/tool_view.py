@@ -7,7 +7,7 @@ import re
 
 from vmpilot.cli.style import Style, printable
 from vmpilot.contract import ToolCall, ToolFinished, ToolStarted
-from vmpilot.tools.output import plain_text
+from vmpilot.machine.processes.output import plain_text
 
 _FOR_THE_MODEL = re.compile(r" (?:The user can|Do not try to get around it|Make (?:it|the call) again)\b.*", re.DOTALL)
 

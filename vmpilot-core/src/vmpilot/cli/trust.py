@@ -8,7 +8,7 @@ from pathlib import Path
 from vmpilot.cli.style import printable
 from vmpilot.config import ApprovalsFile, current_environment, find_project_file, load_settings, project_root
 from vmpilot.contract import UsageError
-from vmpilot.workspace import Workspace
+from vmpilot.machine.workspace import Workspace
 
 
 def run_trust_command(options: argparse.Namespace) -> int:

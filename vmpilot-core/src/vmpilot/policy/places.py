@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from vmpilot.workspace import endangered_repository, surrounding_repository
+from vmpilot.machine.workspace import endangered_repository, surrounding_repository
 
 _SECRET = re.compile(
     r"(?:^|/)environ$|\.env$|shadow-?$|opasswd|htpasswd|(?:^|/)id_(?:rsa|dsa|ecdsa|ed25519|xmss)"

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vmpilot.contract import Confinement, ToolProblem
+from vmpilot.machine.processes.output import OutputLimits
+from vmpilot.machine.processes.process import CommandOutcome, Confine, run_command
+from vmpilot.machine.processes.shell_launch import ShellLaunch
+from vmpilot.machine.processes.supervisor import Supervisor
+from vmpilot.machine.secrets.masking import Masker
 from vmpilot.tools.job import Job
 from vmpilot.tools.jobs import Jobs
 from vmpilot.tools.kept_jobs import KeptJobs
-from vmpilot.tools.masking import Masker
-from vmpilot.tools.output import OutputLimits
-from vmpilot.tools.process import CommandOutcome, Confine, run_command
-from vmpilot.tools.shell_launch import ShellLaunch
-from vmpilot.tools.supervisor import Supervisor
 
 ConfineCommand: TypeAlias = Callable[[ShellLaunch, ExitStack, Literal["read", "workspace"], Path], ShellLaunch]
 """Puts the planned start of a command into a sandbox of that level; the command begins in the folder."""

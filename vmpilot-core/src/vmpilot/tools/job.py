@@ -7,12 +7,12 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.processes.output import KeptOutput, OutputBuffer
+from vmpilot.machine.processes.output_file import OutputFile
+from vmpilot.machine.processes.output_reader import OutputReader
+from vmpilot.machine.processes.supervisor import Supervised
+from vmpilot.machine.secrets.masking import Masker
 from vmpilot.tools.kept_jobs import KeptJob
-from vmpilot.tools.masking import Masker
-from vmpilot.tools.output import KeptOutput, OutputBuffer
-from vmpilot.tools.output_file import OutputFile
-from vmpilot.tools.output_reader import OutputReader
-from vmpilot.tools.supervisor import Supervised
 
 _HALF = 10_000
 """Characters of head and of tail that are kept of what was not read yet."""

@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.processes.process import Confine
+from vmpilot.machine.processes.shell_launch import prepare_launch
+from vmpilot.machine.processes.supervisor import KeptStart, Supervisor
+from vmpilot.machine.secrets.masking import Masker
 from vmpilot.tools.job import Job, describe
 from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
-from vmpilot.tools.masking import Masker
-from vmpilot.tools.process import Confine
-from vmpilot.tools.shell_launch import prepare_launch
-from vmpilot.tools.supervisor import KeptStart, Supervisor
 
 _MOST_RUNNING = 16
 _MOST_REMEMBERED = 32

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmpilot.contract import Acts, LooksUp, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.secrets.masking import MASK
 from vmpilot.tools.job import Job
 from vmpilot.tools.jobs import Jobs
 from vmpilot.tools.kept_jobs import KeptJob
-from vmpilot.tools.masking import MASK
 
 _SETTLING = 0.3
 """Seconds in which a job may answer what was written to it, so that the answer comes at once."""

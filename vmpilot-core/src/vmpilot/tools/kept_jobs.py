@@ -11,14 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
-from vmpilot.tools.kept_files import (
-    is_running,
-    output_length,
-    read_job,
-    read_output,
-    read_state,
-    write_job,
-)
+from vmpilot.machine.processes.kept_files import is_running, output_length, read_job, read_output, read_state, write_job
 
 FIRST_NUMBER = 1001
 """Kept jobs are numbered for all conversations together, above the numbers of a conversation's other jobs."""

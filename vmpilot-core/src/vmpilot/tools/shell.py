@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmpilot.contract import RunsCommand, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.processes.process import CommandOutcome
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.executor import Executor
-from vmpilot.tools.process import CommandOutcome
 from vmpilot.tools.questions import explain_question
-from vmpilot.workspace import Workspace
 
 DEFAULT_TIMEOUT = 120.0
 LONGEST_TIMEOUT = 3_600.0

@@ -18,7 +18,7 @@ from vmpilot.assembly.agent import Agent
 from vmpilot.assembly.comparison.places import Place
 from vmpilot.config import Environment
 from vmpilot.contract import Event, MessageCompleted, TurnEnded, TurnStarted, Usage, VMPilotError
-from vmpilot.tools.shell_environment import child_environment
+from vmpilot.machine.secrets.shell_environment import child_environment
 
 CHECK_SECONDS = 600.0
 """How long the check command may take."""

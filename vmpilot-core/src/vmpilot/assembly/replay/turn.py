@@ -17,13 +17,13 @@ from vmpilot.assembly.replay.differences import Difference, compare_events, end_
 from vmpilot.assembly.replay.model import TapedModel
 from vmpilot.assembly.replay.tools import TapedTools
 from vmpilot.contract import Event, ModelSettings, RetryPolicy, Secret, UserMessage, VMPilotError
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.workspace import Workspace
 from vmpilot.plugins import Backend
 from vmpilot.policy import Gate
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapedTurn
 from vmpilot.testing import ScriptedServer
-from vmpilot.tools.masking import Masker
-from vmpilot.workspace import Workspace
 
 
 class TapeMiss(VMPilotError):

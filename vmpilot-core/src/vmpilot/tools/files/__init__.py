@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from vmpilot.contract import Tool
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.create_file import CreateFileTool
 from vmpilot.tools.files.edit_file import EditFileTool
 from vmpilot.tools.files.find_files import FindFilesTool
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.read_file import ReadFileTool
 from vmpilot.tools.files.search_text import SearchTextTool
-from vmpilot.workspace import Workspace
 
 __all__ = [
     "CreateFileTool",

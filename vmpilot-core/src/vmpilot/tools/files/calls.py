@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.workspace import Workspace, describe_look_alike, show_name
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.problems import explained
-from vmpilot.workspace import Workspace, describe_look_alike, show_name
 
 
 @dataclass(slots=True)

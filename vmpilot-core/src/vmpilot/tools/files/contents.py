@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmpilot.workspace import open_regular, opened_folder
+from vmpilot.machine.workspace import open_regular, opened_folder
 
 _PIECE = 1 << 20
 

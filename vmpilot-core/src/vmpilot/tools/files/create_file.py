@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ChangesFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.secrecy import refuse_marks
 from vmpilot.tools.files.watch import Watch, run_in_thread
 from vmpilot.tools.files.writing import write_new
-from vmpilot.workspace import Workspace
 
 SPEC = ToolSpec(
     name="create_file",

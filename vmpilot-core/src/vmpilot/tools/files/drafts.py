@@ -10,6 +10,7 @@ from typing import Any
 
 from vmpilot.contract import ToolProblem
 from vmpilot.contract.invisible import describe_difference, find_look_alike
+from vmpilot.machine.secrets.masking import MASK
 from vmpilot.tools.files.contents import Content, TooLarge, read_content
 from vmpilot.tools.files.document import Document, Span
 from vmpilot.tools.files.kinds import describe_size
@@ -19,7 +20,6 @@ from vmpilot.tools.files.nearest import find_nearest
 from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.secrecy import refuse_marks
 from vmpilot.tools.files.text import Encoding, NotText, find_encoding, show_line
-from vmpilot.tools.masking import MASK
 
 LARGEST = 10_000_000
 """Bytes of a file that can be edited."""

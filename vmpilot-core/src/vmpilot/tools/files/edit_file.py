@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ChangesFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls, PlannedCall
 from vmpilot.tools.files.diff import count_changes, unified_diff
 from vmpilot.tools.files.drafts import Draft, Edit, apply_edits, read_draft
 from vmpilot.tools.files.memory import FileMemory, digest_of
 from vmpilot.tools.files.watch import Watch, run_in_thread
 from vmpilot.tools.files.writing import Change, HalfDone, commit_changes
-from vmpilot.workspace import Workspace
 
 _DIFF_CHARACTERS = 4_000
 _NOTHING_DONE = "No file was changed."

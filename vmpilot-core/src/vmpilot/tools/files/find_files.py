@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.workspace import Workspace, opened_folder, show_name
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.globs import BadGlob, compile_glob
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.walk import Entry, Walk
 from vmpilot.tools.files.watch import Watch, run_in_thread
-from vmpilot.workspace import Workspace, opened_folder, show_name
 
 SECONDS = 20.0
 SHOWN = 500

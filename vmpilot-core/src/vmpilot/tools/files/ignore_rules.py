@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from vmpilot.machine.workspace import open_regular, opened_folder
 from vmpilot.tools.files.contents import TooLarge, read_up_to
 from vmpilot.tools.files.globs import BadGlob, translate, translate_name
-from vmpilot.workspace import open_regular, opened_folder
 
 NAMES = (".rgignore", ".ignore", ".gitignore")
 _LARGEST = 1_000_000

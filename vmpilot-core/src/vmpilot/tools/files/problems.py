@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.workspace import LinkInTheWay, NotRegular, describe_look_alike, find_look_alikes, show_name
 from vmpilot.tools.files.kinds import describe_special
-from vmpilot.workspace import LinkInTheWay, NotRegular, describe_look_alike, find_look_alikes, show_name
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",

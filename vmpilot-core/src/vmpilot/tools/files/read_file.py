@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.workspace import Workspace, open_regular, opened_folder
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.contents import TooLarge, read_up_to
 from vmpilot.tools.files.document import describe_line_ends
@@ -17,7 +18,6 @@ from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.text import HEAD, NotText, find_encoding, refuse_binary, show_line, split_lines
 from vmpilot.tools.files.watch import Watch, run_in_thread
-from vmpilot.workspace import Workspace, open_regular, opened_folder
 
 WHOLE = 10_000_000
 """Bytes up to which a file is read whole; of a larger one only what is asked for is kept."""

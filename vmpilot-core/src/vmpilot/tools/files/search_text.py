@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.engines import Query
 from vmpilot.tools.files.globs import BadGlob, compile_glob
@@ -14,7 +15,6 @@ from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.searching import SECONDS, Search, Searcher
 from vmpilot.tools.files.shown_matches import show_matches
 from vmpilot.tools.files.watch import run_in_thread
-from vmpilot.workspace import Workspace
 
 SPEC = ToolSpec(
     name="search_text",

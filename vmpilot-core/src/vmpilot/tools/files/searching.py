@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.workspace import open_regular, opened_folder, show_name
 from vmpilot.tools.files.engines import (
     Query,
     bad_expression,
@@ -26,7 +27,6 @@ from vmpilot.tools.files.places import Place, PlaceReader, Unreadable, read_comp
 from vmpilot.tools.files.text import HEAD
 from vmpilot.tools.files.walk import Walk
 from vmpilot.tools.files.watch import Stopped, Watch, run_in_thread
-from vmpilot.workspace import open_regular, opened_folder, show_name
 
 SECONDS = 20.0
 KEPT = 200

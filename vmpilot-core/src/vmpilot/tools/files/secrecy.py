@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmpilot.contract import ToolProblem
-from vmpilot.tools.masking import MASK
+from vmpilot.machine.secrets.masking import MASK
 
 
 def refuse_marks(text: str, *, present: str, shown: str) -> None:

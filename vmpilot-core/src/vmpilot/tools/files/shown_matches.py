@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from vmpilot.machine.workspace import open_below, opened_folder, show_name
 from vmpilot.tools.files.find_files import describe_unreadable, path_prefix
 from vmpilot.tools.files.places import Place
 from vmpilot.tools.files.searching import COUNTED, Found
 from vmpilot.tools.files.text import show_line
-from vmpilot.workspace import open_below, opened_folder, show_name
 
 CHARACTERS = 30_000
 _LINE = 300

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Protocol
 
 from vmpilot.contract import ToolProblem
+from vmpilot.machine.workspace import open_regular, opened_folder
 from vmpilot.tools.files.attributes import OwnerLost, copy_attributes
 from vmpilot.tools.files.contents import Content
 from vmpilot.tools.files.problems import explained
 from vmpilot.tools.files.watch import Watch
-from vmpilot.workspace import open_regular, opened_folder
 
 _NO_NEIGHBOUR = {errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EROFS, errno.EXDEV}
 _NO_NEIGHBOUR |= {errno.ENOENT}  # in /proc

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from vmpilot.contract import Acts, LooksUp, Proxies, Secret, ToolOutcome, ToolProblem, ToolUse
 from vmpilot.installation import install_command
+from vmpilot.machine.processes.output import OutputBuffer
+from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.github.actions import GITHUB_SPEC, check_fields, given_fields
 from vmpilot.tools.github.refusals import describe_refusal
 from vmpilot.tools.github.repository import Repository, find_repository, read_repository, web_host
-from vmpilot.tools.output import OutputBuffer
 from vmpilot.tools.web.exchange import NoAnswer, Wire
-from vmpilot.workspace import Workspace
 
 if TYPE_CHECKING:
     from vmpilot.tools.github.client import GitHubClient

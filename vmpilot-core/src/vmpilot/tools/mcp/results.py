@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from vmpilot.contract import ToolOutcome
+from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
-from vmpilot.tools.output import OutputBuffer, plain_text
 
 _LONGEST_KIND = 80
 

@@ -13,7 +13,7 @@ import msgspec
 
 from vmpilot.contract import Secret
 from vmpilot.contract.secret_values import is_worth_masking
-from vmpilot.tools.shell_environment import secret_values
+from vmpilot.machine.secrets.shell_environment import secret_values
 
 DEFAULT_TIMEOUT = 120.0
 

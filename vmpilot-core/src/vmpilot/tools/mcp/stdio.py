@@ -14,6 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.process import ServerProcess
 from vmpilot.tools.mcp.settings import McpServer
@@ -26,7 +27,6 @@ from vmpilot.tools.mcp.wire import (
     is_reply,
     read_messages,
 )
-from vmpilot.tools.output import OutputBuffer, plain_text
 
 if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from vmpilot.tools.output import plain_text
+from vmpilot.machine.processes.output import plain_text
 from vmpilot.tools.web.exchange import Answer
 
 Kind: TypeAlias = Literal["html", "text"]

@@ -1,0 +1,105 @@
+"""The whole of long outputs in files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from vmpilot.machine.processes.output_file import OutputFile, tidy_outputs
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.tools.executor import Executor
+
+
+@pytest.fixture
+async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
+    executor = Executor(
+        {"PATH": os.environ["PATH"]}, masker=Masker(["OPENSESAME"]), outputs=tmp_path / "outputs" / "chat"
+    )
+    yield executor
+    await executor.close()
+
+
+def _path_in(text: str) -> Path:
+    found = re.search(r"cut; the whole is in (/\S+\.txt) …\]", text)
+    assert found
+    return Path(found[1])
+
+
+async def test_a_long_output_is_there_as_a_whole_and_masked(executor: Executor, tmp_path: Path) -> None:
+    command = "seq 20000; printf 'OPEN'; sleep 0.1; echo SESAME; seq 20000; printf '\\e[31mred\\e[0m\\n'"
+    outcome = await executor.run(command, folder=tmp_path, timeout=20)
+    path = _path_in(outcome.output.text)
+    numbers = "".join(f"{number}\n" for number in range(1, 20_001))
+    assert path.read_text() == f"{numbers}[masked]\n{numbers}red\n"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+async def test_each_output_has_a_file_of_its_own(executor: Executor, tmp_path: Path) -> None:
+    paths = [
+        _path_in((await executor.run("seq 20000", folder=tmp_path, timeout=20)).output.text).name for _ in range(3)
+    ]
+    assert paths == ["1.txt", "2.txt", "3.txt"]
+
+
+async def test_what_fits_makes_no_file(executor: Executor, tmp_path: Path) -> None:
+    await executor.run("seq 1000", folder=tmp_path, timeout=20)
+    assert not (tmp_path / "outputs").exists()
+
+
+async def test_a_secret_at_the_cut_stays_masked(executor: Executor, tmp_path: Path) -> None:
+    for length in range(19_990, 20_001):
+        command = f"head -c {length} /dev/zero | tr '\\0' x; printf OPENSESAME; head -c 60000 /dev/zero | tr '\\0' y"
+        text = (await executor.run(command, folder=tmp_path, timeout=20)).output.text
+        assert "OPE" not in text
+        assert "SAME" not in text
+
+
+async def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("a file")
+    executor = Executor({"PATH": os.environ["PATH"]}, outputs=tmp_path / "outputs" / "chat")
+    outcome = await executor.run("seq 20000", folder=tmp_path, timeout=20)
+    assert (outcome.exit_code, "is in /" in outcome.output.text) == (0, False)
+    await executor.close()
+
+
+def test_a_file_has_a_limit(tmp_path: Path) -> None:
+    file = OutputFile(tmp_path, limit=10)
+    for _ in range(3):
+        file.append("éé,")
+    file.close()
+    assert file.path is not None
+    assert file.path.stat().st_size == 10
+    assert not file.whole
+
+
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "1.txt").symlink_to(tmp_path / "elsewhere")
+    file = OutputFile(tmp_path)
+    file.append("text")
+    file.close()
+    assert file.path == tmp_path / "2.txt"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_old_and_what_is_too_much_goes(tmp_path: Path) -> None:
+    for name, size, age in (
+        ("a/1.txt", 5, 20),
+        ("b/1.txt", 300 << 20, 3),
+        ("b/2.txt", 300 << 20, 2),
+        ("c/1.txt", 5, 1),
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        with path.open("wb") as file:
+            file.truncate(size)
+        os.utime(path, (1e9 - age * 86_400,) * 2)
+    tidy_outputs(tmp_path, now=1e9)
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["b", "b/2.txt", "c", "c/1.txt"]
+
+
+def test_there_may_be_nothing_to_tidy(tmp_path: Path) -> None:
+    tidy_outputs(tmp_path / "nowhere")

@@ -1,0 +1,1 @@
+"""Everything that touches the machine: processes, the sandbox, secrets, and the workspace."""

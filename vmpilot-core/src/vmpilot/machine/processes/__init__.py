@@ -1,0 +1,1 @@
+"""Starts commands below a supervisor process, reads their output, and ends all that they started."""

@@ -1,0 +1,326 @@
+"""VMPilot's side of the wardens: starts commands through them and hears how they go. It knows no output."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vmpilot.machine.processes.shell_launch import Launch
+from vmpilot.machine.processes.supervisor_program import FORK, FORK_KEPT, Order, end_frame, order_frame
+
+_CODE = """
+import sys
+from types import ModuleType
+folders = "vmpilot", "vmpilot/contract", "vmpilot/machine", "vmpilot/machine/processes", "vmpilot/machine/secrets"
+for folder in folders:
+    package = ModuleType(folder.replace("/", "."))
+    package.__path__ = [f"{sys.argv[1]}/{folder}"]
+    sys.modules[package.__name__] = package
+from vmpilot.machine.processes.supervisor_program import main
+main()
+"""
+"""Runs the program without what the packages around it import."""
+
+_SEND_PATIENCE = 5.0
+_MOST_IDLE = 4
+_ANSWER_PATIENCE = 0.35
+"""Seconds beyond the grace, in which a warden kills and answers."""
+_KILL_PATIENCE = 0.2
+_CLOSE_PATIENCE = 2.0
+
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptStart:
+    """How a command is kept: the folder for its files, the reading end of its output, which its warden reads, the limit
+    of seconds, and the secrets that are masked in what is kept.
+    """
+
+    folder: Path
+    output: int
+    timeout: float | None
+    secrets: tuple[str, ...] = field(repr=False)
+
+
+class Supervisor:
+    """Starts commands. The process behind it begins with the first one, or with `warm_up`, and ends with `close`.
+
+    If this program dies, or the supervisor is closed, the commands end within a second.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._orders: socket.socket | None = None
+        self._idle: list[socket.socket] = []
+
+    def warm_up(self) -> None:
+        """Start the process now, so that the first command need not wait 30 ms for it. Raises OSError."""
+        if self._orders is not None:
+            return
+        own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sources = Path(__file__).parents[3]
+        with other:
+            try:
+                self._process = subprocess.Popen(
+                    (sys.executable, "-I", "-S", "-c", _CODE, str(sources)),
+                    cwd="/",
+                    env={},
+                    stdin=other.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except BaseException:
+                own.close()
+                raise
+        self._orders = own
+
+    def start(
+        self,
+        launch: Launch,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        streams: tuple[int, int, int],
+        kept: "KeptStart | None" = None,
+    ) -> "Supervised":
+        """Start what was planned, with the three standard streams. With `kept` the command outlives this program.
+
+        Raises OSError where the process cannot be started; that the command could not be is told by `Supervised`.
+        """
+        order = Order(
+            program=launch.program,
+            folder=str(folder),
+            arguments=launch.arguments,
+            environment={os.fsencode(name): os.fsencode(value) for name, value in environment.items()},
+            descriptors=(0, 1, 2, *launch.descriptors),
+            kept="" if kept is None else str(kept.folder),
+            timeout=None if kept is None else kept.timeout,
+            secrets=() if kept is None else kept.secrets,
+        ).encode()
+        passed = [*(() if kept is None else (kept.output,)), *streams, *launch.descriptors]
+        control = self._order_from_idle(order, passed) if kept is None else None
+        if control is None:
+            control = self._fork_warden(FORK if kept is None else FORK_KEPT)
+            _send_order(control, order, passed)
+        return Supervised(control, launch, folder, release=self._release if kept is None else socket.socket.close)
+
+    def close(self) -> None:
+        """End the process and, with it, all commands but the kept ones. Blocks for milliseconds if none runs."""
+        while self._idle:
+            self._idle.pop().close()
+        if self._orders is not None:
+            self._orders.close()
+            self._orders = None
+        if self._process is not None:
+            try:
+                self._process.wait(_CLOSE_PATIENCE)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+    def _order_from_idle(self, order: bytes, passed: Sequence[int]) -> socket.socket | None:
+        """Give the order to a warden that has nothing to do; None if there is none."""
+        while self._idle:
+            control = self._idle.pop()
+            try:
+                _send_order(control, order, passed)
+            except OSError:  # somebody has ended it
+                continue
+            return control
+        return None
+
+    def _release(self, control: socket.socket) -> None:
+        """The command is over, its warden may serve another."""
+        if self._orders is None or len(self._idle) >= _MOST_IDLE:
+            control.close()
+        else:
+            self._idle.append(control)
+
+    def _fork_warden(self, kind: bytes) -> socket.socket:
+        own, other = socket.socketpair()
+        with other:
+            try:
+                self._ask(kind, other)
+            except BaseException:
+                own.close()
+                raise
+        return own
+
+    def _ask(self, kind: bytes, control: socket.socket) -> None:
+        for _ in range(2):
+            self.warm_up()
+            assert self._orders is not None  # noqa: S101
+            try:
+                socket.send_fds(self._orders, [kind], [control.fileno()])
+            except (BrokenPipeError, ConnectionResetError):  # a command has ended the process: take a new one
+                self.close()
+            else:
+                return
+        raise ChildProcessError("The process that starts commands ends at once.")
+
+
+def _send_order(control: socket.socket, order: bytes, passed: Sequence[int]) -> None:
+    """Raises OSError, with the socket closed, where the warden is gone."""
+    try:
+        control.settimeout(_SEND_PATIENCE)
+        socket.send_fds(control, [order_frame(order)], passed)
+        control.sendall(order)
+        control.setblocking(False)
+    except BaseException:
+        control.close()
+        raise
+
+
+class Supervised:
+    """A command under its warden. `exit_code` is that of its shell (negative: a signal), once `exited`; `alone` means
+    that no process of it is left. `lost` means that its warden was ended: so was all that it watched over.
+    """
+
+    def __init__(
+        self, control: socket.socket, launch: Launch, folder: Path, *, release: Callable[[socket.socket], None]
+    ) -> None:
+        self.shell: int | None = None
+        self.exit_code: int | None = None
+        self.exited = False
+        self.alone = False
+        self.lost = False
+        self.problem: OSError | None = None
+        self._control = control
+        self._open = True
+        self._places = {"folder": str(folder), "program": launch.program}
+        self._release = release
+        self._warden: int | None = None
+        self._unanswered = 0
+        self._ended = (0, 0)
+        self._rest = b""
+        self._loop = asyncio.get_running_loop()
+        self._on_change: Callable[[], None] = lambda: None
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left of it, and nothing more to hear."""
+        return self.lost or (self.alone and not self._unanswered)
+
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call `on_change` after each piece of news; it must not raise."""
+        self._on_change = on_change
+        self._loop.add_reader(self._control, self._read_and_tell)
+
+    async def end(self, grace: float, *, sleep: Callable[[float], Awaitable[object]]) -> tuple[int, int]:
+        """Ask every process to end (TERM), and end those (KILL) that still run after `grace` seconds; at most 0.35 s
+        more. Give how many there were and how many could not be ended. `sleep` passes the time until there is news,
+        at most the seconds that it is given. If the caller is cancelled, or `sleep` raises, all are ended at once.
+        """
+        answered = False
+        try:
+            self._tell(grace)
+            until = self._loop.time() + grace + _ANSWER_PATIENCE
+            while self._unanswered and not self.lost and (left := until - self._loop.time()) > 0:
+                await sleep(left)
+            answered = not self._unanswered
+        finally:
+            if not answered:
+                self.kill_at_once()
+        return self._ended if answered else (0, 0 if self.alone else 1)
+
+    def ask_to_end(self, grace: float) -> None:
+        """Like `end`, without waiting for it."""
+        self._tell(grace)
+
+    def kill_at_once(self) -> None:
+        """End every process without asking; blocks for the few milliseconds that it takes, 0.2 s at worst."""
+        if self.over or not self._open:
+            return
+        self._forget()
+        self._tell(0)
+        self._control.settimeout(_KILL_PATIENCE)
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+            while data := self._control.recv(4096):
+                self._accept(data)
+            self.lost = True
+        self._signal_warden(signal.SIGKILL)
+        self.lost = True
+
+    def close(self) -> None:
+        """Let go of the command: what still runs is ended by its warden, unless it is to be kept."""
+        if not self._open:
+            return
+        self._open = False
+        self._forget()
+        if self.over and not self.lost:
+            self._release(self._control)
+        else:
+            self._control.close()
+
+    def _forget(self) -> None:
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._control)
+
+    def _tell(self, grace: float) -> None:
+        self._unanswered += 1
+        self._signal_warden(signal.SIGCONT)  # the command may have stopped it
+        with suppress(OSError):
+            self._control.send(end_frame(grace))
+
+    def _signal_warden(self, number: signal.Signals) -> None:
+        """Its process id means no other process while its end of the socket is open."""
+        if self._warden is not None and not self.lost:
+            with suppress(OSError):
+                os.kill(self._warden, number)
+
+    def _read_and_tell(self) -> None:
+        try:
+            data = self._control.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._accept(data)
+        else:
+            self._forget()
+            self._note_loss()
+        self._on_change()
+
+    def _accept(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._note(line.decode().split())
+
+    def _note(self, words: list[str]) -> None:
+        match words:
+            case ["warden", warden]:
+                self._warden = int(warden)
+            case ["started", shell]:
+                self.shell = int(shell)
+                _log.debug("process %s started in %s: %s", shell, self._places["folder"], self._places["program"])
+            case ["failed", number, place]:
+                self.problem = OSError(int(number), os.strerror(int(number)), self._places[place])
+                self.exited = self.alone = True
+            case ["exited", code]:
+                self.exit_code, self.exited = int(code), True
+            case ["alone"]:
+                self.alone = True
+            case ["ended", found, left]:
+                self._ended = int(found), int(left)
+                self._unanswered -= 1
+            case _:
+                raise AssertionError(f"a warden does not say {words}")
+
+    def _note_loss(self) -> None:
+        """The warden is gone, and what it watched over with it."""
+        self.lost = self.exited = True
+        if self._warden is None and self.problem is None:
+            self.problem = ChildProcessError("The process that starts commands was ended; try again.")

@@ -1,0 +1,144 @@
+"""The sandbox as the rest of VMPilot sees it: from a level, a folder and a workspace to a confined start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeAlias, assert_never
+
+from vmpilot.machine.processes.shell_launch import ShellLaunch
+from vmpilot.machine.sandbox.bounds import Bounds, Engine, SandboxError, Shortcoming
+from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.repositories import survey
+from vmpilot.machine.workspace import show_name, surrounding_repository
+
+Level: TypeAlias = Literal["read", "workspace"]
+
+PROJECT_FILE = ".vmpilot.toml"
+_GUARDED_NAMES = (".git", PROJECT_FILE)
+_MOST_GUARDED = 64
+"""Each is a mount, which takes half a millisecond and more."""
+_LOOK_SECONDS = 0.1
+_MOST_SHOWN = 5
+_OWN_PROGRAM = (Path(__file__).parents[2], Path(sys.prefix))
+"""VMPilot, and the environment that it is installed in, run outside the sandbox, also where they are in a workspace."""
+_NOT_THERE = (Path("/run"), Path("/dev"), Path("/proc"))
+_SYSTEM = tuple(
+    Path(name)
+    for name in (
+        *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr/bin"),
+        *("/usr/include", "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/sbin", "/usr/share"),
+        *("/usr/local/bin", "/usr/local/etc", "/usr/local/lib", "/usr/local/sbin", "/var/lib/dpkg", "/var/spool"),
+    )
+)
+_READ_REMARK = (
+    "ran in a sandbox: nothing can be changed but $TMPDIR, there is no network, "
+    "and other processes, /run and places of secrets are hidden"
+)
+_WORKSPACE_REMARK = (
+    "ran in a sandbox: nothing can be changed but {root} (its .git not) and $TMPDIR, there is no network, "
+    "and other processes, /run and places of secrets are hidden"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A sandbox that was tried and works. It keeps nothing from one command to the next."""
+
+    engine: Engine
+    places: Places
+
+    @property
+    def name(self) -> str:
+        """What it is and where, for a person."""
+        return self.engine.name
+
+    @property
+    def shortcomings(self) -> tuple[Shortcoming, ...]:
+        """What it cannot hold."""
+        return self.engine.shortcomings
+
+    def refusal(self, root: Path) -> str | None:
+        """Why commands cannot be let change this workspace, None if they can."""
+        root = root.resolve()
+        homes = self.places.homes()
+        for home in homes:
+            if root == home or root in home.parents:
+                return f"{root} is or holds the home folder {home}: work in a folder of its own (--cwd)"
+        for system in _SYSTEM:
+            if root == system or system in root.parents or root in system.parents:
+                return f"{root} belongs to the system ({system}): work in a folder of its own (--cwd)"
+        if repository := surrounding_repository(str(root)):
+            return f"{root} is inside the git repository {repository}: work in its working tree (--cwd)"
+        for hidden in self.places.hidden():
+            if root == hidden or hidden in root.parents:
+                return f"{root} is hidden from commands, for it holds secrets: work in another folder (--cwd)"
+        return None
+
+    def confine(
+        self, launch: ShellLaunch, *, confinement: Level, folder: Path, root: Path, resources: ExitStack
+    ) -> ShellLaunch:
+        """Wrap the planned start so that the command begins in `folder` and stays within its bounds.
+
+        Level `read` changes nothing; `workspace` changes what is in `root`, but no repository's `.git` and no project
+        file. What the sandbox needs until the command's end is closed with `resources`. Raises `SandboxError` (an
+        OSError) where the bounds cannot be drawn; the command must then not be started.
+        """
+        folder, root = folder.resolve(), root.resolve()
+        hidden = tuple(self.places.hidden())
+        self._check_folder(folder, hidden)
+        bounds = Bounds(folder=folder, hidden=hidden)
+        remark, notice = _READ_REMARK, launch.notice
+        match confinement:
+            case "read":
+                pass
+            case "workspace":
+                bounds = self._open_workspace(bounds, root)
+                notice = partial(_new_repositories, root, bounds.guarded)
+                remark = _WORKSPACE_REMARK.format(root=root)
+            case _:
+                assert_never(confinement)
+        confined = self.engine.confine(launch, bounds, resources)
+        remark = remark if launch.remark is None else f"{launch.remark}; {remark}"
+        return replace(confined, remark=remark, notice=notice)
+
+    def _check_folder(self, folder: Path, hidden: tuple[Path, ...]) -> None:
+        within = [*folder.parents, folder]
+        if not folder.is_dir():
+            raise SandboxError(f"the working folder {folder} is not there any more: change to another one")
+        for path in (*hidden, *_NOT_THERE):
+            if path in within:
+                raise SandboxError(f"the working folder {folder} is hidden in the sandbox: change to another one")
+
+    def _open_workspace(self, bounds: Bounds, root: Path) -> Bounds:
+        if refusal := self.refusal(root):
+            raise SandboxError(f"nothing was run: {refusal}")
+        found = survey(root, _GUARDED_NAMES, seconds=_LOOK_SECONDS)
+        own = (program for program in map(Path.resolve, _OWN_PROGRAM) if program.is_relative_to(root))
+        guarded = (*found.guarded, *found.unseen, *own)
+        if root in guarded:
+            raise SandboxError(
+                f"nothing was run: {root} cannot be opened for changes, for it is a repository without "
+                f"a working tree, or it cannot be looked through"
+            )
+        if len(guarded) > _MOST_GUARDED:
+            raise SandboxError(
+                f"nothing was run: {root} holds more than {_MOST_GUARDED} repositories that must not be changed: "
+                f"work in one of them (--cwd)"
+            )
+        return replace(bounds, writable=root, guarded=guarded)
+
+
+def _new_repositories(root: Path, guarded: Collection[Path]) -> str | None:
+    """What to say of repositories that were not in the workspace before: git may run programs in them from now on."""
+    found = survey(root, [".git"], seconds=_LOOK_SECONDS).guarded
+    new = [path.parent if path.name == ".git" else path for path in found if path not in guarded]
+    if not new:
+        return None
+    shown = ", ".join(show_name(str(path)) for path in new[:_MOST_SHOWN])
+    more = f" and {len(new) - _MOST_SHOWN} more" if len(new) > _MOST_SHOWN else ""
+    return f"new git repository: {shown}{more}; its configuration and hooks run programs when git is used there"

