@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate, Rules
+from vmpilot.permissions import Gate, Rules
 
 AIM = 15.0  # ms
 ROUNDS = 60

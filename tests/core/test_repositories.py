@@ -12,7 +12,7 @@ import pytest
 from vmpilot.contract import ChangesFiles, RunsCommand
 from vmpilot.machine.sandbox.repositories import survey
 from vmpilot.machine.workspace import endangered_repository, is_bare_repository, surrounding_repository
-from vmpilot.policy import Gate
+from vmpilot.permissions import Gate
 
 PARTS = {"HEAD": "ref: refs/heads/main\n", "objects/": "", "refs/": "", "config": "", "commondir": "", "hooks/": ""}
 

@@ -39,8 +39,8 @@ from vmpilot.contract import (
 )
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
+from vmpilot.permissions import Gate, Rules
 from vmpilot.plugins import Backend, InstalledBackend
-from vmpilot.policy import Gate, Rules
 from vmpilot.store import ConversationStore
 
 Work: TypeAlias = Callable[[Mapping[str, Any], Callable[[str], None]], Awaitable[ToolOutcome]]

@@ -24,7 +24,7 @@ from vmpilot.contract import (
     ToolResult,
     ToolStarted,
 )
-from vmpilot.policy import Rules
+from vmpilot.permissions import Rules
 
 if TYPE_CHECKING:
     from tests.core.agent.conftest import Bench, FakeTool

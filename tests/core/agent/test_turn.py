@@ -33,7 +33,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.machine.workspace import Workspace
-from vmpilot.policy import Gate
+from vmpilot.permissions import Gate
 from vmpilot.store import ConversationLog, ConversationStore
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from vmpilot.agent.toolbox import Approver
 from vmpilot.cache import TurnCache
 from vmpilot.contract import RetryPolicy, Tool, TurnTerms
 from vmpilot.machine.secrets.masking import Masker
+from vmpilot.permissions import Gate
 from vmpilot.plugins import Backend
-from vmpilot.policy import Gate
 from vmpilot.tape import TapeWriter
 
 

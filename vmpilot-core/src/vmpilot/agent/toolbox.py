@@ -39,7 +39,7 @@ from vmpilot.contract import (
 )
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
-from vmpilot.policy import Gate, Verdict
+from vmpilot.permissions import Gate, Verdict
 
 RECORD_PATIENCE = 5.0
 """Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""

@@ -42,6 +42,7 @@ from vmpilot.contract import (
 )
 from vmpilot.local_model import Progress
 from vmpilot.machine.workspace import Workspace
+from vmpilot.permissions import Mode
 from vmpilot.plugins import (
     Backend,
     BackendChoice,
@@ -50,7 +51,6 @@ from vmpilot.plugins import (
     installed_backends,
     load_backend,
 )
-from vmpilot.policy import Mode
 from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapeWriter

@@ -22,9 +22,9 @@ from vmpilot.machine.sandbox import SandboxSearch, places_of_secrets, search_san
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.secrets.shell_environment import child_environment, secret_values
 from vmpilot.machine.workspace import Workspace
+from vmpilot.permissions import Gate, Mode, Rules
+from vmpilot.permissions.written_rules import FILE_TOOLS
 from vmpilot.plugins import LoadedTools, load_tool_plugins
-from vmpilot.policy import Gate, Mode, Rules
-from vmpilot.policy.written_rules import FILE_TOOLS
 from vmpilot.tools import JobsTool, ShellTool
 from vmpilot.tools.executor import Executor
 from vmpilot.tools.files import FileMemory, file_tools

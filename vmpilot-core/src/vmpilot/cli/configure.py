@@ -10,8 +10,8 @@ from pathlib import Path
 from vmpilot.cli.style import printable
 from vmpilot.config import PRIVATE_KEYS, UserFile, current_environment, load_settings
 from vmpilot.contract import UsageError
+from vmpilot.permissions import Rules
 from vmpilot.plugins import choose_backend, installed_backends
-from vmpilot.policy import Rules
 
 _RULES = ("allow", "allow_on_host", "ask", "deny")
 

@@ -19,8 +19,8 @@ from vmpilot.assembly.replay.tools import TapedTools
 from vmpilot.contract import Event, ModelSettings, RetryPolicy, Secret, UserMessage, VMPilotError
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
+from vmpilot.permissions import Gate
 from vmpilot.plugins import Backend
-from vmpilot.policy import Gate
 from vmpilot.store import ConversationStore
 from vmpilot.tape import TapedTurn
 from vmpilot.testing import ScriptedServer

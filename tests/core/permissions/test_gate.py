@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import Acts, ChangesFiles, Effect, Fetches, LooksUp, ReadsFiles, RunsCommand
-from vmpilot.policy import Gate, Rules
+from vmpilot.permissions import Gate, Rules
 
 from .conftest import MakeGate
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Verdict
+from vmpilot.permissions import Verdict
 
 from .benign_lines import CHANGING, MACHINE, READING
 from .conftest import MakeGate

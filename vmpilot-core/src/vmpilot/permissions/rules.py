@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from vmpilot.policy.found_commands import Found
-from vmpilot.policy.line import SimpleCommand
-from vmpilot.policy.places import Unresolvable, resolve
-from vmpilot.policy.wrappers import Argv, Hole
-from vmpilot.policy.written_rules import SHELL, Rule, read_rule, write_rule
+from vmpilot.permissions.found_commands import Found
+from vmpilot.permissions.line import SimpleCommand
+from vmpilot.permissions.places import Unresolvable, resolve
+from vmpilot.permissions.wrappers import Argv, Hole
+from vmpilot.permissions.written_rules import SHELL, Rule, read_rule, write_rule
 
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?(?:[/?#][!-\[\]-~]*)?")
 _CLUSTER = re.compile(r"-[A-Za-z0-9]+")

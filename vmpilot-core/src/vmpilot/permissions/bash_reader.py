@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 
-from vmpilot.policy.shfmt_reader import PARSER_TIMEOUT, ParserFailed
+from vmpilot.permissions.shfmt_reader import PARSER_TIMEOUT, ParserFailed
 
 _OUTPUT_LIMIT = 1_000_000
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from vmpilot.policy.bash_reader import BashReader
-from vmpilot.policy.found_commands import Found, find_commands
-from vmpilot.policy.lexer import read_line
-from vmpilot.policy.line import Line
-from vmpilot.policy.shfmt_reader import ParserFailed, ShfmtReader, Syntax, plain_line
-from vmpilot.policy.tree_reader import TreeReader
-from vmpilot.policy.wrappers import Shell
+from vmpilot.permissions.bash_reader import BashReader
+from vmpilot.permissions.found_commands import Found, find_commands
+from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.line import Line
+from vmpilot.permissions.shfmt_reader import ParserFailed, ShfmtReader, Syntax, plain_line
+from vmpilot.permissions.tree_reader import TreeReader
+from vmpilot.permissions.wrappers import Shell
 
 SEARCH_LIMIT = 50_000
 """Characters; in longer lines no command is looked for."""

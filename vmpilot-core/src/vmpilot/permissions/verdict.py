@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from vmpilot.contract import Confinement
-from vmpilot.policy.rules import Match
+from vmpilot.permissions.rules import Match
 
 Mode: TypeAlias = Literal["observe", "operate", "full"]
 Action: TypeAlias = Literal["allow", "ask", "deny"]

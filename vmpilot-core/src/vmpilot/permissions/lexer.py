@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from vmpilot.policy.line import HOME, LINE_LIMIT, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.line import HOME, LINE_LIMIT, Joint, Line, LineBuilder, Redirection, Word
 
 _JOINT = re.compile(r" *(?:(&&|\|\||\|)[ \n]*|(?:;|\n)[ \n]*)")
 _REDIRECTION = re.compile(r"(?:([12]?)(>>|>&|>)|()(&>>|&>|<)) *")

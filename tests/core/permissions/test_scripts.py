@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.policy.programs import Program
-from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
-from vmpilot.policy.scripts import AWK, JQ, PRINTF, SED
+from vmpilot.permissions.programs import Program
+from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.scripts import AWK, JQ, PRINTF, SED
 
 SEED = 20_261_130
 

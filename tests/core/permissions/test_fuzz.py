@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate
-from vmpilot.policy.expansion import expand_word
-from vmpilot.policy.lexer import read_line
+from vmpilot.permissions import Gate
+from vmpilot.permissions.expansion import expand_word
+from vmpilot.permissions.lexer import read_line
 
 from .bash_oracle import HOME, BashOracle, Calls, differences, snapshot
 from .conftest import INSIDE_SECRET, OUTSIDE_SECRET, make_workspace

@@ -9,7 +9,7 @@ from typing import Protocol
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate, Rules, Verdict
+from vmpilot.permissions import Gate, Rules, Verdict
 
 OUTSIDE_SECRET = "5ecret-of-the-machine"
 INSIDE_SECRET = "5ecret-of-the-project"

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from vmpilot.policy.line import Word
-from vmpilot.policy.programs import Program
-from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
-from vmpilot.policy.wrappers import Argv, Hole, may_assign
+from vmpilot.permissions.line import Word
+from vmpilot.permissions.programs import Program
+from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.wrappers import Argv, Hole, may_assign
 
 _SYSTEM_FOLDERS = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from vmpilot.policy.inert_programs import runs_nothing_else
-from vmpilot.policy.shfmt_reader import Syntax
-from vmpilot.policy.wrappers import (
+from vmpilot.permissions.inert_programs import runs_nothing_else
+from vmpilot.permissions.shfmt_reader import Syntax
+from vmpilot.permissions.wrappers import (
     Argv,
     Hole,
     Shell,

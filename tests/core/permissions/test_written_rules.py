@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vmpilot.policy import Rules
-from vmpilot.policy.written_rules import read_rule, write_rule
+from vmpilot.permissions import Rules
+from vmpilot.permissions.written_rules import read_rule, write_rule
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate, Rules
-from vmpilot.policy.expansion import TooMuch, expand_glob, expand_word
-from vmpilot.policy.lexer import read_line
-from vmpilot.policy.line import Word
-from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions import Gate, Rules
+from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
+from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.line import Word
+from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
 
 from .bash_oracle import differences, snapshot
 from .conftest import OUTSIDE_SECRET

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy.judgement import Judgement, changes_folder, judge_line
-from vmpilot.policy.lexer import read_line
-from vmpilot.policy.line import Line
-from vmpilot.policy.offers import command_rules
-from vmpilot.policy.places import Places
-from vmpilot.policy.reading import LineReader
-from vmpilot.policy.rules import Match, Rules, allows_command, match_commands, of_tool
-from vmpilot.policy.shfmt_reader import ParserFailed
-from vmpilot.policy.verdict import Mode, Verdict, ask_or_deny, under_rules
-from vmpilot.policy.wrappers import Argv
-from vmpilot.policy.written_rules import SHELL, Rule
+from vmpilot.permissions.judgement import Judgement, changes_folder, judge_line
+from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.line import Line
+from vmpilot.permissions.offers import command_rules
+from vmpilot.permissions.places import Places
+from vmpilot.permissions.reading import LineReader
+from vmpilot.permissions.rules import Match, Rules, allows_command, match_commands, of_tool
+from vmpilot.permissions.shfmt_reader import ParserFailed
+from vmpilot.permissions.verdict import Mode, Verdict, ask_or_deny, under_rules
+from vmpilot.permissions.wrappers import Argv
+from vmpilot.permissions.written_rules import SHELL, Rule
 
 NO_SANDBOX = "no sandbox works here, so no command runs without a question; `vmpilot doctor` says how to mend that"
 

@@ -8,12 +8,21 @@ from typing import assert_never
 
 from vmpilot.contract import Acts, ChangesFiles, Effect, Fetches, LooksUp, ReadsFiles, RunsCommand
 from vmpilot.machine.workspace import show_name
-from vmpilot.policy.offers import folder_rules, host_rule, subject_rule
-from vmpilot.policy.places import Places
-from vmpilot.policy.rules import Match, Rules, allows_paths, match_host, match_paths, match_subject, of_tool, plain_host
-from vmpilot.policy.shell_gate import ShellGate
-from vmpilot.policy.verdict import Mode, Verdict, ask_or_deny, under_rules
-from vmpilot.policy.written_rules import Rule
+from vmpilot.permissions.offers import folder_rules, host_rule, subject_rule
+from vmpilot.permissions.places import Places
+from vmpilot.permissions.rules import (
+    Match,
+    Rules,
+    allows_paths,
+    match_host,
+    match_paths,
+    match_subject,
+    of_tool,
+    plain_host,
+)
+from vmpilot.permissions.shell_gate import ShellGate
+from vmpilot.permissions.verdict import Mode, Verdict, ask_or_deny, under_rules
+from vmpilot.permissions.written_rules import Rule
 
 
 class Gate:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate, Rules, Verdict
-from vmpilot.policy.bash_reader import BashReader
-from vmpilot.policy.shfmt_reader import ParserFailed
+from vmpilot.permissions import Gate, Rules, Verdict
+from vmpilot.permissions.bash_reader import BashReader
+from vmpilot.permissions.shfmt_reader import ParserFailed
 
 from .denied_lines import BENIGN, QUOTING, UNEVALUATED, DeniedLineMaker, every_line
 from .marker_oracle import MarkerOracle

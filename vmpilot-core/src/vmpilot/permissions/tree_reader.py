@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vmpilot.policy.line import HOME, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.line import HOME, Joint, Line, LineBuilder, Redirection, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser

@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.policy import Gate, Verdict
-from vmpilot.policy.found_commands import FOUND_LIMIT
-from vmpilot.policy.lexer import read_line
-from vmpilot.policy.line import COMMAND_LIMIT, LINE_LIMIT, WORD_LIMIT
-from vmpilot.policy.programs import Program
-from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
-from vmpilot.policy.scripts import AWK, JQ, PRINTF, SED
-from vmpilot.policy.shfmt_reader import ParserFailed, ShfmtReader
-from vmpilot.policy.tree_reader import TreeReader
+from vmpilot.permissions import Gate, Verdict
+from vmpilot.permissions.found_commands import FOUND_LIMIT
+from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.line import COMMAND_LIMIT, LINE_LIMIT, WORD_LIMIT
+from vmpilot.permissions.programs import Program
+from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.scripts import AWK, JQ, PRINTF, SED
+from vmpilot.permissions.shfmt_reader import ParserFailed, ShfmtReader
+from vmpilot.permissions.tree_reader import TreeReader
 
 from .conftest import MakeGate
 
@@ -122,7 +122,7 @@ def test_too_many_files_behind_a_wildcard_are_asked_about(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", sorted({*PROGRAMS, *CHANGING_PROGRAMS}))
 def test_no_program_takes_an_unknown_option(name: str) -> None:
-    from vmpilot.policy.line import Word
+    from vmpilot.permissions.line import Word
 
     for program in _entries(name):
         for option in ("--exec=x", "--delete", "--no-such-option", "--", "-@", "-:", "-#", "-é"):

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vmpilot.policy.line import SimpleCommand
-from vmpilot.policy.rules import plain_host
-from vmpilot.policy.wrappers import INTERPRETERS, SHELLS, WRAPPERS, program_name
-from vmpilot.policy.written_rules import FETCH, SHELL, write_rule
+from vmpilot.permissions.line import SimpleCommand
+from vmpilot.permissions.rules import plain_host
+from vmpilot.permissions.wrappers import INTERPRETERS, SHELLS, WRAPPERS, program_name
+from vmpilot.permissions.written_rules import FETCH, SHELL, write_rule
 
 _NEVER = (
     SHELLS

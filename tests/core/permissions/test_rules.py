@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import Acts, ChangesFiles, Fetches, ReadsFiles, RunsCommand
-from vmpilot.policy import Verdict
-from vmpilot.policy.lexer import read_line
+from vmpilot.permissions import Verdict
+from vmpilot.permissions.lexer import read_line
 
 from .benign_lines import READING
 from .conftest import MakeGate

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vmpilot.machine.workspace import show_name
-from vmpilot.policy.expansion import TooMuch, expand_glob, expand_word
-from vmpilot.policy.line import Line, Redirection, SimpleCommand, Word
-from vmpilot.policy.places import Places, Unresolvable, is_folder, resolve
-from vmpilot.policy.programs import UNLIMITED, Program, Usage
-from vmpilot.policy.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
+from vmpilot.permissions.line import Line, Redirection, SimpleCommand, Word
+from vmpilot.permissions.places import Places, Unresolvable, is_folder, resolve
+from vmpilot.permissions.programs import UNLIMITED, Program, Usage
+from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
 
 Level: TypeAlias = Literal["read", "workspace"]
 

@@ -1,7 +1,7 @@
 """Who may do what: permission modes, rules, and what plainly reads or changes only the workspace."""
 
-from vmpilot.policy.gate import Gate
-from vmpilot.policy.rules import Rules
-from vmpilot.policy.verdict import Action, Mode, Verdict
+from vmpilot.permissions.gate import Gate
+from vmpilot.permissions.rules import Rules
+from vmpilot.permissions.verdict import Action, Mode, Verdict
 
 __all__ = ["Action", "Gate", "Mode", "Rules", "Verdict"]

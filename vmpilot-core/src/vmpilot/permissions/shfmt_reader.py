@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vmpilot.policy.line import HOME, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.line import HOME, Joint, Line, LineBuilder, Redirection, Word
 
 PARSER_TIMEOUT = 2.0
 """Seconds; it takes 5 ms."""
