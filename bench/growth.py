@@ -16,7 +16,6 @@ from bench.aims import AtMost
 from bench.databases import Database, open_databases
 from bench.measures import Figures, Row
 
-from vmpilot.agent import Conversation
 from vmpilot.contract import (
     AssistantMessage,
     Event,
@@ -30,6 +29,7 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.engine import Conversation
 from vmpilot.machine.workspace import Workspace
 from vmpilot.store import ConversationLog
 

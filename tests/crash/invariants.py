@@ -15,8 +15,8 @@ from typing import Any, TypeAlias
 
 from tests.tool_data import output_in
 
-from vmpilot.agent.history import MAY_HAVE_RUN, NEVER_STARTED
 from vmpilot.contract import Event, MessageCompleted, ToolCall, ToolFinished, ToolStarted, TurnEnded, TurnStarted
+from vmpilot.engine.history import MAY_HAVE_RUN, NEVER_STARTED
 
 Violations: TypeAlias = Iterator[str]
 Entries: TypeAlias = Sequence[tuple[int, Event]]

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from vmpilot.agent.history import MAY_HAVE_RUN, NEVER_STARTED
 from vmpilot.contract import (
     AssistantMessage,
     Event,
@@ -22,6 +21,7 @@ from vmpilot.contract import (
     TurnStarted,
     UserMessage,
 )
+from vmpilot.engine.history import MAY_HAVE_RUN, NEVER_STARTED
 
 from .invariants import Evidence, violations
 

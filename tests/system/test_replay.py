@@ -12,8 +12,8 @@ import pytest
 
 from vmpilot.assembly.replay import Replay, TapeMiss, replay_turn
 from vmpilot.contract import TextDelta
+from vmpilot.engine.recording import read_tape
 from vmpilot.plugins import choose_backend, installed_backends, load_backend
-from vmpilot.tape import read_tape
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 
 if TYPE_CHECKING:

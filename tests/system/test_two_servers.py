@@ -16,7 +16,7 @@ import pytest
 from tests.postgres_server import PostgresServer, make_server, postgres
 from tests.tool_data import output_in
 
-from vmpilot.agent.history import NO_ANSWER
+from vmpilot.engine.history import NO_ANSWER
 from vmpilot.testing import Reply, ScriptedCall, ScriptedServer, Stall
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from vmpilot.agent.tool_data import as_data, without_boundary
 from vmpilot.cache.key import EntryKey, Origin, entry_key
 from vmpilot.contract import (
     AssistantMessage,
@@ -23,6 +22,7 @@ from vmpilot.contract import (
     ToolSpec,
     UserMessage,
 )
+from vmpilot.engine.tool_data import as_data, without_boundary
 
 from .conftest import make_call
 

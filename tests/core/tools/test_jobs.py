@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from tests.core.machine.conftest import Survivors
 
-from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.contract import Acts, LooksUp, RunsCommand, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import Executor, JobsTool, ShellTool

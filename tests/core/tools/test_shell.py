@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.agent.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import ShellTool
 from vmpilot.tools.shell import SHELL_SPEC

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmpilot.agent import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_plainly, masked_history
 from vmpilot.assembly.cache_desk import CacheDesk
 from vmpilot.assembly.memory import recall, terms_of
 from vmpilot.assembly.model_desk import ModelDesk
@@ -40,6 +39,9 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
+from vmpilot.engine import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_plainly, masked_history
+from vmpilot.engine.prompts import system_prompt
+from vmpilot.engine.recording import TapeWriter
 from vmpilot.local_model import Progress
 from vmpilot.machine.workspace import Workspace
 from vmpilot.permissions import Mode
@@ -51,9 +53,7 @@ from vmpilot.plugins import (
     installed_backends,
     load_backend,
 )
-from vmpilot.prompts import system_prompt
 from vmpilot.store import ConversationStore
-from vmpilot.tape import TapeWriter
 from vmpilot.tools.mcp import ServerReport
 
 _log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vmpilot.agent.tool_data import without_boundary
 from vmpilot.cache import AnswerCache, Origin, TurnCache, open_cache
 from vmpilot.config import Environment, Settings
+from vmpilot.engine.tool_data import without_boundary
 from vmpilot.plugins import Backend
 
 

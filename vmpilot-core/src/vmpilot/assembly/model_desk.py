@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from vmpilot.agent import Endpoint, Fallback, Lineup
 from vmpilot.assembly.memory import is_local
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Proxies, Secret, read_proxies
+from vmpilot.engine import Endpoint, Fallback, Lineup
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 TOOLS_FOR_LOCAL = ("shell",)

@@ -14,8 +14,8 @@ import msgspec
 
 from vmpilot.assembly.replay import Difference, Replay, replay_turn
 from vmpilot.cli.style import printable
+from vmpilot.engine.recording import Tape, TapedTurn, read_tape
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend
-from vmpilot.tape import Tape, TapedTurn, read_tape
 
 
 def run_replay(options: argparse.Namespace) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from vmpilot.assembly.replay.differences import Difference, compare_messages, end_reason
 from vmpilot.contract import Event, MessageCompleted
+from vmpilot.engine.recording import TapedTurn
 from vmpilot.providers import chat_messages
-from vmpilot.tape import TapedTurn
 from vmpilot.testing import Framing, HttpError, RecordedRequest, Reply, ScriptedCall, Step
 
 

@@ -19,7 +19,7 @@ from vmpilot.contract import (
     ToolSpec,
     ToolUse,
 )
-from vmpilot.tape import TapedTurn
+from vmpilot.engine.recording import TapedTurn
 
 
 class TapedTools:

@@ -1,0 +1,457 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    AuthenticationFailed,
+    BackendEvent,
+    BadResponse,
+    ContentFiltered,
+    ContextOverflow,
+    GenerationRequest,
+    IdForm,
+    InvalidRequest,
+    MessageCompleted,
+    MessagesRefused,
+    ModelCall,
+    ModelError,
+    ModelSettings,
+    ModelTimeout,
+    Notice,
+    ParameterRefused,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    ReasoningDelta,
+    RefusedMessages,
+    Retrying,
+    RetryPolicy,
+    StreamInterrupted,
+    StreamOnce,
+    TextDelta,
+    TimeLimits,
+    ToolCall,
+    ToolCallDelta,
+    ToolSpec,
+    ToolsUnsupported,
+    UserMessage,
+)
+from vmpilot.engine.calls import Endpoint, Fallback, Lineup, ToolMode
+from vmpilot.engine.calls.model_calls import SupervisedModelCalls
+from vmpilot.engine.limits import Limits, LimitStop
+
+FINE = MessageCompleted(AssistantMessage("Fine."))
+ONCE = RetryPolicy(attempts=1)
+
+Script = list[BackendEvent | BaseException | float]
+
+
+class Stream:
+    """A `StreamOnce` that plays one script after the other: events, errors, and seconds of silence."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = list(scripts)
+        self.calls: list[ModelCall] = []
+        self.closed = 0
+
+    async def __call__(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        self.calls.append(call)
+        try:
+            for item in self.scripts.pop(0):
+                match item:
+                    case float():
+                        await asyncio.sleep(item)
+                    case BaseException():
+                        raise item
+                    case event:
+                        yield event
+        finally:
+            self.closed += 1
+
+
+def supervise(
+    *,
+    retry: RetryPolicy = ONCE,
+    lineup: Lineup | None = None,
+    tools: tuple[ToolSpec, ...] = (),
+    limits: TimeLimits = TimeLimits(),  # noqa: B008  it is frozen
+) -> SupervisedModelCalls:
+    settings = ModelSettings(time_limits=limits)
+    history = (UserMessage.from_text("1"), AssistantMessage(tool_calls=(ToolCall("old", "shell", "{}"),)))
+    request = GenerationRequest("c", "t", history, "Be brief.", "m", settings, tools, retry)
+    return SupervisedModelCalls(request, limits=Limits(max_steps=5), lineup=lineup)
+
+
+def line_up(*fallbacks: Fallback, tool_mode: ToolMode = "auto") -> Lineup:
+    return Lineup(Endpoint("m", ModelSettings(temperature=0.5)), fallbacks, tool_mode=tool_mode)
+
+
+def fallback(model: str, error: ModelError | None = None) -> Fallback:
+    """One that can be made ready, or fails with the error."""
+
+    async def prepare() -> Endpoint:
+        if error is not None:
+            raise error
+        return Endpoint(f"openai/{model}", ModelSettings(seed=7))
+
+    return Fallback(model, prepare)
+
+
+async def play(
+    stream_once: StreamOnce, calls: SupervisedModelCalls | None = None, messages: tuple[Any, ...] = ()
+) -> list[BackendEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in (calls or supervise()).run(stream_once, messages)]
+
+
+@pytest.fixture(autouse=True)
+def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits are as short as they may be; what is waited for is seen in the events."""
+    monkeypatch.setattr("vmpilot.engine.calls.patience.random.uniform", lambda low, _high: low / 50)
+
+
+async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
+    stream = Stream([ReasoningDelta("Hm."), TextDelta("Fine."), FINE])
+    message = UserMessage.from_text("a\0b")
+    assert await play(stream, messages=(message,)) == [ReasoningDelta("Hm."), TextDelta("Fine."), FINE]
+    (call,) = stream.calls
+    assert (call.model, call.system, call.messages) == ("m", "Be brief.", (UserMessage.from_text("a\ufffdb"),))
+    assert stream.closed == 1
+
+
+async def test_ids_are_made_unique_across_the_turn() -> None:
+    message = AssistantMessage(
+        tool_calls=tuple(ToolCall(id_, "shell", "{}") for id_ in ("old", "", "new", "new")), finish="tool_calls"
+    )
+    calls = supervise()
+    events = [await play(Stream([MessageCompleted(message)]), calls) for _ in range(2)]
+    ids = [call.id for (event,) in events if isinstance(event, MessageCompleted) for call in event.message.tool_calls]
+    assert len(set(ids)) == 8
+    assert ids[2] == "new"
+    assert not {"", "old"} & set(ids)
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "told"),
+    [
+        pytest.param([], BadResponse, "without a message", id="nothing"),
+        pytest.param([TextDelta("x")], BadResponse, "without a message", id="no end"),
+        pytest.param([MessageCompleted(AssistantMessage(" "))], BadResponse, "empty answer", id="blank"),
+        pytest.param([MessageCompleted(AssistantMessage("", "Hm."))], BadResponse, "only reasoning", id="reasoning"),
+        pytest.param(
+            [MessageCompleted(AssistantMessage("I will", finish="tool_calls"))], BadResponse, "sent none", id="no calls"
+        ),
+        pytest.param([MessageCompleted(AssistantMessage("x", finish="cut"))], StreamInterrupted, "broke off", id="cut"),
+    ],
+)
+async def test_a_call_without_a_proper_answer_is_an_error(script: Script, error: type[ModelError], told: str) -> None:
+    stream = Stream(script)
+    with pytest.raises(error, match=told):
+        await play(stream)
+    assert stream.closed == 1
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter", "refusal"])
+async def test_an_end_that_the_provider_marked_is_an_end(finish: Any) -> None:
+    completed = MessageCompleted(AssistantMessage("", finish=finish))
+    assert await play(Stream([completed])) == [completed]
+
+
+async def test_what_comes_behind_the_message_is_not_waited_for() -> None:
+    stream = Stream([FINE, 60.0])
+    assert await play(stream) == [FINE]
+    assert stream.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "limits", "told"),
+    [
+        pytest.param([60.0], {"first_content": 0.05}, "sent nothing for 0.05 s", id="first content"),
+        pytest.param([TextDelta("x"), 60.0], {"gap": 0.05}, "silent in mid-answer for 0.05 s", id="gap"),
+        pytest.param([TextDelta("x"), 60.0], {"whole": 0.05}, "not done after 0.05 s", id="whole"),
+        pytest.param([60.0], {"whole": 0.05}, "not done after 0.05 s", id="whole before the first"),
+        pytest.param([TextDelta("x"), 0.03] * 50, {"gap": 0.2, "whole": 0.1}, "not done after 0.1 s", id="drip"),
+    ],
+)
+async def test_silence_has_an_end(script: Script, limits: dict[str, float], told: str) -> None:
+    stream = Stream(script)
+    with pytest.raises(ModelTimeout, match=told):
+        await play(stream, supervise(limits=TimeLimits(**limits)))
+    assert stream.closed == 1
+
+
+@pytest.mark.parametrize("piece", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0, "x")])
+async def test_every_piece_is_a_sign_of_life(piece: BackendEvent) -> None:
+    script: Script = [item for _ in range(5) for item in (piece, 0.1)]
+    events = await play(Stream([*script, FINE]), supervise(limits=TimeLimits(gap=0.3, first_content=0.3)))
+    assert events == [*[piece] * 5, FINE]
+
+
+async def test_the_consumers_own_time_does_not_count() -> None:
+    calls = supervise(limits=TimeLimits(gap=0.05, first_content=0.05, whole=0.1))
+    events = []
+    async for event in calls.run(Stream([TextDelta("x"), TextDelta("y"), FINE]), ()):
+        events.append(event)
+        await asyncio.sleep(0.12)
+    assert events[-1] == FINE
+
+
+async def test_a_retry_says_so_and_takes_back_what_was_shown() -> None:
+    broken = StreamInterrupted("broke")
+    stream = Stream([broken], [TextDelta("Fi"), broken], [ToolCallDelta(0), broken], [TextDelta("Fine."), FINE])
+    events = await play(stream, supervise(retry=RetryPolicy(attempts=4)))
+    retries = [event for event in events if isinstance(event, Retrying)]
+    assert [(retry.attempt, retry.why, retry.discard) for retry in retries] == [
+        (2, "broke", False),
+        (3, "broke", True),
+        (4, "broke", True),
+    ]
+    assert retries[0].delay < retries[1].delay < retries[2].delay
+    assert events[-2:] == [TextDelta("Fine."), FINE]
+    assert len({id(call) for call in stream.calls}) == 1
+
+
+async def test_attempts_are_counted_with_the_first() -> None:
+    down = ProviderUnavailable("down")
+    stream = Stream([down], [down], [down])
+    with pytest.raises(ProviderUnavailable, match="down"):
+        await play(stream, supervise(retry=RetryPolicy(attempts=3)))
+    assert stream.closed == 3
+
+
+@pytest.mark.parametrize(
+    "error", [AuthenticationFailed("wrong key"), ValueError("a bug"), LimitStop.__new__(LimitStop)]
+)
+async def test_what_is_not_retryable_passes_at_once(error: Exception) -> None:
+    stream = Stream([error], [FINE])
+    with pytest.raises(type(error)):
+        await play(stream, supervise(retry=RetryPolicy(attempts=3)))
+    assert len(stream.calls) == 1
+
+
+@pytest.mark.parametrize("make", [RateLimited, ProviderUnavailable])
+async def test_the_providers_word_is_a_floor(make: Callable[..., ModelError]) -> None:
+    stream = Stream([make("later", retry_after=0.2)], [FINE])
+    started = asyncio.get_running_loop().time()
+    events = await play(stream, supervise(retry=RetryPolicy(attempts=2)))
+    assert asyncio.get_running_loop().time() - started >= 0.2
+    assert events[0] == Retrying(2, 0.2, "later", discard=False)
+
+
+async def test_a_wait_beyond_the_patience_is_not_begun() -> None:
+    stream = Stream([RateLimited("in an hour", retry_after=3600.0)], [FINE])
+    with pytest.raises(RateLimited, match="hour"):
+        await play(stream, supervise(retry=RetryPolicy(attempts=3)))
+    assert len(stream.calls) == 1
+
+
+async def test_closing_closes_the_stream() -> None:
+    stream = Stream([TextDelta("x"), 60.0])
+    events = supervise().run(stream, ())
+    assert isinstance(events, AsyncGenerator)
+    async with aclosing(events):
+        await anext(events)
+    assert stream.closed == 1
+
+
+async def test_steps_are_counted_before_the_model_is_asked() -> None:
+    limits = Limits(max_steps=1)
+    limits.end_step(None)
+    stream = Stream([FINE])
+    with pytest.raises(LimitStop):
+        await play(stream, SupervisedModelCalls(GenerationRequest("c", "t", (), "", "m"), limits=limits))
+    assert stream.calls == []
+
+
+async def test_another_model_is_asked_once_the_tries_are_used_up_and_no_text_is_doubled() -> None:
+    broken = StreamInterrupted("broke")
+    stream = Stream([TextDelta("Fi"), broken], [TextDelta("Fi"), broken], [TextDelta("Fine."), FINE], [FINE])
+    calls = supervise(retry=RetryPolicy(attempts=2), lineup=line_up(fallback("n")))
+    events = await play(stream, calls)
+    assert events == [
+        TextDelta("Fi"),
+        Retrying(2, events[1].delay if isinstance(events[1], Retrying) else 0.0, "broke", discard=True),
+        TextDelta("Fi"),
+        Retrying(1, 0.0, "what was said so far does not count", discard=True),
+        Notice("Switching from m to n: broke"),
+        TextDelta("Fine."),
+        MessageCompleted(AssistantMessage("Fine."), model="openai/n"),
+    ]
+    assert await play(stream, calls) == [MessageCompleted(AssistantMessage("Fine."), model="openai/n")]
+    assert [(call.model, call.settings.seed) for call in stream.calls] == [("m", None)] * 2 + [("openai/n", 7)] * 2
+
+
+@pytest.mark.parametrize(
+    "error", [AuthenticationFailed("x"), QuotaExhausted("x"), RateLimited("x", retry_after=3600.0), ModelError("x")]
+)
+async def test_what_waiting_does_not_heal_goes_to_another_model_at_once(error: ModelError) -> None:
+    stream = Stream([error], [FINE])
+    notice, completed = await play(stream, supervise(retry=RetryPolicy(), lineup=line_up(fallback("n"))))
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith("Switching from m to n: x")
+    assert completed == MessageCompleted(AssistantMessage("Fine."), model="openai/n")
+
+
+@pytest.mark.parametrize("error", [InvalidRequest("x"), ContextOverflow("x"), ContentFiltered("x"), ValueError("x")])
+async def test_what_is_said_of_the_request_holds_for_every_model(error: Exception) -> None:
+    stream = Stream([error], [FINE])
+    with pytest.raises(type(error)):
+        await play(stream, supervise(lineup=line_up(fallback("n"))))
+    assert len(stream.calls) == 1
+
+
+async def test_each_model_has_its_own_tries_and_the_last_error_is_told() -> None:
+    scripts: list[Script] = [[BadResponse(str(number))] for number in range(6)]
+    stream = Stream(*scripts)
+    calls = supervise(retry=RetryPolicy(attempts=2), lineup=line_up(fallback("n"), fallback("o")))
+    seen: list[BackendEvent] = []
+    with pytest.raises(BadResponse, match="5"):  # noqa: PT012  what came before the error is wanted
+        async for event in calls.run(stream, ()):
+            seen.append(event)  # noqa: PERF401  as above
+    assert [event.attempt for event in seen if isinstance(event, Retrying)] == [2, 2, 2]
+    assert [event.text for event in seen if isinstance(event, Notice)] == [
+        "Switching from m to n: 1",
+        "Switching from n to o: 3",
+    ]
+
+
+async def test_a_fallback_that_cannot_be_made_ready_is_passed_over() -> None:
+    lineup = line_up(fallback("local", ModelError("no weights")), fallback("n"))
+    events = await play(Stream([AuthenticationFailed("no key")], [FINE]), supervise(lineup=lineup))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "Switching from m to local: no key",
+        "Switching from local to n: no weights",
+    ]
+    with pytest.raises(ModelError, match="no weights"):
+        await play(
+            Stream([AuthenticationFailed("x")]), supervise(lineup=line_up(fallback("l", ModelError("no weights"))))
+        )
+
+
+async def test_a_turn_may_begin_with_a_fallback() -> None:
+    lineup = await Lineup.open([fallback("local", ModelError("no weights")), fallback("n")])
+    stream = Stream([FINE])
+    assert await play(stream, supervise(lineup=lineup)) == [Notice("Switching from local to n: no weights"), FINE]
+    with pytest.raises(ModelError, match="no weights"):
+        await Lineup.open([fallback("local", ModelError("no weights"))])
+
+
+async def test_what_a_server_refuses_is_left_out_from_then_on_and_costs_no_try() -> None:
+    refused = [ParameterRefused("no", parameter=name) for name in ("parallel_tool_calls", "temperature")]
+    stream = Stream([refused[0]], [refused[1]], [FINE], [FINE])
+    calls = supervise(lineup=line_up())
+    assert await play(stream, calls) == [Notice("m does not take temperature, so it chooses its own."), FINE]
+    assert await play(stream, calls) == [FINE]
+    omitted = [call.settings.omitted for call in stream.calls]
+    assert omitted[1:] == [("parallel_tool_calls",), *[("parallel_tool_calls", "temperature")] * 2]
+
+
+async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
+    names = ("max_tokens", "max_completion_tokens")
+    scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
+    stream = Stream(*scripts, [FINE])
+    events = await play(stream, supervise(lineup=line_up()))
+    assert events == [Notice("m does not take max_completion_tokens, so its answers are as long as it likes."), FINE]
+
+
+@pytest.mark.parametrize("names", [["seed", "seed"], [""], [f"made_up_{number}" for number in range(50)]])
+async def test_a_server_that_refuses_without_end_has_the_last_word(names: list[str]) -> None:
+    scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
+    stream = Stream(*scripts)
+    with pytest.raises(ParameterRefused):
+        await play(stream, supervise(lineup=line_up()))
+    assert len(stream.calls) < 10
+
+
+TOOLS = (ToolSpec("work", "Does some work.", {"type": "object"}),)
+
+
+async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on() -> None:
+    stream = Stream([ToolsUnsupported("no tools")], [TextDelta("Fine."), FINE], [TextDelta("Fine."), FINE])
+    calls = supervise(lineup=line_up(), tools=TOOLS)
+    notice, *rest = await play(stream, calls)
+    assert notice == Notice("m takes no tools, so it is asked for them in the text of its answers.")
+    assert rest[-1] == FINE
+    assert (await play(stream, calls))[-1] == FINE
+    assert [bool(call.tools) for call in stream.calls] == [True, False, False]
+    assert "work" in stream.calls[1].system
+
+
+async def test_messages_that_a_server_refuses_are_sent_in_another_form_and_cost_no_try() -> None:
+    refused = MessagesRefused("no", refused=RefusedMessages("call_ids", IdForm(9, exact=True, alphabet="letters")))
+    stream = Stream([TextDelta("Fi"), refused], [FINE], [FINE])
+    calls = supervise(lineup=line_up())
+    history = supervise()._request.messages
+    assert await play(stream, calls, history) == [TextDelta("Fi"), Retrying(1, 0.0, "no", discard=True), FINE]
+    assert await play(stream, calls, history) == [FINE]
+    asked = [call.messages[1] for call in stream.calls]
+    sent = [message.tool_calls[0].id for message in asked if isinstance(message, AssistantMessage)]
+    assert sent[0] == "old"
+    assert len(sent[1]) == 9
+    assert sent[2] == sent[1]
+
+
+async def test_the_same_refusal_a_second_time_is_an_error() -> None:
+    script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
+    stream = Stream(script, script)
+    with pytest.raises(MessagesRefused, match="no system"):
+        await play(stream, supervise(lineup=line_up()))
+    assert [call.system for call in stream.calls] == ["Be brief.", ""]
+
+
+async def test_a_fallback_may_take_what_another_model_refuses() -> None:
+    script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
+    stream = Stream(script, script, [FINE])
+    events = await play(stream, supervise(lineup=line_up(fallback("n"))))
+    assert [event.text for event in events if isinstance(event, Notice)] == [
+        "m takes no system prompt, so it is sent with the first message.",
+        "Switching from m to n: no system",
+    ]
+    assert stream.calls[-1].system == "Be brief."
+
+
+async def test_a_server_that_takes_user_and_assistant_only_is_asked_by_text() -> None:
+    script: Script = [MessagesRefused("in turns", refused=RefusedMessages("roles"))]
+    stream = Stream(script, script, [TextDelta("Fine."), FINE])
+    await play(stream, supervise(lineup=line_up(), tools=TOOLS), (UserMessage.from_text("Go."),))
+    assert [(bool(call.system), bool(call.tools)) for call in stream.calls] == [
+        (True, True),
+        (False, True),
+        (False, False),
+    ]
+    assert "work" in stream.calls[-1].messages[0].text
+
+
+async def test_where_only_tools_of_its_own_are_allowed_that_is_an_error() -> None:
+    stream = Stream([ToolsUnsupported("no tools")], [FINE])
+    with pytest.raises(ToolsUnsupported, match="--tool-mode auto"):
+        await play(stream, supervise(lineup=line_up(tool_mode="native"), tools=TOOLS))
+
+
+async def test_by_text_a_model_is_never_offered_tools() -> None:
+    stream = Stream([TextDelta("Fine."), FINE])
+    await play(stream, supervise(lineup=line_up(tool_mode="text"), tools=TOOLS))
+    assert stream.calls[0].tools == ()
+
+
+async def test_an_endless_answer_is_cut_and_its_stream_closed() -> None:
+    piece = TextDelta("x" * 250_000)
+    stream = Stream([piece] * 50)
+    *deltas, notice, completed = await play(stream)
+    assert deltas == [*[piece] * 8, TextDelta("")]
+    assert isinstance(notice, Notice)
+    assert isinstance(completed, MessageCompleted)
+    assert (len(completed.message.text), completed.message.finish) == (2_000_000, "length")
+    assert stream.closed == 1
+
+
+async def test_what_was_shown_of_a_refused_call_is_taken_back() -> None:
+    stream = Stream([TextDelta("Fi"), ParameterRefused("no", parameter="parallel_tool_calls")], [FINE])
+    events = await play(stream, supervise(lineup=line_up()))
+    assert events == [TextDelta("Fi"), Retrying(1, 0.0, "no", discard=True), FINE]

@@ -1,0 +1,124 @@
+"""The wait for a stream ends, whatever the stream does; the rest is tested through `SupervisedModelCalls`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    MessageCompleted,
+    ModelCall,
+    ModelSettings,
+    ModelTimeout,
+    StreamInterrupted,
+    TextDelta,
+    TimeLimits,
+)
+from vmpilot.engine.calls import WatchedStream
+
+FINE = MessageCompleted(AssistantMessage("Fine."))
+
+
+def call(**limits: float) -> ModelCall:
+    return ModelCall((), "", "m", ModelSettings(time_limits=TimeLimits(**limits)), ())
+
+
+async def deaf(released: asyncio.Event) -> AsyncGenerator[BackendEvent, None]:
+    """Swallows its cancellation, as some libraries do, until it is released."""
+    yield TextDelta("x")
+    while not released.is_set():
+        with suppress(asyncio.CancelledError):
+            await released.wait()
+
+
+async def test_a_stream_that_swallows_its_cancellation_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+    released = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    with pytest.raises(ModelTimeout, match="silent in mid-answer"):  # noqa: PT012  leaving it belongs to it
+        async with WatchedStream(deaf(released), call(gap=0.05)) as stream:
+            assert await stream.next_event() == TextDelta("x")
+            await stream.next_event()
+    assert loop.time() - started < 10
+    assert "does not end on being cancelled" in caplog.text
+    released.set()
+
+
+async def test_whoever_waits_for_a_deaf_stream_can_be_cancelled() -> None:
+    released = asyncio.Event()
+
+    async def wait() -> None:
+        async with WatchedStream(deaf(released), call()) as stream:
+            while True:
+                await stream.next_event()
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0.05)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert done
+    assert task.cancelled()
+    released.set()
+
+
+async def test_what_arrived_before_an_error_is_given_before_it() -> None:
+    async def breaks() -> AsyncGenerator[BackendEvent, None]:
+        yield TextDelta("a")
+        yield TextDelta("b")
+        raise StreamInterrupted("broke")
+
+    async with WatchedStream(breaks(), call()) as stream:
+        await asyncio.sleep(0.02)
+        assert [await stream.next_event(), await stream.next_event()] == [TextDelta("a"), TextDelta("b")]
+        with pytest.raises(StreamInterrupted, match="broke"):
+            await stream.next_event()
+
+
+async def test_a_stream_that_gives_itself_up_is_an_interruption() -> None:
+    async def gives_up() -> AsyncGenerator[BackendEvent, None]:
+        yield TextDelta("a")
+        raise asyncio.CancelledError
+
+    async with WatchedStream(gives_up(), call()) as stream:
+        await stream.next_event()
+        with pytest.raises(StreamInterrupted, match="given up from within"):
+            await stream.next_event()
+
+
+async def test_no_more_is_drawn_than_can_soon_be_taken() -> None:
+    drawn = 0
+
+    async def endless() -> AsyncGenerator[BackendEvent, None]:
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield TextDelta("x")
+
+    async with WatchedStream(endless(), call()) as stream:
+        for taken in range(1, 2_000):
+            await stream.next_event()
+            assert drawn - taken <= 256
+    after = drawn
+    await asyncio.sleep(0.02)
+    assert drawn == after
+
+
+async def test_a_stream_is_closed_before_the_watch_ends() -> None:
+    closed = False
+
+    async def slow_to_close() -> AsyncGenerator[BackendEvent, None]:
+        nonlocal closed
+        try:
+            yield FINE
+        finally:
+            await asyncio.sleep(0.05)
+            closed = True
+
+    async with WatchedStream(slow_to_close(), call()) as stream:
+        assert await stream.next_event() == FINE
+    assert closed

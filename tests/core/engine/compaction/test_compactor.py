@@ -1,0 +1,287 @@
+"""When one turn compacts its conversation; the supervision of calls, a real log, a model that is a function."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    ContextOverflow,
+    Event,
+    GenerationRequest,
+    HistoryCompacted,
+    Message,
+    MessageCompleted,
+    ModelCall,
+    ModelError,
+    ModelSettings,
+    Notice,
+    ProviderUnavailable,
+    Retrying,
+    RetryPolicy,
+    StoreError,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+    ToolSpec,
+    Usage,
+    UserMessage,
+)
+from vmpilot.engine.calls.model_calls import SupervisedModelCalls
+from vmpilot.engine.compacted_history import ASK
+from vmpilot.engine.compaction.compactor import Compactor
+from vmpilot.engine.journal import Journal
+from vmpilot.engine.limits import Limits
+from vmpilot.engine.tool_data import as_data
+from vmpilot.store import ConversationLog
+
+if TYPE_CHECKING:
+    from vmpilot.engine import Conversation
+
+SPEC = ToolSpec("shell", "Runs a command.", {"type": "object"})
+SHORT = MessageCompleted(AssistantMessage("Short."), Usage(9, 1))
+Answer = MessageCompleted | Exception
+
+
+class Model:
+    """A `StreamOnce` that answers each call with the next of `answers`, and with `summary` where it has no tools."""
+
+    def __init__(self, *answers: Answer, summary: Answer = SHORT) -> None:
+        self.answers = list(answers)
+        self.summary = summary
+        self.calls: list[ModelCall] = []
+        self.asked: list[ModelCall] = []
+
+    async def __call__(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        (self.calls if call.tools else self.asked).append(call)
+        answer = self.answers.pop(0) if call.tools else self.summary
+        yield TextDelta("So")
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
+
+
+class Bench:
+    """One turn's model calls: `await bench.run(model, messages)` gives their events, `bench.seen()` the core's own."""
+
+    def __init__(self, journal: Journal, *, max_tokens: int | None = None, **options: Any) -> None:
+        self.journal = journal
+        self.limits = Limits(max_steps=99)
+        self.compactor = Compactor(journal, **{"frame": 100, "reserve": max_tokens or 0, **options})
+        request = GenerationRequest(
+            "c", "t", (), "Be brief.", "m", ModelSettings(), (SPEC,), RetryPolicy(attempts=2, total_seconds=9)
+        )
+        self.calls = SupervisedModelCalls(request, limits=self.limits, compactor=self.compactor)
+
+    async def run(self, model: Model, messages: list[Message]) -> list[BackendEvent]:
+        return [event async for event in self.calls.run(model, messages)]
+
+    async def seen(self) -> list[Event]:
+        self.journal.close()
+        return [event async for event in self.journal.events()]
+
+    async def compactions(self) -> list[HistoryCompacted]:
+        return [event for event in await self.seen() if isinstance(event, HistoryCompacted)]
+
+
+@pytest.fixture
+def make_bench(conversation: Conversation) -> Callable[..., Bench]:
+    return lambda **options: Bench(Journal(conversation.log), **options)
+
+
+def user(tokens: int) -> UserMessage:
+    return UserMessage.from_text("u" * tokens * 4)
+
+
+def says(tokens: int, **members: Any) -> AssistantMessage:
+    return AssistantMessage("a" * tokens * 4, **members)
+
+
+def step(id_: str, tokens: int) -> list[Message]:
+    return [says(1, tool_calls=(ToolCall(id_, "shell", "{}"),)), ToolResult(id_, "shell", "t" * tokens * 4)]
+
+
+def sent(message: Message) -> Message:
+    return as_data(message, conversation_id="c") if isinstance(message, ToolResult) else message
+
+
+def fine(usage: Usage | None = None) -> MessageCompleted:
+    return MessageCompleted(AssistantMessage("Fine."), usage)
+
+
+TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
+"""10,050 tokens in round figures; 10,150 with the frame."""
+
+
+@pytest.mark.parametrize(
+    ("options", "compacted"),
+    [
+        ({"window": 11_000}, True),
+        ({"window": 12_500}, False),
+        ({"find_window": lambda: 11_000}, True),
+        ({"find_window": lambda: None}, False),
+        ({"find_window": lambda: -1}, False),
+        ({"window": 12_500, "find_window": lambda: 11_000}, False),
+        ({"window": 12_500, "max_tokens": 3_000}, True),
+        ({"window": 12_500, "max_tokens": 12_000}, False),
+        ({"window": 12_500, "frame": 1_000}, True),
+    ],
+)
+async def test_when_it_is_near_the_windows_end(
+    make_bench: Callable[..., Bench], options: dict[str, Any], *, compacted: bool
+) -> None:
+    bench, model = make_bench(**options), Model(fine())
+    await bench.run(model, TALK)
+    (call,) = model.calls
+    assert call.messages == ((ASK, AssistantMessage("Short."), TALK[-1]) if compacted else tuple(TALK))
+    assert len(model.asked) == len(await bench.compactions()) == compacted
+
+
+async def test_a_small_conversation_asks_nobody_for_the_window(make_bench: Callable[..., Bench]) -> None:
+    asked: list[int] = []
+    bench = make_bench(find_window=lambda: asked.append(1))
+    await bench.run(Model(fine()), [user(3_000)])
+    assert asked == []
+    for _ in range(2):
+        await bench.run(Model(fine()), [user(4_000)])
+    assert asked == [1]
+
+
+async def test_what_the_provider_counts_decides(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=14_000), Model(fine(Usage(13_500)), fine())
+    await bench.run(model, TALK)
+    await bench.run(model, [*TALK, says(10), user(10)])
+    (event,) = await bench.compactions()
+    assert event.tokens_before > 13_500
+
+
+@pytest.mark.parametrize(("counted", "compacted"), [(10_150, False), (13_500, True), (1, False)])
+async def test_so_does_what_it_counted_in_the_turn_before(
+    make_bench: Callable[..., Bench], counted: int, *, compacted: bool
+) -> None:
+    told = MessageCompleted(says(10), Usage(counted, 10**6))
+    bench, model = make_bench(window=14_000, told=told), Model(fine())
+    await bench.run(model, [*TALK, told.message, user(10)])
+    assert bool(await bench.compactions()) == compacted
+
+
+async def test_a_summary_is_no_step_and_is_paid_for(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=11_000), Model(fine(Usage(1_000)))
+    events = await bench.run(model, TALK)
+    assert events == [TextDelta("So"), fine(Usage(1_000))]
+    assert (bench.limits.steps, bench.limits.usage) == (1, Usage(9, 1))
+    (asked,) = model.asked
+    assert (asked.tools, asked.settings, asked.model) == ((), ModelSettings(), "m")
+
+
+async def test_it_is_in_the_log_before_the_model_is_asked(
+    make_bench: Callable[..., Bench], conversation: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(_log: ConversationLog, *_events: Event) -> None:
+        raise StoreError("the disk is full")
+
+    bench, model = make_bench(window=11_000), Model(fine())
+    with monkeypatch.context() as patch:
+        patch.setattr(ConversationLog, "append", full)
+        with pytest.raises(StoreError, match="disk is full"):
+            await bench.run(model, TALK)
+    assert model.calls == []
+
+
+async def test_later_steps_send_the_summary_too_and_nothing_is_asked_again(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=11_000), Model(fine(), fine(), fine())
+    messages = list(TALK)
+    for at in range(3):
+        await bench.run(model, messages)
+        messages += step(f"s{at}", 10)
+    assert len(model.asked) == 1
+    assert [len(call.messages) for call in model.calls] == [3, 5, 7]
+    assert model.calls[2].messages[3:] == tuple(map(sent, messages[5:9]))
+
+
+async def test_the_mildest_shortening_that_is_enough_is_taken(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=11_000), Model(fine(), fine())
+    messages: list[Message] = [user(10), *step("a", 5_000), *step("b", 4_500)]
+    await bench.run(model, messages)
+    many = [message for at in range(30) for message in step(f"m{at}", 400)]
+    await bench.run(model, [*messages, *many])
+    assert [(event.summary, event.kept, event.output_limit) for event in await bench.compactions()] == [
+        ("", 1, 4_000),
+        ("", 1, 300),
+    ]
+    assert model.asked == []
+
+
+async def test_outputs_that_the_model_has_not_seen_stay_whole_and_the_summary_leaves_room_for_them(
+    make_bench: Callable[..., Bench],
+) -> None:
+    """The last message's results, however long; of the steps before, those for which there is room."""
+    messages = [*TALK, *step("a", 3_000), *step("b", 1_000), *step("c", 2_000)]
+    bench, model = make_bench(window=11_000), Model(fine())
+    await bench.run(model, messages)
+    (event,) = await bench.compactions()
+    assert (event.summary, event.kept) == ("Short.", 1)
+    assert model.calls[0].messages[2:] == (TALK[-1], *map(sent, messages[-2:]))
+
+
+async def test_what_cannot_be_made_shorter_is_sent_as_it_is(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=11_000), Model(fine(), fine())
+    await bench.run(model, [user(10_500)])
+    await bench.run(model, [user(10_500), *step("a", 100)])
+    assert (model.asked, await bench.seen()) == ([], [])
+    assert len(model.calls[1].messages) == 3
+
+
+async def test_a_summary_that_is_no_shorter_is_not_taken(make_bench: Callable[..., Bench]) -> None:
+    """It is cut to its share of the window; a conversation of one long request gains nothing from it."""
+    bench = make_bench(window=11_000)
+    model = Model(fine(), summary=MessageCompleted(says(9_000)))
+    await bench.run(model, [user(10), says(1_200), user(9_500)])
+    assert len(model.asked) == 1
+    assert await bench.compactions() == []
+
+
+async def test_a_summary_that_fails_is_not_tried_on_every_step(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(window=11_000), Model(fine(), fine(), summary=ProviderUnavailable("down"))
+    await bench.run(model, TALK)
+    await bench.run(model, [*TALK, says(10), user(10)])
+    seen = await bench.seen()
+    assert [type(event) for event in seen] == [Retrying, Notice]
+    assert isinstance(seen[0], Retrying)
+    assert not seen[0].discard
+    assert "down" in str(seen[1])
+    assert [len(call.messages) for call in model.calls] == [5, 7]
+
+
+async def test_text_that_came_before_the_overflow_is_taken_back(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(), Model(ContextOverflow("too long"), fine())
+    events = await bench.run(model, TALK)
+    assert events == [TextDelta("So"), Retrying(2, 0.0, "too long", discard=True), TextDelta("So"), fine()]
+    assert [event.summary for event in await bench.compactions()] == ["Short."]
+
+
+async def test_a_model_that_overflowed_has_a_smaller_window_from_then_on(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(), Model(ContextOverflow("too long"), fine(), fine())
+    await bench.run(model, TALK)
+    await bench.run(model, [*TALK, says(8_800), user(10)])
+    assert [len(call.messages) for call in model.calls] == [5, 3, 3]
+    assert len(await bench.compactions()) == 2
+
+
+async def test_an_overflow_that_nothing_heals_ends_after_three_requests(make_bench: Callable[..., Bench]) -> None:
+    bench, model = make_bench(), Model(*[ContextOverflow("too long")] * 9)
+    messages = [user(10), *step("a", 5_000), *step("b", 10), *step("c", 10)]
+    with pytest.raises(ContextOverflow, match="compacting did not help: too long"):
+        await bench.run(model, messages)
+    assert len(model.calls) == 3
+    assert [bool(event.summary) for event in await bench.compactions()] == [False, True]
+
+
+async def test_an_overflow_whose_summary_fails_says_both(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench()
+    with pytest.raises(ModelError, match=r"could not be summarised \(down\), and too long"):
+        await bench.run(Model(ContextOverflow("too long"), summary=ProviderUnavailable("down")), TALK)

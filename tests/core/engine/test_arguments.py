@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpilot.engine.arguments import SIZE_LIMIT, ArgumentsCheck, ArgumentsProblem, read_arguments
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"command": {"type": "string", "minLength": 1}, "timeout": {"type": "number", "exclusiveMinimum": 0}},
+    "required": ["command"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("raw", ["", "{}", " {} "])
+def test_nothing_is_an_object_without_members(raw: str) -> None:
+    assert read_arguments(raw) == {}
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        ('{"a": 1', "no valid JSON"),
+        ('{"a": 1}{', "no valid JSON"),
+        ("{'a': 1}", "no valid JSON"),
+        ('{"a": 1, "a": 1}', "twice"),
+        ('{"a": {"b": 1, "b": 2}}', "twice"),
+        ('{"a": NaN}', "NaN"),
+        ('{"a": -Infinity}', "Infinity"),
+        ("[]", "list"),
+        ('"{}"', "str"),
+        ("null", "NoneType"),
+        ("7", "int"),
+        ('{"a": "\\u0000"}', "NUL"),
+        ('{"a": "\\ud800"}', "half a character"),
+        ('{"\\udfff": 1}', "half a character"),
+        ("[" * 100_000, "nested"),
+        ('{"a":' * 100_000, "nested"),
+        ('{"a": ' + "1" * 5_000 + "}", "no valid JSON"),
+        (" " * (SIZE_LIMIT + 1), "bytes"),
+        ('{"a": "' + "é" * (SIZE_LIMIT // 2) + '"}', "bytes"),
+        ('{"a": 1e999}', "too large"),
+        ('{"a": [-1e999]}', "too large"),
+        ('{"a": ' + "1" * 101 + "}", "101 digits"),
+        ('{"a": ' + "[" * 100 + "]" * 100 + "}", "nested"),
+        ('{"a":' * 101 + "1" + "}" * 101, "nested"),
+        ('{"a": 1, "\\u0061": 2}', "twice"),
+        ('\ufeff{"a": 1}', "no valid JSON"),
+        ('{"a": 1,}', "no valid JSON"),
+        ('{"a": 01}', "no valid JSON"),
+        ('{"a": 1} // so', "no valid JSON"),
+        ('```json\n{"a": 1}\n```', "no valid JSON"),
+        (" ", "no valid JSON"),
+    ],
+)
+def test_what_is_doubtful_is_refused_with_a_reason(raw: str, why: str) -> None:
+    with pytest.raises(ArgumentsProblem, match=why) as caught:
+        read_arguments(raw)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_nul_that_is_only_spelt_out_is_text() -> None:
+    assert read_arguments(r'{"command": "grep \\u0000"}') == {"command": r"grep \u0000"}
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+            lambda inner: st.lists(inner, max_size=3),
+            max_leaves=5,
+        ),
+    )
+)
+def test_every_object_comes_out_as_it_was_written(value: dict[str, Any]) -> None:
+    assert read_arguments(json.dumps(value)) == value
+    assert read_arguments(json.dumps(value, ensure_ascii=False)) == value
+
+
+@given(st.text())
+def test_no_text_does_anything_but_read_or_refuse(raw: str) -> None:
+    try:
+        value = read_arguments(raw)
+    except ArgumentsProblem:
+        return
+    assert json.loads(raw or "{}") == value
+
+
+def test_arguments_that_fit_pass() -> None:
+    ArgumentsCheck(SCHEMA)({"command": "ls", "timeout": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, '"command" is a required property'),
+        ({"command": 1}, "command: 1 is not of type"),
+        ({"command": ""}, "command: "),
+        ({"command": "ls", "timeout": 0}, "timeout: 0"),
+        ({"command": "ls", "force": True}, "force"),
+        ({"command": 1, "timeout": "x"}, "timeout: "),
+    ],
+)
+def test_each_place_that_does_not_fit_is_named(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(ArgumentsProblem, match="do not fit") as caught:
+        ArgumentsCheck(SCHEMA)(arguments)
+    assert told in str(caught.value)
+
+
+def test_a_place_that_does_not_fit_is_not_quoted_whole() -> None:
+    schema = {"type": "object", "properties": {"command": {"type": "string", "maxLength": 10}}}
+    with pytest.raises(ArgumentsProblem, match="command: ") as caught:
+        ArgumentsCheck(schema)({"command": "x" * 900_000})
+    assert len(str(caught.value)) < 500
+
+
+def test_a_schema_elsewhere_is_not_fetched() -> None:
+    with pytest.raises(ValueError, match="not fetched"):
+        ArgumentsCheck({"$ref": "http://127.0.0.1:9/schema.json"})({})

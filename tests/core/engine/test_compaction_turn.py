@@ -1,0 +1,126 @@
+"""Compaction by hand with backends of every kind; those of the real ones are in tests/system."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    GenerationRequest,
+    HistoryCompacted,
+    MessageCompleted,
+    ModelCall,
+    ModelCalls,
+    Notice,
+    TextDelta,
+    Toolbox,
+    ToolCall,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+)
+from vmpilot.engine import CompactionTurn
+
+if TYPE_CHECKING:
+    from tests.core.engine.conftest import Desk
+
+Items = AsyncGenerator[Any, None]
+LONG = "x" * 4_000
+
+
+def echo(request: GenerationRequest) -> Iterator[str]:
+    """Knows nothing of model calls."""
+    yield "Echo: "
+    yield request.messages[-1].text[-20:] + LONG[:100]
+
+
+async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> Items:
+    async def stream_once(_call: ModelCall) -> Items:
+        yield TextDelta("Short.")
+        yield MessageCompleted(AssistantMessage("Short."), Usage(10, 2))
+
+    async for event in model_calls.run(stream_once, request.messages):
+        yield event
+
+
+async def calls_for_ever(toolbox: Toolbox) -> Items:
+    """Asks for tools although there are none."""
+    while True:
+        call = ToolCall("a", "work", "{}")
+        yield MessageCompleted(AssistantMessage(tool_calls=(call,), finish="tool_calls"), Usage(10, 2))
+        await toolbox.call(call)
+
+
+async def refuses() -> Items:
+    yield MessageCompleted(AssistantMessage("No.", finish="refusal"), Usage(10, 2))
+
+
+async def says_nothing() -> Items:
+    nothing: tuple[MessageCompleted, ...] = ()
+    for event in nothing:
+        yield event
+
+
+async def compact(desk: Desk, generate: Callable[..., Any]) -> list[Event]:
+    turn = CompactionTurn(desk.turn(generate)._plan)
+    async with aclosing(turn.events()) as events:
+        return [event async for event in events]
+
+
+async def talk(desk: Desk) -> None:
+    def answer(request: GenerationRequest) -> Iterator[str]:
+        yield f"You said {request.messages[-1].text} {LONG}"
+
+    for text in ("1?", "2?"):
+        await desk.play(answer, text=text)
+
+
+@pytest.mark.parametrize(("generate", "usage"), [(echo, Usage()), (supervised, Usage(10, 2))])
+async def test_every_backend_can_summarise(desk: Desk, generate: Callable[..., Any], usage: Usage) -> None:
+    await talk(desk)
+    events = await compact(desk, generate)
+    started, compacted, ended = events
+    assert isinstance(started, TurnStarted)
+    assert isinstance(compacted, HistoryCompacted)
+    assert isinstance(ended, TurnEnded)
+    assert (ended.reason, ended.usage) == ("answered", usage)
+    assert tuple(events) == (await desk.conversation.log.read())[-3:]
+    history = desk.conversation.history()
+    assert [message.text[:4] for message in history] == ["(The", compacted.summary[:4], "2?", "You "]
+
+
+@pytest.mark.parametrize(
+    ("generate", "told", "asked"),
+    [
+        (calls_for_ever, "gave no summary", True),
+        (refuses, "refused to summarise", True),
+        (says_nothing, "backend fake gave no summary", False),
+    ],
+)
+async def test_a_backend_that_gives_no_summary(
+    desk: Desk, generate: Callable[..., Any], told: str, *, asked: bool
+) -> None:
+    """What it cost is recorded, the conversation stays as it is."""
+    await talk(desk)
+    before = await desk.conversation.log.read()
+    *_, ended = await compact(desk, generate)
+    assert isinstance(ended, TurnEnded)
+    assert (ended.reason, ended.exit_code) == ("failed", 1)
+    assert told in (ended.error or "")
+    recorded = (await desk.conversation.log.read())[len(before) :]
+    assert [type(event) for event in recorded] == ([TurnStarted, TurnEnded] if asked else [])
+    assert len(desk.conversation.history()) == 4
+
+
+async def test_where_there_is_nothing_to_gain_nobody_is_asked_and_nothing_recorded(desk: Desk) -> None:
+    await desk.play(echo, text="1?")
+    before = await desk.conversation.log.read()
+    events = await compact(desk, says_nothing)
+    assert [type(event) for event in events] == [TurnStarted, Notice, TurnEnded]
+    assert "nothing to compact" in str(events[1])
+    assert await desk.conversation.log.read() == before

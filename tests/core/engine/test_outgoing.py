@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmpilot.contract import AssistantMessage, Message, ToolResult, UserMessage
+from vmpilot.engine.outgoing import Outgoing, Prepared
+from vmpilot.engine.tokens import weigh_all
+
+
+def user(text: str) -> UserMessage:
+    return UserMessage.from_text(text)
+
+
+def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
+    outgoing = Outgoing(Prepared("chat"))
+    messages: list[Message] = [user("a\0bcd")]
+    outgoing.take(messages)
+    first = outgoing.ready[0]
+    messages.append(AssistantMessage("Hm. " * 10))
+    outgoing.take(tuple(messages))
+    assert outgoing.ready == (user("a\ufffdbcd"), messages[1])
+    assert outgoing.ready[0] is first
+    assert outgoing.messages == messages
+    assert outgoing.weight == weigh_all(messages)
+
+
+def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
+    outgoing = Outgoing(Prepared("chat"))
+    outgoing.take([user("1"), AssistantMessage("2"), user("3")])
+    outgoing.replace([user("short")])
+    outgoing.take([user("1"), AssistantMessage("2"), user("3"), AssistantMessage("4")])
+    assert outgoing.ready == (user("short"), AssistantMessage("4"))
+    assert outgoing.weight == weigh_all(outgoing.ready)
+
+
+def test_a_backend_that_says_something_else_begins_anew() -> None:
+    outgoing = Outgoing(Prepared("chat"))
+    outgoing.take([user("1"), AssistantMessage("2")])
+    outgoing.replace([user("short")])
+    outgoing.take([user("other")])
+    assert outgoing.ready == (user("other"),)
+    outgoing.take([])
+    assert len(outgoing.ready) == outgoing.weight == 0
+
+
+@given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=6))
+def test_without_a_replacement_what_is_sent_is_what_was_given(rounds: list[list[str]]) -> None:
+    outgoing = Outgoing(Prepared("chat"))
+    for texts in rounds:
+        messages = [user(text) for text in texts]
+        outgoing.take(messages)
+        assert list(outgoing.ready) == outgoing.messages == messages
+        assert outgoing.weight == weigh_all(messages)
+
+
+def test_what_was_made_ready_in_one_turn_is_not_made_again_in_the_next() -> None:
+    prepared = Prepared("chat")
+    result = ToolResult("a", "shell", "some output")
+    first, weight = prepared.of(result)
+    assert prepared.of(result) == (first, weight)
+    assert prepared.of(result)[0] is first

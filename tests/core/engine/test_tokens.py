@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from vmpilot.contract import AssistantMessage, ImagePart, Message, TextPart, ToolCall, ToolResult, ToolSpec, UserMessage
+from vmpilot.engine.tokens import TokenGauge, weigh, weigh_frame, weigh_text
+
+TEXT = "x" * 400
+
+
+@pytest.mark.parametrize(
+    ("message", "weight"),
+    [
+        (UserMessage.from_text(TEXT), 104),
+        (UserMessage((TextPart(TEXT), ImagePart("https://example.org/a.png", "low"))), 204),
+        (UserMessage((ImagePart("data:image/png;base64," + "A" * 100_000),)), 1_004),
+        (ToolResult("a", "shell", TEXT), 104),
+        (AssistantMessage(TEXT, "thought " * 100), 104),
+        (AssistantMessage("", tool_calls=(ToolCall("a", "shell", TEXT),)), 109),
+        (AssistantMessage(TEXT, provider="p", provider_data={"s": TEXT}), 206),
+    ],
+)
+def test_weights(message: Message, weight: int) -> None:
+    assert weigh(message) == weight
+
+
+def test_other_scripts_weigh_their_bytes() -> None:
+    assert weigh_text("汉" * 400) == 300
+    assert weigh_text("\ud800" * 4) == 3
+
+
+def test_the_frame_is_the_system_prompt_and_the_tools() -> None:
+    assert weigh_frame(TEXT, ()) == 100
+    assert weigh_frame(TEXT, (ToolSpec("shell", TEXT, {"type": "object"}),)) == 204
+
+
+def test_what_the_provider_counts_sets_the_next_estimate_right() -> None:
+    gauge = TokenGauge()
+    assert (gauge.tokens(100), gauge.weight(100)) == (100, 100)
+    gauge.learn(100, 150)
+    assert (gauge.tokens(1_000), gauge.weight(1_500)) == (1_500, 1_000)
+
+
+@pytest.mark.parametrize("told", [0, -1, 1, 10**12])
+def test_a_count_that_cannot_be_true_is_passed_over(told: int) -> None:
+    gauge = TokenGauge()
+    gauge.learn(1_000, told)
+    gauge.learn(0, 10)
+    assert gauge.tokens(1_000) == 1_000

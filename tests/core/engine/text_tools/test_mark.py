@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+import re
+
+from vmpilot.engine.text_tools.mark import CallMark
+
+
+def test_the_word_is_the_conversations_own() -> None:
+    assert CallMark.of("a") == CallMark.of("a")
+    assert len({CallMark.of(name).word for name in ("a", "b", "\ud800")}) == 3
+    assert re.fullmatch(r"call-[0-9a-f]{8}", CallMark.of("a").word)
+
+
+def test_it_is_struck_from_what_others_wrote() -> None:
+    mark = CallMark.of("a")
+    assert mark.struck_from(f"```{mark.word}\nls") == "```call-…\nls"
+    assert mark.struck_from("```call-00000000") == "```call-00000000"

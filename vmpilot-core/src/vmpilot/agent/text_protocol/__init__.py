@@ -1,9 +1,0 @@
-"""Tool calls for models that have none of their own: described in the prompt, recovered from the answer's text.
-
-A block that begins with the conversation's own word is a call. What merely looks like one is a call under conditions
-that quoted text does not meet; `vmpilot.agent.text_protocol.reader` and `quotes` have the rules.
-"""
-
-from vmpilot.agent.text_protocol.stream import over_text
-
-__all__ = ["over_text"]

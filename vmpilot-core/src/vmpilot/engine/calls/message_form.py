@@ -1,0 +1,168 @@
+"""The form in which one model's server takes a conversation: what it wants back, what it refuses, which ids it accepts.
+
+The log keeps one form for all; each call is put into the form of its target, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendEvent,
+    IdForm,
+    Message,
+    MessageCompleted,
+    ModelCall,
+    ModelNotFound,
+    RefusedMessages,
+    StreamOnce,
+    TextPart,
+    UserMessage,
+)
+from vmpilot.engine.calls.call_ids import translate_ids, with_translated_ids
+from vmpilot.providers import parse_model_name
+from vmpilot.providers.provider_metadata import CALLS, read_call_data
+
+_OPENAI_IDS = IdForm(40, alphabet="printable")
+_ANTHROPIC_IDS = IdForm(64)
+_IDS: Mapping[str, IdForm] = MappingProxyType(
+    {
+        "anthropic": _ANTHROPIC_IDS,
+        "azure": _OPENAI_IDS,
+        "bedrock": _ANTHROPIC_IDS,
+        "mistral": IdForm(9, exact=True, alphabet="letters"),
+        "openai": _OPENAI_IDS,
+    }
+)
+"""What the providers' documentation and refusals say. Whatever is not here, a server of the user's own among them, says
+itself what it does not accept. Gemini is not here: LiteLLM puts its signatures into the ids."""
+
+_WANT_REASONING = frozenset({"deepseek", "moonshot"})
+
+_NO_SIGNATURE = MappingProxyType(
+    {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
+)
+"""What Google asks for on calls that its model did not make (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
+_SIGNED_ID = "__thought__"
+"""Stands in ids of LiteLLM's proxy, between the id and the signature."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageForm:
+    """How messages are sent to one model.
+
+    `ids` are those that it accepts for calls, None for any. With `reasoning` each answer goes back with its reasoning
+    while tools are offered; with `signatures` a call that has none goes back with Google's word for that. Without
+    `opaque_data` nothing of it is sent, without `system_role` the system prompt is part of the first user message.
+    """
+
+    ids: IdForm | None = None
+    reasoning: bool = False
+    signatures: bool = False
+    opaque_data: bool = True
+    system_role: bool = True
+
+    def mended(self, refused: RefusedMessages) -> MessageForm | None:
+        """The form that avoids the problem; None if this one should have."""
+        match refused.problem:
+            case "call_ids":
+                form = replace(self, ids=refused.id_form)
+            case "opaque_data":
+                form = replace(self, opaque_data=False, reasoning=False)
+            case "reasoning_missing":
+                form = replace(self, reasoning=True)
+            case "signature_missing":
+                form = replace(self, signatures=True)
+            case "system_role" | "roles":
+                form = replace(self, system_role=False)
+        return None if form == self else form
+
+    def fit(self, call: ModelCall) -> ModelCall:
+        """The call in this form, apart from its ids."""
+        if self.reasoning or self.signatures or not self.opaque_data:
+            provider = _find_provider(call.model, call.settings.base_url)
+            messages = tuple(
+                self._with_data(message, provider, reasoning=bool(call.tools)) for message in call.messages
+            )
+            call = msgspec.structs.replace(call, messages=messages)
+        return call if self.system_role or not call.system else _with_folded_system(call)
+
+    def _with_data(self, message: Message, provider: str | None, *, reasoning: bool) -> Message:
+        if not isinstance(message, AssistantMessage):
+            return message
+        own = message.provider_data if self.opaque_data and message.provider == provider else None
+        data: dict[str, Any] = dict(own or {})
+        if self.signatures and message.tool_calls and not _is_signed(message, data):
+            data[CALLS] = [dict(_NO_SIGNATURE)]
+        if self.reasoning and reasoning:
+            data["reasoning_content"] = message.reasoning
+        has_data = bool(data) and provider is not None  # nothing goes to a provider that has no name
+        return msgspec.structs.replace(
+            message, provider=provider if has_data else None, provider_data=data if has_data else None
+        )
+
+
+def usual_form(model: str, *, base_url: str | None) -> MessageForm:
+    """The form that is known of a model's provider."""
+    provider = _find_provider(model, base_url) or ""
+    ids = None if provider == "openai" and base_url is not None else _IDS.get(provider)
+    return MessageForm(ids=ids, reasoning=provider in _WANT_REASONING)
+
+
+def fitted(stream_once: StreamOnce, form: MessageForm) -> StreamOnce:
+    """The backend's function for one call, which is put into this form; ids in the answer are translated back."""
+    if form == MessageForm():
+        return stream_once
+
+    async def stream_fitted(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        call = form.fit(call)
+        translation: dict[str, str] = {}
+        if form.ids is not None:
+            translation = translate_ids(call.messages, form.ids)
+            call = msgspec.structs.replace(call, messages=with_translated_ids(call.messages, translation))
+        async with aclosing(stream_once(call)) as events:
+            async for event in events:
+                yield _with_stored_ids(event, translation) if isinstance(event, MessageCompleted) else event
+
+    return stream_fitted
+
+
+def _find_provider(model: str, base_url: str | None) -> str | None:
+    """None for a model of no known provider: the backend knows it, or says that it does not."""
+    try:
+        return parse_model_name(model, base_url=base_url).provider
+    except ModelNotFound:
+        return None
+
+
+def _with_stored_ids(completed: MessageCompleted, translation: Mapping[str, str]) -> MessageCompleted:
+    """A model that repeats an id means the stored one."""
+    back = {sent: stored for stored, sent in translation.items()}
+    (message,) = with_translated_ids((completed.message,), back)
+    return completed if message is completed.message else msgspec.structs.replace(completed, message=message)
+
+
+def _is_signed(message: AssistantMessage, data: Mapping[str, Any]) -> bool:
+    """Of calls that are made side by side Gemini signs the first only."""
+    calls = enumerate(message.tool_calls)
+    return any(any(read_call_data(data, at)) or _SIGNED_ID in call.id for at, call in calls)
+
+
+def _with_folded_system(call: ModelCall) -> ModelCall:
+    """The call with its system prompt at the head of the first user message."""
+    messages = list(call.messages)
+    match messages[:1]:
+        case [UserMessage(content=(TextPart(text=text), *rest))]:
+            messages[0] = UserMessage((TextPart(f"{call.system}\n\n{text}"), *rest))
+        case [UserMessage(content=parts)]:
+            messages[0] = UserMessage((TextPart(call.system), *parts))
+        case _:
+            messages.insert(0, UserMessage.from_text(call.system))
+    return msgspec.structs.replace(call, system="", messages=tuple(messages))

@@ -1,0 +1,1 @@
+"""Compaction: old tool output is dropped first, then a summary replaces the oldest messages."""

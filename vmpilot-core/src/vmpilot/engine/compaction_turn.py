@@ -1,0 +1,77 @@
+"""A turn that is no request: the person asks that the conversation be summarised now."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import aclosing
+from dataclasses import replace
+from functools import partial
+
+from vmpilot.contract import (
+    BadResponse,
+    GenerationRequest,
+    MessageCompleted,
+    Notice,
+    Retrying,
+    TurnEnded,
+    Usage,
+    UserMessage,
+)
+from vmpilot.engine.calls.model_calls import SupervisedModelCalls
+from vmpilot.engine.compaction.summary import spoken
+from vmpilot.engine.money import estimate_usage
+from vmpilot.engine.outgoing import Outgoing
+from vmpilot.engine.plan import TurnPlan
+from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.turn import Turn
+
+NOTHING = "There is nothing to compact: the conversation is no longer than its summary would be."
+
+
+class CompactionTurn(Turn):
+    """Works with every backend, for the model is asked by an ordinary turn. If it is not asked, nothing is recorded."""
+
+    def __init__(self, plan: TurnPlan) -> None:
+        super().__init__(replace(plan, max_steps=sys.maxsize), UserMessage(()))  # a summary has its own limit of calls
+
+    async def _begin(self) -> None:
+        await self._plan.conversation.refresh()
+        self._journal.hold(self._started())
+        for notice in self._plan.notices:
+            self._tell(notice)
+
+    async def _run_backend(self) -> TurnEnded:
+        outgoing = Outgoing(self._plan.conversation.prepared)
+        outgoing.take(self._plan.conversation.history())
+        if not await self._compactor().summarise(outgoing, self._ask):
+            self._journal.emit(Notice(NOTHING))
+        return self._ended("answered", exit_code=0)
+
+    async def _ask(self, system: str, text: str) -> str:
+        plan, endpoint = self._plan, self._endpoint
+        messages = (UserMessage.from_text(text),)
+        request = GenerationRequest(
+            plan.conversation.id, self._id, messages, system, endpoint.model, endpoint.settings, retry=plan.retry
+        )
+        model_calls = SupervisedModelCalls(
+            request, limits=self._limits, lineup=self._lineup, cache=self._cache, tape=self._tape
+        )
+        async with aclosing(plan.backend.generate(request, self._toolbox, model_calls)) as events:
+            async for event in events:
+                match event:
+                    case MessageCompleted():
+                        estimate = partial(estimate_usage, messages, event.message, frame=weigh_text(system))
+                        self._limits.add_usage(event.usage, model=event.model, estimate=estimate)
+                        return spoken(event.message)
+                    case Retrying() | Notice():
+                        self._journal.emit(event)
+                    case _:
+                        pass
+        raise BadResponse(f"backend {plan.backend.name} gave no summary")
+
+    async def _end(self, end: TurnEnded) -> None:
+        if self._journal.recorded or end.usage != Usage() or end.reason == "limit":
+            await super()._end(end)
+        else:
+            self.over = True
+            self._journal.emit(end)

@@ -1,0 +1,238 @@
+"""From the log to a history that the strictest provider takes: pure functions over events and messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import count
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import msgspec
+
+from vmpilot.contract import (
+    AssistantMessage,
+    Event,
+    HistoryCompacted,
+    HistoryImported,
+    ImagePart,
+    Message,
+    MessageCompleted,
+    TextPart,
+    ToolCall,
+    ToolFinished,
+    ToolResult,
+    ToolStarted,
+    TurnStarted,
+    UserMessage,
+)
+from vmpilot.engine.compacted_history import compact
+
+NEVER_STARTED = "This call was never started: the turn was interrupted before it. Make it again if it is still wanted."
+MAY_HAVE_RUN = (
+    "The turn was interrupted while this call ran: it may have run in part. Look at what it did before you repeat it."
+)
+NO_ANSWER = "(This turn ended without an answer.)"
+NO_REQUEST = "(The user said nothing here.)"
+NO_CONTENT = "(This message is empty.)"
+
+_GOOD_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+
+
+def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
+    """The history that the events tell, and the messages that follow on it.
+
+    Each tool call is answered right behind its message, user and assistant take turns, the user first: also where
+    messages came from elsewhere and were not so. Calls that failed have names and arguments that can be sent. Where
+    the conversation was compacted, the summary is in place of it.
+    """
+    messages: list[Message] = []
+    for event in events:
+        match event:
+            case TurnStarted() if event.message.content:
+                messages.append(event.message)
+            case HistoryImported():
+                messages.extend(event.messages)
+            case MessageCompleted():
+                messages.append(event.message)
+            case ToolFinished():
+                messages.append(event.result)
+            case HistoryCompacted():
+                messages = list(compact(messages, event))
+            case _:
+                pass
+    return tuple(_answered((*messages, *then)))
+
+
+def unanswered_calls(
+    events: Iterable[Event], outputs: Mapping[str, str] = MappingProxyType({})
+) -> tuple[ToolFinished, ...]:
+    """A result for each tool call that has none because its turn was interrupted, to be stored once.
+
+    `outputs` are what calls that ran had put out by then, by their ids.
+    """
+    calls: dict[str, ToolCall] = {}
+    started: set[str] = set()
+    for event in events:
+        match event:
+            case MessageCompleted():
+                calls |= {call.id: call for call in event.message.tool_calls}
+            case ToolStarted():
+                started.add(event.call.id)
+            case ToolFinished():
+                calls.pop(event.result.call_id, None)
+            case _:
+                pass
+    return tuple(
+        ToolFinished(_interrupted(call, _interruption(call, started, outputs)), seconds=0.0, interrupted=True)
+        for call in calls.values()
+    )
+
+
+def _interruption(call: ToolCall, started: Collection[str], outputs: Mapping[str, str]) -> str:
+    if call.id not in started:
+        return NEVER_STARTED
+    output = outputs.get(call.id, "")
+    return f"{output.rstrip()}\n[{MAY_HAVE_RUN}]" if output.strip() else MAY_HAVE_RUN
+
+
+def call_ids(messages: Iterable[Message]) -> set[str]:
+    """The ids of all tool calls in the messages."""
+    spoken = (message for message in messages if isinstance(message, AssistantMessage))
+    return {call.id for message in spoken for call in message.tool_calls}
+
+
+def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMessage:
+    """The message with an id for each call that can be sent and is not in `taken`, to which the ids are added."""
+    calls = []
+    for call in message.tool_calls:
+        usable = call.id and call.id not in taken and _clean(call.id) == call.id
+        id_ = call.id if usable else next(new for at in count(len(taken) + 1) if (new := f"call_{at}") not in taken)
+        taken.add(id_)
+        calls.append(call if id_ == call.id else msgspec.structs.replace(call, id=id_))
+    if tuple(calls) == message.tool_calls:
+        return message
+    return msgspec.structs.replace(message, tool_calls=tuple(calls))
+
+
+def _answered(messages: Iterable[Message]) -> Iterator[Message]:
+    spoken, results = _paired(messages)
+    users_turn = True
+    for message in spoken:
+        if isinstance(message, UserMessage):
+            if not users_turn:
+                yield AssistantMessage(NO_ANSWER)
+            yield message
+            users_turn = False
+            continue
+        if users_turn:
+            yield UserMessage.from_text(NO_REQUEST)
+        yield _with_harmless_calls(message, results)
+        for call in message.tool_calls:
+            yield results.get(call.id) or _interrupted(call, NEVER_STARTED)
+        users_turn = not message.tool_calls
+
+
+def _with_harmless_calls(message: AssistantMessage, results: Mapping[str, ToolResult]) -> AssistantMessage:
+    """For backends that send a history as it is. What is broken has failed, so only what failed is looked at."""
+    failed = {call.id for call in message.tool_calls if (found := results.get(call.id)) is None or found.is_error}
+    calls = tuple(_sendable_call(call) if call.id in failed else call for call in message.tool_calls)
+    return message if calls == message.tool_calls else msgspec.structs.replace(message, tool_calls=calls)
+
+
+def _paired(messages: Iterable[Message]) -> tuple[list[UserMessage | AssistantMessage], dict[str, ToolResult]]:
+    """What user and assistant said, each call with an id of its own, and the calls' results by these ids.
+
+    Of calls with one id the first is the first to get a result; results that nobody asked for are left out.
+    """
+    spoken: list[UserMessage | AssistantMessage] = []
+    results: dict[str, ToolResult] = {}
+    waiting: defaultdict[str, deque[str]] = defaultdict(deque)
+    taken: set[str] = set()
+    for message in messages:
+        match message:
+            case UserMessage():
+                spoken.append(message)
+            case AssistantMessage():
+                spoken.append(renamed := with_unique_ids(message, taken))
+                for call, own in zip(message.tool_calls, renamed.tool_calls, strict=True):
+                    waiting[call.id].append(own.id)
+            case ToolResult():
+                if waiting[message.call_id]:
+                    id_ = waiting[message.call_id].popleft()
+                    results[id_] = message if message.call_id == id_ else msgspec.structs.replace(message, call_id=id_)
+    return spoken, results
+
+
+def _interrupted(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.id, call.name, text, is_error=True)
+
+
+def sendable(message: Message) -> Message:
+    """The message with characters that JSON or UTF-8 cannot carry replaced, and broken calls made harmless."""
+    match message:
+        case UserMessage():
+            parts = tuple(_sendable_part(part) for part in message.content if not _is_blank(part))
+            return UserMessage(parts or (TextPart(NO_CONTENT),))
+        case ToolResult():
+            return msgspec.structs.replace(message, text=_clean(message.text))
+        case AssistantMessage():
+            text = message.text if message.text.strip() or message.tool_calls else NO_ANSWER
+            return msgspec.structs.replace(
+                message,
+                text=_clean(text),
+                reasoning=_clean(message.reasoning),
+                tool_calls=tuple(_sendable_call(call) for call in message.tool_calls),
+                provider_data=_clean_data(message.provider_data),
+            )
+
+
+def _is_blank(part: TextPart | ImagePart) -> bool:
+    return isinstance(part, TextPart) and not part.text.strip()
+
+
+def _sendable_part(part: TextPart | ImagePart) -> TextPart | ImagePart:
+    return TextPart(_clean(part.text)) if isinstance(part, TextPart) else part
+
+
+def _sendable_call(call: ToolCall) -> ToolCall:
+    """Servers parse the arguments in a history and fail on broken ones; the result behind them says what was wrong."""
+    name = call.name if _GOOD_NAME.fullmatch(call.name) else "unreadable_name"
+    try:
+        whole = isinstance(json.loads(call.arguments, parse_constant=_refuse_constant), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    return ToolCall(call.id, name, _clean(call.arguments) if whole else "{}")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is Python's, no JSON")
+
+
+def _clean_data(value: Any) -> Any:
+    """The same for a provider's own data, which may be anything that JSON can hold."""
+    match value:
+        case str():
+            return _clean(value)
+        case dict():
+            return {_clean(name): _clean_data(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_clean_data(inner) for inner in value]
+        case _:
+            return value
+
+
+def _clean(text: str) -> str:
+    if "\0" not in text and _encodes(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
+def _encodes(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,154 @@
+"""What a turn may use up. The core counts, so it is the same on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmpilot.contract import LimitName, LimitReached, ModelInfo, TurnStopped, Usage
+from vmpilot.engine.headway import Headway
+from vmpilot.engine.money import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, Bill
+
+WARNING = 0.8
+"""Share of a limit from which on the person is told, once."""
+_FEW_STEPS = 10
+"""A limit of fewer steps is one that somebody watches."""
+
+_GO_ON = "Say “continue” to go on, or raise the limit with {option}."
+_UNPRICED = (
+    "The price of {model} is not known, so --max-cost counts its tokens at an assumed price, ${input:g} for a million "
+    "in and ${output:g} for a million out. Tokens themselves are limited by --max-total-tokens."
+)
+_UNTOLD = "{model} does not tell how many tokens it used: they are estimated for the limits of this request."
+
+
+class LimitStop(TurnStopped):
+    """A limit was reached; `event` says which."""
+
+    def __init__(self, event: LimitReached) -> None:
+        super().__init__(event.text)
+        self.event = event
+
+
+class Limits:
+    """Counts a turn's calls to its models against what it may use; None is no limit.
+
+    `max_cost` is in US dollars, `max_total_tokens` counts input and output, also of calls for a summary. What is used
+    up is seen before the next call: an answer that is there is kept. `tell` is given sentences for the person;
+    `find_info` gives what is known of a model, by its name.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_steps: int,
+        max_cost: float | None = None,
+        max_total_tokens: int | None = None,
+        model: str = "the model",
+        find_info: Callable[[str], ModelInfo | None] = lambda _model: None,
+        tell: Callable[[str], None] = lambda _sentence: None,
+        headway: Headway | None = None,
+    ) -> None:
+        self._max_steps = max_steps
+        self._max_cost = max_cost
+        self._max_tokens = max_total_tokens
+        self._model = model
+        self._tell = tell
+        self._headway = headway or Headway()
+        self._bill = Bill(find_info)
+        self._begun = False
+        self._told: set[str] = set()
+        self.steps = 0
+
+    @property
+    def usage(self) -> Usage:
+        """What the providers counted."""
+        return self._bill.usage
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, None where a price or a count is unknown."""
+        return self._bill.cost
+
+    def begin_step(self) -> None:
+        """A step is about to begin, with a call to the model. Raises `LimitStop` where none is left."""
+        if (verdict := self._headway.verdict) is not None:
+            raise LimitStop(verdict)
+        if self.steps >= self._max_steps:
+            what = f"Stopped after {self.steps} step{'s' if self.steps > 1 else ''}, the limit for one request."
+            raise _stop("steps", self._max_steps, what, "--max-steps")
+        self.begin_call()
+        if self._max_steps >= _FEW_STEPS:
+            used = f"{self.steps} of the {self._max_steps} steps of this request are used (--max-steps)."
+            self._warn("--max-steps", self.steps / self._max_steps, used)
+        self.steps += 1
+        self._begun = True
+
+    def begin_call(self) -> None:
+        """A call to a model is about to be made. Raises `LimitStop` where tokens or money are used up."""
+        if self._max_tokens is not None:
+            self._check_tokens(self._bill.tokens, self._max_tokens)
+        if self._max_cost is not None:
+            self._tell_of_price(self._model)
+            self._check_money(self._bill.spent, self._max_cost)
+
+    def end_step(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
+        """A call to the model was made. Raises `LimitStop` where it was one too many (it was not supervised).
+
+        `model` is the one that answered, if it is not the turn's own; `estimate` is asked where `usage` is None.
+        """
+        try:
+            if not self._begun:
+                self.begin_step()
+        finally:
+            self._begun = False
+            self.add_usage(usage, model=model, estimate=estimate)
+
+    def add_usage(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
+        """Count a call that is no step of its own, such as one for a summary."""
+        asked = model or self._model
+        self._bill.add(asked, usage, estimate)
+        if self._max_cost is not None:
+            self._tell_of_price(asked)
+        if usage is None and (self._max_cost is not None or self._max_tokens is not None):
+            self._tell_once(_UNTOLD.format(model=asked))
+
+    def _check_tokens(self, used: int, most: int) -> None:
+        if used >= most:
+            what = f"Stopped after {used:,} tokens; the limit for one request is {most:,}."
+            raise _stop("tokens", most, what, "--max-total-tokens")
+        sentence = f"{used:,} of the {most:,} tokens of this request are used (--max-total-tokens)."
+        self._warn("--max-total-tokens", used / most, sentence)
+
+    def _check_money(self, spent: float, most: float) -> None:
+        if spent >= most:
+            what = f"Stopped at {dollars(spent)}; the limit for one request is {dollars(most)}."
+            raise _stop("money", most, what, "--max-cost")
+        self._warn("--max-cost", spent / most, f"{dollars(spent)} of {dollars(most)} are used (--max-cost).")
+
+    def _tell_of_price(self, model: str) -> None:
+        if not self._bill.knows_price(model):
+            prices = {"input": ASSUMED_INPUT_PRICE * 1e6, "output": ASSUMED_OUTPUT_PRICE * 1e6}
+            self._tell_once(_UNPRICED.format(model=model, **prices))
+
+    def _warn(self, limit: str, share: float, sentence: str) -> None:
+        if share >= WARNING:
+            self._tell_once(sentence, limit)
+
+    def _tell_once(self, sentence: str, key: str = "") -> None:
+        if (key or sentence) not in self._told:
+            self._told.add(key or sentence)
+            self._tell(sentence)
+
+
+def out_of_time(seconds: float) -> LimitReached:
+    """What says that a turn's seconds are over."""
+    return _stop("seconds", seconds, f"Stopped after {seconds:g} s, the limit for one request.", "--max-seconds").event
+
+
+def dollars(amount: float) -> str:
+    """The amount, with as many digits as small ones need."""
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
+
+
+def _stop(limit: LimitName, most: float, what: str, option: str) -> LimitStop:
+    return LimitStop(LimitReached(limit, most, f"{what} {_GO_ON.format(option=option)}"))

@@ -1,0 +1,80 @@
+"""What a turn's calls to its models used and cost, as far as that is known, and an estimate where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from vmpilot.contract import AssistantMessage, Message, ModelInfo, Usage
+from vmpilot.engine.tokens import weigh, weigh_all, weigh_text
+
+ASSUMED_INPUT_PRICE = 15e-6
+ASSUMED_OUTPUT_PRICE = 75e-6
+"""US dollars for a token of a model whose price nobody knows: those of the dearest models in common use, so that a
+limit of money is reached too early rather than too late."""
+
+
+def price(usage: Usage, model: ModelInfo | None) -> float | None:
+    """What the tokens cost in US dollars, None where a price is unknown."""
+    if model is None or model.input_price is None or model.output_price is None:
+        return None
+    cached_price = model.input_price if model.cached_input_price is None else model.cached_input_price
+    uncached = usage.input_tokens - usage.cached_tokens
+    return uncached * model.input_price + usage.cached_tokens * cached_price + usage.output_tokens * model.output_price
+
+
+def estimate_usage(messages: Iterable[Message], answer: AssistantMessage, *, frame: int = 0) -> Usage:
+    """The tokens of one call, nearly; `frame` is the weight of what goes with the messages."""
+    return Usage(frame + weigh_all(messages), weigh(answer) + weigh_text(answer.reasoning))
+
+
+class Bill:
+    """Adds up a turn's calls, model by model. `find_info` is asked for a model's prices only when they are needed.
+
+    `usage` is what providers counted; what they did not tell is estimated, and part of `tokens` and `spent` only.
+    """
+
+    def __init__(self, find_info: Callable[[str], ModelInfo | None]) -> None:
+        self._find_info = find_info
+        self._told: dict[str, Usage] = {}
+        self._counted: dict[str, Usage] = {}
+        self._untold: set[str] = set()
+
+    def add(self, model: str, usage: Usage | None, estimate: Callable[[], Usage] = Usage) -> None:
+        """A call was made."""
+        if usage is None:
+            self._untold.add(model)
+        self._told[model] = self._told.get(model, Usage()) + (usage or Usage())
+        self._counted[model] = self._counted.get(model, Usage()) + (estimate() if usage is None else usage)
+
+    @property
+    def usage(self) -> Usage:
+        """What the providers counted."""
+        return sum(self._told.values(), Usage())
+
+    @property
+    def tokens(self) -> int:
+        """Input and output, estimated where nobody counted."""
+        return sum(max(usage.input_tokens, 0) + max(usage.output_tokens, 0) for usage in self._counted.values())
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars, None where a price or a count is unknown."""
+        used = ((model, usage) for model, usage in self._told.items() if usage != Usage())  # the cache costs nothing
+        prices = [price(usage, self._find_info(model)) for model, usage in used]
+        known = [each for each in prices if each is not None]
+        return sum(known) if len(known) == len(prices) and not self._untold else None
+
+    @property
+    def spent(self) -> float:
+        """US dollars, at assumed prices and for estimated tokens where the true ones are unknown."""
+        return sum(max(self._charge(model, usage), 0.0) for model, usage in self._counted.items())
+
+    def knows_price(self, model: str) -> bool:
+        """Whether the model's price is known."""
+        return price(Usage(), self._find_info(model)) is not None
+
+    def _charge(self, model: str, usage: Usage) -> float:
+        known = price(usage, self._find_info(model))
+        if known is not None:
+            return known
+        return usage.input_tokens * ASSUMED_INPUT_PRICE + usage.output_tokens * ASSUMED_OUTPUT_PRICE

@@ -1,0 +1,73 @@
+"""What is sent of a turn's messages: compacted, fit for any provider, tool output marked as data, weighed.
+
+Each message is looked at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmpilot.contract import Message, ToolResult
+from vmpilot.engine.history import sendable
+from vmpilot.engine.tokens import weigh
+from vmpilot.engine.tool_data import as_data
+
+
+class Prepared:
+    """The messages of a conversation as they go to a provider, each made ready and weighed once for all its turns."""
+
+    def __init__(self, conversation_id: str) -> None:
+        self._conversation_id = conversation_id
+        self._known: dict[
+            int, tuple[Message, Message, int]
+        ] = {}  # with the message itself, so that its id stays its own
+
+    def of(self, message: Message) -> tuple[Message, int]:
+        """The message as it is sent, and its weight."""
+        known = self._known.get(id(message))
+        if known is None:
+            ready = sendable(message)
+            if isinstance(ready, ToolResult):
+                ready = as_data(ready, conversation_id=self._conversation_id)
+            known = self._known[id(message)] = (message, ready, weigh(ready))
+        return known[1:]
+
+
+class Outgoing:
+    """A backend hands over all messages on each step; only those that are new since the last one cost anything.
+
+    `messages` are those that are sent, as they were said; `weight` is theirs together.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self._prepared = prepared
+        self._given: list[Message] = []
+        self._ready: list[Message] = []
+        self.messages: list[Message] = []
+        self.weight = 0
+
+    @property
+    def ready(self) -> tuple[Message, ...]:
+        """The messages as they go to any provider."""
+        return tuple(self._ready)
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """These are now all the messages. Those that were replaced stay so, as long as they come first."""
+        known = len(self._given)
+        if list(messages[:known]) != self._given:
+            self._given, known = [], 0
+            self.replace(())
+        self._given += messages[known:]
+        self._add(messages[known:])
+
+    def replace(self, messages: Sequence[Message]) -> None:
+        """Send these in place of all that were taken so far."""
+        self.messages, self._ready, self.weight = [], [], 0
+        self._add(messages)
+
+    def _add(self, messages: Sequence[Message]) -> None:
+        self.messages += messages
+        for message in messages:
+            ready, weight = self._prepared.of(message)
+            self._ready.append(ready)
+            self.weight += weight

@@ -1,0 +1,45 @@
+"""What a turn is given: everything besides the person's message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from vmpilot.cache import TurnCache
+from vmpilot.contract import RetryPolicy, Tool, TurnTerms
+from vmpilot.engine.calls import Lineup
+from vmpilot.engine.conversation import Conversation
+from vmpilot.engine.recording import TapeWriter
+from vmpilot.engine.toolbox import Approver
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.permissions import Gate
+from vmpilot.plugins import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class TurnPlan:
+    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; None means no limit.
+
+    `terms` are recorded with the turn; `notices` are sentences for the user that are shown at its beginning.
+    `take_news` gives what came up about the tools since it was last called, a sentence each for the user.
+    """
+
+    conversation: Conversation
+    backend: Backend
+    lineup: Lineup
+    system: str
+    tools: Sequence[Tool]
+    gate: Gate
+    approver: Approver | None
+    masker: Masker
+    max_steps: int
+    retry: RetryPolicy
+    max_cost: float | None = None
+    max_total_tokens: int | None = None
+    max_seconds: float | None = None
+    compaction: bool = True
+    cache: TurnCache | None = None
+    tape: TapeWriter | None = None
+    terms: TurnTerms | None = None
+    notices: tuple[str, ...] = ()
+    take_news: Callable[[], Sequence[str]] = tuple

@@ -1,0 +1,90 @@
+"""Reads a tape back, turn by turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from vmpilot.contract import Event, Message, MessageCompleted, UsageError, UserMessage
+from vmpilot.engine.recording.records import TAPE_VERSION, Exchange, Record, Seen, TapeBegun, TurnAsked, decode_record
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A call to the model that was answered: the messages that were sent, whole, and the answer."""
+
+    system: str
+    messages: tuple[Message, ...]
+    answer: MessageCompleted
+
+
+@dataclass(slots=True)
+class TapedTurn:
+    """One turn on a tape. `calls` are the answered ones; of a backend that makes its own, only the answers are known,
+    and `calls` is empty.
+    """
+
+    asked: TurnAsked
+    calls: list[Asked] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Tape:
+    """A tape's turns; not `whole` where its last line was cut."""
+
+    turns: tuple[TapedTurn, ...]
+    whole: bool
+
+
+def read_tape(path: Path) -> Tape:
+    """Read a tape. Raises `UsageError` where the file is none, is of another version, or holds no proper turn."""
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise UsageError(f"cannot read the tape {path}: {error.strerror}") from error
+    records = [_read_line(path, number, line) for number, line in enumerate(lines, 1)]
+    if not records or not isinstance(records[0], TapeBegun):
+        raise UsageError(f"{path} is no tape: vmpilot --record makes one")
+    if records[0].version != TAPE_VERSION:
+        raise UsageError(
+            f"{path} is a tape of version {records[0].version}, this is for {TAPE_VERSION}: "
+            f"use VMPilot {records[0].vmpilot}"
+        )
+    turns = _collect(records)
+    if not turns:
+        raise UsageError(f"{path} holds no turn")
+    for turn in turns:
+        if not (turn.asked.messages and isinstance(turn.asked.messages[-1], UserMessage)):
+            raise UsageError(f"{path} is damaged: its turn {turn.asked.turn!r:.40} does not end in the person's words")
+    return Tape(tuple(turns), whole=not rest)
+
+
+def _read_line(path: Path, number: int, line: bytes) -> Record:
+    try:
+        return decode_record(line)
+    except (ValueError, msgspec.ValidationError, RecursionError) as error:
+        raise UsageError(f"{path} is no tape, or a damaged one: line {number} cannot be read ({error})") from error
+
+
+def _collect(records: Iterable[Record]) -> list[TapedTurn]:
+    turns: dict[str, TapedTurn] = {}
+    sent: dict[str, tuple[Message, ...]] = {}
+    for record in records:
+        match record:
+            case TurnAsked():
+                turns[record.turn] = TapedTurn(record)
+            case Exchange() if record.turn in turns:
+                turn = turns[record.turn]
+                messages = sent[record.turn] = (*sent.get(record.turn, ())[: record.kept], *record.messages)
+                if record.answer is not None:
+                    system = turn.asked.system if record.system is None else record.system
+                    turn.calls.append(Asked(system, messages, record.answer))
+            case Seen() if record.turn in turns:
+                turns[record.turn].events.append(record.event)
+            case _:
+                pass
+    return list(turns.values())

@@ -1,0 +1,313 @@
+"""Runs tool calls for a backend: write-ahead record, permission, strict arguments, masking. Knows no tool by name."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import msgspec
+
+from vmpilot.contract import (
+    ApprovalRequested,
+    AssistantMessage,
+    Confinement,
+    DeniedCall,
+    Effect,
+    RunsCommand,
+    Tool,
+    ToolCall,
+    ToolFinished,
+    ToolOutcome,
+    ToolOutput,
+    ToolProblem,
+    ToolResult,
+    ToolStarted,
+    ToolUse,
+    VMPilotError,
+)
+from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem, read_arguments
+from vmpilot.engine.calls.bounds import MAX_ARGUMENTS, MAX_CALLS
+from vmpilot.engine.headway import Headway
+from vmpilot.engine.journal import Journal
+from vmpilot.engine.order import CallOrder
+from vmpilot.machine.processes.output import OutputBuffer, plain_text
+from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
+from vmpilot.permissions import Gate, Verdict
+
+RECORD_PATIENCE = 5.0
+"""Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""
+
+Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[bool]]
+"""Asks the person whether a call may run."""
+
+_log = logging.getLogger(__name__)
+
+_CUT = (
+    "the message was cut off before its end, so none of its calls can be trusted. One message holds at most "
+    f"{MAX_CALLS} calls and {MAX_ARGUMENTS:,} characters of arguments"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordedCall:
+    """A call that is on disk, with the message that it stands in."""
+
+    call: ToolCall
+    message: AssistantMessage
+    position: int
+
+
+class TurnToolbox:
+    """The `Toolbox` of one turn. While somebody is asked it is in the context that `asking` gives."""
+
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        *,
+        gate: Gate,
+        approver: Approver | None,
+        journal: Journal,
+        masker: Masker,
+        headway: Headway | None = None,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._tools = {tool.spec.name: tool for tool in tools}
+        self._checks = {name: ArgumentsCheck(tool.spec.parameters) for name, tool in self._tools.items()}
+        self._gate = gate
+        self._approver = approver
+        self._journal = journal
+        self._masker = masker
+        self._headway = headway or Headway()
+        self._asking = asking
+        self._order = CallOrder()
+        self._one_question = asyncio.Lock()
+        self._news = asyncio.Condition()
+        self._calls: dict[str, _RecordedCall] = {}
+        self._own_ids: dict[str, list[str]] = {}
+        self._live: dict[str, OutputBuffer] = {}
+        self._results: dict[str, asyncio.Task[ToolResult]] = {}
+        self.denied_last = False
+
+    async def message_recorded(self, message: AssistantMessage, *, asked: Sequence[ToolCall] = ()) -> None:
+        """The message is on disk, or goes there before the start of a call does: its calls may run.
+
+        `asked` are its calls as the backend knows them, where their ids had to be made unique.
+        """
+        self._headway.begin_answer(len(message.tool_calls))
+        async with self._news:
+            for position, call in enumerate(message.tool_calls):
+                self._calls[call.id] = _RecordedCall(call, message, position)
+                known_as = asked[position].id if asked else call.id
+                self._own_ids.setdefault(known_as, []).append(call.id)
+            self._news.notify_all()
+        if message.tool_calls:
+            self.denied_last = False
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """What the calls that run have put out so far, by their ids: masked, of a long one the middle left out."""
+        return {id_: plain_text(output.capped().text) for id_, output in self._live.items()}
+
+    async def call(self, tool_call: ToolCall) -> ToolResult:
+        """See `Toolbox.call`. A call that was made before gets the same result, and is not run again.
+
+        What runs is the call as it was recorded, whatever the backend made of it since.
+        """
+        if not await self._is_recorded(tool_call.id):
+            return _error(tool_call, "this call stands in no message that was yielded, so it was not run")
+        id_ = self._own_id(tool_call)
+        task = self._results.get(id_)
+        if task is None:
+            task = self._results[id_] = asyncio.create_task(self._carry_out(self._calls[id_].call))
+        try:
+            result = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            await asyncio.wait([task])
+            raise
+        return result if id_ == tool_call.id else msgspec.structs.replace(result, call_id=tool_call.id)
+
+    def _own_id(self, asked: ToolCall) -> str:
+        """The id by which a call is recorded: of those that the backend gave the same, the next that fits."""
+        own = self._own_ids[asked.id]
+        if len(own) == 1:
+            return own[0]
+        recorded = [self._calls[id_].call for id_ in own]
+        alike = [call.id for call in recorded if (call.name, call.arguments) == (asked.name, asked.arguments)] or own
+        return next((id_ for id_ in alike if id_ not in self._results), alike[-1])
+
+    async def call_all(self, tool_calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
+        """See `Toolbox.call_all`."""
+        return tuple(await asyncio.gather(*map(self.call, tool_calls)))
+
+    async def _is_recorded(self, call_id: str) -> bool:
+        if call_id in self._own_ids:
+            return True
+        try:
+            async with asyncio.timeout(RECORD_PATIENCE), self._news:
+                await self._news.wait_for(lambda: call_id in self._own_ids)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _carry_out(self, call: ToolCall) -> ToolResult:
+        started = time.monotonic()
+        finished, arguments = await self._read_and_run(call)
+        remark = self._headway.remark_on(call, arguments, finished.result, seconds=finished.seconds)
+        result = msgspec.structs.replace(finished.result, remark=remark) if remark else finished.result
+        self.denied_last = self.denied_last or result.denied
+        seconds = time.monotonic() - started
+        await self._journal.record(msgspec.structs.replace(finished, result=result, seconds=seconds))
+        return result
+
+    async def _read_and_run(self, call: ToolCall) -> tuple[ToolFinished, Mapping[str, Any] | None]:
+        """What came of the call, with its arguments where they could be read; its seconds are those that it ran."""
+        try:
+            tool, arguments = self._read(call)
+        except ArgumentsProblem as problem:
+            _log.debug("call of %s not run: %s", call.name, problem)
+            self._headway.count_refusal()
+            return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0), None
+        self._headway.count_use()
+        return await self._decide_and_run(tool, call, arguments), arguments
+
+    async def _decide_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
+        try:
+            alone = self._gate.decide(call.name, tool.effect(arguments)).alone
+            async with self._order.turn_of(alone=alone):
+                return await self._allow_and_run(tool, call, arguments)
+        except ToolProblem as problem:
+            return ToolFinished(_error(call, f"Not run: {problem}"), 0.0)
+        except VMPilotError:
+            raise
+        except Exception as error:  # noqa: BLE001  the one call into a tool: whatever it raises is the model's to hear
+            _log.exception("tool %s failed", call.name)
+            text = self._masker.mask(f"The tool failed: {type(error).__name__}: {error}")
+            return ToolFinished(_error(call, text), 0.0)
+
+    async def _allow_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
+        """Decide now that the calls before it are over, which may have moved to another folder; then run it.
+
+        Raises `ToolProblem` where it cannot be done at all.
+        """
+        effect = tool.effect(arguments)
+        title = tool.title(arguments)
+        if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
+            title = self._masker.mask(title)
+        verdict = self._gate.decide(call.name, effect)
+        _log.debug("gate: %s (%s; at level %s): %s", verdict.action, verdict.why, verdict.confinement, title)
+        _refuse_masked(effect, verdict)
+        question = ApprovalRequested(call, title, verdict.why, verdict.always)
+        allowed_by = await self._permission(question, verdict, arguments=arguments, effect=effect)
+        if allowed_by is None:
+            denied = DeniedCall(call, title, self._denied_by(verdict), time.time(), tool.folder)
+            return ToolFinished(self._denial(call, verdict), 0.0, denied=denied)
+        if tool.effect(arguments) != effect:
+            raise ToolProblem(
+                "what it would do has changed since it was allowed. Look again, then make the call again."
+            )
+        await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
+        return await self._run(tool, call, arguments, verdict.confinement)
+
+    def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
+        recorded = self._calls[call.id]
+        if not recorded.message.ended_properly:
+            raise ArgumentsProblem(_CUT)
+        if recorded.position >= MAX_CALLS:
+            raise ArgumentsProblem(f"one message may ask for {MAX_CALLS} calls at most, and this one is beyond them")
+        tool = self._tools.get(call.name)
+        if tool is None:
+            names = ", ".join(sorted(self._tools)) or "none"
+            raise ArgumentsProblem(f'there is no tool "{call.name[:100]}"; the tools are: {names}')
+        arguments = read_arguments(call.arguments)
+        self._checks[call.name](arguments)
+        return tool, arguments
+
+    async def _permission(
+        self, question: ApprovalRequested, verdict: Verdict, *, arguments: Mapping[str, Any], effect: Effect
+    ) -> str | None:
+        """Who allowed the call, None where nobody did."""
+        if verdict.action == "allow":
+            return verdict.why
+        if verdict.action == "deny" or self._approver is None:
+            return None
+        async with self._one_question:
+            digest = fingerprint(question.call.name, arguments, effect)
+            question = msgspec.structs.replace(question, digest=digest)
+            self._journal.emit(question)
+            with self._asking():
+                allowed = await self._approver(question)
+        _log.debug("the user %s it", "allowed" if allowed else "declined")
+        return "the user" if allowed else None
+
+    def _denied_by(self, verdict: Verdict) -> str:
+        if verdict.action == "deny":
+            return verdict.why
+        return "the user" if self._approver is not None else f"no one to ask ({verdict.why})"
+
+    def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
+        if verdict.action == "deny" and self._gate.mode == "observe":
+            why = f"{verdict.why}. The user can start VMPilot with --mode operate or --mode full to allow more"
+        elif verdict.action == "deny":
+            why = f"{verdict.why}. Only the user can change that rule"
+        elif self._approver is None:
+            hint = "" if self._gate.mode == "full" else ". The user can allow it with --mode full"
+            why = f"{verdict.why}, and nobody is there to be asked{hint}"
+        else:
+            why = "the user said no"
+        text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."
+        return ToolResult(call.id, call.name, text, is_error=True, denied=True)
+
+    async def _run(
+        self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any], confinement: Confinement
+    ) -> ToolFinished:
+        live = MaskedStream(self._masker)
+        output = self._live[call.id] = OutputBuffer()
+        started = time.monotonic()
+
+        def show(text: str) -> None:
+            if text:
+                output.append(text)
+                self._journal.emit(ToolOutput(call.id, text))
+
+        try:
+            outcome = await tool.run(arguments, ToolUse(lambda piece: show(live.feed(piece)), confinement))
+        except ToolProblem as problem:
+            outcome = ToolOutcome(str(problem), is_error=True)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            outcome = ToolOutcome("The tool gave up before it was done; it may have run in part.", is_error=True)
+        finally:
+            show(live.flush())
+        del self._live[call.id]
+        seconds = time.monotonic() - started
+        how = "failed" if outcome.is_error else "ended"
+        _log.debug("tool %s %s after %.1f s, %d characters", call.name, how, seconds, len(outcome.text))
+        result = ToolResult(call.id, call.name, self._masker.mask(outcome.text), is_error=outcome.is_error)
+        return ToolFinished(result, seconds, exit_code=outcome.exit_code, folder=outcome.folder)
+
+
+def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:
+    """SHA-256 over all that a call is and would do: an answer that names it can mean no other call."""
+    return hashlib.sha256(json.dumps([tool, arguments, repr(effect)], sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_masked(effect: Effect, verdict: Verdict) -> None:
+    if isinstance(effect, RunsCommand) and verdict.confinement != "read" and MASK in effect.line:
+        raise ToolProblem(
+            f"{MASK} stands for a secret that you cannot see, so it must not be written anywhere. Leave the secret "
+            f"where it is (sed can change the lines around it), or ask the user to do this step."
+        )
+
+
+def _error(call: ToolCall, text: str) -> ToolResult:
+    return ToolResult(call.id, call.name, text, is_error=True)
