@@ -19,7 +19,7 @@ from typing import Any
 import vmpilot.store
 
 _WANTED = (
-    "vmpilot.assembly",
+    "vmpilot.app",
     "vmpilot.cli.front",
     "vmpilot.cli.request",
     "vmpilot_sample_bare",

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vmpilot.assembly.replay import Replay, TapeMiss, replay_turn
 from vmpilot.contract import TextDelta
 from vmpilot.engine.recording import read_tape
+from vmpilot.lab.replay import Replay, TapeMiss, replay_turn
 from vmpilot.plugins import choose_backend, installed_backends, load_backend
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 

@@ -9,14 +9,14 @@ TYPE_CHECKING = False  # as type checkers know it; importing typing would take a
 if TYPE_CHECKING:
     from typing import Any
 
-    from vmpilot.assembly import Agent, Answer
+    from vmpilot.app import Agent, Answer
 
 __all__ = ["Agent", "Answer"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from vmpilot import assembly
+        from vmpilot import app
 
-        return getattr(assembly, name)
+        return getattr(app, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

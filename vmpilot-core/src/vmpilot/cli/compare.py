@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from vmpilot.assembly.comparison import Entrant, Outcome, open_place, run_entrant
 from vmpilot.cli.style import printable
 from vmpilot.cli.table import print_table
 from vmpilot.config import Environment, current_environment, take_environment
 from vmpilot.contract import Event, Retrying, ToolStarted, UsageError
+from vmpilot.lab.comparison import Entrant, Outcome, open_place, run_entrant
 from vmpilot.plugins import choose_backend, installed_backends
 
 _SETTINGS = ("base_url", "temperature", "mode", "max_steps", "max_cost", "max_seconds")

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from vmpilot.assembly import Agent
+from vmpilot.app import Agent
 from vmpilot.cli.request_arguments import GivenSettings
 from vmpilot.config import Environment, Sourced, load_settings
 from vmpilot.contract import BackendError, VMPilotError

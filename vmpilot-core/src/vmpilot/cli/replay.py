@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from vmpilot.assembly.replay import Difference, Replay, replay_turn
 from vmpilot.cli.style import printable
 from vmpilot.engine.recording import Tape, TapedTurn, read_tape
+from vmpilot.lab.replay import Difference, Replay, replay_turn
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend
 
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 
-from vmpilot.assembly import Agent
+from vmpilot.app import Agent
 from vmpilot.cli.console import Console
 from vmpilot.cli.consumption import shown_limits
 from vmpilot.cli.debug_log import mask_with

@@ -8,7 +8,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from vmpilot.assembly import Agent, ToolReport
+from vmpilot.app import Agent, ToolReport
 from vmpilot.cli.request_arguments import agent_settings
 from vmpilot.cli.style import printable
 

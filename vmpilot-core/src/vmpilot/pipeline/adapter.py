@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from vmpilot.assembly import Agent
+from vmpilot.app import Agent
 from vmpilot.contract import UserMessage, VMPilotError
 from vmpilot.pipeline.markdown import markdown
 from vmpilot.pipeline.tasks import is_task

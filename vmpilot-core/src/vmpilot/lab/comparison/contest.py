@@ -14,10 +14,10 @@ from typing import Any
 
 import msgspec
 
-from vmpilot.assembly.agent import Agent
-from vmpilot.assembly.comparison.places import Place
+from vmpilot.app.agent import Agent
 from vmpilot.config import Environment
 from vmpilot.contract import Event, MessageCompleted, TurnEnded, TurnStarted, Usage, VMPilotError
+from vmpilot.lab.comparison.places import Place
 from vmpilot.machine.secrets.shell_environment import child_environment
 
 CHECK_SECONDS = 600.0

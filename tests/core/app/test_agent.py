@@ -15,7 +15,7 @@ from tests.tool_data import output_in
 
 import vmpilot
 from vmpilot import Agent, Answer
-from vmpilot.assembly.toolkit import BUILT_IN_TOOLS, Toolkit
+from vmpilot.app.toolkit import BUILT_IN_TOOLS, Toolkit
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import BackendError, Notice, TextDelta, Usage, UsageError
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall

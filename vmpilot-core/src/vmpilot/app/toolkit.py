@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from vmpilot.assembly.memory import is_local
-from vmpilot.assembly.model_desk import TOOLS_FOR_LOCAL
-from vmpilot.assembly.online import online_tools
+from vmpilot.app.memory import is_local
+from vmpilot.app.model_desk import TOOLS_FOR_LOCAL
+from vmpilot.app.online import online_tools
 from vmpilot.config import Environment, Settings, kept_rules
 from vmpilot.contract import Tool, ToolContext, UsageError
 from vmpilot.machine.processes.output_file import tidy_outputs

@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vmpilot.assembly.replay.differences import canonical, canonical_arguments
 from vmpilot.contract import (
     Acts,
     Effect,
@@ -20,6 +19,7 @@ from vmpilot.contract import (
     ToolUse,
 )
 from vmpilot.engine.recording import TapedTurn
+from vmpilot.lab.replay.differences import canonical, canonical_arguments
 
 
 class TapedTools:

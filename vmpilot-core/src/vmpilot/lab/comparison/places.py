@@ -14,8 +14,8 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TypeAlias
 
-from vmpilot.assembly.comparison.git import find_repository, run_git
 from vmpilot.contract import UsageError
+from vmpilot.lab.comparison.git import find_repository, run_git
 
 LARGEST_COPY = 2 * 1024**3
 """Bytes of a folder that is copied."""

@@ -12,12 +12,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmpilot.assembly.replay.differences import Difference, compare_events, end_reason
-from vmpilot.assembly.replay.model import TapedModel
-from vmpilot.assembly.replay.tools import TapedTools
 from vmpilot.contract import Event, ModelSettings, RetryPolicy, Secret, UserMessage, VMPilotError
 from vmpilot.engine import Conversation, Endpoint, Lineup, Turn, TurnPlan
 from vmpilot.engine.recording import TapedTurn
+from vmpilot.lab.replay.differences import Difference, compare_events, end_reason
+from vmpilot.lab.replay.model import TapedModel
+from vmpilot.lab.replay.tools import TapedTools
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
 from vmpilot.permissions import Gate

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmpilot.assembly.cache_desk import CacheDesk
-from vmpilot.assembly.memory import recall, terms_of
-from vmpilot.assembly.model_desk import ModelDesk
-from vmpilot.assembly.toolkit import ConversationTools, Toolkit, ToolReport
+from vmpilot.app.cache_desk import CacheDesk
+from vmpilot.app.memory import recall, terms_of
+from vmpilot.app.model_desk import ModelDesk
+from vmpilot.app.toolkit import ConversationTools, Toolkit, ToolReport
 from vmpilot.config import (
     ApprovalsFile,
     Environment,

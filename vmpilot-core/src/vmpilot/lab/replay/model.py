@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vmpilot.assembly.replay.differences import Difference, compare_messages, end_reason
 from vmpilot.contract import Event, MessageCompleted
 from vmpilot.engine.recording import TapedTurn
+from vmpilot.lab.replay.differences import Difference, compare_messages, end_reason
 from vmpilot.providers import chat_messages
 from vmpilot.testing import Framing, HttpError, RecordedRequest, Reply, ScriptedCall, Step
 

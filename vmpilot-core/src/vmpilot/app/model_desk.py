@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from vmpilot.assembly.memory import is_local
+from vmpilot.app.memory import is_local
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Proxies, Secret, read_proxies
 from vmpilot.engine import Endpoint, Fallback, Lineup

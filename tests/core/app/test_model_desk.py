@@ -8,7 +8,7 @@ import pytest
 from tests.core.local_model.conftest import gguf_bytes
 from tests.core.local_model.test_server import write_engine
 
-from vmpilot.assembly.model_desk import ModelDesk
+from vmpilot.app.model_desk import ModelDesk
 from vmpilot.config import Environment, Settings
 
 

@@ -1,0 +1,1 @@
+"""Experiments over the agent and its log: compare backends and models, replay recordings."""
