@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import pytest
 from tests.redis_server import RedisServer, redis, running_redis
 
-from vmpilot.cache import AnswerCache, Origin, TurnCache, cached, open_cache, read_cache_place
+from vmpilot.cache import AnswerCache, Origin, TurnCache, cached, open_cache
+from vmpilot.config import read_cache_place
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,

@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from tests.redis_server import PASSWORD, QUOTED_PASSWORD, RedisServer
 
-from vmpilot.cache import AnswerCache, CacheError, CacheStats, Origin, TurnCache, open_cache, read_cache_place
+from vmpilot.cache import AnswerCache, CacheError, CacheStats, Origin, TurnCache, open_cache
 from vmpilot.cache.turn_cache import FROM_CACHE, PATIENCE
+from vmpilot.config import read_cache_place
 from vmpilot.contract import BackendEvent, Notice, TextDelta
 
 from .conftest import BECAUSE, Turns, make_call
@@ -258,7 +259,8 @@ FULL = """
 import asyncio, resource, sys
 from pathlib import Path
 from tests.core.cache.conftest import Turns, make_call
-from vmpilot.cache import open_cache, read_cache_place
+from vmpilot.cache import open_cache
+from vmpilot.config import read_cache_place
 from vmpilot.contract import AssistantMessage, MessageCompleted, Notice
 
 async def main():
@@ -291,7 +293,8 @@ CLEARED = """
 import asyncio, resource, sys
 from pathlib import Path
 from tests.core.cache.conftest import Turns
-from vmpilot.cache import open_cache, read_cache_place
+from vmpilot.cache import open_cache
+from vmpilot.config import read_cache_place
 
 async def main():
     cache = open_cache(read_cache_place("disk"), folder=Path(sys.argv[1]), megabytes=100)
@@ -333,7 +336,8 @@ async def test_looking_at_no_cache_makes_none(tmp_path: Path) -> None:
 PROCESS = """
 import asyncio, sys
 from pathlib import Path
-from vmpilot.cache import CacheError, open_cache, read_cache_place
+from vmpilot.cache import CacheError, open_cache
+from vmpilot.config import read_cache_place
 
 async def main():
     cache = open_cache(read_cache_place("disk"), folder=Path(sys.argv[1]), megabytes=1)

@@ -6,17 +6,14 @@ It knows neither the agent nor the settings. `cached` goes around one call to th
 from vmpilot.cache.answer_cache import AnswerCache, CacheError, CacheStats
 from vmpilot.cache.key import Origin
 from vmpilot.cache.opening import open_cache
-from vmpilot.cache.place import CachePlace, read_cache_place
 from vmpilot.cache.turn_cache import TurnCache, cached
 
 __all__ = [
     "AnswerCache",
     "CacheError",
-    "CachePlace",
     "CacheStats",
     "Origin",
     "TurnCache",
     "cached",
     "open_cache",
-    "read_cache_place",
 ]

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from vmpilot.cache import AnswerCache, CacheError, CachePlace, CacheStats, open_cache
+from vmpilot.cache import AnswerCache, CacheError, CacheStats, open_cache
 from vmpilot.cli.request_arguments import given_settings
-from vmpilot.config import Settings, current_environment, load_settings
+from vmpilot.config import CachePlace, Settings, current_environment, load_settings
 from vmpilot.contract import VMPilotError
 
 Found = TypeVar("Found")

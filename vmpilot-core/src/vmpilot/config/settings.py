@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from vmpilot.cache import CachePlace
+from vmpilot.config import CachePlace
+from vmpilot.config.mcp_servers import McpSettings
 from vmpilot.contract import ReasoningEffort, RetryPolicy, Secret, TimeLimits
-from vmpilot.tools.mcp.settings import McpSettings
 
 DEFAULT_MODEL = "gpt-4o"
 

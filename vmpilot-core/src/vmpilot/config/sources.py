@@ -9,13 +9,13 @@ from typing import Any
 
 import msgspec
 
-from vmpilot.cache import CachePlace, read_cache_place
+from vmpilot.config import CachePlace, read_cache_place
 from vmpilot.config.approvals import Approvals, ApprovalsFile
 from vmpilot.config.environment import VARIABLES, Environment
+from vmpilot.config.mcp_servers import McpSettings, read_mcp_settings
 from vmpilot.config.settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, Settings, Sourced
 from vmpilot.contract import Secret, UsageError
 from vmpilot.providers import read_base_url
-from vmpilot.tools.mcp.settings import McpSettings, read_mcp_settings
 
 PROJECT_FILE = ".vmpilot.toml"
 

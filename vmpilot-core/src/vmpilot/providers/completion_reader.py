@@ -1,8 +1,8 @@
 """Chat completion chunks, as JSON values and wherever they came from, into the contract's events.
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and for the members of other
-providers `vmpilot.providers.provider_metadata`. Members may be missing, null or of another type: servers that call themselves
-compatible differ in all of them.
+providers `vmpilot.providers.provider_metadata`. Members may be missing, null or of another type: servers that call
+themselves compatible differ in all of them.
 """
 
 from __future__ import annotations

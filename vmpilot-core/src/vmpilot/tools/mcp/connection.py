@@ -9,10 +9,10 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from vmpilot.config.mcp_servers import McpServer
 from vmpilot.contract import ToolOutcome, read_proxies
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.results import read_result
-from vmpilot.tools.mcp.settings import McpServer
 from vmpilot.tools.mcp.stdio import StdioLink
 from vmpilot.tools.mcp.wire import describe_value
 

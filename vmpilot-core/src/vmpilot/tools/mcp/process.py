@@ -11,11 +11,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from vmpilot.config.mcp_servers import McpServer
 from vmpilot.machine.processes.process_tree import is_live
 from vmpilot.machine.processes.shell_launch import Launch
 from vmpilot.machine.processes.supervisor import Supervised, Supervisor
 from vmpilot.machine.secrets.shell_environment import child_environment
-from vmpilot.tools.mcp.settings import McpServer
 
 _POLITE_SECONDS = 0.3
 _TERM_GRACE = 0.4

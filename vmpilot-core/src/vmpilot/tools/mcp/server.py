@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vmpilot.config.mcp_servers import McpServer
 from vmpilot.contract import ToolOutcome, ToolProblem
 from vmpilot.tools.mcp.connection import Connection, McpProblem
 from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
-from vmpilot.tools.mcp.settings import McpServer
 
 ACCEPT_TOOL = "mcp_accept_changes"
 

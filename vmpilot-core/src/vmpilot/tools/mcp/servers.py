@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from vmpilot.config.mcp_servers import McpSettings
 from vmpilot.contract import Tool
 from vmpilot.installation import install_command
 from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder
 from vmpilot.tools.mcp.server import Server, ServerReport
-from vmpilot.tools.mcp.settings import McpSettings
 from vmpilot.tools.mcp.tool import AcceptChanges, McpTool
 
 _MOST_NEWS = 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vmpilot.cache import CachePlace, read_cache_place
+from vmpilot.config import CachePlace, read_cache_place
 from vmpilot.contract import Secret
 
 PASSWORD = "kept-to-itself"
