@@ -81,12 +81,12 @@ class PostgresServer:
             process.wait()
 
     def crash(self) -> None:
-        """kill -9 of the process that all others are children of; they notice it and end, too."""
+        """Kill -9 the parent of the server's processes, and return when they have noticed it and ended, too."""
         process, self._process = self._process, None
         assert process is not None
         process.kill()
         process.wait()
-        while _lives(process.pid):
+        while _works_in(self.folder / "data"):
             time.sleep(0.005)
 
     def url(self, name: str) -> str:
@@ -113,12 +113,15 @@ class PostgresServer:
         return self.url(name)
 
 
-def _lives(group: int) -> bool:
-    """Whether a process of the group runs; where nobody collects the dead, they stay in the list."""
-    for file in Path("/proc").glob("[0-9]*/stat"):
+def _works_in(folder: Path) -> bool:
+    """Whether the folder is the working directory of a process.
+
+    All processes of a server work in its data folder, and each child leads a process group of its own. The link of an
+    ended process cannot be read, and it goes after the shared memory that keeps the next server from starting.
+    """
+    for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            state, _, its_group, *_ = file.read_text().rpartition(")")[2].split()
-            if int(its_group) == group and state != "Z":
+            if link.readlink() == folder:
                 return True
     return False
 
