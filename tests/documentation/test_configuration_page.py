@@ -43,6 +43,6 @@ def test_each_option_is_one_that_the_help_names(capsys: pytest.CaptureFixture[st
 
 
 def test_what_a_project_may_set_is_listed() -> None:
-    told = re.search(r"it takes only (.*?),\s+and rules", PAGE.read_text(), re.DOTALL)
+    told = re.search(r"it may only set (.*?),\s+and the restricting rules", PAGE.read_text(), re.DOTALL)
     assert told is not None
     assert {*_quoted(told[1]), "ask", "deny"} == PROJECT_KEYS
