@@ -81,7 +81,7 @@ def matrix(session: nox.Session) -> None:
 def conformance(session: nox.Session) -> None:
     """Every fault of a model or its server through both backends, streaming and not; `-- --only NAME` for some."""
     install(session)
-    session.run("python", "tests/conformance/table.py", *session.posargs)
+    session.run("python", "-m", "tests.conformance.table", *session.posargs)
 
 
 @nox.session(venv_backend="venv", reuse_venv=False)
@@ -89,7 +89,7 @@ def conformance(session: nox.Session) -> None:
 def alone(session: nox.Session, backend: str) -> None:
     """Every fault through one backend alone, in a fresh environment with the newest versions that pip resolves."""
     session.install("./vmpilot-core", f"./vmpilot-backend-{backend}")
-    session.run("python", "tests/conformance/table.py", "--backend", backend, *session.posargs)
+    session.run("python", "-m", "tests.conformance.table", "--backend", backend, *session.posargs)
 
 
 @nox.session

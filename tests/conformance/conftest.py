@@ -1,4 +1,4 @@
-"""What the rows need before they are judged: each library's first call."""
+"""What the rows need before they are verified: each library's first call."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The page of the documentation that lists the faults: `python tests/conformance/table.py --page` writes it."""
+"""The page of the documentation that lists the faults: `python -m tests.conformance.table --page` writes it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from vmpilot.testing.faults import FAULTS, Outcome
+from tests.faults import FAULTS, Outcome
 
 PAGE = Path(__file__).parents[2] / "vmpilot-core/docs/faults.md"
 
@@ -18,9 +18,10 @@ rows for a machine. The exit code is 1 if a row fails.
 Whatever the fault, the turn ends with exactly one `TurnEnded`, with an answer or with one plain sentence; no text is
 shown twice; no half call runs and none runs twice; the key is nowhere but in the header of requests to its own
 server; time and memory are bounded; and the next turn of the stored conversation is one that the strictest provider
-takes. The judge of all rows is `vmpilot.testing.faults.judge`.
+takes. `tests.faults.verifier` in the repository checks every row.
 
-A client of your own is put through a fault by `vmpilot.testing.faults.playing.play`; it must give VMPilot's events.
+To put another client through a fault, call `tests.faults.playing.play` from a checkout; the client must yield VMPilot's
+events.
 """
 
 

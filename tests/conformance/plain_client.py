@@ -1,4 +1,4 @@
-"""A small client without VMPilot's core, good enough for the judge's own tests, which spoil it in one way each."""
+"""A small client without VMPilot's core, good enough for the verifier's tests, which break it in one way each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from tests.faults.playing import KEY, Stage
 
 from vmpilot.contract import (
     AssistantMessage,
@@ -26,7 +27,6 @@ from vmpilot.contract import (
     TurnStarted,
     UserMessage,
 )
-from vmpilot.testing.faults.playing import KEY, Stage
 
 TRIES = 3
 

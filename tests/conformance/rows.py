@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.faults import Fault
+from tests.faults.playing import KEY, Connect, Stage, play
+from tests.faults.verifier import verify
+
 from vmpilot import Agent
 from vmpilot.config import Environment
 from vmpilot.testing import Reply, ScriptedServer
-from vmpilot.testing.faults import Fault
-from vmpilot.testing.faults.judge import judge
-from vmpilot.testing.faults.playing import KEY, Connect, Stage, play
 
 BACKENDS = ("litellm", "langchain")
 AT_ONCE = 16
@@ -105,7 +106,7 @@ async def run_row(fault: Fault, column: Column) -> Row:
         seen = await play(fault, agent_of(column), folder=home, streaming=column.streaming)
     finally:
         shutil.rmtree(home)
-    return Row(fault, column, judge(seen), seen.seconds)
+    return Row(fault, column, verify(seen), seen.seconds)
 
 
 async def warm_up(columns: Sequence[Column]) -> None:

@@ -15,12 +15,9 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))  # the folder that `tests` is in
-
 from tests.conformance.page import PAGE, write_page
 from tests.conformance.rows import BACKENDS, COLUMNS, Column, Row, run_rows, warm_up, watched_logs
-
-from vmpilot.testing.faults import Fault, find_faults
+from tests.faults import Fault, find_faults
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-
-from vmpilot.testing.faults import FAULTS, Fault
+from tests.faults import FAULTS, Fault
 
 from .rows import COLUMNS, Column, run_rows, watched_logs
 

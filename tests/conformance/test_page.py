@@ -1,14 +1,14 @@
-"""The documentation lists the faults that there are."""
+"""The documentation lists every fault in the catalog."""
 
 from __future__ import annotations
 
-from vmpilot.testing.faults import FAULTS
+from tests.faults import FAULTS
 
 from .page import PAGE, write_page
 
 
-def test_the_page_is_made_from_the_catalogue() -> None:
-    assert PAGE.read_text(encoding="utf-8") == write_page() + "\n", "run: python tests/conformance/table.py --page"
+def test_the_page_is_generated_from_the_catalog() -> None:
+    assert PAGE.read_text(encoding="utf-8") == write_page() + "\n", "run: python -m tests.conformance.table --page"
 
 
 def test_each_fault_has_a_name_of_its_own_and_says_what_to_do() -> None:

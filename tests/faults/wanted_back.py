@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from vmpilot.testing.faults.bodies import calling, shaped, shell_entry
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails
+from tests.faults.bodies import calling, shaped, shell_entry
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails
+
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import HttpError, Reply, ScriptedCall, Step, StepMaker
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpilot.testing.answers import dump_json
-from vmpilot.testing.faults.bodies import (
+from tests.faults.bodies import (
     DONE,
     as_asked,
     chunk,
@@ -15,7 +14,9 @@ from vmpilot.testing.faults.bodies import (
     shell,
     text_chunks,
 )
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, once
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, once
+
+from vmpilot.testing.answers import dump_json
 from vmpilot.testing.script import Drop, Flood, HttpError, Point, Reply, ScriptedCall, Stall, Step, StepMaker, Wire
 
 _TEXT = Reply("This answer was going to be much longer than it is.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vmpilot.testing.faults.bodies import (
+from tests.faults.bodies import (
     DONE,
     STREAM,
     as_asked,
@@ -19,7 +19,8 @@ from vmpilot.testing.faults.bodies import (
     shell_entry,
     stream,
 )
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
 _ERROR = "Run nothing; tell the model what is wrong with its call, and let it answer."

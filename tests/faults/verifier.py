@@ -6,6 +6,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from tests.faults.fault import Outcome
+from tests.faults.playing import AFTERWARDS, KEY, Observation
+
 from vmpilot.contract import (
     AssistantMessage,
     Event,
@@ -22,8 +25,6 @@ from vmpilot.contract import (
     encode_event,
 )
 from vmpilot.testing.answers import wants_stream
-from vmpilot.testing.faults.fault import Outcome
-from vmpilot.testing.faults.playing import AFTERWARDS, KEY, Observation
 
 LONGEST_SENTENCE = 500
 """Characters of a sentence for the person."""
@@ -34,7 +35,7 @@ LONGEST_TEXT = 2_500_000
 _NOT_PLAIN = re.compile(r"\n|Traceback|<[\w.]+ object|\b[A-Z]\w*(Error|Exception)\(|\w+Error: |0x[0-9a-f]{6,}")
 
 
-def judge(seen: Observation) -> tuple[str, ...]:
+def verify(seen: Observation) -> tuple[str, ...]:
     """What is wrong, one sentence each; nothing for a good client."""
     if seen.raised:
         return (f"the client did not end its turn: {seen.raised[:300]}",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpilot.testing.faults.bodies import (
+from tests.faults.bodies import (
     DONE,
     as_asked,
     chunk,
@@ -15,7 +15,8 @@ from vmpilot.testing.faults.bodies import (
     stream,
     text_chunks,
 )
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers
+
 from vmpilot.testing.script import Raw, Reply, Step, StepMaker
 
 

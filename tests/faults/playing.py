@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
+from tests.faults.fault import MARKS, Fault
+from tests.faults.memory import MemoryGrowth
+from tests.faults.refusals import ELSEWHERE
+from tests.faults.statuses import KEY_IN_TEXT
 
 from vmpilot.contract import Event, TurnStarted
-from vmpilot.testing.faults.fault import MARKS, Fault
-from vmpilot.testing.faults.memory import MemoryGrowth
-from vmpilot.testing.faults.refusals import ELSEWHERE
-from vmpilot.testing.faults.statuses import KEY_IN_TEXT
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import HttpError, Reply, Step
 from vmpilot.testing.scripted import ScriptedServer
@@ -192,7 +192,7 @@ async def _was_left(server: ScriptedServer) -> bool:
 
 @contextmanager
 def _served(server: ScriptedServer) -> Iterator[ScriptedServer]:
-    """The server, without its own judgement at the end."""
+    """The server, without its verdict at the end."""
     server.start()
     try:
         yield server

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vmpilot.testing.faults.bodies import STREAM, document, marking
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+from tests.faults.bodies import STREAM, document, marking
+from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
+
 from vmpilot.testing.script import Flood, HttpError, Reply, Step, StepMaker
 
 KEY_IN_TEXT = "sk-fault-0123456789abcdef"

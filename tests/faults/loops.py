@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.faults.bodies import marking, shell
+from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, stops
+
 from vmpilot.contract.messages import Usage
-from vmpilot.testing.faults.bodies import marking, shell
-from vmpilot.testing.faults.fault import ANSWERED, Fault, Outcome, answers, fails, stops
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vmpilot.testing.faults.bodies import DONE, JSON, as_asked, chunk, completion, document, shell_entry, stream
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, stops
+from tests.faults.bodies import DONE, JSON, as_asked, chunk, completion, document, shell_entry, stream
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, stops
+
 from vmpilot.testing.script import Flood, Reply, Step, StepMaker
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmpilot.testing.faults.bodies import (
+from tests.faults.bodies import (
     DONE,
     as_asked,
     chunk,
@@ -17,7 +17,8 @@ from vmpilot.testing.faults.bodies import (
     stream,
     text_chunks,
 )
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, stops
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails, stops
+
 from vmpilot.testing.script import Framing, Reply, Step, StepMaker
 
 _AGAIN = "It says nothing: try again."

@@ -1,4 +1,4 @@
-"""The judge can fail: a plain client passes, and each way to spoil it is caught."""
+"""The verifier can fail: a plain client passes, and each way to spoil it is caught."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from tests.faults import FAULTS
+from tests.faults.playing import KEY, play
+from tests.faults.verifier import verify
 
 from vmpilot.contract import (
     AssistantMessage,
@@ -21,9 +24,6 @@ from vmpilot.contract import (
     ToolStarted,
     TurnEnded,
 )
-from vmpilot.testing.faults import FAULTS
-from vmpilot.testing.faults.judge import judge
-from vmpilot.testing.faults.playing import KEY, play
 
 from .plain_client import PlainClient, never_ends
 
@@ -204,20 +204,20 @@ SPOILT = [
 ]
 
 
-async def _judged(client: type[PlainClient], name: str, folder: Path) -> str:
+async def _verified(client: type[PlainClient], name: str, folder: Path) -> str:
     fault = msgspec.structs.replace(NAMED[name], seconds=2.0 if client is NeverEnds else 60.0, waits=0.0)
-    return "\n".join(judge(await play(fault, client.connect, folder=folder, streaming=False)))
+    return "\n".join(verify(await play(fault, client.connect, folder=folder, streaming=False)))
 
 
 @pytest.mark.parametrize(
     "name", sorted({name for _, name, _ in SPOILT} - {"a-line-of-8-megabytes", "500-with-the-key"})
 )
 async def test_the_plain_client_passes(name: str, tmp_path: Path) -> None:
-    assert await _judged(PlainClient, name, tmp_path) == ""
+    assert await _verified(PlainClient, name, tmp_path) == ""
 
 
 @pytest.mark.parametrize(("client", "name", "told"), SPOILT, ids=lambda value: getattr(value, "__name__", None))
 async def test_a_spoilt_client_is_caught(client: type[PlainClient], name: str, told: str, tmp_path: Path) -> None:
-    found = await _judged(client, name, tmp_path)
+    found = await _verified(client, name, tmp_path)
     assert re.search(told, found, re.DOTALL), found
     assert KEY not in found

@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.faults.fault import MARKS
+
 from vmpilot.testing.answers import wants_stream
-from vmpilot.testing.faults.fault import MARKS
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import Raw, ScriptedCall, Step, StepMaker
 

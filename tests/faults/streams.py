@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vmpilot.testing.faults.bodies import (
+from tests.faults.bodies import (
     DONE,
     JSON,
     STREAM,
@@ -20,7 +20,8 @@ from vmpilot.testing.faults.bodies import (
     stream,
     text_chunks,
 )
-from vmpilot.testing.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails
+from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails
+
 from vmpilot.testing.script import Flood, Framing, Raw, Reply, Step, StepMaker
 
 _ROLE = chunk({"role": "assistant", "content": ""})

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from vmpilot.testing.faults.connections import CONNECTIONS
-from vmpilot.testing.faults.fault import Fault
-from vmpilot.testing.faults.loops import LOOPS
-from vmpilot.testing.faults.members import MEMBERS
-from vmpilot.testing.faults.refusals import REFUSALS
-from vmpilot.testing.faults.shapes import SHAPES
-from vmpilot.testing.faults.statuses import STATUSES
-from vmpilot.testing.faults.streams import STREAMS
-from vmpilot.testing.faults.text import TEXT
-from vmpilot.testing.faults.tool_calls import TOOL_CALLS
-from vmpilot.testing.faults.wanted_back import WANTED_BACK
+from tests.faults.connections import CONNECTIONS
+from tests.faults.fault import Fault
+from tests.faults.loops import LOOPS
+from tests.faults.members import MEMBERS
+from tests.faults.refusals import REFUSALS
+from tests.faults.shapes import SHAPES
+from tests.faults.statuses import STATUSES
+from tests.faults.streams import STREAMS
+from tests.faults.text import TEXT
+from tests.faults.tool_calls import TOOL_CALLS
+from tests.faults.wanted_back import WANTED_BACK
 
 FAULTS: tuple[Fault, ...] = (
     *STATUSES,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 PROGRAM = """
-from vmpilot.testing.faults.memory import MemoryGrowth
+from tests.faults.memory import MemoryGrowth
 large = bytearray(30_000_000)
 del large  # from now on glibc takes blocks of this size from its heap, and keeps what is freed below others
 blocks, between = [], []
@@ -21,5 +22,6 @@ print(growth.megabytes)
 
 
 def test_freed_memory_does_not_hide_growth() -> None:
-    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=root, capture_output=True, text=True, check=True)
     assert float(done.stdout) > 140
