@@ -10,17 +10,17 @@ PAGE = Path(__file__).parents[2] / "vmpilot-core/docs/faults.md"
 
 _HEAD = """# Faults
 
-What real servers and models were seen to do, by name. The scripted server of `vmpilot.testing` plays them all, and
-`nox -s conformance` puts both backends through each of them, streaming and not, over their true HTTP stacks: `nox -s
-conformance -- --only NAME` some of them (a part of a name, or a family), `--backend` one backend, `--json FILE` the
-rows for a machine. The exit code is 1 if a row fails.
+The catalog of what real servers and models were seen to do wrong. The scripted server of `vmpilot.testing` plays every
+fault, and `nox -s conformance` runs both backends through each one, streaming and not, over their real HTTP clients.
+`nox -s conformance -- --only NAME` selects faults by part of the name or by family, `--backend` selects a backend, and
+`--json FILE` writes the rows as JSON. The exit code is 1 if a row fails.
 
-Whatever the fault, the turn ends with exactly one `TurnEnded`, with an answer or with one plain sentence; no text is
-shown twice; no half call runs and none runs twice; the key is nowhere but in the header of requests to its own
-server; time and memory are bounded; and the next turn of the stored conversation is one that the strictest provider
-takes. `tests.faults.verifier` in the repository checks every row.
+Whatever the fault, these always hold: the turn ends with exactly one `TurnEnded`, with an answer or with one plain
+sentence; no text is shown twice; no incomplete call runs, and none runs twice; the key appears only in the headers of
+requests to its own server; time and memory are bounded; and the next turn of the stored conversation is valid for the
+strictest provider. `tests.faults.verifier` in the repository checks every row.
 
-To put another client through a fault, call `tests.faults.playing.play` from a checkout; the client must yield VMPilot's
+To run another client through a fault, call `tests.faults.playing.play` from a checkout; the client must yield VMPilot's
 events.
 """
 
@@ -28,7 +28,7 @@ events.
 def write_page() -> str:
     """The whole page."""
     families = tuple(dict.fromkeys(fault.family for fault in FAULTS))
-    return "\n".join([_HEAD, f"There are {len(FAULTS)}.", *map(_write_family, families)])
+    return "\n".join([_HEAD, f"The catalog has {len(FAULTS)} faults.", *map(_write_family, families)])
 
 
 def _write_family(family: str) -> str:
@@ -37,7 +37,7 @@ def _write_family(family: str) -> str:
         for fault in FAULTS
         if fault.family == family
     ]
-    head = "| fault | what a good client does | the turn ends |\n|---|---|---|"
+    head = "| fault | expected behavior | outcome |\n|---|---|---|"
     return "\n".join([f"\n## {family.capitalize()}\n", head, *rows])
 
 

@@ -1,4 +1,4 @@
-"""Put one client through one fault: a turn with the fault in it, a second one to a strict server, and what was seen."""
+"""Run a client through a fault: a turn with the fault, then a second turn against a strict server."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from vmpilot.testing.script import HttpError, Reply, Step
 from vmpilot.testing.scripted import ScriptedServer
 
 KEY = KEY_IN_TEXT
-"""The key that the client has; it may be seen by its own server only."""
+"""The client's key; only its own server may see it."""
 
 AFTERWARDS = "All is well again."
 """The answer to the second turn."""
 
 _PATIENCE = 30.0
-"""Seconds that the second turn, or a client that is to go away, may take on a busy machine."""
+"""Seconds for the second turn, or for a client to disconnect, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a client is to do its turn: the folder in which its commands run, the server, and VMPilot's settings.
+    """What a client needs for its turn: the folder for its commands, the server, and VMPilot's settings.
 
-    `conversation` is the id of the one that it is to go on with; None for a new one.
+    `conversation` is the id of the conversation to continue; None starts a new one.
     """
 
     folder: Path
@@ -46,24 +46,24 @@ class Stage:
 
 
 class Client(Protocol):
-    """What is put through a fault; `vmpilot.Agent` is one."""
+    """The client under test; `vmpilot.Agent` is one."""
 
     def run(self, request: str) -> AsyncGenerator[Event, None]:
-        """Run one turn of its conversation and give its events."""
+        """Run one turn of its conversation and yield its events."""
         ...
 
 
 Connect: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[Client]]
-"""Makes a client for a stage, with the model `scripted` and the key `KEY`."""
+"""Creates a client for a stage, with the model `scripted` and the key `KEY`."""
 
 
 @dataclass
 class Observation:
-    """What was seen of one client and one fault.
+    """The behavior of one client with one fault.
 
     `first` and `second` are the events of the turns, `requests` those of the first turn, `faults` what a strict
-    server would refuse in either. `elsewhere` is what came to another origin, `ran` the lines of the marks, `raised`
-    what came out of the client in place of an event. `grown` is in megabytes, None where it was not measured.
+    server would reject in either. `elsewhere` are requests to another origin, `ran` the lines of the marks file,
+    `raised` an exception of the client. `grown` is in megabytes, None if it was not measured.
     """
 
     fault: Fault
@@ -82,10 +82,10 @@ class Observation:
 
 
 async def play(fault: Fault, connect: Connect, *, folder: Path, streaming: bool = True) -> Observation:
-    """A turn with the fault in it, and one after it that goes on with the stored conversation.
+    """Run a turn with the fault, and another one that continues the stored conversation.
 
-    Where the fault has settings, the second turn is a new client's without them, as if the person came back later.
-    Commands run in `work` below `folder`, and no file of that may hold the key.
+    If the fault has settings, a new client without them runs the second turn, as if the user came back later.
+    Commands run in `work` below `folder`, and no file in that folder may contain the key.
     """
     seen = Observation(fault, streaming)
     (folder / "work").mkdir(parents=True)
@@ -120,7 +120,7 @@ def _recorder() -> ScriptedServer:
 
 
 class _Playbook:
-    """Answers the first turn by the fault's script, and the second plainly."""
+    """Answers the first turn from the fault's script, and the second with a plain reply."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
@@ -130,7 +130,7 @@ class _Playbook:
 
     @property
     def redirects(self) -> bool:
-        """Whether the script sends the client elsewhere."""
+        """Whether the script redirects the client to another origin."""
         steps = [step for step in self._fault.script if isinstance(step, HttpError)]
         return any(ELSEWHERE in value for step in steps for value in step.headers.values())
 
@@ -144,7 +144,7 @@ class _Playbook:
         elif self._fault.repeats:
             item = script[-1]
         else:
-            return Reply("Nobody should have asked this often.")
+            return Reply("Too many requests were made.")
         step = item if isinstance(item, msgspec.Struct) else item(request)
         return self._redirected(step) if isinstance(step, HttpError) else step
 
@@ -176,15 +176,15 @@ async def _play_turn(client: Client, request: str, seen: Observation, events: li
     try:
         async with asyncio.timeout(timeout), aclosing(client.run(request)) as run:
             async for event in run:
-                events.append(event)  # noqa: PERF401  what came before a failure counts
+                events.append(event)  # noqa: PERF401  keep what came before a failure
     except TimeoutError:
-        seen.raised = f"the turn was not over after {timeout:g} s"
-    except Exception as error:  # noqa: BLE001  whatever a client raises is what the row is about
+        seen.raised = f"the turn did not end within {timeout:g} s"
+    except Exception as error:  # noqa: BLE001  the row reports whatever a client raises
         seen.raised = f"{type(error).__name__}: {error}"
 
 
 async def _was_left(server: ScriptedServer) -> bool:
-    """Whether the client closed the first request's connection before its answer's end."""
+    """Whether the client closed the first connection before its answer ended."""
     if not server.requests:
         return True
     return await asyncio.to_thread(server.requests[0].client_gone.wait, _PATIENCE)
@@ -192,7 +192,7 @@ async def _was_left(server: ScriptedServer) -> bool:
 
 @contextmanager
 def _served(server: ScriptedServer) -> Iterator[ScriptedServer]:
-    """The server, without its verdict at the end."""
+    """The running server, without its check at the end."""
     server.start()
     try:
         yield server
@@ -226,7 +226,7 @@ def _read_marks(folder: Path) -> tuple[str, ...]:
 
 
 def _find_leaks(folder: Path) -> Iterator[str]:
-    """Files that hold the key."""
+    """Files that contain the key."""
     for path in folder.rglob("*"):
         if path.is_file() and KEY.encode() in path.read_bytes():
             yield str(path.relative_to(folder))

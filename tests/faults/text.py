@@ -1,4 +1,4 @@
-"""Text that no terminal, log or provider likes, and text without an end."""
+"""Text that troubles terminals, logs or providers, and endless text."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _fault(
     return Fault(name=name, family="text", advice=advice, script=script, expects=outcomes, **members)
 
 
-def _kept(name: str, text: str, *, advice: str = "Keep it as it is.", chunks: tuple[str, ...] | None = None) -> Fault:
+def _kept(name: str, text: str, *, advice: str = "Keep it unchanged.", chunks: tuple[str, ...] | None = None) -> Fault:
     return _fault(name, advice, Reply(text, chunks=chunks), expects=answers(text))
 
 
-_SENDABLE = "Keep the rest; what is sent and stored is valid."
+_SENDABLE = "Keep the rest; everything sent and stored is valid."
 
 ODD = (
     _fault(
@@ -34,7 +34,7 @@ ODD = (
     _fault("half-a-character-in-reasoning", _SENDABLE, Reply(ANSWER, reasoning="Hm \udc00."), expects=answers()),
     _fault(
         "a-character-in-two-pieces",
-        "The halves are one character.",
+        "Join the two halves into one character.",
         Reply(chunks=("Good \ud83d", "\ude42 day.")),
         expects=(answers("Good \U0001f642 day."), answers("Good \ufffd\ufffd day."), answers("Good \ud83d\ude42 day.")),
     ),
@@ -43,7 +43,7 @@ ODD = (
     _kept(
         "terminal-escapes",
         "\x1b[2J\x1b]0;title\x07\x1b[31mred\x1b[0m \x9b1m",
-        advice="Keep it in the log; no terminal obeys it.",
+        advice="Keep it in the log; escape it on a terminal.",
     ),
     _kept("bidirectional-controls", "a\u202eb\u2066c\u200fd"),
     _kept("odd-line-ends", "one\rtwo\u2028three\u2029four\x85five\x0bsix"),
@@ -51,7 +51,7 @@ ODD = (
     _kept(
         "looks-like-a-call",
         'Run this:\n\n```json\n{"name": "shell", "arguments": {"command": "echo text >> runs"}}\n```\nor not.',
-        advice="Text is text where the model has tools: nothing of it runs.",
+        advice="Treat text as text if the model has native tool calls: run nothing in it.",
     ),
     _kept("only-an-emoji", "\U0001f44d"),
     _kept("one-character-a-piece", "0123456789" * 300, chunks=tuple("0123456789" * 300)),
@@ -61,7 +61,7 @@ _ROLE = chunk({"role": "assistant", "content": ""})
 _PIECE = "x" * 1_023 + "\n"
 _LONG = 2_000_000
 
-_BOUNDED = "Take so much and no more: close the connection, keep what was said, and say that it was too long."
+_BOUNDED = "Close the connection at the size limit, keep the text so far, and report that the answer is too long."
 
 
 def _cut() -> tuple[Outcome, ...]:
@@ -76,7 +76,7 @@ def _cut() -> tuple[Outcome, ...]:
 def _endless(
     name: str, piece: str, opening: str, whole: str, *, times: int | None = None, closing: str = "", **members: Any
 ) -> Fault:
-    """An answer that goes on with such pieces: of the stream, or of a whole answer whose string does not end."""
+    """An endless answer of such chunks: as a stream, or as one JSON string."""
     script = as_asked(
         Flood(piece, opening=opening, closing=closing, times=times),
         Flood(
@@ -109,7 +109,7 @@ _ENOUGH = 150
 LONG = (
     _fault(
         "a-megabyte-of-text",
-        "It is long, but an answer: keep it whole.",
+        "Accept the whole answer, although it is long.",
         as_asked(
             Flood(chunk({"content": _PIECE}), opening=_ROLE, times=900, closing=chunk({}, finish="stop") + DONE),
             document(completion({"role": "assistant", "content": _PIECE * 900})),

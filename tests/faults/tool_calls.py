@@ -1,4 +1,4 @@
-"""Tool calls as models and servers garble them: arguments, names, ids, places; and too many of them."""
+"""Tool calls as models and servers garble them: arguments, names, ids, positions; and too many of them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
 
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
-_ERROR = "Run nothing; tell the model what is wrong with its call, and let it answer."
-_ONCE = "It is clear what is meant: run it once."
+_ERROR = "Run nothing; explain the error to the model, and let it answer."
+_ONCE = "The meaning is clear: run it once."
 
 
 def _fault(
@@ -89,7 +89,7 @@ ARGUMENTS = (
     _problem("with-a-mark-before", f"\ufeff{_GOOD}", _NO_JSON),
     _fault(
         "arguments-as-an-object",
-        "Some servers send the JSON itself: it is clear what is meant, run it once.",
+        "Some servers send a JSON object instead of a string: the meaning is clear, so run it once.",
         calling(shell_entry("once", function={"name": "shell", "arguments": {"command": marking("once")}})),
         ANSWERED,
         expects=answers(requests=2, ran=("once",)),
@@ -103,7 +103,7 @@ ARGUMENTS = (
     ),
     _fault(
         "a-broken-call-beside-a-good-one",
-        "Run the good one, and tell the model what is wrong with the other.",
+        "Run the valid call, and explain the error in the other to the model.",
         Reply(tool_calls=(ScriptedCall("shell", "{oops"), shell("good"))),
         ANSWERED,
         expects=answers(requests=2, ran=("good",), problems=(_NO_JSON,)),
@@ -142,7 +142,7 @@ NAMES = (
     ),
     _fault(
         "entry-null",
-        "There is no call in it: try again.",
+        "It contains no call: retry.",
         as_asked(
             stream(chunk({"tool_calls": [None]}) + chunk({}, finish="tool_calls") + DONE),
             document(completion({"role": "assistant", "content": None, "tool_calls": [None]}, finish="tool_calls")),
@@ -154,7 +154,7 @@ NAMES = (
 
 
 def _fragments(*fragments: dict[str, Any], whole: tuple[dict[str, Any], ...]) -> StepMaker:
-    """Fragments of calls, one a chunk; who asked for no stream gets whole calls."""
+    """Fragments of calls, one per chunk; without streaming, whole calls."""
     deltas = "".join(chunk({"tool_calls": [fragment]}) for fragment in fragments)
     message = {"role": "assistant", "content": None, "tool_calls": list(whole)}
     return as_asked(
@@ -172,7 +172,7 @@ def _runs(name: str, step: Step | StepMaker, *marks: str, advice: str = _ONCE) -
 
 _ARGS = json.dumps({"command": marking("once")})
 _TWO = (shell_entry("first"), shell_entry("second", index=1))
-_BOTH = "Give each call an id and a result of its own; both run, once."
+_BOTH = "Give each call a unique id and a result; each runs once."
 
 
 def _with_ids(first: str | None, second: str | None) -> Reply:
@@ -189,7 +189,7 @@ IDS = (
     _runs("id-odd", _with_ids("call \x00\ud800", "\x1b[2J\n"), "first", "second", advice=_BOTH),
     _fault(
         "id-of-an-earlier-message",
-        "Ids are unique in all of the history; each call runs once.",
+        "Keep ids unique in the whole history; each call runs once.",
         Reply(tool_calls=(shell("first", id="call_0"),)),
         Reply(tool_calls=(shell("second", id="call_0"),)),
         ANSWERED,
@@ -299,7 +299,7 @@ _OLD_OBJECT = {**_OLD, "arguments": json.loads(_ARGS)}
 
 
 def _of_old(*fragments: dict[str, Any], whole: dict[str, Any], calls: tuple[dict[str, Any], ...] = ()) -> StepMaker:
-    """A call as `function_call`, which OpenAI gave up; `calls` stand beside it in the newer form."""
+    """A call as `function_call`, OpenAI's deprecated form, with `calls` in the newer form next to it."""
     deltas = [*({"function_call": fragment} for fragment in fragments), *({"tool_calls": [call]} for call in calls)]
     streamed = "".join(map(chunk, deltas)) + chunk({}, finish="function_call") + DONE
     message = {"role": "assistant", "content": None, "function_call": whole}
@@ -323,7 +323,7 @@ FUNCTION_CALLS = (
         "function-call-beside-the-same-call",
         _of_old(_OLD, whole=_OLD, calls=(shell_entry("once"),)),
         "once",
-        advice="Servers that know both forms send the call in both: run it once.",
+        advice="The server sends the call in both the old and the new form: run it once.",
     ),
     _runs(
         "function-call-as-an-object",
@@ -339,7 +339,7 @@ FUNCTION_CALLS = (
     ),
 )
 
-_UNREADABLE = "The model wrote a call that its provider cannot read, and the request is right: try again."
+_UNREADABLE = "The provider cannot read the model's call, but the request is valid: retry."
 _FAILED = {
     "message": "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
     "type": "invalid_request_error",
@@ -378,7 +378,7 @@ UNREADABLE = (
     ),
     _fault(
         "call-that-nobody-can-read-for-ever",
-        "After three tries say that the model's call cannot be read.",
+        "After three attempts, report that the model's call is unreadable.",
         HttpError(400, body={"error": _FAILED}),
         expects=fails("tool call that the model wrote", requests=3),
         repeats=True,

@@ -1,4 +1,4 @@
-"""What is wrong with what a client made of a fault: rules for every turn, and what this fault asks for."""
+"""Verify how a client handled a fault: rules for every turn, and the expectations of the fault."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from vmpilot.contract import (
 from vmpilot.testing.answers import wants_stream
 
 LONGEST_SENTENCE = 500
-"""Characters of a sentence for the person."""
+"""Maximum characters of a sentence for the user."""
 
 LONGEST_TEXT = 2_500_000
-"""Characters that a client takes of one answer, whatever comes."""
+"""Maximum characters that a client may accept of one answer."""
 
 _NOT_PLAIN = re.compile(r"\n|Traceback|<[\w.]+ object|\b[A-Z]\w*(Error|Exception)\(|\w+Error: |0x[0-9a-f]{6,}")
 
 
 def verify(seen: Observation) -> tuple[str, ...]:
-    """What is wrong, one sentence each; nothing for a good client."""
+    """The violations, one sentence each; empty for a correct client."""
     if seen.raised:
-        return (f"the client did not end its turn: {seen.raised[:300]}",)
+        return (f"the client did not finish its turn: {seen.raised[:300]}",)
     wrong = [
         *_grammar(seen.first),
         *_sentences(seen.first),
@@ -91,27 +91,27 @@ def _grammar(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _sentences(events: Sequence[Event]) -> Iterator[str]:
-    """Never silence; and what is said to the person is plain."""
+    """A turn never ends silently, and messages for the user are plain."""
     for event in events:
         match event:
             case Notice():
                 yield from _plain("a notice", event.text)
             case Retrying():
-                yield from _plain("the reason for another try", event.why)
+                yield from _plain("the reason for a retry", event.why)
             case LimitReached():
-                yield from _plain("the sentence on the limit", event.text)
+                yield from _plain("the sentence about the limit", event.text)
             case TurnEnded(reason="answered"):
                 last = _messages(events)[-1:]
                 if not (last and last[0].text.strip()):
-                    yield "silence: the turn ended as answered, and nothing was said"
+                    yield "silence: the turn ended as answered without text"
             case TurnEnded():
-                yield from _plain("the sentence on the end", _sentence(events))
+                yield from _plain("the sentence at the end", _sentence(events))
             case _:
                 pass
 
 
 def _sentence(events: Sequence[Event]) -> str:
-    """What the person is told on the end of a turn that was not answered."""
+    """The sentence for the user at the end of a turn without an answer."""
     end = _end(events)
     limits = [event.text for event in events if isinstance(event, LimitReached)]
     return (end.error if end else None) or (limits[-1] if limits else "")
@@ -119,7 +119,7 @@ def _sentence(events: Sequence[Event]) -> str:
 
 def _plain(what: str, sentence: str) -> Iterator[str]:
     if len(sentence) < 10:
-        yield f"{what} says nothing: {sentence!r}"
+        yield f"{what} is too short: {sentence!r}"
     elif len(sentence) > LONGEST_SENTENCE:
         yield f"{what} is {len(sentence)} characters long: {sentence[:80]!r}"
     elif _NOT_PLAIN.search(sentence) or not sentence.isprintable():
@@ -127,7 +127,7 @@ def _plain(what: str, sentence: str) -> Iterator[str]:
 
 
 def _doubled(events: Sequence[Event]) -> Iterator[str]:
-    """What a front end shows, what is taken back left out, is what the messages say."""
+    """The text that a front end shows, without withdrawn text, equals the text of the messages."""
     pieces: list[str] = []
     for event in events:
         match event:
@@ -137,46 +137,46 @@ def _doubled(events: Sequence[Event]) -> Iterator[str]:
                 pieces.clear()
             case MessageCompleted():
                 if (shown := "".join(pieces)) != event.message.text:
-                    yield f"shown was {shown!r:.80}, the message says {event.message.text!r:.80}"
+                    yield f"shown: {shown!r:.80}, in the message: {event.message.text!r:.80}"
                 pieces.clear()
             case _:
                 pass
     if pieces:
-        yield f"text was shown that no message holds: {''.join(pieces)!r:.80}"
+        yield f"text was shown that is in no message: {''.join(pieces)!r:.80}"
 
 
 def _runs(seen: Observation) -> Iterator[str]:
-    """No half call ran, and none ran twice."""
+    """No incomplete call ran, and none ran twice."""
     whole = {
         call.id: call for message in _messages(seen.first) if message.ended_properly for call in message.tool_calls
     }
     started = [event.call for event in seen.first if isinstance(event, ToolStarted)]
     if any(whole.get(call.id) != call for call in started):
-        yield "a call ran that no message with a proper end holds"
+        yield "a call ran that is in no message with a proper end"
     if any(count > 1 for count in Counter(call.id for call in started).values()):
         yield "a call ran twice"
     starts = sum(call.arguments.count(">> runs") for call in started)
     if len(seen.ran) > starts:
-        yield f"{len(seen.ran)} marks were left by {starts} commands: {seen.ran[:3]}"
+        yield f"{len(seen.ran)} marks by {starts} commands: {seen.ran[:3]}"
 
 
 def _secrecy(seen: Observation) -> Iterator[str]:
-    """The key is nowhere but in the header of requests to its own origin."""
+    """The key appears only in the headers of requests to its own origin."""
     if any(KEY in encode_event(event) for event in (*seen.first, *seen.second)):
-        yield "an event holds the key"
+        yield "an event contains the key"
     if seen.leaks:
-        yield f"files hold the key: {', '.join(seen.leaks)}"
+        yield f"files contain the key: {', '.join(seen.leaks)}"
     if any(KEY in repr((request.headers, request.body, request.path)) for request in seen.elsewhere):
         yield "the key went to another origin"
     if any(KEY in repr((request.body, request.path)) for request in seen.requests):
         yield "the key is in the body of a request"
     if not all(KEY in str(request.headers.get("authorization")) for request in seen.requests):
-        yield "a request came without the key"
+        yield "a request lacks the key"
 
 
 def _bounds(seen: Observation) -> Iterator[str]:
     if len(_said(seen.first)) > LONGEST_TEXT:
-        yield f"{len(_said(seen.first)):,} characters of text were taken"
+        yield f"{len(_said(seen.first)):,} characters of text were accepted"
     if seen.grown is not None and seen.grown > seen.fault.megabytes:
         yield f"the process grew by {seen.grown:.0f} MB; at most {seen.fault.megabytes} are allowed"
     if not seen.closed:
@@ -184,14 +184,14 @@ def _bounds(seen: Observation) -> Iterator[str]:
 
 
 def _wire(seen: Observation) -> Iterator[str]:
-    """Requests that the strictest provider takes, and the wait that was asked for."""
-    yield from (f"a strict provider refuses: {fault:.200}" for fault in seen.faults[:3])
+    """The strictest provider accepts the requests, and the requested wait was kept."""
+    yield from (f"a strict provider rejects: {fault:.200}" for fault in seen.faults[:3])
     if any(wants_stream(request.body) != seen.streaming for request in seen.requests):
-        yield "a stream was asked for, or not, against the setting"
+        yield "the request ignores the streaming setting"
     if seen.fault.waits and len(seen.requests) > 1:
         waited = seen.requests[1].arrived_at - seen.requests[0].arrived_at
         if waited < seen.fault.waits:
-            yield f"waited {waited:.2f} s where {seen.fault.waits:g} s were asked for"
+            yield f"waited {waited:.2f} s instead of {seen.fault.waits:g} s"
 
 
 def _expectation(seen: Observation) -> Iterator[str]:
@@ -201,13 +201,13 @@ def _expectation(seen: Observation) -> Iterator[str]:
 
 
 def _misses(seen: Observation, good: Outcome) -> Iterator[str]:
-    """What is missing for this outcome."""
+    """The differences from this outcome."""
     end = _end(seen.first)
     sentence = _sentence(seen.first)
     if end is None or end.reason != good.end:
         yield f"ended {end and end.reason} rather than {good.end} ({sentence!r:.200})"
     elif good.says and not re.search(good.says, sentence, re.IGNORECASE):
-        yield f"{sentence!r:.300} does not say {good.says!r}"
+        yield f"{sentence!r:.300} does not match {good.says!r}"
     if good.text is not None and _said(seen.first) != good.text:
         yield f"said {_said(seen.first)!r:.100} rather than {good.text!r:.100}"
     least, most = good.requests
@@ -216,7 +216,7 @@ def _misses(seen: Observation, good: Outcome) -> Iterator[str]:
     if good.ran is not None and Counter(seen.ran) != Counter(good.ran):
         yield f"ran {_shortly(seen.ran)} rather than {_shortly(good.ran)}"
     if len(seen.ran) > good.most_runs:
-        yield f"ran {len(seen.ran)} commands; at most {good.most_runs} are right"
+        yield f"ran {len(seen.ran)} commands, more than {good.most_runs}"
     limits = [event.limit for event in seen.first if isinstance(event, LimitReached)]
     if good.limit is not None and good.limit not in limits:
         yield f"the limit is {limits} rather than {good.limit}"
@@ -232,7 +232,7 @@ def _missing_problems(seen: Observation, patterns: tuple[str, ...] | None) -> It
         return
     for text, pattern in zip(told, patterns, strict=True):
         if not re.search(pattern, text, re.IGNORECASE):
-            yield f"the model was told {text!r:.200}, which does not say {pattern!r}"
+            yield f"the model received {text!r:.200}, which does not match {pattern!r}"
 
 
 def _shortly(lines: Sequence[str]) -> str:
@@ -240,7 +240,7 @@ def _shortly(lines: Sequence[str]) -> str:
 
 
 def _afterwards(seen: Observation) -> Iterator[str]:
-    """The conversation goes on: a strict server takes its history and the next answer comes."""
+    """The conversation continues: a strict server accepts its history, and the next answer arrives."""
     end = _end(seen.second)
     if end is None or end.reason != "answered" or _said(seen.second) != AFTERWARDS:
         sentence = _sentence(seen.second)

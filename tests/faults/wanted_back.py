@@ -17,8 +17,8 @@ from vmpilot.testing.script import HttpError, Reply, ScriptedCall, Step, StepMak
 _SIGNATURE = "c2lnbmVk"
 _EXTRA = {"google": {"thought_signature": _SIGNATURE}}
 
-_BACK = "It goes back unchanged with each request; no other server gets it."
-_MEND = "Send the conversation in the form that the server asks for; nothing runs again."
+_BACK = "Send it back unchanged with each request, and to no other server."
+_MEND = "Send the conversation in the form that the server requires; no call runs twice."
 
 
 def _fault(
@@ -39,7 +39,7 @@ def _calls_in(request: RecordedRequest) -> list[dict[str, Any]]:
 def _server(
     refusal: HttpError, is_good: Callable[[RecordedRequest], bool], *steps: Step | StepMaker
 ) -> tuple[StepMaker, ...]:
-    """Gives its steps by the number of answers in the history, as long as it likes what it gets."""
+    """Plays the step for the number of answers in the history, as long as it accepts the request."""
 
     def answer(request: RecordedRequest) -> Step:
         if not is_good(request):
@@ -82,7 +82,7 @@ _TWICE = calling(shell_entry("first", extra_content=_EXTRA), shell_entry("second
 
 
 def _signed_by(extra: dict[str, Any]) -> Callable[[RecordedRequest], bool]:
-    """Whether the first call of each message has this signature, and no other one has any."""
+    """Whether the first call of each message has this signature, and no other call has one."""
 
     def is_good(request: RecordedRequest) -> bool:
         calls = [answer["tool_calls"] for answer in _answers_in(request) if answer.get("tool_calls")]
@@ -162,7 +162,7 @@ SIGNATURES = (
         _signed_by(_SKIP),
         _ONCE,
         requests=3,
-        advice="Send the word that Google has for a call of another model, and ask again.",
+        advice="Send Google's placeholder for calls of other models, and ask again.",
     ),
     _wants(
         "signature-refused",
@@ -170,7 +170,7 @@ SIGNATURES = (
         lambda request: not any("extra_content" in call for call in _calls_in(request)),
         calling(shell_entry("once", extra_content=_EXTRA)),
         requests=3,
-        advice="What this server does not take is left out from then on.",
+        advice="Omit it from now on for this server.",
     ),
     _wants(
         "signature-corrupted",
@@ -181,7 +181,7 @@ SIGNATURES = (
     ),
     _fault(
         "signature-wanted-for-ever",
-        "A server that is not content with any is not asked for ever: say what it said.",
+        "Stop asking a server that rejects every form, and report its error.",
         *_server(_NO_SIGNATURE, lambda request: not _calls_in(request), _ONCE),
         expects=fails("thought_signature", requests=(2, 4), ran=("once",)),
         repeats=True,
@@ -192,7 +192,7 @@ SIGNATURES = (
         lambda _: True,
         calling(shell_entry("once", extra_content=[1, {"deep": "\ud800\x00"}], provider_specific_fields="x")),
         requests=2,
-        advice="Whatever it is, the next request can be sent.",
+        advice="Whatever it is, the next request is valid.",
     ),
 )
 
@@ -226,7 +226,7 @@ REASONING = tuple(
         _WITHOUT_THOUGHT,
         requests=4,
         ran=("once", "twice"),
-        advice="Send it with every answer from then on, empty where there was none.",
+        advice="Send it with every message from now on, empty if there was none.",
         text="So. " + ANSWER,
     )
     for name, refusal in (("deepseek", _NO_REASONING), ("moonshot", _NO_REASONING_OF_KIMI))
@@ -340,12 +340,12 @@ def _system(name: str, refusal: HttpError) -> Fault:
         _takes_no_system,
         _ONCE,
         requests=3,
-        advice="Put the system prompt into the first user message from then on.",
+        advice="Put the system prompt into the first user message from now on.",
     )
 
 
 def _in_turns_only(request: RecordedRequest) -> Step:
-    """A template that knows neither system prompts nor tools."""
+    """A chat template without system prompts and tools."""
     if {message["role"] for message in request.messages} - {"user", "assistant"}:
         return _IN_TURNS
     return ANSWERED if _answers_in(request) else _ONCE
@@ -395,7 +395,7 @@ SYSTEM = (
     _system("template", _IN_TURNS),
     _fault(
         "roles-in-turns-only",
-        "Where the messages of tools are refused as well, describe the tools in the prompt.",
+        "If tool messages are rejected too, describe the tools in the prompt.",
         _in_turns_only,
         expects=answers(None, requests=(4, 5), ran=("once",)),
         repeats=True,
