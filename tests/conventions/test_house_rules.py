@@ -20,7 +20,7 @@ PACKAGES = {
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package / "src").rglob("*.py"))
 
 ENVIRONMENT_READERS = {
-    "vmpilot/config/environment.py",
+    "vmpilot/config/_environment.py",
     "vmpilot/scaffold/template",  # a third party's, which knows where its providers' keys are
     "vmpilot_backend_litellm/library.py",  # writes: LiteLLM can be kept off the network in no other way
 }

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.app.memory import recall, terms_of
+from vmpilot.app._memory import recall, terms_of
 from vmpilot.config import Settings
 from vmpilot.contract import Secret, TurnStarted, TurnTerms, UsageError, UserMessage
 

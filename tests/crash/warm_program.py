@@ -20,8 +20,8 @@ import vmpilot.store
 
 _WANTED = (
     "vmpilot.app",
-    "vmpilot.cli.front",
-    "vmpilot.cli.request",
+    "vmpilot.cli._main",
+    "vmpilot.cli._request",
     "vmpilot_sample_bare",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql.psycopg",

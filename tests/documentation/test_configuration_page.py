@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.cli.arguments import parse
-from vmpilot.config.environment import VARIABLES
-from vmpilot.config.settings import PROJECT_KEYS, Settings
+from vmpilot.cli._arguments import parse
+from vmpilot.config import PROJECT_KEYS, VARIABLES, Settings
 
 PAGE = Path(__file__).parents[2] / "vmpilot-core" / "docs" / "configuration.md"
 KEYS, VARIABLE, OPTION = 0, 1, 2

@@ -163,7 +163,7 @@ async def test_after_kill_9_in_mid_command_it_ends_and_the_history_is_valid_and_
             assert time.monotonic() < give_up, machine.survivors()
             await asyncio.sleep(0.01)
         async with machine.agent(server) as agent:
-            await agent.go_on_with_latest()
+            await agent.resume_latest()
             await machine.play(agent, "Second.")
     roles = [message["role"] for message in server.requests[1].messages]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]

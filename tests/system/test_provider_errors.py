@@ -37,8 +37,7 @@ from vmpilot.contract import (
     ToolsUnsupported,
     UserMessage,
 )
-from vmpilot.plugins import installed_backends, load_backend
-from vmpilot.plugins.backend import Backend
+from vmpilot.plugins import Backend, installed_backends, load_backend
 from vmpilot.testing import Drop, Framing, HttpError, Raw, Reply, ScriptedCall, ScriptedServer, Step
 from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
 

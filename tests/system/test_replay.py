@@ -12,7 +12,7 @@ import pytest
 
 from vmpilot.contract import TextDelta
 from vmpilot.engine.recording import read_tape
-from vmpilot.lab.replay import Replay, TapeMiss, replay_turn
+from vmpilot.lab.replay import RecordingMismatch, Replay, replay_turn
 from vmpilot.plugins import choose_backend, installed_backends, load_backend
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
 
@@ -111,7 +111,7 @@ async def test_a_difference_is_shown(machine: Machine, tape: Path, old: str, new
 async def test_a_miss_is_an_error(machine: Machine, tape: Path, kind: str, told: str) -> None:
     await record(machine, tape, SCRIPT)
     rewrite(tape, lambda lines: without_last(kind, lines))
-    with pytest.raises(TapeMiss, match=told):
+    with pytest.raises(RecordingMismatch, match=told):
         await play(tape, machine.backend)
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vmpilot.cli.arguments import make_parser, parse
-from vmpilot.cli.parser import Parser
-from vmpilot.cli.typos import is_one_edit
+from vmpilot.cli._arguments import make_parser, parse
+from vmpilot.cli._parser import Parser
+from vmpilot.cli._typos import is_one_edit
 from vmpilot.testing import Reply, ScriptedServer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmpilot.cli.tool_view import call_in_words, refusal
+from vmpilot.cli._tool_view import describe_call, refusal
 from vmpilot.contract import ToolCall
 from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
@@ -82,7 +82,7 @@ WORDS = ("first", "second")
     ],
 )
 def test_a_call_without_a_title(arguments: str, words: str) -> None:
-    assert call_in_words(ToolCall("1", "shell", arguments)) == words
+    assert describe_call(ToolCall("1", "shell", arguments)) == words
 
 
 def test_what_only_the_model_is_told_is_left_out() -> None:

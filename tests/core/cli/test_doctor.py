@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.cli.doctor import Hold, run_doctor, sum_up
-from vmpilot.cli.doctor_checks import Check
+from vmpilot.cli._doctor import Hold, run_doctor, sum_up
+from vmpilot.cli._doctor_checks import Check
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vmpilot.cli import standard_input
-from vmpilot.cli.standard_input import LARGEST_INPUT
+from vmpilot.cli import _standard_input as standard_input
+from vmpilot.cli._standard_input import LARGEST_INPUT
 from vmpilot.contract import UsageError
 from vmpilot.testing import Reply, ScriptedServer
 

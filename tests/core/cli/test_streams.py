@@ -32,7 +32,7 @@ FEW = ("--help", "doctr", "--output", "chats list", "chats export", "config show
 
 DRIVER = """
 import json, os, sys
-import sqlalchemy.dialects.sqlite.aiosqlite, vmpilot.app, vmpilot.cli.front, vmpilot.cli.log, vmpilot.cli.request
+import sqlalchemy.dialects.sqlite.aiosqlite, vmpilot.app, vmpilot.cli._main, vmpilot.cli._log, vmpilot.cli._request
 from vmpilot.cli import main
 
 folder = sys.argv[1]

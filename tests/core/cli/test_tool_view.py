@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vmpilot.cli.style import Style
-from vmpilot.cli.tool_view import ToolView
+from vmpilot.cli._style import Style
+from vmpilot.cli._tool_view import ToolView
 from vmpilot.contract import ToolCall, ToolFinished, ToolResult, ToolStarted
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.config import ApprovalsFile, Environment, Sourced, load_settings, project_root
+from vmpilot.config import ApprovalsFile, Environment, LoadedSettings, load_settings, project_root
 from vmpilot.contract import UsageError
 
 
@@ -24,7 +24,7 @@ def approvals(tmp_path: Path) -> ApprovalsFile:
     return ApprovalsFile(tmp_path / "config")
 
 
-def load(project: Path) -> Sourced:
+def load(project: Path) -> LoadedSettings:
     home = project.parent / "config"
     return load_settings(Environment({}, home, home, home, "tester"), folder=project, options={})
 
@@ -70,8 +70,8 @@ def test_kept_rules_hold_in_the_whole_project_and_nowhere_else(project: Path, ap
     other.mkdir()
     assert project_root(project / "src") == project
     assert project_root(other) == other
-    approvals.keep_rules(project, ("shell: npm test",))
-    approvals.keep_rules(project, ("shell: npm test", "shell: make"))
+    approvals.save_rules(project, ("shell: npm test",))
+    approvals.save_rules(project, ("shell: npm test", "shell: make"))
     home = approvals.path.parent
     environment = Environment({}, home, home, home, "tester")
     sourced = load_settings(environment, folder=project / "src", options={})
@@ -84,7 +84,7 @@ def test_kept_rules_hold_in_the_whole_project_and_nowhere_else(project: Path, ap
 def test_what_was_approved_can_be_taken_back(project: Path, approvals: ApprovalsFile) -> None:
     path = write_project(project, 'allow = ["shell: make"]\n')
     approvals.trust(path, path.read_bytes())
-    approvals.keep_rules(project, ("shell: npm test",))
+    approvals.save_rules(project, ("shell: npm test",))
     approvals.forget(project, path)
     sourced = load(project)
     assert (sourced.settings.allow, sourced.settings.allow_on_host) == ((), ())
@@ -96,18 +96,18 @@ def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path,
     with pytest.raises(UsageError, match=r"approvals\.json.*mend or delete the file"):
         load(project)
     with pytest.raises(UsageError, match=r"approvals\.json"):
-        approvals.keep_rules(project, ("shell: ls",))
+        approvals.save_rules(project, ("shell: ls",))
     assert approvals.path.read_text() == '{"trusted": 3}'
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(project: Path) -> None:
     (project / "config").write_text("a file")
     with pytest.raises(UsageError, match="cannot keep what you approved"):
-        ApprovalsFile(project / "config").keep_rules(project, ("shell: ls",))
+        ApprovalsFile(project / "config").save_rules(project, ("shell: ls",))
 
 
 def _keep(folder: Path, number: int) -> None:
-    ApprovalsFile(folder).keep_rules(Path("/project"), (f"shell: make {number}",))
+    ApprovalsFile(folder).save_rules(Path("/project"), (f"shell: make {number}",))
 
 
 def test_two_programs_may_keep_rules_at_once(approvals: ApprovalsFile) -> None:

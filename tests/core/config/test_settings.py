@@ -13,10 +13,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from vmpilot.config import Environment, Settings, Sourced, load_settings
-from vmpilot.config.environment import VARIABLES
-from vmpilot.config.settings import PROJECT_KEYS, TRUSTED_PROJECT_KEYS
-from vmpilot.config.sources import DESCRIPTIONS, find_project_file
+from vmpilot.config import (
+    PROJECT_KEYS,
+    TRUSTED_PROJECT_KEYS,
+    VARIABLES,
+    Environment,
+    LoadedSettings,
+    Settings,
+    load_settings,
+)
+from vmpilot.config._sources import DESCRIPTIONS, find_project_file
 from vmpilot.contract import RetryPolicy, Secret, TimeLimits, UsageError
 
 KEY = "sk-never-shown-0123456789"
@@ -33,7 +39,7 @@ class Sources:
         self.project_file = self.folder / ".vmpilot.toml"
         self.variables: dict[str, str] = {}
 
-    def load(self, options: Mapping[str, tuple[Any, str]] | None = None) -> Sourced:
+    def load(self, options: Mapping[str, tuple[Any, str]] | None = None) -> LoadedSettings:
         home = self.user_file.parent
         environment = Environment(self.variables, home, home, home, "tester")
         return load_settings(environment, folder=self.folder, options=options or {})

@@ -6,8 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from vmpilot.plugins import describe_backends, installed_backends
-from vmpilot.plugins.describing import DescribedBackend
+from vmpilot.plugins import DescribedBackend, describe_backends, installed_backends
 
 Install = Callable[..., None]
 

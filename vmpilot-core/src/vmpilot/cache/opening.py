@@ -8,7 +8,7 @@ from pathlib import Path
 from vmpilot.cache.answer_cache import AnswerCache
 from vmpilot.cache.disk import DiskCache
 from vmpilot.cache.redis_server import RedisCache
-from vmpilot.config.cache_place import CachePlace
+from vmpilot.config import CachePlace
 from vmpilot.contract import UsageError
 from vmpilot.installation import install_command
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) -> int:
     """Run the program and return its exit code; `backend` is the one used where no option names another."""
-    from vmpilot.cli.streams import OutputError, safe_streams
+    from vmpilot.cli._streams import OutputError, safe_streams
 
     with safe_streams():
         try:
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) 
 
 
 def _run(arguments: list[str], backend: str | None, *, owns_process: bool) -> int:
-    from vmpilot.cli.arguments import parse
+    from vmpilot.cli._arguments import parse
 
     try:
         options = parse(arguments)
@@ -32,7 +32,7 @@ def _run(arguments: list[str], backend: str | None, *, owns_process: bool) -> in
             refuse_inspection()
         if getattr(options, "backend", None) is None:
             options.backend = backend
-        from vmpilot.cli.front import run
+        from vmpilot.cli._main import run
 
         return run(options)
     finally:

@@ -12,9 +12,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from vmpilot.cli.request_arguments import given_settings
-from vmpilot.cli.style import Style, printable
-from vmpilot.cli.table import print_table, terminal_width
+from vmpilot.cli._options import given_settings
+from vmpilot.cli._style import Style, printable
+from vmpilot.cli._table import print_table, terminal_width
 from vmpilot.config import current_environment, load_settings
 from vmpilot.contract import BackendError, BackendInfo, UsageError
 from vmpilot.plugins import DescribedBackend, choose_backend, describe_backends, installed_backends

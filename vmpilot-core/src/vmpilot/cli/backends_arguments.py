@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from vmpilot.cli.parser import Parser
-from vmpilot.cli.request_arguments import add_debug, add_folder, add_format
+from vmpilot.cli._options import add_debug, add_folder, add_format
+from vmpilot.cli._parser import Parser
 
 
 def fill_backends(backends: Parser) -> None:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from vmpilot.cli.style import printable
+from vmpilot.cli._style import printable
 from vmpilot.plugins import SHIPPED, installed_backends
 from vmpilot.scaffold import PackageNames, choose_names, write_package
 

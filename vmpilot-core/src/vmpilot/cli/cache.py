@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from vmpilot.cache import AnswerCache, CacheError, CacheStats, open_cache
-from vmpilot.cli.request_arguments import given_settings
+from vmpilot.cli._options import given_settings
 from vmpilot.config import CachePlace, Settings, current_environment, load_settings
 from vmpilot.contract import VMPilotError
 

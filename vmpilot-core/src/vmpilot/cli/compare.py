@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from vmpilot.cli.style import printable
-from vmpilot.cli.table import print_table
+from vmpilot.cli._style import printable
+from vmpilot.cli._table import print_table
 from vmpilot.config import Environment, current_environment, take_environment
 from vmpilot.contract import Event, Retrying, ToolStarted, UsageError
-from vmpilot.lab.comparison import Entrant, Outcome, open_place, run_entrant
+from vmpilot.lab.comparison import Candidate, Outcome, open_worktree, run_candidate
 from vmpilot.plugins import choose_backend, installed_backends
 
 _SETTINGS = ("base_url", "temperature", "mode", "max_steps", "max_cost", "max_seconds")
@@ -49,14 +49,14 @@ async def _run(options: argparse.Namespace, outcomes: list[Outcome]) -> None:
         outcomes.append(await _play(entrant, options, folder, environment))
 
 
-async def _play(entrant: Entrant, options: argparse.Namespace, folder: Path, environment: Environment) -> Outcome:
+async def _play(entrant: Candidate, options: argparse.Namespace, folder: Path, environment: Environment) -> Outcome:
     settings = {name: getattr(options, name) for name in _SETTINGS}
     task = " ".join(options.words)
-    async with open_place(folder, keep=options.keep) as place:
-        return await run_entrant(
+    async with open_worktree(folder, keep=options.keep) as place:
+        return await run_candidate(
             entrant,
             task,
-            place=place,
+            worktree=place,
             environment=environment,
             check=options.check,
             settings=settings,
@@ -75,14 +75,14 @@ def _tell(event: Event) -> None:
             pass
 
 
-def _entrants(options: argparse.Namespace) -> list[Entrant]:
+def _entrants(options: argparse.Namespace) -> list[Candidate]:
     """Each backend with each model. Raises `BackendError` where one is not installed."""
     installed = installed_backends()
     names = _listed(options.backends) or sorted({backend.name for backend in installed})
     for name in names:
         choose_backend(installed, name, asked_by="--backends")
     models: list[str | None] = [*_listed(options.models)] or [None]
-    entrants = [Entrant(name, model) for name in names for model in models]
+    entrants = [Candidate(name, model) for name in names for model in models]
     if not entrants:
         choose_backend(installed, None)  # which says that there is none
     return entrants
@@ -99,7 +99,7 @@ def _listed(words: str | None) -> list[str]:
     return list(dict.fromkeys(word.strip() for word in (words or "").split(",") if word.strip()))
 
 
-def _name(entrant: Entrant) -> str:
+def _name(entrant: Candidate) -> str:
     return entrant.backend if entrant.model is None else f"{entrant.backend}, {entrant.model}"
 
 

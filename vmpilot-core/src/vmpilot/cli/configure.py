@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from vmpilot.cli.style import printable
+from vmpilot.cli._style import printable
 from vmpilot.config import PRIVATE_KEYS, UserFile, current_environment, load_settings
 from vmpilot.contract import UsageError
 from vmpilot.permissions import Rules

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 
-from vmpilot.cli.log import shown_time
-from vmpilot.cli.style import printable
-from vmpilot.cli.table import print_table
+from vmpilot.cli._log import shown_time
+from vmpilot.cli._style import printable
+from vmpilot.cli._table import print_table
 from vmpilot.config import current_environment
 from vmpilot.contract import ToolProblem, UsageError
 from vmpilot.tools.jobs import shorten

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vmpilot.cli.request_arguments import given_settings
+from vmpilot.cli._options import given_settings
 from vmpilot.config import current_environment, load_settings
 
 

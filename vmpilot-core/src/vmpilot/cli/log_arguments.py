@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vmpilot.cli.parser import Parser
-from vmpilot.cli.request_arguments import add_debug, add_format
+from vmpilot.cli._options import add_debug, add_format
+from vmpilot.cli._parser import Parser
 
-_RUN = ("log", "run_log_command")
+_RUN = ("_log", "run_log_command")
 
 
 def fill_chats(chats: Parser) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from vmpilot.cli.style import printable
+from vmpilot.cli._style import printable
 from vmpilot.engine.recording import Tape, TapedTurn, read_tape
 from vmpilot.lab.replay import Difference, Replay, replay_turn
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vmpilot.cli.parser import Parser
-from vmpilot.cli.request_arguments import add_debug, add_format
+from vmpilot.cli._options import add_debug, add_format
+from vmpilot.cli._parser import Parser
 
 
 def fill_replay(parser: Parser) -> None:

@@ -9,8 +9,8 @@ import sys
 from dataclasses import asdict
 
 from vmpilot.app import Agent, ToolReport
-from vmpilot.cli.request_arguments import agent_settings
-from vmpilot.cli.style import printable
+from vmpilot.cli._options import agent_settings
+from vmpilot.cli._style import printable
 
 
 def list_tools(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vmpilot.cli.style import printable
+from vmpilot.cli._style import printable
 from vmpilot.config import ApprovalsFile, current_environment, find_project_file, load_settings, project_root
 from vmpilot.contract import UsageError
 from vmpilot.machine.workspace import Workspace

@@ -1,11 +1,11 @@
 """Plugins: which are installed, the chosen backend behind a typed face, and the tools that others bring."""
 
-from vmpilot.plugins.backend import Backend
-from vmpilot.plugins.choice import SHIPPED, BackendChoice, choose_backend
-from vmpilot.plugins.describing import DescribedBackend, describe_backends
-from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin, installed_backends, installed_tool_plugins
-from vmpilot.plugins.loading import load_backend, wrap_backend
-from vmpilot.plugins.tools import LoadedTools, load_tool_plugins
+from vmpilot.plugins._backend import Backend
+from vmpilot.plugins._choice import SHIPPED, BackendChoice, choose_backend
+from vmpilot.plugins._describing import DescribedBackend, describe_backends
+from vmpilot.plugins._installed import InstalledBackend, InstalledPlugin, installed_backends, installed_tool_plugins
+from vmpilot.plugins._loading import load_backend, wrap_backend
+from vmpilot.plugins._tools import LoadedTools, load_tool_plugins
 
 __all__ = [
     "SHIPPED",

@@ -1,6 +1,6 @@
 """A tape played to a backend, and where what it asks and does is not as it was taped."""
 
-from vmpilot.lab.replay.differences import Difference
-from vmpilot.lab.replay.turn import Replay, TapeMiss, replay_turn
+from vmpilot.lab.replay._differences import Difference
+from vmpilot.lab.replay._turn import RecordingMismatch, Replay, replay_turn
 
-__all__ = ["Difference", "Replay", "TapeMiss", "replay_turn"]
+__all__ = ["Difference", "Replay", "RecordingMismatch", "replay_turn"]

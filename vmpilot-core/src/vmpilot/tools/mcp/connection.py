@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vmpilot.config.mcp_servers import McpServer
+from vmpilot.config import McpServer
 from vmpilot.contract import ToolOutcome, read_proxies
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.results import read_result

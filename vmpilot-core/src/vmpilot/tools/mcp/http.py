@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
-from vmpilot.config.mcp_servers import McpServer
+from vmpilot.config import McpServer
 from vmpilot.contract import Proxies
 from vmpilot.providers import RoutedTransport
 from vmpilot.tools.mcp.wire import (

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
-from vmpilot.config.mcp_servers import McpServer
+from vmpilot.config import McpServer
 from vmpilot.machine.processes.process_tree import is_live
 from vmpilot.machine.processes.shell_launch import Launch
 from vmpilot.machine.processes.supervisor import Supervised, Supervisor

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmpilot.config.mcp_servers import McpServer
+from vmpilot.config import McpServer
 from vmpilot.contract import ToolOutcome, ToolProblem
 from vmpilot.tools.mcp.connection import Connection, McpProblem
 from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from vmpilot.config.mcp_servers import McpSettings
+from vmpilot.config import McpSettings
 from vmpilot.contract import Tool
 from vmpilot.installation import install_command
 from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder

@@ -14,7 +14,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vmpilot.config.mcp_servers import McpServer
+from vmpilot.config import McpServer
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.process import ServerProcess

@@ -1,0 +1,49 @@
+"""What `-d` shows: VMPilot's own log on standard error, secrets masked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from vmpilot.cli._style import printable
+from vmpilot.config import current_environment
+from vmpilot.machine.secrets.masking import Masker
+from vmpilot.machine.secrets.shell_environment import secret_values
+
+_log = logging.getLogger("vmpilot")
+
+
+class DebugLog(logging.Handler):
+    """Writes records to standard error. `mask` takes secrets out of them; an agent's masker knows more of them."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S"))
+        self.mask: Callable[[str], str] = Masker(secret_values(current_environment().variables)).mask
+        self._to_error = logging.StreamHandler()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the record; its further lines, such as those of a traceback, are indented."""
+        text = printable(self.mask(self.format(record))).replace("\n", "\n    ")
+        self._to_error.emit(logging.makeLogRecord({"msg": text, "levelno": record.levelno}))
+
+
+@contextmanager
+def logging_to_standard_error() -> Iterator[None]:
+    """Only our own loggers: libraries' debug logs may hold what was sent, keys included."""
+    handler, level = DebugLog(), _log.level
+    _log.addHandler(handler)
+    _log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        _log.removeHandler(handler)
+        _log.setLevel(level)
+
+
+def mask_with(mask: Callable[[str], str]) -> None:
+    """Have this masker take secrets out of the log, if there is one."""
+    for handler in _log.handlers:
+        if isinstance(handler, DebugLog):
+            handler.mask = mask

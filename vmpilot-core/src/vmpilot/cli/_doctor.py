@@ -1,0 +1,136 @@
+"""`vmpilot doctor`: what works on this machine, what does not and how to mend it, and what the sandbox holds."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from vmpilot.cli._doctor_checks import Check, check_installation
+from vmpilot.cli._options import given_settings
+from vmpilot.cli._style import Style, printable
+from vmpilot.config import Environment, current_environment
+from vmpilot.installation import install_command
+from vmpilot.machine.sandbox import Level, Sandbox, search_sandbox
+from vmpilot.machine.sandbox.escape_stage import Finding, probe_escapes
+
+_LEVELS: tuple[Level, ...] = ("read", "workspace")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What one escape probe showed, by level: `blocked`, `open`, `not tried`. `known`: an open one is no news."""
+
+    probe: str
+    holds: str
+    verdicts: Mapping[str, str]
+    details: Mapping[str, str]
+    known: bool
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    """Check everything and print it; the exit code is 1 where something is broken."""
+    return asyncio.run(_examine(options, Path(options.cwd).resolve()))
+
+
+async def _examine(options: argparse.Namespace, folder: Path) -> int:
+    environment = current_environment()
+    checks = await check_installation(environment, folder, options=given_settings(options))
+    found, holds = await _check_sandbox(environment, folder)
+    checks += found
+    if options.output == "text":
+        _print(checks, holds)
+    else:
+        print(json.dumps({"checks": [asdict(check) for check in checks], "sandbox": [asdict(hold) for hold in holds]}))
+    return int(any(check.state == "broken" for check in checks))
+
+
+def _mend_sandbox() -> str:
+    return (
+        "install bubblewrap (apt install bubblewrap) and allow user namespaces "
+        "(sysctl kernel.apparmor_restrict_unprivileged_userns=0, kernel.unprivileged_userns_clone=1), "
+        f"or {install_command('vmpilot-core[sandlock]')} (Linux 6.12 or newer)"
+    )
+
+
+async def _check_sandbox(environment: Environment, folder: Path) -> tuple[list[Check], list[Hold]]:
+    search = await search_sandbox(environment.variables, own_folders=environment.private_folders, apart_from=folder)
+    if search.sandbox is None:
+        why = f"none works, so no command runs without a question; {search.reason}"
+        return [Check("sandbox", "broken", why, mend=_mend_sandbox())], []
+    sandbox = search.sandbox
+    passed_over = [f"{attempt.name}: {attempt.problem}" for attempt in search.attempts if attempt.problem]
+    checks = [Check("sandbox", "ok", "; not used: ".join((sandbox.name, *passed_over)))]
+    checks += [Check("sandbox", "note", shortcoming.sentence) for shortcoming in sandbox.shortcomings]
+    if refusal := sandbox.refusal(folder):
+        checks.append(Check("sandbox", "note", f"no command can be let change this folder: {refusal}"))
+    try:
+        by_level = {level: await probe_escapes(sandbox, level) for level in _LEVELS}
+    except (OSError, RuntimeError) as error:
+        return [*checks, Check("escape probes", "broken", str(error), mend=_mend_sandbox())], []
+    holds = _compare(sandbox, by_level)
+    return [*checks, sum_up(holds)], holds
+
+
+def _compare(sandbox: Sandbox, by_level: Mapping[Level, Iterable[Finding]]) -> list[Hold]:
+    known = {shortcoming.probe for shortcoming in sandbox.shortcomings}
+    levels = {level: {finding.probe: finding for finding in findings} for level, findings in by_level.items()}
+    return [
+        Hold(
+            probe,
+            first.holds,
+            {level: findings[probe].verdict for level, findings in levels.items()},
+            {level: findings[probe].detail for level, findings in levels.items()},
+            known=probe in known,
+        )
+        for probe, first in levels["read"].items()
+    ]
+
+
+def sum_up(holds: list[Hold]) -> Check:
+    """One line about all probes; broken where one got out that is not known to."""
+    escaped = [hold.probe for hold in holds if "open" in hold.verdicts.values() and not hold.known]
+    if escaped:
+        return Check(
+            "escape probes",
+            "broken",
+            f"the sandbox does not hold: {', '.join(escaped)}",
+            mend="do not rely on it: "
+            "say so to the makers of VMPilot, and use --mode observe only on a machine that you can lose",
+        )
+    return Check("escape probes", "ok", ", ".join(_count_blocked(holds, level) for level in _LEVELS))
+
+
+def _count_blocked(holds: list[Hold], level: Level) -> str:
+    """Of those that were tried; the others make no sense at this level, or on this machine."""
+    tried = [hold.verdicts[level] for hold in holds if hold.verdicts[level] != "not tried"]
+    return f"{tried.count('blocked')} of {len(tried)} blocked at level {level}"
+
+
+def _print(checks: list[Check], holds: list[Hold]) -> None:
+    style = Style(enabled=sys.stdout.isatty())
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        state = check.state if check.state != "broken" else style.bold("BROKEN")
+        print(f"{state:<7} {check.name:<{width}}  {printable(check.detail)}")
+        if check.mend:
+            print(f"{'':<7} {'':<{width}}  to mend it: {printable(check.mend)}")
+    if holds:
+        print(f"\n{style.bold('What the sandbox holds')}\n{'read':<10}{'workspace':<11}")
+    for hold in holds:
+        read, workspace = (_mark(hold, level) for level in _LEVELS)
+        line = f"{read:<10}{workspace:<11}{hold.holds}{_remark(hold)}"
+        print(line if "open" in hold.verdicts.values() else style.dim(line))
+
+
+def _mark(hold: Hold, level: Level) -> str:
+    return {"blocked": "yes", "open": "NO"}.get(hold.verdicts[level], "-")
+
+
+def _remark(hold: Hold) -> str:
+    done = next((hold.details[level] for level, verdict in hold.verdicts.items() if verdict == "open"), None)
+    return "" if done is None else printable(f" (the probe {done})")

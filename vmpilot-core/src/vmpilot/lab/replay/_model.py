@@ -1,0 +1,59 @@
+"""The model of a taped turn: answers in the tape's order, and holds each request against the one that was taped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmpilot.contract import Event, MessageCompleted
+from vmpilot.engine.recording import TapedTurn
+from vmpilot.lab.replay._differences import Difference, compare_messages, end_reason
+from vmpilot.providers import chat_messages
+from vmpilot.testing import Framing, HttpError, RecordedRequest, Reply, ScriptedCall, Step
+
+
+class RecordedModel:
+    """Gives a scripted server its steps. `misses` are sentences on requests that the tape does not know."""
+
+    def __init__(self, taped: TapedTurn) -> None:
+        self._calls = taped.calls
+        self._answers = [call.answer for call in taped.calls] or _answers(taped.events)
+        self._ended_early = end_reason(taped.events) not in {"answered", "denied", "limit"}
+        self.asked = 0
+        self.misses: list[str] = []
+        self.differences: list[Difference] = []
+
+    def answer(self, request: RecordedRequest) -> Step:
+        """The step for one request; called in the server's thread, one request after the other."""
+        number = self.asked
+        self.asked += 1
+        if number >= len(self._answers):
+            return self._refuse(number)
+        if number < len(self._calls):
+            call = self._calls[number]
+            expected = chat_messages(call.messages, system=call.system)
+            self.differences += compare_messages(number + 1, expected, request.messages)
+        return _reply(self._answers[number])
+
+    def _refuse(self, number: int) -> HttpError:
+        if not self._ended_early:
+            self.misses.append(f"the model was asked {number + 1} times; the tape has {number} answers")
+        return HttpError(400, "the tape ends here")
+
+
+def _answers(events: Iterable[Event]) -> list[MessageCompleted]:
+    """What a backend that asks by itself was answered."""
+    return [event for event in events if isinstance(event, MessageCompleted) and event.message.finish != "cut"]
+
+
+def _reply(answer: MessageCompleted) -> Reply:
+    message, cut = answer.message, answer.message.finish == "cut"
+    refused = message.finish == "refusal"
+    return Reply(
+        text="" if refused else message.text,
+        refusal=message.text if refused else "",
+        reasoning=message.reasoning,
+        tool_calls=tuple(ScriptedCall(call.name, call.arguments, id=call.id) for call in message.tool_calls),
+        usage=answer.usage,
+        finish="stop" if refused else None if cut else message.finish,
+        framing=Framing(finish=not cut),
+    )

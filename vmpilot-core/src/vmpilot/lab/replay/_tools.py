@@ -1,0 +1,77 @@
+"""The tools of a taped turn: a call that is on the tape has its result from there, and nothing is run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from vmpilot.contract import (
+    Acts,
+    Effect,
+    Event,
+    MessageCompleted,
+    ToolCall,
+    ToolFinished,
+    ToolOutcome,
+    ToolProblem,
+    ToolSpec,
+    ToolUse,
+)
+from vmpilot.engine.recording import TapedTurn
+from vmpilot.lab.replay._differences import canonical, canonical_arguments
+
+
+class RecordedTools:
+    """The tools of a taped turn: a call that is on the tape has its result from there."""
+
+    def __init__(self, taped: TapedTurn) -> None:
+        self._results = _results(taped.events)
+        self.all = tuple(_RecordedTool(spec, self) for spec in taped.asked.tools)
+        self.used = 0
+        self.misses: list[str] = []
+
+    def take(self, name: str, arguments: Mapping[str, Any]) -> ToolFinished:
+        """The next result of this call. Raises `ToolProblem` where there is none."""
+        left = self._results.get((name, canonical(arguments)))
+        if not left:
+            self.misses.append(f"the tape has no result for {name} with {canonical(arguments)[:500]}")
+            raise ToolProblem("the tape has no result for this call")
+        self.used += 1
+        return left.popleft()
+
+
+class _RecordedTool:
+    """One of them."""
+
+    folder = None
+
+    def __init__(self, spec: ToolSpec, tape: RecordedTools) -> None:
+        self.spec = spec
+        self._tape = tape
+
+    def title(self, _arguments: Mapping[str, Any]) -> str:
+        return self.spec.name
+
+    def effect(self, _arguments: Mapping[str, Any]) -> Effect:
+        return Acts()
+
+    async def run(self, arguments: Mapping[str, Any], _use: ToolUse) -> ToolOutcome:
+        finished = self._tape.take(self.spec.name, arguments)
+        result = finished.result
+        return ToolOutcome(result.text, is_error=result.is_error, exit_code=finished.exit_code)
+
+
+def _results(events: Iterable[Event]) -> dict[tuple[str, str], deque[ToolFinished]]:
+    """Results by what was called, in their order."""
+    calls: dict[str, ToolCall] = {}
+    results: dict[tuple[str, str], deque[ToolFinished]] = {}
+    for event in events:
+        match event:
+            case MessageCompleted():
+                calls |= {call.id: call for call in event.message.tool_calls}
+            case ToolFinished() if call := calls.get(event.result.call_id):
+                results.setdefault((call.name, canonical_arguments(call.arguments)), deque()).append(event)
+            case _:
+                pass
+    return results

@@ -1,0 +1,123 @@
+"""The chosen backend behind a typed face: pluggy's hooks are untyped, and simple backends may yield simple things."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
+from contextlib import aclosing
+from types import GeneratorType
+from typing import Any, cast
+
+import pluggy
+
+from vmpilot.contract import (
+    AssistantMessage,
+    BackendError,
+    BackendEvent,
+    BackendInfo,
+    GenerationRequest,
+    MessageCompleted,
+    ModelCalls,
+    ModelInfo,
+    Notice,
+    ReasoningDelta,
+    Retrying,
+    TextDelta,
+    Toolbox,
+    ToolCallDelta,
+    VMPilotError,
+)
+from vmpilot.plugins._installed import InstalledBackend
+
+_log = logging.getLogger(__name__)
+
+_EVENTS = (TextDelta, ReasoningDelta, ToolCallDelta, MessageCompleted, Retrying, Notice)
+_DONE = object()
+
+
+class Backend:
+    """A loaded backend. What it raises comes out as the contract's errors."""
+
+    def __init__(self, installed: InstalledBackend, hook: pluggy.HookRelay) -> None:
+        self.name = installed.name
+        self._installed = installed
+        self._hook = hook
+
+    @property
+    def info(self) -> BackendInfo:
+        """What the backend says of itself, or what its distribution's metadata say."""
+        told = cast("BackendInfo | None", self._hook.describe_backend())
+        return told or BackendInfo(self._installed.name, self._installed.version)
+
+    def model_info(self, model: str) -> ModelInfo | None:
+        """What the backend knows of the model; one that fails to tell knows nothing."""
+        try:
+            told = self._hook.describe_model(model=model)
+        except Exception:  # noqa: BLE001  a price that is not known must not cost the turn
+            _log.debug("backend %s cannot describe %s", self.name, model, exc_info=True)
+            return None
+        return told if isinstance(told, ModelInfo) else None
+
+    async def generate(
+        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
+    ) -> AsyncGenerator[BackendEvent, None]:
+        """One turn's events; plain text is completed into one message.
+
+        Raises the contract's errors; anything else that the backend raises becomes a `BackendError`.
+        """
+        text: list[str] = []
+        try:
+            items = self._hook.generate_responses(request=request, toolbox=toolbox, model_calls=model_calls)
+            async with aclosing(_as_async(items)) as stream:
+                async for item in stream:
+                    event = self._event(item)
+                    if isinstance(item, str):
+                        text.append(item)
+                    elif isinstance(event, MessageCompleted):
+                        text.clear()
+                    yield event
+        except VMPilotError:
+            raise
+        except Exception as error:  # a foreign backend may raise anything
+            raise BackendError(f"backend {self.name} failed: {type(error).__name__}: {error}") from error
+        if text:
+            yield MessageCompleted(AssistantMessage("".join(text)))
+
+    def _event(self, item: object) -> BackendEvent:
+        if isinstance(item, str):
+            return TextDelta(item)
+        if isinstance(item, _EVENTS):
+            return item
+        raise BackendError(f"backend {self.name} yielded a {type(item).__name__}, which is neither an event nor text")
+
+
+async def _as_async(items: Any) -> AsyncGenerator[object, None]:
+    """The items of an async iterator, or of a sync one, which is run in a thread."""
+    match items:
+        case AsyncGenerator():
+            async with aclosing(items) as stream:
+                async for item in stream:
+                    yield item
+        case AsyncIterable():
+            async for item in items:
+                yield item
+        case Iterable():
+            async with aclosing(_in_thread(iter(items))) as stream:
+                async for item in stream:
+                    yield item
+        case Coroutine():
+            items.close()
+            raise TypeError("generate_responses is a coroutine, not a generator: it has no yield")
+        case _:
+            raise TypeError(f"generate_responses returned a {type(items).__name__}, not a generator")
+
+
+async def _in_thread(iterator: Iterator[object]) -> AsyncGenerator[object, None]:
+    try:
+        while (item := await asyncio.to_thread(next, iterator, _DONE)) is not _DONE:
+            yield item
+    finally:
+        # One that still runs was cancelled; it is closed when its thread lets go of it.
+        if isinstance(iterator, GeneratorType) and not iterator.gi_running:
+            iterator.close()

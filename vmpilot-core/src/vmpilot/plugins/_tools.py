@@ -1,0 +1,152 @@
+"""Tools that other distributions bring: each plugin is loaded for itself, and a broken one is told of by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+from vmpilot.contract import (
+    Acts,
+    Tool,
+    ToolContext,
+    ToolOutcome,
+    ToolProblem,
+    ToolSpec,
+    ToolUse,
+    find_spec_fault,
+)
+from vmpilot.installation import uninstall_command, upgrade_command
+from vmpilot.plugins._installed import InstalledPlugin, installed_tool_plugins
+from vmpilot.plugins._loading import PluginError, load_hooks
+
+RESERVED_PREFIX = "mcp_"
+"""Names of tools that only MCP servers give."""
+
+_LONGEST_TEXT = 40_000
+"""Characters of a result that the model is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTools:
+    """The tools of all plugins that work, and a sentence for the person on each plugin that does not."""
+
+    tools: tuple[Tool, ...]
+    problems: tuple[str, ...]
+
+
+def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> LoadedTools:
+    """Import every installed tool plugin and ask it for its tools. `taken` are names of tools that there are already.
+
+    A plugin is used whole or not at all. Blocks as long as the imports and the plugins take.
+    """
+    tools: dict[str, PluginTool] = {}
+    problems: list[str] = []
+    for installed in installed_tool_plugins():
+        try:
+            provided = _provided(installed, context)
+            _refuse_clashes(provided, tools, taken)
+        except PluginError as fault:
+            problems.append(
+                f'the tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
+                f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
+            )
+        else:
+            tools |= provided
+    return LoadedTools(tuple(tools.values()), tuple(problems))
+
+
+class PluginTool:
+    """A plugin's tool as the core uses it: what it would do and how it is shown are not left to the plugin."""
+
+    folder = None
+
+    def __init__(self, tool: Tool, spec: ToolSpec, installed: InstalledPlugin) -> None:
+        self._tool = tool
+        self.spec = spec
+        self.distribution = installed.distribution
+
+    def title(self, arguments: Mapping[str, Any]) -> str:
+        return f"{self.spec.name} {json.dumps(dict(arguments))}"
+
+    def effect(self, arguments: Mapping[str, Any]) -> Acts:  # noqa: ARG002  whatever they are
+        return Acts(self.spec.name)
+
+    async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
+        try:
+            outcome: object = await self._tool.run(arguments, use)
+        except SystemExit as error:
+            raise ToolProblem(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
+        if not isinstance(outcome, ToolOutcome) or not isinstance(outcome.text, str):
+            raise ToolProblem(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
+        return replace(outcome, text=_cut(outcome.text), folder=None)
+
+
+def _provided(installed: InstalledPlugin, context: ToolContext) -> dict[str, PluginTool]:
+    hooks = load_hooks(installed, needed="provide_tools")
+    try:
+        given = [tool for part in hooks.provide_tools(context=context) for tool in _listed(part)]
+        wrapped = [PluginTool(tool, _checked_spec(tool), installed) for tool in given]
+    except PluginError:
+        raise
+    except (Exception, SystemExit) as error:  # a foreign function may raise anything
+        raise PluginError(f"cannot give its tools ({type(error).__name__}: {error})") from error
+    if not wrapped:
+        raise PluginError("gives no tools")
+    tools = {tool.spec.name: tool for tool in wrapped}
+    if len(tools) < len(wrapped):
+        raise PluginError("gives two tools of one name")
+    return tools
+
+
+def _listed(given: object) -> list[Any]:
+    if isinstance(given, Coroutine):
+        given.close()
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
+        raise PluginError(f"gives a {type(given).__name__} instead of a list of tools")
+    return list(given)
+
+
+def _checked_spec(tool: Any) -> ToolSpec:
+    """The tool's specification. Raises `PluginError`."""
+    spec = getattr(tool, "spec", None)
+    if not isinstance(spec, ToolSpec) or not callable(getattr(tool, "run", None)):
+        raise PluginError(f"gives a {type(tool).__name__} among its tools, which is none (no spec, or no run)")
+    if fault := find_spec_fault(spec) or _find_invalid(spec):
+        raise PluginError(f"gives a bad tool ({str(spec.name)[:80]!r}: {fault})")
+    if spec.name.startswith(RESERVED_PREFIX):
+        raise PluginError(f'gives a bad tool ("{spec.name}": names with {RESERVED_PREFIX} belong to MCP servers)')
+    return spec
+
+
+def _find_invalid(spec: ToolSpec) -> str | None:
+    from jsonschema_rs import ValidationError, validator_for
+
+    try:
+        validator_for(dict(spec.parameters), retriever=_refuse_to_fetch)
+    except (ValidationError, ValueError) as error:
+        return f"its parameters are no valid JSON Schema: {str(error).splitlines()[0]}"
+    return None
+
+
+def _refuse_to_fetch(address: str) -> NoReturn:
+    raise ValueError(f"{address} is not fetched")
+
+
+def _refuse_clashes(
+    provided: Mapping[str, PluginTool], others: Mapping[str, PluginTool], taken: Collection[str]
+) -> None:
+    for name in provided:
+        if name in taken:
+            raise PluginError(f'gives a tool "{name}", and VMPilot has one of that name')
+        if name in others:
+            raise PluginError(f'gives a tool "{name}", and so does {others[name].distribution}')
+
+
+def _cut(text: str) -> str:
+    over = len(text) - _LONGEST_TEXT
+    if over <= 0:
+        return text
+    half = _LONGEST_TEXT // 2
+    return f"{text[:half]}\n[… {over:,} characters cut …]\n{text[-half:]}"
