@@ -15,7 +15,7 @@ from tests.tool_data import output_in
 
 import vmpilot
 from vmpilot import Agent, Answer
-from vmpilot.app.toolkit import BUILT_IN_TOOLS, Toolkit
+from vmpilot.app.tool_registry import BUILT_IN_TOOLS, ToolRegistry
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import BackendError, Notice, TextDelta, Usage, UsageError
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
@@ -234,7 +234,7 @@ async def test_a_rule_may_name_any_tool_that_may_exist(
 
 async def test_rules_know_every_tool_of_vmpilot(tmp_path: Path) -> None:
     environment = Environment({"PATH": os.environ["PATH"]}, tmp_path, tmp_path / "data", tmp_path / "cache", "ada")
-    kit = Toolkit(Settings(), environment, tmp_path)
+    kit = ToolRegistry(Settings(), environment, tmp_path)
     built_in = {tool.name for tool in await kit.report() if tool.source == "built in"}
     await kit.aclose()
     assert built_in | {"mcp_accept_changes"} == BUILT_IN_TOOLS

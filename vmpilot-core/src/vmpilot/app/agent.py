@@ -15,7 +15,7 @@ from typing import Any, Self
 from vmpilot.app.cache_desk import CacheDesk
 from vmpilot.app.memory import recall, terms_of
 from vmpilot.app.model_desk import ModelDesk
-from vmpilot.app.toolkit import ConversationTools, Toolkit, ToolReport
+from vmpilot.app.tool_registry import SessionTools, ToolRegistry, ToolReport
 from vmpilot.config import (
     ApprovalsFile,
     Environment,
@@ -109,10 +109,10 @@ class Agent:
         self._backends: dict[str, Backend] = {}
         self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
-        self._opened: dict[Conversation, ConversationTools] = {}
+        self._opened: dict[Conversation, SessionTools] = {}
         self._models = ModelDesk(self._sourced.settings, self.environment)
         self._caches = CacheDesk(self._sourced.settings, self.environment)
-        self._toolkit = Toolkit(self._sourced.settings, self.environment, self._folder)
+        self._toolkit = ToolRegistry(self._sourced.settings, self.environment, self._folder)
         self._tape = None if record is None else TapeWriter(Path(record), mask=self._toolkit.masker.mask)
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None

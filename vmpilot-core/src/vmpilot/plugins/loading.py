@@ -12,7 +12,7 @@ from vmpilot.plugins.backend import Backend
 from vmpilot.plugins.installed import InstalledBackend, InstalledPlugin
 
 
-class PluginFault(Exception):
+class PluginError(Exception):
     """A plugin cannot be used; the message says what is wrong with it, as the end of a sentence about it."""
 
 
@@ -25,8 +25,8 @@ def load_backend(installed: InstalledBackend) -> Backend:
         backend = Backend(installed, load_hooks(installed, needed="generate_responses"))
         version = _described(backend).contract_version
         if version != CONTRACT_VERSION:
-            raise PluginFault(f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
-    except PluginFault as fault:
+            raise PluginError(f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
+    except PluginError as fault:
         raise BackendError(
             f'the backend "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
             f"run `{upgrade_command(installed.distribution)}`, or choose another with --backend"
@@ -35,7 +35,7 @@ def load_backend(installed: InstalledBackend) -> Backend:
 
 
 def load_hooks(installed: InstalledPlugin, *, needed: str) -> pluggy.HookRelay:
-    """The hooks of this plugin alone. Raises `PluginFault`, also where it has no hook called `needed`."""
+    """The hooks of this plugin alone. Raises `PluginError`, also where it has no hook called `needed`."""
     return _register(_import_plugin(installed), installed.name, needed=needed)
 
 
@@ -49,7 +49,7 @@ def wrap_backend(plugin: object) -> Backend:
         hook = _register(plugin, name, needed="generate_responses")
         backend = Backend(InstalledBackend(name, name, "0", EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
         info = _described(backend)
-    except PluginFault as fault:
+    except PluginError as fault:
         raise BackendError(f"the backend {name} {fault}") from fault
     return Backend(InstalledBackend(info.name, name, info.version, EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
 
@@ -62,9 +62,9 @@ def _register(plugin: object, name: str, *, needed: str) -> pluggy.HookRelay:
         manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginFault(f"does not fit the hooks ({error})") from error
+        raise PluginError(f"does not fit the hooks ({error})") from error
     if not getattr(manager.hook, needed).get_hookimpls():
-        raise PluginFault(f"has no {needed} marked with vmpilot.contract.hookimpl")
+        raise PluginError(f"has no {needed} marked with vmpilot.contract.hookimpl")
     return manager.hook
 
 
@@ -73,7 +73,7 @@ def _import_plugin(installed: InstalledPlugin) -> object:
         plugin: object = installed.entry_point.load()
     except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
         target = installed.entry_point.value
-        raise PluginFault(f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
+        raise PluginError(f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
     return plugin
 
 
@@ -81,7 +81,7 @@ def _described(backend: Backend) -> BackendInfo:
     try:
         info: object = backend.info
     except Exception as error:  # as above
-        raise PluginFault(f"cannot describe itself ({type(error).__name__}: {error})") from error
+        raise PluginError(f"cannot describe itself ({type(error).__name__}: {error})") from error
     if not isinstance(info, BackendInfo):
-        raise PluginFault(f"describes itself by a {type(info).__name__}, not a BackendInfo")
+        raise PluginError(f"describes itself by a {type(info).__name__}, not a BackendInfo")
     return info

@@ -11,15 +11,15 @@ from vmpilot.contract import (
     Acts,
     Tool,
     ToolContext,
+    ToolError,
     ToolOutcome,
-    ToolProblem,
     ToolSpec,
     ToolUse,
     find_spec_fault,
 )
 from vmpilot.installation import uninstall_command, upgrade_command
 from vmpilot.plugins.installed import InstalledPlugin, installed_tool_plugins
-from vmpilot.plugins.loading import PluginFault, load_hooks
+from vmpilot.plugins.loading import PluginError, load_hooks
 
 RESERVED_PREFIX = "mcp_"
 """Names of tools that only MCP servers give."""
@@ -47,7 +47,7 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
         try:
             provided = _provided(installed, context)
             _refuse_clashes(provided, tools, taken)
-        except PluginFault as fault:
+        except PluginError as fault:
             problems.append(
                 f'the tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
                 f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
@@ -77,9 +77,9 @@ class PluginTool:
         try:
             outcome: object = await self._tool.run(arguments, use)
         except SystemExit as error:
-            raise ToolProblem(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
+            raise ToolError(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
         if not isinstance(outcome, ToolOutcome) or not isinstance(outcome.text, str):
-            raise ToolProblem(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
+            raise ToolError(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
         return replace(outcome, text=_cut(outcome.text), folder=None)
 
 
@@ -88,15 +88,15 @@ def _provided(installed: InstalledPlugin, context: ToolContext) -> dict[str, Plu
     try:
         given = [tool for part in hooks.provide_tools(context=context) for tool in _listed(part)]
         wrapped = [PluginTool(tool, _checked_spec(tool), installed) for tool in given]
-    except PluginFault:
+    except PluginError:
         raise
     except (Exception, SystemExit) as error:  # a foreign function may raise anything
-        raise PluginFault(f"cannot give its tools ({type(error).__name__}: {error})") from error
+        raise PluginError(f"cannot give its tools ({type(error).__name__}: {error})") from error
     if not wrapped:
-        raise PluginFault("gives no tools")
+        raise PluginError("gives no tools")
     tools = {tool.spec.name: tool for tool in wrapped}
     if len(tools) < len(wrapped):
-        raise PluginFault("gives two tools of one name")
+        raise PluginError("gives two tools of one name")
     return tools
 
 
@@ -104,19 +104,19 @@ def _listed(given: object) -> list[Any]:
     if isinstance(given, Coroutine):
         given.close()
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
-        raise PluginFault(f"gives a {type(given).__name__} instead of a list of tools")
+        raise PluginError(f"gives a {type(given).__name__} instead of a list of tools")
     return list(given)
 
 
 def _checked_spec(tool: Any) -> ToolSpec:
-    """The tool's specification. Raises `PluginFault`."""
+    """The tool's specification. Raises `PluginError`."""
     spec = getattr(tool, "spec", None)
     if not isinstance(spec, ToolSpec) or not callable(getattr(tool, "run", None)):
-        raise PluginFault(f"gives a {type(tool).__name__} among its tools, which is none (no spec, or no run)")
+        raise PluginError(f"gives a {type(tool).__name__} among its tools, which is none (no spec, or no run)")
     if fault := find_spec_fault(spec) or _find_invalid(spec):
-        raise PluginFault(f"gives a bad tool ({str(spec.name)[:80]!r}: {fault})")
+        raise PluginError(f"gives a bad tool ({str(spec.name)[:80]!r}: {fault})")
     if spec.name.startswith(RESERVED_PREFIX):
-        raise PluginFault(f'gives a bad tool ("{spec.name}": names with {RESERVED_PREFIX} belong to MCP servers)')
+        raise PluginError(f'gives a bad tool ("{spec.name}": names with {RESERVED_PREFIX} belong to MCP servers)')
     return spec
 
 
@@ -139,9 +139,9 @@ def _refuse_clashes(
 ) -> None:
     for name in provided:
         if name in taken:
-            raise PluginFault(f'gives a tool "{name}", and VMPilot has one of that name')
+            raise PluginError(f'gives a tool "{name}", and VMPilot has one of that name')
         if name in others:
-            raise PluginFault(f'gives a tool "{name}", and so does {others[name].distribution}')
+            raise PluginError(f'gives a tool "{name}", and so does {others[name].distribution}')
 
 
 def _cut(text: str) -> str:
