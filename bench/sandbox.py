@@ -1,6 +1,6 @@
 """What confinement adds to a command: `python bench/sandbox.py [--runs N]`. Medians and 95th percentiles in ms.
 
-Each row is `true` run by bash through VMPilot's executor, bare or in a sandbox, in a small repository; rows take turns.
+Each row is `true` run by bash, bare or in a sandbox, in a small repository; rows take turns.
 """
 
 from __future__ import annotations

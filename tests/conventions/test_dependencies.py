@@ -26,7 +26,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "vmpilot/tools/github": ("github",),
         "vmpilot/tools/mcp": ("mcp",),
         "vmpilot/tools/web": ("web",),
-        "vmpilot/tools/web/exchange.py": ("github", "web"),  # it must be in both
+        "vmpilot/tools/web/http_client.py": ("github", "web"),  # it must be in both
     },
     "vmpilot-backend-langchain": {"vmpilot_backend_langchain/models.py": ("anthropic",)},
     "vmpilot-backend-litellm": {},

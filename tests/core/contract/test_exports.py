@@ -23,7 +23,7 @@ StreamInterrupted StreamOnce TextDelta TextPart TimeLimits ToolCall ToolCallDelt
 ToolSpec ToolStarted Toolbox TurnEnded TurnStarted TurnStopped DeniedCall TurnTerms Usage UsageError UserMessage
 VMPilotError decode_event encode_event hookimpl hookspec MessagesRefused ParameterRefused ToolsUnsupported IdForm
 MessageProblem RefusedMessages Proxies Proxy read_proxies Acts ChangesFiles Confinement Effect Fetches LooksUp
-ReadsFiles RunsCommand Tool ToolOutcome ToolProblem ToolUse SimpleTool TOOL_ENTRY_POINT_GROUP ToolContext
+ReadsFiles RunsCommand Tool ToolOutcome ToolError ToolUse SimpleTool TOOL_ENTRY_POINT_GROUP ToolContext
 find_spec_fault
 """.split()  # noqa: SIM905  a block of words reads better
 )

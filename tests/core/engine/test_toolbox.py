@@ -16,10 +16,10 @@ from vmpilot.contract import (
     RunsCommand,
     StoreError,
     ToolCall,
+    ToolError,
     ToolFinished,
     ToolOutcome,
     ToolOutput,
-    ToolProblem,
     ToolResult,
     ToolStarted,
 )
@@ -102,7 +102,7 @@ async def test_a_crash_is_told_to_the_model(
 
 async def test_a_problem_is_told_in_its_own_words(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def refuse(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
-        raise ToolProblem("There is no such folder: make it first.")
+        raise ToolError("There is no such folder: make it first.")
 
     bench = make_bench(fake_tool(refuse))
     await bench.message(A)

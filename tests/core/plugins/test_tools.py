@@ -12,7 +12,7 @@ from pathlib import Path
 import jsonschema_rs  # noqa: F401  before the tests take the installed libraries out of sight
 import pytest
 
-from vmpilot.contract import Acts, SimpleTool, Tool, ToolContext, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Acts, SimpleTool, Tool, ToolContext, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.installation import uninstall_command, upgrade_command
 from vmpilot.plugins import installed_backends, installed_tool_plugins, load_tool_plugins
 
@@ -73,7 +73,7 @@ async def test_the_sample(installed_samples: Callable[..., None], tmp_path: Path
     outcome = await visitors.run({"name": "Ada"}, ToolUse(seen.append))
     assert (outcome, seen) == (ToolOutcome("written"), ["writing\n"])
     assert (tmp_path / "visitors.txt").read_text() == "Ada\n"
-    with pytest.raises(ToolProblem, match="ask for it"):
+    with pytest.raises(ToolError, match="ask for it"):
         await visitors.run({"name": ""}, USE)
 
 
@@ -147,7 +147,7 @@ def test_two_plugins_with_tools_of_one_name(install: Install, tmp_path: Path) ->
 )
 async def test_a_tool_that_breaks_in_its_work(install: Install, tmp_path: Path, work: str, said: str) -> None:
     install("odd", f"@hookimpl\ndef provide_tools(): return [tool(work={work})]")
-    with pytest.raises(ToolProblem) as caught:
+    with pytest.raises(ToolError) as caught:
         await load(tmp_path)[0]["mine"].run({}, USE)
     assert str(caught.value) == said
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from tests.core.machine.conftest import Survivors
 
-from vmpilot.contract import Acts, LooksUp, RunsCommand, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import Acts, LooksUp, RunsCommand, ToolError, ToolOutcome, ToolUse
 from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools import Executor, JobsTool, ShellTool
+from vmpilot.tools import CommandRunner, JobsTool, ShellTool
 from vmpilot.tools.jobs_tool import JOBS_SPEC
 from vmpilot.tools.kept_jobs import KeptJobs
 
@@ -26,18 +26,18 @@ USE = ToolUse(lambda _: None)
 
 
 @pytest.fixture
-async def executor(mark: str, tmp_path: Path) -> AsyncIterator[Executor]:
+async def runner(mark: str, tmp_path: Path) -> AsyncIterator[CommandRunner]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TEST_MARK": mark}
-    executor = Executor(
+    runner = CommandRunner(
         environment, masker=Masker(["opensesame"]), outputs=tmp_path / "outputs", kept=KeptJobs(tmp_path / "kept")
     )
-    yield executor
-    await executor.close()
+    yield runner
+    await runner.close()
 
 
 @pytest.fixture
-def shell(executor: Executor, tmp_path: Path) -> ShellTool:
-    return ShellTool(Workspace.at(tmp_path), executor)
+def shell(runner: CommandRunner, tmp_path: Path) -> ShellTool:
+    return ShellTool(Workspace.at(tmp_path), runner)
 
 
 @pytest.fixture
@@ -49,9 +49,9 @@ def start(shell: ShellTool) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def jobs(executor: Executor) -> Callable[..., Any]:
+def jobs(runner: CommandRunner) -> Callable[..., Any]:
     """Calls the tool: `text = await jobs("output", 1)`."""
-    tool = JobsTool(executor.jobs)
+    tool = JobsTool(runner.jobs)
 
     async def call(action: str, job_id: int | None = None, **members: Any) -> str:
         arguments = {"action": action, **({} if job_id is None else {"job_id": job_id}), **members}
@@ -98,13 +98,13 @@ async def test_an_unfinished_line_is_seen_and_input_answers_it(start: Any, jobs:
     assert "hello ada" in await jobs("input", 1, text="ada\n")
     text = await jobs("input", 1, text="more\n", close=True)
     assert text.startswith("more\nend of input\n[job 1: exit code 0")
-    with pytest.raises(ToolProblem, match="closed"):
+    with pytest.raises(ToolError, match="closed"):
         await jobs("input", 1, text="x")
 
 
 async def test_a_job_that_does_not_read_says_so(start: Any, jobs: Any) -> None:
     await start("sleep 1000")
-    with pytest.raises(ToolProblem, match="does not read its input: "):
+    with pytest.raises(ToolError, match="does not read its input: "):
         await jobs("input", 1, text="x" * 200_000)
 
 
@@ -113,7 +113,7 @@ async def test_kill_ends_all_its_processes(start: Any, jobs: Any, survivors: Sur
     text = await jobs("kill", 1)
     assert "[job 1: ended by the tool jobs, after" in text
     assert survivors() == []
-    with pytest.raises(ToolProblem, match="over already"):
+    with pytest.raises(ToolError, match="over already"):
         await jobs("kill", 1)
 
 
@@ -143,21 +143,21 @@ async def _text(shell: ShellTool) -> str:
     return (await shell.run({"command": "true"}, USE)).text
 
 
-async def test_closing_ends_all_jobs(executor: Executor, start: Any, survivors: Survivors) -> None:
+async def test_closing_ends_all_jobs(runner: CommandRunner, start: Any, survivors: Survivors) -> None:
     for command in ("sleep 1000", "trap '' TERM; setsid sleep 1000 & sleep 1000", "kill -STOP $$"):
         await start(command)
     assert len(survivors()) > 3
-    await executor.close()
+    await runner.close()
     assert survivors() == []
 
 
 async def test_a_kept_job_outlives_the_conversation(
-    executor: Executor, start: Any, tmp_path: Path, survivors: Survivors
+    runner: CommandRunner, start: Any, tmp_path: Path, survivors: Survivors
 ) -> None:
     os.mkfifo(tmp_path / "go")
     outcome = await start("cat go; yes | head -c 1000000; echo $$ > written; sleep 1000", keep=True)
     assert outcome.text.startswith("[job 1001 runs until it is ended, also when VMPilot has ended: ")
-    await executor.close()
+    await runner.close()
     assert survivors() != []
     (tmp_path / "go").write_text("go\n")
     shell = int(await _until(lambda: _read(tmp_path / "written"), r"\d\n"))
@@ -173,10 +173,10 @@ async def _text_of(survivors: Survivors, word: str) -> str:
     return word if survivors() else "gone"
 
 
-async def test_no_more_than_sixteen_run(start: Any, jobs: Any, executor: Executor, tmp_path: Path) -> None:
+async def test_no_more_than_sixteen_run(start: Any, jobs: Any, runner: CommandRunner, tmp_path: Path) -> None:
     for _ in range(16):
-        executor.start_job("sleep 1000", folder=tmp_path)
-    with pytest.raises(ToolProblem, match=r"16 jobs run, and no more may: end one with the tool jobs .*1, 2, 3"):
+        runner.start_job("sleep 1000", folder=tmp_path)
+    with pytest.raises(ToolError, match=r"16 jobs run, and no more may: end one with the tool jobs .*1, 2, 3"):
         await start("true")
     await jobs("kill", 5)
     assert (await start("true")).exit_code == 0
@@ -209,16 +209,16 @@ async def test_a_job_that_cannot_start_is_a_problem_and_no_job(shell: ShellTool,
     workspace = Workspace.at(tmp_path)
     workspace.root = tmp_path / "gone"
     workspace.move_to(workspace.root)
-    tool = ShellTool(workspace, shell._executor)
-    with pytest.raises(ToolProblem, match="gone"):
+    tool = ShellTool(workspace, shell._runner)
+    with pytest.raises(ToolError, match="gone"):
         await tool.run({"command": "true", "background": True}, USE)
     assert await jobs("list") == "There are no jobs."
 
 
-async def test_a_job_of_another_loop_is_ended(executor: Executor, tmp_path: Path, survivors: Survivors) -> None:
+async def test_a_job_of_another_loop_is_ended(runner: CommandRunner, tmp_path: Path, survivors: Survivors) -> None:
     def elsewhere() -> None:
         async def begin() -> None:
-            job = executor.start_job("echo x; sleep 1000", folder=tmp_path)
+            job = runner.start_job("echo x; sleep 1000", folder=tmp_path)
             while not job.unread:  # noqa: ASYNC110  it has no event for that
                 await asyncio.sleep(0.01)
 
@@ -226,12 +226,12 @@ async def test_a_job_of_another_loop_is_ended(executor: Executor, tmp_path: Path
 
     await asyncio.to_thread(elsewhere)
     assert survivors() != []
-    await executor.close()
+    await runner.close()
     assert survivors() == []
 
 
-def test_effects_and_titles(shell: ShellTool, executor: Executor, tmp_path: Path) -> None:
-    tool = JobsTool(executor.jobs)
+def test_effects_and_titles(shell: ShellTool, runner: CommandRunner, tmp_path: Path) -> None:
+    tool = JobsTool(runner.jobs)
     assert tool.effect({"action": "list"}) == LooksUp()
     assert tool.effect({"action": "output", "job_id": 3}) == LooksUp()
     assert tool.effect({"action": "kill", "job_id": 3}) == Acts("kill 3")
@@ -243,14 +243,14 @@ def test_effects_and_titles(shell: ShellTool, executor: Executor, tmp_path: Path
     arguments = {"command": "sleep 9", "background": True, "keep": True}
     assert shell.effect(arguments) == RunsCommand("sleep 9", tmp_path, background=True)
     assert shell.title(arguments) == "$ sleep 9 (in the background (goes on when VMPilot ends))"
-    with pytest.raises(ToolProblem, match="keep"):
+    with pytest.raises(ToolError, match="keep"):
         shell.effect({"command": "ls", "keep": True})
 
 
 @pytest.mark.parametrize("arguments", [{"action": "kill"}, {"action": "input", "job_id": 1}])
-def test_what_is_missing_is_a_problem(executor: Executor, arguments: dict[str, Any]) -> None:
-    with pytest.raises(ToolProblem):
-        JobsTool(executor.jobs).effect(arguments)
+def test_what_is_missing_is_a_problem(runner: CommandRunner, arguments: dict[str, Any]) -> None:
+    with pytest.raises(ToolError):
+        JobsTool(runner.jobs).effect(arguments)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"action": "stop"}, {"action": "output", "job_id": 0}])

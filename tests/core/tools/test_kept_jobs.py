@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.core.machine.conftest import Survivors
 
-from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import ToolError, ToolOutcome, ToolUse
 from vmpilot.machine.processes.kept_files import (
     SEGMENT,
     OutputWriter,
@@ -30,7 +30,7 @@ from vmpilot.machine.processes.kept_files import (
 )
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools import Executor, JobsTool, ShellTool
+from vmpilot.tools import CommandRunner, JobsTool, ShellTool
 from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
 
 USE = ToolUse(lambda _: None)
@@ -43,25 +43,25 @@ def kept(tmp_path: Path) -> KeptJobs:
 
 
 @pytest.fixture
-async def open_executor(kept: KeptJobs, mark: str, tmp_path: Path) -> AsyncIterator[Callable[[], Executor]]:
+async def open_runner(kept: KeptJobs, mark: str, tmp_path: Path) -> AsyncIterator[Callable[[], CommandRunner]]:
     """Makes the executors of one conversation after the other; ends all jobs at last."""
-    opened: list[Executor] = []
+    opened: list[CommandRunner] = []
 
-    def make() -> Executor:
+    def make() -> CommandRunner:
         environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TEST_MARK": mark}
-        opened.append(Executor(environment, masker=Masker(["opensesame"]), kept=kept, conversation="c1"))
+        opened.append(CommandRunner(environment, masker=Masker(["opensesame"]), kept=kept, conversation="c1"))
         return opened[-1]
 
     yield make
-    for executor in opened:
-        await executor.close()
+    for runner in opened:
+        await runner.close()
     for job in kept.all():
         job.stop()
 
 
-async def start(executor: Executor, folder: Path, command: str, **members: Any) -> ToolOutcome:
+async def start(runner: CommandRunner, folder: Path, command: str, **members: Any) -> ToolOutcome:
     arguments = {"command": command, "background": True, "keep": True, **members}
-    return await ShellTool(Workspace.at(folder), executor).run(arguments, USE)
+    return await ShellTool(Workspace.at(folder), runner).run(arguments, USE)
 
 
 async def until(done: Callable[[], object]) -> None:
@@ -72,10 +72,10 @@ async def until(done: Callable[[], object]) -> None:
 
 
 async def test_the_next_conversation_lists_reads_and_ends_it(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path, survivors: Survivors
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
     os.mkfifo(tmp_path / "go")
-    first = open_executor()
+    first = open_runner()
     await start(first, tmp_path, "echo one; cat go; echo two; sleep 1000")
     tool = JobsTool(first.jobs)
     await until(lambda: "one" in kept.find(1001).read(1))
@@ -84,7 +84,7 @@ async def test_the_next_conversation_lists_reads_and_ends_it(
     (tmp_path / "go").write_text("go\n")
     await until(lambda: "two" in kept.find(1001).read(1))
 
-    tool = JobsTool(open_executor().jobs)
+    tool = JobsTool(open_runner().jobs)
     listed = (await tool.run({"action": "list"}, USE)).text
     assert listed.startswith("job 1001, kept: running for ")
     assert listed.endswith(": $ echo one; cat go; echo two; sleep 1000")
@@ -92,34 +92,34 @@ async def test_the_next_conversation_lists_reads_and_ends_it(
         "one\ngo\ntwo\n[job 1001: running"
     )
     assert (await tool.run({"action": "output", "job_id": 1001}, USE)).text.startswith("[job 1001: running")
-    with pytest.raises(ToolProblem, match="input of job 1001 was closed"):
+    with pytest.raises(ToolError, match="input of job 1001 was closed"):
         await tool.run({"action": "input", "job_id": 1001, "text": "x"}, USE)
     assert "[job 1001: stopped, after " in (await tool.run({"action": "kill", "job_id": 1001}, USE)).text
     assert survivors() == []
-    with pytest.raises(ToolProblem, match="over already"):
+    with pytest.raises(ToolError, match="over already"):
         await tool.run({"action": "kill", "job_id": 1001}, USE)
 
 
 async def test_its_own_conversation_ends_it_and_numbers_do_not_clash(
-    open_executor: Callable[[], Executor], tmp_path: Path, survivors: Survivors
+    open_runner: Callable[[], CommandRunner], tmp_path: Path, survivors: Survivors
 ) -> None:
-    executor = open_executor()
-    await start(executor, tmp_path, "sleep 1000")
-    outcome = await start(executor, tmp_path, "sleep 1000", keep=False)
+    runner = open_runner()
+    await start(runner, tmp_path, "sleep 1000")
+    outcome = await start(runner, tmp_path, "sleep 1000", keep=False)
     assert outcome.text.startswith("[job 1 runs")
-    tool = JobsTool(executor.jobs)
+    tool = JobsTool(runner.jobs)
     for number in (1001, 1):
         assert "ended by the tool jobs" in (await tool.run({"action": "kill", "job_id": number}, USE)).text
     assert survivors() == []
 
 
 async def test_how_it_ended_is_known_later(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "go")
-    executor = open_executor()
-    await start(executor, tmp_path, "cat go; printf 'no line feed'; exit 3")
-    await executor.close()
+    runner = open_runner()
+    await start(runner, tmp_path, "cat go; printf 'no line feed'; exit 3")
+    await runner.close()
     assert not kept.find(1001).over
     (tmp_path / "go").write_text("")
     await until(lambda: kept.find(1001).over)
@@ -129,24 +129,24 @@ async def test_how_it_ended_is_known_later(
 
 
 async def test_its_time_limit_holds_without_vmpilot(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path, survivors: Survivors
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
-    executor = open_executor()
-    await start(executor, tmp_path, "sleep 1000 & sleep 1000", timeout=1)
-    await executor.close()
+    runner = open_runner()
+    await start(runner, tmp_path, "sleep 1000 & sleep 1000", timeout=1)
+    await runner.close()
     await until(lambda: kept.find(1001).over)
     assert kept.find(1001).state.startswith("ended after 1 s, its time limit, after ")
     assert survivors() == []
 
 
 async def test_secrets_are_masked_in_the_files_also_across_pieces_and_vmpilots(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "go")
-    executor = open_executor()
+    runner = open_runner()
     command = f"echo opensesame; printf open; cat go; echo sesame; echo {TOKEN}"
-    await start(executor, tmp_path, command)
-    await executor.close()
+    await start(runner, tmp_path, command)
+    await runner.close()
     (tmp_path / "go").write_text("")
     await until(lambda: kept.find(1001).over)
     assert kept.find(1001).read() == "[masked]\n[masked]\n[masked]\n"
@@ -156,9 +156,9 @@ async def test_secrets_are_masked_in_the_files_also_across_pieces_and_vmpilots(
 
 
 async def test_everything_is_for_the_owner_only(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
-    await start(open_executor(), tmp_path, "echo one; sleep 1000")
+    await start(open_runner(), tmp_path, "echo one; sleep 1000")
     await until(lambda: kept.find(1001).read(1))
     folder = kept.find(1001).folder
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder, folder.parent)} == {0o700}
@@ -166,15 +166,15 @@ async def test_everything_is_for_the_owner_only(
 
 
 async def test_what_could_not_be_started_leaves_nothing(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
-    executor = open_executor()
-    job = executor.start_job("ls", folder=tmp_path / "gone", keep=True)
+    runner = open_runner()
+    job = runner.start_job("ls", folder=tmp_path / "gone", keep=True)
     await until(lambda: job.problem is not None)
-    executor.jobs.forget(job)
+    runner.jobs.forget(job)
     assert kept.all() == []
     with pytest.raises(ValueError, match="NUL"):
-        executor.start_job("ls \0", folder=tmp_path, keep=True)
+        runner.start_job("ls \0", folder=tmp_path, keep=True)
     assert kept.all() == []
 
 
@@ -185,11 +185,11 @@ async def test_a_killed_vmpilot_loses_neither_the_job_nor_its_output(
     code = f"""
 import asyncio, os, signal
 from pathlib import Path
-from vmpilot.tools import Executor
+from vmpilot.tools import CommandRunner
 from vmpilot.tools.kept_jobs import KeptJobs
 async def main():
-    executor = Executor(dict(os.environ), kept=KeptJobs(Path({str(kept._root)!r})))
-    job = executor.start_job("echo before; cat go; echo after; sleep 1000", folder=Path({str(tmp_path)!r}), keep=True)
+    runner = CommandRunner(dict(os.environ), kept=KeptJobs(Path({str(kept._root)!r})))
+    job = runner.start_job("echo before; cat go; echo after; sleep 1000", folder=Path({str(tmp_path)!r}), keep=True)
     while not job.read(1):
         await asyncio.sleep(0.01)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -249,11 +249,11 @@ def test_a_broken_state_is_no_running_job(kept: KeptJobs, content: str) -> None:
 
 
 async def test_a_job_whose_warden_was_ended_can_still_be_stopped(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path, survivors: Survivors
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
-    executor = open_executor()
-    await start(executor, tmp_path, "exec sleep 1000")
-    await executor.close()
+    runner = open_runner()
+    await start(runner, tmp_path, "exec sleep 1000")
+    await runner.close()
     await until(lambda: "shell" in read_state(kept.find(1001).folder))
     os.kill(read_state(kept.find(1001).folder)["warden"], signal.SIGKILL)
     await until(lambda: kept.find(1001).over)
@@ -265,11 +265,11 @@ async def test_a_job_whose_warden_was_ended_can_still_be_stopped(
 
 
 async def test_a_stopped_warden_is_woken(
-    open_executor: Callable[[], Executor], kept: KeptJobs, tmp_path: Path, survivors: Survivors
+    open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
-    executor = open_executor()
-    await start(executor, tmp_path, "trap '' TERM; kill -STOP $PPID; sleep 1000")
-    await executor.close()
+    runner = open_runner()
+    await start(runner, tmp_path, "trap '' TERM; kill -STOP $PPID; sleep 1000")
+    await runner.close()
     assert await asyncio.to_thread(kept.find(1001).stop)
     assert survivors() == []
 

@@ -13,7 +13,7 @@ import pytest
 from vmpilot.contract import ToolUse
 from vmpilot.machine.secrets.shell_environment import child_environment
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools import Executor, ShellTool
+from vmpilot.tools import CommandRunner, ShellTool
 from vmpilot.tools.questions import explain_question
 
 _NOBODY = "setpriv --reuid 65534 --clear-groups"
@@ -22,8 +22,8 @@ _NOBODY = "setpriv --reuid 65534 --clear-groups"
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[Callable[[str], Any]]:
     environment = child_environment({"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LC_ALL": "C.UTF-8"})
-    executor = Executor(environment)
-    tool = ShellTool(Workspace.at(tmp_path), executor)
+    runner = CommandRunner(environment)
+    tool = ShellTool(Workspace.at(tmp_path), runner)
 
     async def run(command: str) -> str:
         outcome = await tool.run({"command": command, "timeout": 8}, ToolUse(lambda _: None))
@@ -32,7 +32,7 @@ async def shell(tmp_path: Path) -> AsyncIterator[Callable[[str], Any]]:
         return outcome.text
 
     yield run
-    await executor.close()
+    await runner.close()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import ToolError, ToolOutcome, ToolUse
 from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import ShellTool
@@ -80,12 +80,12 @@ async def test_a_working_folder_that_is_gone_is_a_problem_that_says_so(
 ) -> None:
     workspace.root = tmp_path / "gone"
     workspace.move_to(workspace.root)
-    with pytest.raises(ToolProblem, match=r"could not be started: .*gone"):
+    with pytest.raises(ToolError, match=r"could not be started: .*gone"):
         await shell("ls")
 
 
 async def test_a_command_that_no_shell_takes_is_a_problem(shell: Callable[..., Any]) -> None:
-    with pytest.raises(ToolProblem, match="NUL"):
+    with pytest.raises(ToolError, match="NUL"):
         await shell("echo \0")
 
 

@@ -9,8 +9,8 @@ from vmpilot.contract import (
     SimpleTool,
     Tool,
     ToolContext,
+    ToolError,
     ToolOutcome,
-    ToolProblem,
     ToolSpec,
     ToolUse,
     hookimpl,
@@ -43,7 +43,7 @@ class Visitors:
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         if not arguments["name"]:
-            raise ToolProblem("A visitor has a name: ask for it.")
+            raise ToolError("A visitor has a name: ask for it.")
         use.on_output("writing\n")
         with self._file.open("a", encoding="utf-8") as file:
             file.write(f"{arguments['name']}\n")

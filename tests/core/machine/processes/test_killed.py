@@ -116,11 +116,11 @@ def test_only_the_commands_own_processes_end(tmp_path: Path, mark: str, survivor
 JOBS = """
 import asyncio, os, sys
 from pathlib import Path
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner
 
 async def main(commands):
-    executor = Executor(dict(os.environ))
-    jobs = [executor.start_job(command, folder=Path.cwd()) for command in commands]
+    runner = CommandRunner(dict(os.environ))
+    jobs = [runner.start_job(command, folder=Path.cwd()) for command in commands]
     for job in jobs:
         while not job.unread:
             await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 _PROGRAM = """
 import asyncio, os, sys
 from pathlib import Path
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner
 from vmpilot.machine.secrets.masking import Masker
 
 def resident(name):
@@ -18,14 +18,14 @@ def resident(name):
     return next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 async def main(outputs, *commands):
-    executor = Executor(dict(os.environ), masker=Masker(["opensesame"]), outputs=Path(outputs))
-    await executor.run("seq 100000", folder=Path("/"), timeout=60)
+    runner = CommandRunner(dict(os.environ), masker=Masker(["opensesame"]), outputs=Path(outputs))
+    await runner.run("seq 100000", folder=Path("/"), timeout=60)
     for command in commands:
         before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
-        outcome = await executor.run(command, folder=Path("/"), timeout=60)
+        outcome = await runner.run(command, folder=Path("/"), timeout=60)
         print(outcome.output.total_chars, resident("VmHWM") - before, command[:20])
-    await executor.close()
+    await runner.close()
 
 asyncio.run(main(*sys.argv[1:]))
 """

@@ -11,16 +11,16 @@ import pytest
 
 from vmpilot.machine.processes.output_file import OutputFile, tidy_outputs
 from vmpilot.machine.secrets.masking import Masker
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner
 
 
 @pytest.fixture
-async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
-    executor = Executor(
+async def runner(tmp_path: Path) -> AsyncIterator[CommandRunner]:
+    runner = CommandRunner(
         {"PATH": os.environ["PATH"]}, masker=Masker(["OPENSESAME"]), outputs=tmp_path / "outputs" / "chat"
     )
-    yield executor
-    await executor.close()
+    yield runner
+    await runner.close()
 
 
 def _path_in(text: str) -> Path:
@@ -29,41 +29,39 @@ def _path_in(text: str) -> Path:
     return Path(found[1])
 
 
-async def test_a_long_output_is_there_as_a_whole_and_masked(executor: Executor, tmp_path: Path) -> None:
+async def test_a_long_output_is_there_as_a_whole_and_masked(runner: CommandRunner, tmp_path: Path) -> None:
     command = "seq 20000; printf 'OPEN'; sleep 0.1; echo SESAME; seq 20000; printf '\\e[31mred\\e[0m\\n'"
-    outcome = await executor.run(command, folder=tmp_path, timeout=20)
+    outcome = await runner.run(command, folder=tmp_path, timeout=20)
     path = _path_in(outcome.output.text)
     numbers = "".join(f"{number}\n" for number in range(1, 20_001))
     assert path.read_text() == f"{numbers}[masked]\n{numbers}red\n"
     assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
-async def test_each_output_has_a_file_of_its_own(executor: Executor, tmp_path: Path) -> None:
-    paths = [
-        _path_in((await executor.run("seq 20000", folder=tmp_path, timeout=20)).output.text).name for _ in range(3)
-    ]
+async def test_each_output_has_a_file_of_its_own(runner: CommandRunner, tmp_path: Path) -> None:
+    paths = [_path_in((await runner.run("seq 20000", folder=tmp_path, timeout=20)).output.text).name for _ in range(3)]
     assert paths == ["1.txt", "2.txt", "3.txt"]
 
 
-async def test_what_fits_makes_no_file(executor: Executor, tmp_path: Path) -> None:
-    await executor.run("seq 1000", folder=tmp_path, timeout=20)
+async def test_what_fits_makes_no_file(runner: CommandRunner, tmp_path: Path) -> None:
+    await runner.run("seq 1000", folder=tmp_path, timeout=20)
     assert not (tmp_path / "outputs").exists()
 
 
-async def test_a_secret_at_the_cut_stays_masked(executor: Executor, tmp_path: Path) -> None:
+async def test_a_secret_at_the_cut_stays_masked(runner: CommandRunner, tmp_path: Path) -> None:
     for length in range(19_990, 20_001):
         command = f"head -c {length} /dev/zero | tr '\\0' x; printf OPENSESAME; head -c 60000 /dev/zero | tr '\\0' y"
-        text = (await executor.run(command, folder=tmp_path, timeout=20)).output.text
+        text = (await runner.run(command, folder=tmp_path, timeout=20)).output.text
         assert "OPE" not in text
         assert "SAME" not in text
 
 
 async def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("a file")
-    executor = Executor({"PATH": os.environ["PATH"]}, outputs=tmp_path / "outputs" / "chat")
-    outcome = await executor.run("seq 20000", folder=tmp_path, timeout=20)
+    runner = CommandRunner({"PATH": os.environ["PATH"]}, outputs=tmp_path / "outputs" / "chat")
+    outcome = await runner.run("seq 20000", folder=tmp_path, timeout=20)
     assert (outcome.exit_code, "is in /" in outcome.output.text) == (0, False)
-    await executor.close()
+    await runner.close()
 
 
 def test_a_file_has_a_limit(tmp_path: Path) -> None:

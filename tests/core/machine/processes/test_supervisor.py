@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from tests.core.machine.conftest import Run, Survivors
 
-from vmpilot.contract import Confinement, ToolProblem
+from vmpilot.contract import Confinement, ToolError
 from vmpilot.machine.processes.output import OutputLimits
 from vmpilot.machine.processes.process import run_command
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.processes.supervisor import Supervisor
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner
 
 
 @pytest.fixture
@@ -132,10 +132,10 @@ async def test_a_sandbox_wraps_what_was_planned(tmp_path: Path, supervisor: Supe
 
 @pytest.mark.parametrize("confinement", ["read", "workspace"])
 async def test_nothing_runs_unconfined_by_mistake(tmp_path: Path, confinement: Confinement) -> None:
-    executor = Executor({"PATH": os.environ["PATH"]})
-    with pytest.raises(ToolProblem, match="sandbox only"):
-        await executor.run("touch x", folder=tmp_path, timeout=5, confinement=confinement)
-    with pytest.raises(ToolProblem, match="sandbox only"):
-        executor.start_job("touch x", folder=tmp_path, confinement=confinement)
-    await executor.close()
+    runner = CommandRunner({"PATH": os.environ["PATH"]})
+    with pytest.raises(ToolError, match="sandbox only"):
+        await runner.run("touch x", folder=tmp_path, timeout=5, confinement=confinement)
+    with pytest.raises(ToolError, match="sandbox only"):
+        runner.start_job("touch x", folder=tmp_path, confinement=confinement)
+    await runner.close()
     assert not (tmp_path / "x").exists()

@@ -21,8 +21,7 @@ from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
 from vmpilot.machine.sandbox.places import Places
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools import ShellTool
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner, ShellTool
 
 from .conftest import As, Confined, Nothing, find_engine
 
@@ -248,8 +247,8 @@ async def test_the_model_and_the_user_read_of_a_new_repository(tmp_path: Path) -
     def confine(launch: ShellLaunch, resources: ExitStack, level: Level, folder: Path) -> ShellLaunch:
         return sandbox.confine(launch, confinement=level, folder=folder, root=tmp_path, resources=resources)
 
-    executor = Executor({"PATH": os.defpath}, confine=confine)
-    tool = ShellTool(Workspace.at(tmp_path), executor)
+    runner = CommandRunner({"PATH": os.defpath}, confine=confine)
+    tool = ShellTool(Workspace.at(tmp_path), runner)
     outcome = await tool.run({"command": "mkdir -p x/.git"}, ToolUse(lambda _: None, confinement="workspace"))
     assert outcome.text.startswith(f"[exit code 0; new git repository: {tmp_path}/x; its configuration and hooks")
-    await executor.close()
+    await runner.close()

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from vmpilot.contract import Tool, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import Tool, ToolError, ToolOutcome, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import FileMemory, file_tools
 
@@ -83,7 +83,7 @@ def refused(call: Call) -> Refused:
     """Calls a tool that must refuse, and gives its words."""
 
     async def refused(tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = lambda: None) -> str:
-        with pytest.raises(ToolProblem) as problem:
+        with pytest.raises(ToolError) as problem:
             await call(tool, arguments, meanwhile=meanwhile)
         return str(problem.value)
 

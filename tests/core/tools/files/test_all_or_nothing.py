@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.files.contents import read_content
 from vmpilot.tools.files.watch import Stopped, Watch
 from vmpilot.tools.files.writing import Change, commit_changes, write_new
@@ -101,7 +101,7 @@ def test_who_writes_meanwhile_wins_and_all_is_put_back(root: Path, linked: bool)
         (root / "a2").hardlink_to(root / "a")
     present = names(root)
     changes = [change(root / name, b"new and longer") for name in ("a", "b", "c")]
-    with pytest.raises(ToolProblem, match=r"c was changed by somebody else just now"):
+    with pytest.raises(ToolError, match=r"c was changed by somebody else just now"):
         commit_changes(changes, Meanwhile(lambda: (root / "c").write_text("theirs!")))
     assert [(root / name).read_text() for name in ("a", "b", "c")] == ["old", "old", "theirs!"]
     assert names(root) == present
@@ -111,7 +111,7 @@ def test_a_file_that_was_replaced_meanwhile_is_left_alone(root: Path) -> None:
     (root / "a").write_text("old")
     (root / "theirs").write_text("old")
 
-    with pytest.raises(ToolProblem, match="changed by somebody else"):
+    with pytest.raises(ToolError, match="changed by somebody else"):
         commit_changes([change(root / "a", b"new")], Meanwhile(lambda: (root / "theirs").rename(root / "a")))
     assert (root / "a").read_text() == "old"
     assert names(root) == ["a"]
@@ -149,6 +149,6 @@ def test_a_file_that_we_may_only_read_is_not_replaced(public: Path) -> None:
     path = public / "theirs"
     path.write_text("old")
     path.chmod(0o644)
-    with as_nobody(), pytest.raises(ToolProblem, match=r"theirs: permission denied \(it belongs to root, mode 0644\)"):
+    with as_nobody(), pytest.raises(ToolError, match=r"theirs: permission denied \(it belongs to root, mode 0644\)"):
         commit_changes([change(path, b"new")], Watch(10))
     assert path.read_text() == "old"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from vmpilot.contract import ToolProblem, ToolUse
+from vmpilot.contract import ToolError, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import EditFileTool, FileMemory
 from vmpilot.tools.files.diff import unified_diff
@@ -40,7 +40,7 @@ async def test_an_edit_that_fails_changes_nothing(
     ]
     try:
         await EditFileTool(workspace, FileMemory()).run({"edits": edits}, USE)
-    except ToolProblem:
+    except ToolError:
         assert {(root / name).read_text() for name in present} == {text}
     else:
         for name, (search, replace, everywhere) in zip(present, files, strict=True):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vmpilot.contract import ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import ToolError, ToolOutcome, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import SearchTextTool
 from vmpilot.tools.files.engines import find_ripgrep
@@ -83,7 +83,7 @@ async def test_lines_that_match(call: Call, tree: Path, arguments: dict[str, Any
     ],
 )
 async def test_what_cannot_be_searched_is_told(call: Call, tree: Path, arguments: dict[str, Any], said: str) -> None:
-    with pytest.raises(ToolProblem, match=re.escape(said)):
+    with pytest.raises(ToolError, match=re.escape(said)):
         await call("search_text", arguments)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import Acts, ToolProblem
+from vmpilot.contract import Acts, ToolError
 from vmpilot.tools.github.branching import check_branch, name_branch
 from vmpilot.tools.github.models import Issue, read
 
@@ -75,11 +75,11 @@ async def test_a_branch_that_exists_is_told_and_left(hub: Hub, call: Caller) -> 
 async def test_a_branch_needs_an_issue_and_a_beginning(hub: Hub, call: Caller) -> None:
     hub.add_pull("A change")
     hub.add_issue("Disk full")
-    with pytest.raises(ToolProblem, match="#1 is a pull request"):
+    with pytest.raises(ToolError, match="#1 is a pull request"):
         await call("branch_from_issue", number=1)
-    with pytest.raises(ToolProblem, match="no branch nowhere in octo/repo"):
+    with pytest.raises(ToolError, match="no branch nowhere in octo/repo"):
         await call("branch_from_issue", number=2, base="nowhere")
-    with pytest.raises(ToolProblem, match="is no name that git takes"):
+    with pytest.raises(ToolError, match="is no name that git takes"):
         await call("branch_from_issue", number=2, branch="a..b")
 
 
@@ -126,7 +126,7 @@ def test_a_branch_is_named_after_the_issue(title: str, name: str) -> None:
     ],
 )
 def test_names_that_git_refuses_are_refused(name: str) -> None:
-    with pytest.raises(ToolProblem):
+    with pytest.raises(ToolError):
         check_branch(name)
 
 
@@ -160,9 +160,9 @@ def test_what_acts_is_announced_by_action_and_repository(call: Caller) -> None:
 async def test_a_call_that_does_not_fit_is_refused_before_anything_is_sent(
     hub: Hub, call: Caller, arguments: dict[str, Any], why: str
 ) -> None:
-    with pytest.raises(ToolProblem, match=why):
+    with pytest.raises(ToolError, match=why):
         call.tool.effect({"repository": "octo/repo"} | arguments)
-    with pytest.raises(ToolProblem, match=why):
+    with pytest.raises(ToolError, match=why):
         await call(**arguments)
     assert hub.asked == []
 
@@ -170,6 +170,6 @@ async def test_a_call_that_does_not_fit_is_refused_before_anything_is_sent(
 async def test_a_new_issue_in_a_moved_repository_is_not_sent_elsewhere(hub: Hub, call: Caller) -> None:
     moved = Reply({"message": "Moved"}, 301, {"location": f"{hub.url}/repositories/1/issues"})
     hub.replies["POST /repos/octo/repo/issues"] = moved
-    with pytest.raises(ToolProblem, match="has moved"):
+    with pytest.raises(ToolError, match="has moved"):
         await call("create_issue", title="A")
     assert len(hub.asked) == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.contract import LooksUp, ToolProblem
+from vmpilot.contract import LooksUp, ToolError
 from vmpilot.tools.github.git_config import read_remotes
 from vmpilot.tools.github.repository import find_repository, web_host
 
@@ -65,7 +65,7 @@ def test_every_form_of_a_remote_is_understood(tmp_path: Path, url: str) -> None:
 )
 def test_a_remote_elsewhere_or_of_another_form_is_not_taken(tmp_path: Path, url: str) -> None:
     folder = clone(tmp_path / "clone", origin=url)
-    with pytest.raises(ToolProblem, match=r"None of the working folder's remotes \(origin\) is on github\.com"):
+    with pytest.raises(ToolError, match=r"None of the working folder's remotes \(origin\) is on github\.com"):
         find_repository(folder, "github.com")
 
 
@@ -76,12 +76,12 @@ def test_origin_comes_first_and_else_the_only_one(tmp_path: Path) -> None:
         str(find_repository(clone(tmp_path / "b", mine=one, lab="https://gitlab.com/x/y"), "github.com")) == "octo/one"
     )
     assert str(find_repository(clone(tmp_path / "c", mine=one, yours=one), "github.com")) == "octo/one"
-    with pytest.raises(ToolProblem, match=r"several remotes: octo/one \(mine\), octo/other \(yours\)\. Name it"):
+    with pytest.raises(ToolError, match=r"several remotes: octo/one \(mine\), octo/other \(yours\)\. Name it"):
         find_repository(clone(tmp_path / "d", mine=one, yours=other), "github.com")
 
 
 def test_no_repository_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ToolProblem, match="belongs to no git repository with a remote"):
+    with pytest.raises(ToolError, match="belongs to no git repository with a remote"):
         find_repository(tmp_path, "github.com")
 
 

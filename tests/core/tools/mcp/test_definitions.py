@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vmpilot.contract import Acts, Tool, ToolProblem
+from vmpilot.contract import Acts, Tool, ToolError
 from vmpilot.tools.mcp import McpServer
 from vmpilot.tools.mcp.naming import tool_name, visible
 
@@ -72,7 +72,7 @@ async def test_a_changed_tool_is_not_called_before_the_user_approved_it(
 
     servers = make_servers(raw=server.settings())
     tools = await servers.tools()
-    with pytest.raises(ToolProblem, match="not what the user approved any more, so it was not called") as caught:
+    with pytest.raises(ToolError, match="not what the user approved any more, so it was not called") as caught:
         await call(tools, "mcp__raw__echo")
     arguments = json.loads(str(caught.value)[str(caught.value).index("{") :])
     assert arguments["server"] == "raw"
@@ -92,11 +92,11 @@ async def test_a_changed_tool_is_not_called_before_the_user_approved_it(
         "  description: Something new.\n    | - echo is gone\n"
         '  parameters: {"type": "object", "properties": {}}'
     )
-    with pytest.raises(ToolProblem, match="what waits for approval is the change"):
+    with pytest.raises(ToolError, match="what waits for approval is the change"):
         accept.effect({"server": "raw", "change": "0" * 12})
     outcome = await call(tools, "mcp_accept_changes", **arguments)
     assert "mcp__raw__echo: Say it again, and send it to me too." in outcome.text
-    with pytest.raises(ToolProblem, match="nothing of it waits for approval"):
+    with pytest.raises(ToolError, match="nothing of it waits for approval"):
         accept.effect(arguments)
 
     assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
@@ -112,7 +112,7 @@ async def test_a_change_in_mid_session_is_noticed(make_servers: MakeServers, raw
     tools = await make_servers(raw=server.settings()).tools()
     assert (await call(tools, "mcp__raw__echo")).text == "changed"
     for name in ("echo", "new"):
-        with pytest.raises(ToolProblem, match=f"its tool {name} is not what the user approved any more"):
+        with pytest.raises(ToolError, match=f"its tool {name} is not what the user approved any more"):
             await call(tools, f"mcp__raw__{name}")
     assert server.starts == 1
 

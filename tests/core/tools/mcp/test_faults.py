@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.mcp import McpServer
 
 from .conftest import PROGRAMS, MakeServers, Raw, call, until
@@ -40,7 +40,7 @@ Survivors = Callable[[], list[str]]
 async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
     servers = make_servers(raw=raw(mode).settings())
     tools = await servers.tools()
-    with pytest.raises(ToolProblem) as caught:
+    with pytest.raises(ToolError) as caught:
         await call(tools, "mcp__raw__echo")
     assert str(caught.value).startswith("MCP server raw: ")
     assert said in str(caught.value)
@@ -49,7 +49,7 @@ async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, m
 async def test_a_server_that_crashed_is_started_anew(make_servers: MakeServers, raw: MakeRaw) -> None:
     server = raw("crash-once")
     tools = await make_servers(raw=server.settings()).tools()
-    with pytest.raises(ToolProblem, match="it exited with code 7"):
+    with pytest.raises(ToolError, match="it exited with code 7"):
         await call(tools, "mcp__raw__echo")
     assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
     assert server.starts == 2
@@ -59,9 +59,9 @@ async def test_one_that_crashes_again_and_again_gets_a_pause(make_servers: MakeS
     server = raw("crash")
     tools = await make_servers(raw=server.settings()).tools()
     for _ in range(2):
-        with pytest.raises(ToolProblem, match="it exited with code 7"):
+        with pytest.raises(ToolError, match="it exited with code 7"):
             await call(tools, "mcp__raw__echo")
-    with pytest.raises(ToolProblem, match=r"(?s)it failed \(.*code 7.*\), and is tried again in 2 s"):
+    with pytest.raises(ToolError, match=r"(?s)it failed \(.*code 7.*\), and is tried again in 2 s"):
         await call(tools, "mcp__raw__echo")
     assert server.starts == 2
 
@@ -78,7 +78,7 @@ async def test_a_call_without_an_answer(make_servers: MakeServers, raw: MakeRaw)
     server = raw("deaf")
     tools = await make_servers(raw=server.settings(timeout=0.3)).tools()
     before = time.monotonic()
-    with pytest.raises(ToolProblem, match=r"raw: it gave no answer within 0\.3 s"):
+    with pytest.raises(ToolError, match=r"raw: it gave no answer within 0\.3 s"):
         await call(tools, "mcp__raw__echo")
     assert time.monotonic() - before < 1.3
 
@@ -153,7 +153,7 @@ async def test_two_servers_work_side_by_side(make_servers: MakeServers, raw: Mak
     texts = await asyncio.gather(*(call(tools, "mcp__good__echo", n=number) for number in range(20)))
     assert [json.loads(outcome.text)["n"] for outcome in texts] == list(range(20))
     assert not slow.done()
-    with pytest.raises(ToolProblem, match="MCP server slow"):
+    with pytest.raises(ToolError, match="MCP server slow"):
         await slow
 
 

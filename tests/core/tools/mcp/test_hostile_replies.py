@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from vmpilot.contract import Tool, ToolOutcome, ToolProblem
+from vmpilot.contract import Tool, ToolError, ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
 from vmpilot.tools.mcp.wire import find_reply_id, read_messages
 
@@ -27,7 +27,7 @@ async def answer(tools: tuple[Tool, ...], raw: bytes | str) -> ToolOutcome | str
     text = raw if isinstance(raw, str) else raw.decode("latin-1")
     try:
         return await call(tools, "mcp__m__echo", raw=text)
-    except ToolProblem as problem:
+    except ToolError as problem:
         return str(problem).removeprefix("MCP server m: ")
 
 

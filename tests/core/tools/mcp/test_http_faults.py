@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from vmpilot.contract import Secret, Tool, ToolOutcome, ToolProblem
+from vmpilot.contract import Secret, Tool, ToolError, ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
 
 from .conftest import ECHO, MakeServers, call
@@ -117,7 +117,7 @@ def no_stream(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
 async def test_an_answer_that_is_none(make_servers: MakeServers, answer: Answer, said: str) -> None:
     with serve(answer) as (url, _):
         tools = await make_servers(far=McpServer(url=url, timeout=20)).tools()
-        with pytest.raises(ToolProblem) as caught:
+        with pytest.raises(ToolError) as caught:
             await call(tools, "mcp__far__echo")
     assert str(caught.value).startswith("MCP server far: ")
     assert said in str(caught.value)
@@ -140,7 +140,7 @@ def reply_raw(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
 async def answer(tools: tuple[Tool, ...], raw: str, *, event: bool) -> ToolOutcome | str:
     try:
         return await call(tools, "mcp__m__echo", raw=raw, event=event)
-    except ToolProblem as problem:
+    except ToolError as problem:
         return str(problem).removeprefix("MCP server m: ")
 
 
@@ -184,7 +184,7 @@ async def test_one_broken_answer_does_not_end_the_session(make_servers: MakeServ
     with serve(break_off) as (url, _):
         tools = await make_servers(m=McpServer(url=url, timeout=60)).tools()
         for kind in ("application/json", "text/event-stream"):
-            with pytest.raises(ToolProblem, match="m: its answer broke off"):
+            with pytest.raises(ToolError, match="m: its answer broke off"):
                 await call(tools, "mcp__m__echo", broken=kind)
             assert await call(tools, "mcp__m__echo", n=1) == ToolOutcome('{"n": 1}')
     assert notices == ["starting the MCP server m"]
@@ -202,7 +202,7 @@ async def test_a_session_that_the_server_forgot_is_started_anew(make_servers: Ma
 
     with serve(forget) as (url, _):
         tools = await make_servers(m=McpServer(url=url, timeout=60)).tools()
-        with pytest.raises(ToolProblem, match="lost: Session not found"):
+        with pytest.raises(ToolError, match="lost: Session not found"):
             await call(tools, "mcp__m__echo", n=1)
         forgotten = False
         assert await call(tools, "mcp__m__echo", n=1) == ToolOutcome('{"n": 1}')
@@ -242,7 +242,7 @@ async def test_a_redirect_elsewhere_does_not_take_the_key_along(make_servers: Ma
         with serve(redirect) as (url, own_keys):
             server = McpServer(url=url, timeout=20, headers={"Authorization": Secret("Bearer s3cret-t0ken")})
             tools = await make_servers(far=server).tools()
-            with pytest.raises(ToolProblem, match="not followed"):
+            with pytest.raises(ToolError, match="not followed"):
                 await call(tools, "mcp__far__echo")
     assert set(own_keys) == {"Bearer s3cret-t0ken"}
     assert keys == []
@@ -256,6 +256,6 @@ async def test_an_answer_that_never_comes(make_servers: MakeServers) -> None:
 
     with serve(wait) as (url, _):
         tools = await make_servers(far=McpServer(url=url, timeout=0.3)).tools()
-        with pytest.raises(ToolProblem, match=r"far: it gave no answer within 0\.3 s"):
+        with pytest.raises(ToolError, match=r"far: it gave no answer within 0\.3 s"):
             await call(tools, "mcp__far__echo")
         over.set()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.proxy_server import PASSWORD, Kind, running_proxy
 
-from vmpilot.contract import Acts, Secret, ToolProblem, ToolUse
+from vmpilot.contract import Acts, Secret, ToolError, ToolUse
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
 
 from .conftest import PROGRAMS, MakeServers, call, until
@@ -92,7 +92,7 @@ async def test_a_cancelled_call_is_told_to_the_server(make_servers: MakeServers,
     assert time.monotonic() - before < 1
     await until(lambda: note.read_text() == "cancelled")
     assert (await call(tools, "mcp__sample__add", a=1, b=1)).text == "2"
-    with pytest.raises(ToolProblem, match="MCP server sample: Elicitation not supported"):
+    with pytest.raises(ToolError, match="MCP server sample: Elicitation not supported"):
         await call(tools, "mcp__sample__ask")
 
 
@@ -168,10 +168,10 @@ async def test_an_http_server_that_goes_away(make_servers: MakeServers, http_ser
     tools = await servers.tools()
     process.kill()
     process.wait()
-    with pytest.raises(ToolProblem, match="MCP server far: "):
+    with pytest.raises(ToolError, match="MCP server far: "):
         await call(tools, "mcp__far__add", a=20, b=22)
-    with pytest.raises(ToolProblem, match="MCP server far: it could not be started: "):
+    with pytest.raises(ToolError, match="MCP server far: it could not be started: "):
         await call(tools, "mcp__far__add", a=20, b=22)
-    with pytest.raises(ToolProblem, match=r"and is tried again in \d+ s"):
+    with pytest.raises(ToolError, match=r"and is tried again in \d+ s"):
         await call(tools, "mcp__far__add", a=20, b=22)
     assert [problem.split(": ")[0] for problem in servers.problems] == [f"MCP server far ({address})"]

@@ -81,7 +81,7 @@ class Site:
         self.has(path, b"moved", status=status, location=target)
 
     def never_ends(self, path: str, first: bytes = b"") -> None:
-        """Answer the head and `first`, then nothing, until the client goes."""
+        """HttpResponse the head and `first`, then nothing, until the client goes."""
 
         async def answer(_: Seen, writer: asyncio.StreamWriter) -> None:
             writer.write(head(200, {"content-type": "text/plain", "content-length": "100000"}) + first)

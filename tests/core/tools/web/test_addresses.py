@@ -6,10 +6,10 @@ from ipaddress import ip_address
 
 import pytest
 
-from vmpilot.contract import Fetches, ToolProblem
+from vmpilot.contract import Fetches, ToolError
 from vmpilot.tools.web import WebFetch
+from vmpilot.tools.web.address_policy import AddressPolicy, _is_own, find_closed
 from vmpilot.tools.web.addresses import read_address
-from vmpilot.tools.web.reach import Reach, _is_own, find_closed
 
 from .conftest import Resolver
 
@@ -63,7 +63,7 @@ def test_an_address_has_one_spelling(given: str, meant: str) -> None:
     ],
 )
 def test_what_is_no_address_of_the_web_is_refused(given: str) -> None:
-    with pytest.raises(ToolProblem) as caught:
+    with pytest.raises(ToolError) as caught:
         WebFetch().effect({"url": given})
     assert "secret" not in str(caught.value)
 
@@ -85,25 +85,25 @@ OPEN = (
 @pytest.mark.parametrize("address", CLOSED)
 async def test_an_address_that_is_not_public_is_refused(address: str) -> None:
     assert find_closed(ip_address(address))
-    with pytest.raises(ToolProblem, match=r"Not fetched: inner.example is at"):
-        await Reach(Resolver(inner_example=[[address]])).find("inner.example", 80)
+    with pytest.raises(ToolError, match=r"Not fetched: inner.example is at"):
+        await AddressPolicy(Resolver(inner_example=[[address]])).find("inner.example", 80)
 
 
 @pytest.mark.parametrize("address", OPEN)
 async def test_a_public_address_is_given(address: str) -> None:
     assert find_closed(ip_address(address)) is None
-    assert await Reach(Resolver(outer_example=[[address]])).find("outer.example", 80) == (address,)
+    assert await AddressPolicy(Resolver(outer_example=[[address]])).find("outer.example", 80) == (address,)
 
 
 async def test_one_refused_address_among_public_ones_refuses_the_host() -> None:
-    with pytest.raises(ToolProblem, match=r"10\.0\.0\.1, which is a private network"):
-        await Reach(Resolver(mixed_example=[["1.1.1.1", "10.0.0.1"]])).find("mixed.example", 443)
+    with pytest.raises(ToolError, match=r"10\.0\.0\.1, which is a private network"):
+        await AddressPolicy(Resolver(mixed_example=[["1.1.1.1", "10.0.0.1"]])).find("mixed.example", 443)
 
 
 @pytest.mark.parametrize("spelling", ["localhost", "2130706433", "0x7f.1", "127.1", "017700000001", "0"])
 async def test_other_spellings_of_this_machine_are_refused_by_what_they_resolve_to(spelling: str) -> None:
-    with pytest.raises(ToolProblem, match=r"this machine|not found|not of the public"):
-        await Reach().find(spelling, 80)
+    with pytest.raises(ToolError, match=r"this machine|not found|not of the public"):
+        await AddressPolicy().find(spelling, 80)
 
 
 def test_this_machine_knows_its_own_addresses() -> None:
@@ -112,7 +112,7 @@ def test_this_machine_knows_its_own_addresses() -> None:
 
 
 async def test_what_the_constructor_opens_is_open_and_its_neighbours_are_not() -> None:
-    reach = Reach(Resolver(a_example=[["10.0.0.1"]], b_example=[["10.0.1.1"]]), opened=["10.0.0.0/24"])
-    assert await reach.find("a.example", 80) == ("10.0.0.1",)
-    with pytest.raises(ToolProblem):
-        await reach.find("b.example", 80)
+    policy = AddressPolicy(Resolver(a_example=[["10.0.0.1"]], b_example=[["10.0.1.1"]]), opened=["10.0.0.0/24"])
+    assert await policy.find("a.example", 80) == ("10.0.0.1",)
+    with pytest.raises(ToolError):
+        await policy.find("b.example", 80)

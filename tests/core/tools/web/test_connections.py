@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from vmpilot.contract import ToolProblem, read_proxies
+from vmpilot.contract import ToolError, read_proxies
 from vmpilot.tools.web import WebFetch
 from vmpilot.tools.web.download import Limits
 
@@ -49,13 +49,13 @@ async def test_a_redirect_to_another_place_is_told_and_not_followed(site: Site, 
 )
 async def test_a_redirect_to_what_is_no_web_address_is_an_error(site: Site, fetch: Fetch, target: str) -> None:
     site.sends_on("/a", target)
-    with pytest.raises(ToolProblem):
+    with pytest.raises(ToolError):
         await fetch(site.url("/a"))
 
 
 async def test_redirects_without_end_are_left(site: Site, fetch: Fetch) -> None:
     site.sends_on("/a", "/a")
-    with pytest.raises(ToolProblem, match="redirects without end"):
+    with pytest.raises(ToolError, match="redirects without end"):
         await fetch(site.url("/a"))
     assert len(site.seen) == 6
 
@@ -74,13 +74,13 @@ async def test_a_name_that_moves_inside_between_two_redirects_is_refused(site: S
     resolver = Resolver(shop_example=[["127.0.0.1"], ["127.0.0.53"]])
     site.sends_on("/a", "/b")
     tool = WebFetch(resolve=resolver, opened=OPENED)
-    with pytest.raises(ToolProblem, match=r"shop\.example is at 127\.0\.0\.53, which is this machine"):
+    with pytest.raises(ToolError, match=r"shop\.example is at 127\.0\.0\.53, which is this machine"):
         await tool.run({"url": site.url("/a", "shop.example")}, USE)
     assert [seen.path for seen in site.seen] == ["/a"]
 
 
 async def test_loopback_is_refused_where_nothing_was_opened(site: Site) -> None:
-    with pytest.raises(ToolProblem, match="only the public internet"):
+    with pytest.raises(ToolError, match="only the public internet"):
         await WebFetch().run({"url": site.url("/")}, USE)
     assert site.seen == []
 
@@ -98,9 +98,9 @@ async def test_tls_speaks_to_the_host_at_the_checked_address(secure_site: Site, 
     tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file)
     found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
     assert found.text.endswith("arrived")
-    with pytest.raises(ToolProblem, match=r"(?i)hostname mismatch|certificate"):
+    with pytest.raises(ToolError, match=r"(?i)hostname mismatch|certificate"):
         await tool.run({"url": secure_site.url("/a", "other.example")}, USE)
-    with pytest.raises(ToolProblem, match=r"(?i)certificate"):
+    with pytest.raises(ToolError, match=r"(?i)certificate"):
         await WebFetch(resolve=resolver, opened=OPENED).run({"url": secure_site.url("/a", "shop.example")}, USE)
 
 
@@ -111,7 +111,7 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
         tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file, proxies=proxies_of(proxy.url))
         found = await tool.run({"url": secure_site.url("/a", "shop.example")}, USE)
         assert found.text.endswith("arrived")
-        with pytest.raises(ToolProblem, match="a private network"):
+        with pytest.raises(ToolError, match="a private network"):
             await tool.run({"url": "https://inner.example/"}, USE)
     assert proxy.tunnels == [f"127.0.0.1:{secure_site.port}"]
 
@@ -132,15 +132,15 @@ async def test_no_proxy_means_the_host_and_not_the_address_that_it_has(
 
 async def test_a_proxy_that_cannot_be_used_is_an_error_without_its_password() -> None:
     tool = WebFetch(resolve=Resolver(a_example=[["1.1.1.1"]]), proxies=proxies_of("gopher://me:secret@127.0.0.1"))
-    with pytest.raises(ToolProblem, match="proxy") as caught:
+    with pytest.raises(ToolError, match="proxy") as caught:
         await tool.run({"url": "https://a.example/"}, USE)
     assert "secret" not in str(caught.value)
 
 
 async def test_who_cannot_be_found_or_reached_is_named(site: Site, fetch: Fetch) -> None:
-    with pytest.raises(ToolProblem, match=r"The host nobody\.example was not found: Name or service not known"):
+    with pytest.raises(ToolError, match=r"The host nobody\.example was not found: Name or service not known"):
         await WebFetch(resolve=Resolver()).run({"url": "https://nobody.example/"}, USE)
-    with pytest.raises(ToolProblem, match=r"http://127\.0\.0\.1:1/ could not be fetched"):
+    with pytest.raises(ToolError, match=r"http://127\.0\.0\.1:1/ could not be fetched"):
         await fetch("http://127.0.0.1:1/")
 
 
@@ -152,14 +152,14 @@ async def test_an_answer_that_breaks_off_or_is_nonsense_is_an_error(site: Site, 
 
     site.on("/odd", talk_nonsense)
     for path in ("/short", "/odd"):
-        with pytest.raises(ToolProblem, match="could not be fetched"):
+        with pytest.raises(ToolError, match="could not be fetched"):
             await fetch(site.url(path))
 
 
 async def test_a_slow_answer_is_left_when_the_time_is_over(site: Site) -> None:
     site.never_ends("/slow", b"a few bytes")
     tool = WebFetch(opened=OPENED, limits=Limits(seconds=0.3))
-    with pytest.raises(ToolProblem, match=r"was not there within 0\.3 s"):
+    with pytest.raises(ToolError, match=r"was not there within 0\.3 s"):
         await tool.run({"url": site.url("/slow")}, USE)
     await asyncio.wait_for(site.gone.wait(), 1)
 

@@ -7,7 +7,7 @@ import gzip
 
 import pytest
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.web import WebFetch
 from vmpilot.tools.web.download import Limits
 
@@ -150,7 +150,7 @@ async def test_a_long_page_comes_in_parts_that_join_without_loss(site: Site, fet
     assert whole.partition("]\n\n")[2] == lines
     assert calls == 3
     assert len(site.seen) == 1, "the parts are of one and the same page"
-    with pytest.raises(ToolProblem, match="nothing at offset 900,000"):
+    with pytest.raises(ToolError, match="nothing at offset 900,000"):
         await fetch(site.url("/long"), offset=900_000)
 
 
@@ -170,9 +170,9 @@ async def test_a_packed_page_is_unpacked(site: Site, fetch: Fetch) -> None:
 async def test_what_was_packed_otherwise_or_badly_is_refused(site: Site, fetch: Fetch) -> None:
     site.has("/br", b"\x0b\x02", kind="text/plain", content_encoding="br")
     site.has("/bad", b"no gzip", kind="text/plain", content_encoding="gzip")
-    with pytest.raises(ToolProblem, match="packed in a way that was not asked for"):
+    with pytest.raises(ToolError, match="packed in a way that was not asked for"):
         await fetch(site.url("/br"))
-    with pytest.raises(ToolProblem, match="cannot be unpacked"):
+    with pytest.raises(ToolError, match="cannot be unpacked"):
         await fetch(site.url("/bad"))
 
 

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from vmpilot.contract import Fetches, Secret, ToolOutcome, ToolProblem
+from vmpilot.contract import Fetches, Secret, ToolError, ToolOutcome
 from vmpilot.tools.web import GoogleAccount, WebSearch
 
 from .conftest import USE, Site
@@ -83,7 +83,7 @@ async def test_a_refusal_says_what_google_said_and_what_to_do(
     site: Site, code: int, status: str, reason: str, advice: str
 ) -> None:
     site.has_json(PATH, refusal(code, status, f"Said of {KEY}.", reason=reason), status=code)
-    with pytest.raises(ToolProblem) as caught:
+    with pytest.raises(ToolError) as caught:
         await search(site)
     assert "Said of [key]." in str(caught.value)
     assert advice in str(caught.value)
@@ -93,19 +93,19 @@ async def test_a_refusal_says_what_google_said_and_what_to_do(
 @pytest.mark.parametrize("body", ["<html>", "[]", '{"items": 3}', '{"error": "x"}', '{"error": {"errors": 1}}'])
 async def test_an_answer_that_is_none_of_google_is_an_error(site: Site, body: str) -> None:
     site.has(PATH, body, status=200 if body in {"<html>", "[]", '{"items": 3}'} else 400)
-    with pytest.raises(ToolProblem, match="Google"):
+    with pytest.raises(ToolError, match="Google"):
         await search(site)
 
 
 async def test_nobody_there_is_an_error() -> None:
     account = GoogleAccount(Secret(KEY), "engine-1", "http://127.0.0.1:1/")
-    with pytest.raises(ToolProblem, match="Google could not be asked: ") as caught:
+    with pytest.raises(ToolError, match="Google could not be asked: ") as caught:
         await WebSearch(google=account).run({"query": "a"}, USE)
     assert KEY not in str(caught.value)
 
 
 async def test_a_blank_query_is_refused(site: Site) -> None:
-    with pytest.raises(ToolProblem, match="empty"):
+    with pytest.raises(ToolError, match="empty"):
         await search(site, "  ")
     assert site.seen == []
 

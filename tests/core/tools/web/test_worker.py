@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.web.worker import run_program
 
 
@@ -40,13 +40,13 @@ async def test_a_program_gets_its_task_and_nothing_else(tmp_path: Path, monkeypa
     ],
 )
 async def test_a_program_that_does_not_end_properly_is_a_problem(tmp_path: Path, code: str) -> None:
-    with pytest.raises(ToolProblem, match=r"it failed \(exit code -?\d+\), perhaps for want of memory"):
+    with pytest.raises(ToolError, match=r"it failed \(exit code -?\d+\), perhaps for want of memory"):
         await run_program(program(tmp_path, code), {}, seconds=10)
 
 
 async def test_a_program_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     code = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)"
-    with pytest.raises(ToolProblem, match="it took more than 1 s"):
+    with pytest.raises(ToolError, match="it took more than 1 s"):
         await run_program(program(tmp_path, code), {}, seconds=1)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)

@@ -25,8 +25,7 @@ from vmpilot.machine.workspace import Workspace
 from vmpilot.permissions import Gate, Mode, Rules
 from vmpilot.permissions.written_rules import FILE_TOOLS
 from vmpilot.plugins import LoadedTools, load_tool_plugins
-from vmpilot.tools import JobsTool, ShellTool
-from vmpilot.tools.executor import Executor
+from vmpilot.tools import CommandRunner, JobsTool, ShellTool
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.kept_jobs import KeptJobs
 from vmpilot.tools.mcp import McpServers, ServerReport
@@ -111,7 +110,7 @@ class ToolRegistry:
         outputs = environment.cache_folder / "outputs"
         tidy_outputs(outputs)
         variables = child_environment(environment.variables, let_through=settings.pass_environment)
-        executor = Executor(
+        runner = CommandRunner(
             variables,
             masker=self.masker,
             outputs=outputs / conversation_id,
@@ -121,8 +120,8 @@ class ToolRegistry:
         )
         files = file_tools(workspace, FileMemory(), variables)
         online = online_tools(settings, environment, workspace).tools
-        own = (ShellTool(workspace, executor), JobsTool(executor.jobs))
-        return SessionTools(self, executor, (*own, *files, *online))
+        own = (ShellTool(workspace, runner), JobsTool(runner.jobs))
+        return SessionTools(self, runner, (*own, *files, *online))
 
     async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
         """The tools of plugins and MCP servers. `taken` are names that they cannot have."""
@@ -225,25 +224,25 @@ class ToolRegistry:
 class SessionTools:
     """The tools of one conversation, with its commands, jobs and memory of files. `close` ends what runs."""
 
-    def __init__(self, kit: ToolRegistry, executor: Executor, built_in: tuple[Tool, ...]) -> None:
+    def __init__(self, kit: ToolRegistry, runner: CommandRunner, built_in: tuple[Tool, ...]) -> None:
         self._kit = kit
-        self._executor = executor
+        self._runner = runner
         self.built_in = built_in
 
     async def offered(self, model: str) -> tuple[Tool, ...]:
         """The tools for the next turn by this model. Starts what runs commands, so that the first one need not wait."""
         with suppress(OSError):  # then the first command says so
-            self._executor.warm_up()
+            self._runner.warm_up()
         shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
         return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name, model=model))
 
     def describe_jobs(self) -> list[str]:
         """A sentence for the user about each job that `close` ends or leaves running."""
-        return self._executor.jobs.describe_end()
+        return self._runner.jobs.describe_end()
 
     async def close(self) -> None:
         """End the conversation's commands and jobs."""
-        await self._executor.close()
+        await self._runner.close()
 
 
 def _source(tool: Tool) -> str:

@@ -10,7 +10,7 @@ from vmpilot.cli._log import shown_time
 from vmpilot.cli._style import printable
 from vmpilot.cli._table import print_table
 from vmpilot.config import current_environment
-from vmpilot.contract import ToolProblem, UsageError
+from vmpilot.contract import ToolError, UsageError
 from vmpilot.tools.jobs import shorten
 from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
 
@@ -58,7 +58,7 @@ def _kept_jobs() -> KeptJobs:
 def _find(number: int) -> KeptJob:
     try:
         return _kept_jobs().find(number)
-    except ToolProblem as problem:
+    except ToolError as problem:
         raise UsageError(str(problem)) from problem
 
 

@@ -97,8 +97,8 @@ from vmpilot.contract.tools import (
     ReadsFiles,
     RunsCommand,
     Tool,
+    ToolError,
     ToolOutcome,
-    ToolProblem,
     ToolUse,
 )
 
@@ -175,7 +175,7 @@ __all__ = [
     "ToolFinished",
     "ToolOutcome",
     "ToolOutput",
-    "ToolProblem",
+    "ToolError",
     "ToolResult",
     "ToolSpec",
     "ToolStarted",

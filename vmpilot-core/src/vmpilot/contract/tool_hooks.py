@@ -56,7 +56,7 @@ class SimpleTool:
     """A tool from a specification and a function that does the work: a coroutine function, or one to run in a thread.
 
     It gets the arguments, which fit the specification, and gives the text for the model, or a `ToolOutcome`. It raises
-    `ToolProblem` to tell the model what to do instead.
+    `ToolError` to tell the model what to do instead.
     """
 
     spec: ToolSpec

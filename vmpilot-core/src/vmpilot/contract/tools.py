@@ -62,7 +62,7 @@ class Acts:
 Effect: TypeAlias = RunsCommand | ReadsFiles | ChangesFiles | Fetches | LooksUp | Acts
 
 
-class ToolProblem(Exception):
+class ToolError(Exception):
     """What a tool raises when it cannot do what it was asked; the message tells the model what to do instead."""
 
 
@@ -105,9 +105,9 @@ class Tool(Protocol):
         ...
 
     def effect(self, arguments: Mapping[str, Any]) -> Effect:
-        """What the call would do. Raises `ToolProblem` where it cannot be done at all."""
+        """What the call would do. Raises `ToolError` where it cannot be done at all."""
         ...
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
-        """Do it; `arguments` fit the specification. Raises `ToolProblem`; cancelling it ends what it began."""
+        """Do it; `arguments` fit the specification. Raises `ToolError`; cancelling it ends what it began."""
         ...

@@ -23,10 +23,10 @@ from vmpilot.contract import (
     RunsCommand,
     Tool,
     ToolCall,
+    ToolError,
     ToolFinished,
     ToolOutcome,
     ToolOutput,
-    ToolProblem,
     ToolResult,
     ToolStarted,
     ToolUse,
@@ -183,7 +183,7 @@ class TurnToolbox:
             alone = self._gate.decide(call.name, tool.effect(arguments)).alone
             async with self._order.turn_of(alone=alone):
                 return await self._allow_and_run(tool, call, arguments)
-        except ToolProblem as problem:
+        except ToolError as problem:
             return ToolFinished(_error(call, f"Not run: {problem}"), 0.0)
         except VMPilotError:
             raise
@@ -195,7 +195,7 @@ class TurnToolbox:
     async def _allow_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
         """Decide now that the calls before it are over, which may have moved to another folder; then run it.
 
-        Raises `ToolProblem` where it cannot be done at all.
+        Raises `ToolError` where it cannot be done at all.
         """
         effect = tool.effect(arguments)
         title = tool.title(arguments)
@@ -210,9 +210,7 @@ class TurnToolbox:
             denied = DeniedCall(call, title, self._denied_by(verdict), time.time(), tool.folder)
             return ToolFinished(self._denial(call, verdict), 0.0, denied=denied)
         if tool.effect(arguments) != effect:
-            raise ToolProblem(
-                "what it would do has changed since it was allowed. Look again, then make the call again."
-            )
+            raise ToolError("what it would do has changed since it was allowed. Look again, then make the call again.")
         await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
         return await self._run(tool, call, arguments, verdict.confinement)
 
@@ -279,7 +277,7 @@ class TurnToolbox:
 
         try:
             outcome = await tool.run(arguments, ToolUse(lambda piece: show(live.feed(piece)), confinement))
-        except ToolProblem as problem:
+        except ToolError as problem:
             outcome = ToolOutcome(str(problem), is_error=True)
         except asyncio.CancelledError:
             task = asyncio.current_task()
@@ -303,7 +301,7 @@ def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:
 
 def _refuse_masked(effect: Effect, verdict: Verdict) -> None:
     if isinstance(effect, RunsCommand) and verdict.confinement != "read" and MASK in effect.line:
-        raise ToolProblem(
+        raise ToolError(
             f"{MASK} stands for a secret that you cannot see, so it must not be written anywhere. Leave the secret "
             f"where it is (sed can change the lines around it), or ask the user to do this step."
         )

@@ -11,8 +11,8 @@ from vmpilot.contract import (
     Acts,
     Tool,
     ToolContext,
+    ToolError,
     ToolOutcome,
-    ToolProblem,
     ToolSpec,
     ToolUse,
     find_spec_fault,
@@ -77,9 +77,9 @@ class PluginTool:
         try:
             outcome: object = await self._tool.run(arguments, use)
         except SystemExit as error:
-            raise ToolProblem(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
+            raise ToolError(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
         if not isinstance(outcome, ToolOutcome) or not isinstance(outcome.text, str):
-            raise ToolProblem(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
+            raise ToolError(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
         return replace(outcome, text=_cut(outcome.text), folder=None)
 
 

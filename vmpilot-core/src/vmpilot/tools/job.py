@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.processes.output import KeptOutput, OutputBuffer
 from vmpilot.machine.processes.output_file import OutputFile
 from vmpilot.machine.processes.output_reader import OutputReader
@@ -153,15 +153,15 @@ class Job:
         return self._output.take_new(unfinished) if lines is None else self._output.take_last(lines, unfinished)
 
     async def write(self, text: str, *, close: bool) -> None:
-        """Write to its standard input. Raises `ToolProblem` where it does not read it."""
+        """Write to its standard input. Raises `ToolError` where it does not read it."""
         left = text.encode(errors="surrogateescape")
         until = self._loop.time() + _INPUT_PATIENCE
         while left:
             if self._input is None:
-                raise ToolProblem(f"The input of job {self.number} is closed.")
+                raise ToolError(f"The input of job {self.number} is closed.")
             left = left[self._write(self._input, left) :]
             if left and self._loop.time() > until:
-                raise ToolProblem(f"Job {self.number} does not read its input: {len(left)} bytes were not taken.")
+                raise ToolError(f"Job {self.number} does not read its input: {len(left)} bytes were not taken.")
             if left:
                 await self._wait_for_news(0.01)
         if close:
@@ -204,7 +204,7 @@ class Job:
             return 0
         except BrokenPipeError as error:
             self._close_input()
-            raise ToolProblem(f"Job {self.number} has closed its input.") from error
+            raise ToolError(f"Job {self.number} has closed its input.") from error
 
     def _end_for(self, why: str) -> None:
         self.ended_by = self.ended_by or why

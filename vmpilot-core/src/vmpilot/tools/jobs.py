@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.processes.process import Confine
 from vmpilot.machine.processes.shell_launch import prepare_launch
 from vmpilot.machine.processes.supervisor import KeptStart, Supervisor
@@ -52,7 +52,7 @@ class Jobs:
     ) -> Job:
         """Start `command` as `run_command` does, but with a standard input to write to; do not wait for it.
 
-        Raises `ToolProblem` if too many run, and what `run_command` raises; that the shell could not be started is
+        Raises `ToolError` if too many run, and what `run_command` raises; that the shell could not be started is
         told by `Job.problem` a moment later. One that is kept outlives VMPilot.
         """
         self._check_room()
@@ -66,7 +66,7 @@ class Jobs:
 
     def _begin_kept(self, command: str) -> KeptJob:
         if self._kept is None:
-            raise ToolProblem("Not run: jobs cannot be kept here.")
+            raise ToolError("Not run: jobs cannot be kept here.")
         return self._kept.begin(self._masker.mask(command), conversation=self._conversation)
 
     def _start(
@@ -113,13 +113,13 @@ class Jobs:
         return tuple(value for value in self._masker.values if "\0" not in value)
 
     def find(self, number: int) -> Job | KeptJob:
-        """A job of this conversation, or a kept one of any earlier one. Raises `ToolProblem` if there is none."""
+        """A job of this conversation, or a kept one of any earlier one. Raises `ToolError` if there is none."""
         if number in self._jobs:
             return self._jobs[number]
         self._look_for_earlier()
         if number not in self._earlier:
             known = ", ".join(map(str, (*self._jobs, *self._earlier))) or "none"
-            raise ToolProblem(f"There is no job {number}; the jobs are: {known}.")
+            raise ToolError(f"There is no job {number}; the jobs are: {known}.")
         return self._earlier[number]
 
     def forget(self, job: Job) -> None:
@@ -168,7 +168,7 @@ class Jobs:
             del self._jobs[number]
         running = [number for number, job in self._jobs.items() if not job.over]
         if len(running) >= _MOST_RUNNING:
-            raise ToolProblem(
+            raise ToolError(
                 f"{len(running)} jobs run, and no more may: end one with the tool jobs (action kill; "
                 f"they are {', '.join(map(str, running))}), or wait for one."
             )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from vmpilot.contract import Acts, LooksUp, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Acts, LooksUp, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.secrets.masking import MASK
 from vmpilot.tools.job import Job
 from vmpilot.tools.jobs import Jobs
@@ -64,11 +64,11 @@ class JobsTool:
     def effect(self, arguments: Mapping[str, Any]) -> LooksUp | Acts:
         action, number = arguments["action"], arguments.get("job_id")
         if action != "list" and number is None:
-            raise ToolProblem(f"{action} needs a job_id; the action list shows them.")
+            raise ToolError(f"{action} needs a job_id; the action list shows them.")
         if action == "input" and not (arguments.get("text") or arguments.get("close")):
-            raise ToolProblem("input needs a text, or close: true.")
+            raise ToolError("input needs a text, or close: true.")
         if MASK in arguments.get("text", ""):
-            raise ToolProblem(f"{MASK} stands for a secret that you cannot see; the user has to give it.")
+            raise ToolError(f"{MASK} stands for a secret that you cannot see; the user has to give it.")
         return LooksUp() if action in {"list", "output"} else Acts(f"{action} {number}")
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002  nothing is live here
@@ -78,7 +78,7 @@ class JobsTool:
         job = self._jobs.find(arguments["job_id"])
         match arguments["action"]:
             case "input" if isinstance(job, KeptJob):
-                raise ToolProblem(f"The input of job {job.number} was closed when the VMPilot that started it ended.")
+                raise ToolError(f"The input of job {job.number} was closed when the VMPilot that started it ended.")
             case "input":
                 assert isinstance(job, Job)  # noqa: S101  mypy does not see that the case above takes the others
                 await job.write(arguments.get("text", ""), close=arguments.get("close", False))
@@ -89,13 +89,13 @@ class JobsTool:
 
     async def _kill(self, job: Job | KeptJob) -> None:
         if job.over and not (isinstance(job, KeptJob) and job.strayed):
-            raise ToolProblem(f"Job {job.number} is over already: {job.state}.")
+            raise ToolError(f"Job {job.number} is over already: {job.state}.")
         if isinstance(job, KeptJob):
             if not await asyncio.to_thread(job.stop):
-                raise ToolProblem(f"Job {job.number} could not be ended.")
+                raise ToolError(f"Job {job.number} could not be ended.")
             return
         if unended := await job.end():
-            raise ToolProblem(f"{unended} processes of job {job.number} could not be ended: are they another user's?")
+            raise ToolError(f"{unended} processes of job {job.number} could not be ended: are they another user's?")
 
     def _report(self, job: Job | KeptJob, lines: int | None) -> ToolOutcome:
         text = job.read(lines)

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.processes.kept_files import is_running, output_length, read_job, read_output, read_state, write_job
 
 FIRST_NUMBER = 1001
@@ -138,10 +138,10 @@ class KeptJobs:
         return [KeptJob(folder) for folder in sorted(folders, key=_number) if _number(folder)]
 
     def find(self, number: int) -> KeptJob:
-        """Raises `ToolProblem` if there is no such job."""
+        """Raises `ToolError` if there is no such job."""
         if not (self._root / str(number)).is_dir():
             known = ", ".join(str(job.number) for job in self.all()) or "none"
-            raise ToolProblem(f"There is no kept job {number}; the kept jobs are: {known}.")
+            raise ToolError(f"There is no kept job {number}; the kept jobs are: {known}.")
         return KeptJob(self._root / str(number))
 
     def tidy(self) -> None:

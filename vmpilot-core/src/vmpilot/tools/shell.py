@@ -6,10 +6,10 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-from vmpilot.contract import RunsCommand, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import RunsCommand, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.processes.process import CommandOutcome
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools.executor import Executor
+from vmpilot.tools._command_runner import CommandRunner
 from vmpilot.tools.questions import explain_question
 
 DEFAULT_TIMEOUT = 120.0
@@ -69,13 +69,13 @@ SHELL_SPEC = ToolSpec(
 class ShellTool:
     """Runs commands in a workspace; a command moves the workspace when it ends elsewhere.
 
-    With an environment in place of an executor it is the bare tool, which starts no jobs.
+    With an environment in place of an runner it is the bare tool, which starts no jobs.
     """
 
-    def __init__(self, workspace: Workspace, executor: Executor | Mapping[str, str]) -> None:
-        self.spec = SHELL_SPEC if isinstance(executor, Executor) else BARE_SHELL_SPEC
+    def __init__(self, workspace: Workspace, runner: CommandRunner | Mapping[str, str]) -> None:
+        self.spec = SHELL_SPEC if isinstance(runner, CommandRunner) else BARE_SHELL_SPEC
         self._workspace = workspace
-        self._executor = executor if isinstance(executor, Executor) else Executor(executor, lasting=False)
+        self._runner = runner if isinstance(runner, CommandRunner) else CommandRunner(runner, lasting=False)
 
     @property
     def folder(self) -> str:
@@ -89,19 +89,19 @@ class ShellTool:
     def effect(self, arguments: Mapping[str, Any]) -> RunsCommand:
         background = arguments.get("background", False)
         if arguments.get("keep") and not background:
-            raise ToolProblem("keep goes with background: true.")
+            raise ToolError("keep goes with background: true.")
         return RunsCommand(arguments["command"], self._workspace.folder, background=background)
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         try:
             outcome = await (self._start(arguments, use) if arguments.get("background") else self._run(arguments, use))
         except (ValueError, OSError) as error:
-            raise ToolProblem(f"The command could not be started: {error}") from error
-        return _with_news(outcome, self._executor.jobs.take_news())
+            raise ToolError(f"The command could not be started: {error}") from error
+        return _with_news(outcome, self._runner.jobs.take_news())
 
     async def _run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         timeout = float(arguments.get("timeout", DEFAULT_TIMEOUT))
-        outcome = await self._executor.run(
+        outcome = await self._runner.run(
             arguments["command"],
             folder=self._workspace.folder,
             timeout=timeout,
@@ -113,7 +113,7 @@ class ShellTool:
         return ToolOutcome(text, is_error=outcome.exit_code != 0, exit_code=outcome.exit_code, folder=moved_to)
 
     async def _start(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
-        job = self._executor.start_job(
+        job = self._runner.start_job(
             arguments["command"],
             folder=self._workspace.folder,
             timeout=arguments.get("timeout"),
@@ -122,7 +122,7 @@ class ShellTool:
         )
         await job.wait(_FIRST_LOOK)
         if job.problem is not None:
-            self._executor.jobs.forget(job)
+            self._runner.jobs.forget(job)
             raise job.problem
         if job.over:
             job.told = True

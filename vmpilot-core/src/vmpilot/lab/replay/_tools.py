@@ -12,9 +12,9 @@ from vmpilot.contract import (
     Event,
     MessageCompleted,
     ToolCall,
+    ToolError,
     ToolFinished,
     ToolOutcome,
-    ToolProblem,
     ToolSpec,
     ToolUse,
 )
@@ -32,11 +32,11 @@ class RecordedTools:
         self.misses: list[str] = []
 
     def take(self, name: str, arguments: Mapping[str, Any]) -> ToolFinished:
-        """The next result of this call. Raises `ToolProblem` where there is none."""
+        """The next result of this call. Raises `ToolError` where there is none."""
         left = self._results.get((name, canonical(arguments)))
         if not left:
             self.misses.append(f"the tape has no result for {name} with {canonical(arguments)[:500]}")
-            raise ToolProblem("the tape has no result for this call")
+            raise ToolError("the tape has no result for this call")
         self.used += 1
         return left.popleft()
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.workspace import Workspace, describe_look_alike, show_name
 from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.problems import explain_os_errors
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class PathCalls:
         self._planned = PlannedCalls()
 
     def plan(self, arguments: Mapping[str, Any], *texts: str) -> PlannedCall:
-        """What the call means now. Raises `ToolProblem` for a path that no file can have."""
+        """What the call means now. Raises `ToolError` for a path that no file can have."""
         return self._planned.plan(arguments, tuple(map(self._resolve, texts)))
 
     def look(self, arguments: Mapping[str, Any], *texts: str) -> PlannedCall:
@@ -84,7 +84,7 @@ class PathCalls:
 
     def _resolve(self, text: str) -> Path:
         try:
-            with explained(Path(text), text):
+            with explain_os_errors(Path(text), text):
                 return self.workspace.resolve(text)
         except ValueError as error:
-            raise ToolProblem(f"{text!r} is no path: {error}. Give another one.") from error
+            raise ToolError(f"{text!r} is no path: {error}. Give another one.") from error

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ChangesFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import ChangesFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explained
-from vmpilot.tools.files.secrecy import refuse_marks
+from vmpilot.tools.files.problems import explain_os_errors
+from vmpilot.tools.files.secrecy import reject_masks
 from vmpilot.tools.files.watch import Watch, run_in_thread
 from vmpilot.tools.files.writing import write_new
 
@@ -56,7 +56,7 @@ class CreateFileTool:
         del use
         (path,) = self._calls.take(arguments, arguments["path"]).paths
         content: str = arguments["content"]
-        refuse_marks(content, present="", shown=self._calls.show(path))
+        reject_masks(content, present="", shown=self._calls.show(path))
         remark = self._calls.remark(arguments["path"], path)
         return ToolOutcome(await run_in_thread(lambda watch: self._create(path, content, remark, watch)))
 
@@ -64,11 +64,11 @@ class CreateFileTool:
         shown, data = self._calls.show(path), content.encode()
         remark = f" ({remark})" if remark else ""
         try:
-            with explained(path, shown):
+            with explain_os_errors(path, shown):
                 made = write_new(path, data, watch)
-        except ToolProblem as problem:
+        except ToolError as problem:
             if isinstance(problem.__cause__, FileExistsError):
-                raise ToolProblem(
+                raise ToolError(
                     f"{shown} already exists{remark}, and nothing is overwritten. Change it with edit_file, or give "
                     f"another path."
                 ) from problem

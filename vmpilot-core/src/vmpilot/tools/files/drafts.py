@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.contract.invisible import describe_difference, find_look_alike
 from vmpilot.machine.secrets.masking import MASK
 from vmpilot.tools.files.contents import Content, TooLarge, read_content
@@ -17,8 +17,8 @@ from vmpilot.tools.files.kinds import describe_size
 from vmpilot.tools.files.matching import MOST, Found, find_places
 from vmpilot.tools.files.memory import FileMemory
 from vmpilot.tools.files.nearest import find_nearest
-from vmpilot.tools.files.problems import explained
-from vmpilot.tools.files.secrecy import refuse_marks
+from vmpilot.tools.files.problems import explain_os_errors
+from vmpilot.tools.files.secrecy import reject_masks
 from vmpilot.tools.files.text import Encoding, NotText, find_encoding, show_line
 
 LARGEST = 10_000_000
@@ -61,12 +61,12 @@ class Draft:
 
     @property
     def after(self) -> bytes:
-        """What is to be in the file. Raises `ToolProblem` for a character that its encoding has not."""
+        """What is to be in the file. Raises `ToolError` for a character that its encoding has not."""
         try:
             data = self.encoding.encode(self.document.text)
         except UnicodeEncodeError as error:
             character = error.object[error.start]
-            raise ToolProblem(
+            raise ToolError(
                 f"{self.shown} is {self.encoding.remark or self.encoding.name}, which has no {character!r} "
                 f"(U+{ord(character):04X}). Write it in another way, or convert the file first (iconv)."
             ) from error
@@ -74,43 +74,43 @@ class Draft:
 
 
 def read_draft(path: Path, shown: str, memory: FileMemory) -> Draft:
-    """The file, not edited yet. Raises `ToolProblem` where it cannot be edited, or has changed since it was read."""
+    """The file, not edited yet. Raises `ToolError` where it cannot be edited, or has changed since it was read."""
     try:
-        with explained(path, shown):
+        with explain_os_errors(path, shown):
             content = read_content(path, limit=LARGEST)
         encoding = find_encoding(content.data)
     except TooLarge:
-        raise ToolProblem(
+        raise ToolError(
             f"{shown} has more than {describe_size(LARGEST)}, too much to be edited here. Use the shell (sed -i)."
         ) from None
     except NotText as kind:
-        raise ToolProblem(f"{shown} is no text but {kind}: it cannot be edited.") from None
+        raise ToolError(f"{shown} is no text but {kind}: it cannot be edited.") from None
     if memory.is_stale(path, content.data):
-        raise ToolProblem(f"{shown} has changed since you read it. Read it again, then make the edit that fits it now.")
+        raise ToolError(f"{shown} has changed since you read it. Read it again, then make the edit that fits it now.")
     return Draft(content, shown, encoding, Document(encoding.decode(content.data)))
 
 
 def apply_edits(draft: Draft, edits: Iterable[Edit]) -> None:
-    """Make the edits one after the other. Raises `ToolProblem` at the first that does not fit."""
+    """Make the edits one after the other. Raises `ToolError` at the first that does not fit."""
     for edit in edits:
         _apply(draft, edit)
     if draft.document.text == "".join(draft.document.before):
-        raise ToolProblem(f"{draft.shown}: the edit changes nothing, search and replace come to the same.")
+        raise ToolError(f"{draft.shown}: the edit changes nothing, search and replace come to the same.")
 
 
 def _apply(draft: Draft, edit: Edit) -> None:
     where = f"{draft.shown}{edit.label}"
     if not edit.search.strip():
-        raise ToolProblem(f"{where}: search is blank. {_for_blank(draft)}")
+        raise ToolError(f"{where}: search is blank. {_for_blank(draft)}")
     found = find_places(draft.document, edit.search, edit.replace, overlapping=not edit.everywhere)
     if not found.spans:
-        raise ToolProblem(f"{where}: {_explain_missing(draft.document, edit.search)}")
+        raise ToolError(f"{where}: {_explain_missing(draft.document, edit.search)}")
     if len(found.spans) > 1 and not edit.everywhere:
-        raise ToolProblem(f"{where}: {_explain_several(draft.document, found)}")
+        raise ToolError(f"{where}: {_explain_several(draft.document, found)}")
     if found.is_full:
-        raise ToolProblem(f"{where}: the search text stands in {MOST:,} places and more: use the shell (sed -i).")
+        raise ToolError(f"{where}: the search text stands in {MOST:,} places and more: use the shell (sed -i).")
     for span in found.spans:
-        refuse_marks(span.text, present=draft.document.plain[span.start : span.end], shown=draft.shown)
+        reject_masks(span.text, present=draft.document.plain[span.start : span.end], shown=draft.shown)
     draft.document.replace(_trimmed(draft.document, found.spans))
     draft.places += len(found.spans)
     draft.loose = draft.loose or found.loose

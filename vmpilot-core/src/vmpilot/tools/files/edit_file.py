@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ChangesFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import ChangesFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls, PlannedCall
 from vmpilot.tools.files.diff import count_changes, unified_diff
@@ -80,7 +80,7 @@ class EditFileTool:
                 call.shown[edited.path] = digest_of(draft.content.data)
                 apply_edits(draft, edited.edits)
                 diffs.append(unified_diff(draft.document, draft.shown))
-            except ToolProblem:
+            except ToolError:
                 call.shown.setdefault(edited.path, None)
                 diffs.append(_describe(edited, self._calls.show(edited.path)))
         return "\n".join([f"edit {names}", *diffs])
@@ -95,8 +95,8 @@ class EditFileTool:
             return ToolOutcome(await run_in_thread(lambda watch: self._edit(call, watch)))
         except HalfDone:
             raise
-        except ToolProblem as problem:
-            raise ToolProblem(f"{problem}\n{_NOTHING_DONE}") from problem
+        except ToolError as problem:
+            raise ToolError(f"{problem}\n{_NOTHING_DONE}") from problem
 
     def _edit(self, call: PlannedCall, watch: Watch) -> str:
         drafts, changes = [], []
@@ -145,7 +145,7 @@ def _edited_files(arguments: Mapping[str, Any], paths: tuple[Path, ...]) -> list
 def _refuse_unseen(call: PlannedCall, draft: Draft) -> None:
     path = draft.content.path
     if call.shown is not None and call.shown.get(path) != digest_of(draft.content.data):
-        raise ToolProblem(f"{draft.shown} has changed since the edit was shown to the user. Read it again.")
+        raise ToolError(f"{draft.shown} has changed since the edit was shown to the user. Read it again.")
 
 
 def _describe(edited: _EditedFile, shown: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.files import matcher
 from vmpilot.tools.files.ignore_rules import is_in_repository
 from vmpilot.tools.files.walk import SYSTEM
@@ -32,14 +32,14 @@ class Query:
 
 
 def refuse_other_dialects(query: Query, *, with_ripgrep: bool) -> None:
-    """Raises `ToolProblem` for what only one of the two takes, or takes without end."""
+    """Raises `ToolError` for what only one of the two takes, or takes without end."""
     said = _ESCAPED.sub("", query.pattern)
     if "\n" in query.pattern or "\\n" in query.pattern:
-        raise ToolProblem("The search goes line by line, so a pattern cannot have a line end in it.")
+        raise ToolError("The search goes line by line, so a pattern cannot have a line end in it.")
     if found := _NOT_LINEAR.search(said):
-        raise ToolProblem(f"{found[0]} is not taken: no look-around, no references back. Search for less, then look.")
+        raise ToolError(f"{found[0]} is not taken: no look-around, no references back. Search for less, then look.")
     if not with_ripgrep and (found := _ONLY_RIPGREP.search(said)):
-        raise ToolProblem(f"{found[0]} is only understood where ripgrep is installed. Write it in another way.")
+        raise ToolError(f"{found[0]} is only understood where ripgrep is installed. Write it in another way.")
     if not with_ripgrep:
         _refuse_invalid(query.pattern)
 
@@ -90,9 +90,9 @@ def matcher_command(query: Query) -> Sequence[str]:
     ]
 
 
-def bad_expression(pattern: str, reason: str) -> ToolProblem:
+def bad_expression(pattern: str, reason: str) -> ToolError:
     """The error for a pattern that no engine takes."""
-    return ToolProblem(
+    return ToolError(
         f"{pattern} is no regular expression: {reason}. Write \\ before ( ) [ ] {{ }} . * + ? | that are meant."
     )
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import ReadsFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace, opened_folder, show_name
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.globs import BadGlob, compile_glob
 from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.problems import explain_os_errors
 from vmpilot.tools.files.walk import Entry, Walk
 from vmpilot.tools.files.watch import Watch, run_in_thread
 
@@ -69,8 +69,8 @@ class FindFilesTool:
         try:
             wanted = _Wanted(pattern)
         except BadGlob as error:
-            raise ToolProblem(f"{pattern} is no pattern: {error}.") from error
-        with explained(path, shown), opened_folder(path) as folder:
+            raise ToolError(f"{pattern} is no pattern: {error}.") from error
+        with explain_os_errors(path, shown), opened_folder(path) as folder:
             walk = Walk(folder, path, watch)
             found = _Found(path_prefix(shown))
             for entry in walk:

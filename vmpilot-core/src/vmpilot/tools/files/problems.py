@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.workspace import LinkInTheWay, NotRegular, describe_look_alike, find_look_alikes, show_name
 from vmpilot.tools.files.kinds import describe_special
 
@@ -32,12 +32,12 @@ _LISTED = 2_000
 
 
 @contextmanager
-def explained(path: Path, shown: str) -> Iterator[None]:
-    """Raises `ToolProblem` for an OSError that comes of dealing with `path`, which the model knows as `shown`."""
+def explain_os_errors(path: Path, shown: str) -> Iterator[None]:
+    """Raises `ToolError` for an OSError that comes of dealing with `path`, which the model knows as `shown`."""
     try:
         yield
     except OSError as error:
-        raise ToolProblem(_explain(error, path, shown)) from error
+        raise ToolError(_explain(error, path, shown)) from error
 
 
 def _explain(error: OSError, path: Path, shown: str) -> str:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import ReadsFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace, open_regular, opened_folder
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.contents import TooLarge, read_up_to
 from vmpilot.tools.files.document import describe_line_ends
 from vmpilot.tools.files.kinds import describe_size
 from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.problems import explain_os_errors
 from vmpilot.tools.files.text import HEAD, NotText, find_encoding, refuse_binary, show_line, split_lines
 from vmpilot.tools.files.watch import Watch, run_in_thread
 
@@ -81,17 +81,17 @@ class ReadFileTool:
         return ToolOutcome("".join(f"{line}\n" for line in part.lines) + f"[{remarks}]")
 
     def _read(self, path: Path, shown: str, part: _Part, watch: Watch) -> str:
-        with explained(path, shown):
+        with explain_os_errors(path, shown):
             with opened_folder(path.parent) as folder:
                 descriptor, facts = open_regular(folder, path.name)
             try:
                 return self._read_opened(descriptor, path, part=part, size=facts.st_size, watch=watch)
             except NotText as kind:
                 size = f", {describe_size(facts.st_size)}" if facts.st_size else ""
-                raise ToolProblem(f"{shown} is no text: {kind}{size}. Look into it with the shell.") from None
+                raise ToolError(f"{shown} is no text: {kind}{size}. Look into it with the shell.") from None
             except _PastEnd as past:
                 lines = f"{past.count:,} line{'' if past.count == 1 else 's'}"
-                raise ToolProblem(f"{shown} has {lines}: there is no line {part.offset:,}.") from None
+                raise ToolError(f"{shown} has {lines}: there is no line {part.offset:,}.") from None
             finally:
                 os.close(descriptor)
 
@@ -185,7 +185,7 @@ def _read_large(descriptor: int, part: _Part, *, size: int, watch: Watch) -> str
 def _bounded_lines(descriptor: int, first: int, *, watch: Watch) -> Iterator[tuple[bytes, int]]:
     """The lines from the one with number `first` on; of a long one the beginning, and how many bytes are left out.
 
-    Raises `_PastEnd` where there are fewer, `ToolProblem` where it takes too long.
+    Raises `_PastEnd` where there are fewer, `ToolError` where it takes too long.
     """
     kept, hidden, number, ended = bytearray(), 0, 1, True
     for piece in _pieces(descriptor, watch):
@@ -211,7 +211,7 @@ def _pieces(descriptor: int, watch: Watch) -> Iterable[bytes]:
     while piece := os.read(descriptor, _PIECE):
         yield piece
         if watch.is_over:
-            raise ToolProblem("It takes too long to get there. Use the shell: tail, sed -n, grep.")
+            raise ToolError("It takes too long to get there. Use the shell: tail, sed -n, grep.")
 
 
 def _skip_lines(piece: bytes, number: int, first: int) -> tuple[int, int]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from vmpilot.contract import ReadsFiles, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import ReadsFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files.calls import PathCalls
 from vmpilot.tools.files.engines import Query
 from vmpilot.tools.files.globs import BadGlob, compile_glob
 from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.problems import explain_os_errors
 from vmpilot.tools.files.searching import SECONDS, Search, Searcher
 from vmpilot.tools.files.shown_matches import show_matches
 from vmpilot.tools.files.watch import run_in_thread
@@ -67,8 +67,8 @@ class SearchTextTool:
         try:
             wanted = None if query.glob is None else compile_glob(query.glob)
         except BadGlob as error:
-            raise ToolProblem(f"{query.glob} is no pattern for names: {error}.") from error
-        with explained(path, shown):
+            raise ToolError(f"{query.glob} is no pattern for names: {error}.") from error
+        with explain_os_errors(path, shown):
             found = await self._searcher.search(Search(path, query, wanted))
             text = await run_in_thread(lambda _watch: show_matches(path, shown, found, seconds=self._seconds))
         use.on_output(f"{text}\n")

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.workspace import open_regular, opened_folder, show_name
 from vmpilot.tools.files.engines import (
     Query,
@@ -82,7 +82,7 @@ class Searcher:
         self._seconds = seconds
 
     async def search(self, search: Search) -> Found:
-        """Raises OSError for the path, `ToolProblem` for the pattern. Cancelled, it ends what it started."""
+        """Raises OSError for the path, `ToolError` for the pattern. Cancelled, it ends what it started."""
         ripgrep = find_ripgrep(self._environment, apart_from=self._root)
         refuse_other_dialects(search.query, with_ripgrep=ripgrep is not None)
         found = Found()
@@ -206,7 +206,7 @@ async def _running(
             start_new_session=True,
         )
     except OSError as error:
-        raise ToolProblem(f"{command[0]} could not be started to search: {error}. Use the shell (grep -rn).") from error
+        raise ToolError(f"{command[0]} could not be started to search: {error}. Use the shell (grep -rn).") from error
     try:
         yield process
     finally:
@@ -222,7 +222,7 @@ def _refuse_binary(folder: int, name: str) -> None:
     finally:
         os.close(descriptor)
     if b"\0" in head:
-        raise ToolProblem(
+        raise ToolError(
             f"{show_name(name)} is no text: {describe_binary(head)}. Look into it with the shell (strings)."
         )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.secrets.masking import MASK
 
 
-def refuse_marks(text: str, *, present: str, shown: str) -> None:
-    """Raises `ToolProblem` where `text` has more marks than `present`, which it replaces."""
+def reject_masks(text: str, *, present: str, shown: str) -> None:
+    """Raises `ToolError` where `text` has more marks than `present`, which it replaces."""
     if text.count(MASK) > present.count(MASK):
-        raise ToolProblem(
+        raise ToolError(
             f"{MASK} stands for a secret that you cannot see; a masked value is never written back, so {shown} was not "
             f"touched. Edit only the lines around it, or ask the user to put the secret there."
         )

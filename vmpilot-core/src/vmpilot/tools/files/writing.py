@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.machine.workspace import open_regular, opened_folder
 from vmpilot.tools.files.attributes import OwnerLost, copy_attributes
 from vmpilot.tools.files.contents import Content
-from vmpilot.tools.files.problems import explained
+from vmpilot.tools.files.problems import explain_os_errors
 from vmpilot.tools.files.watch import Watch
 
 _NO_NEIGHBOUR = {errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EROFS, errno.EXDEV}
@@ -32,7 +32,7 @@ class ChangedMeanwhile(Exception):
     """The file is not what it was when it was read."""
 
 
-class HalfDone(ToolProblem):
+class HalfDone(ToolError):
     """A change failed, and another one that was made could not be undone."""
 
 
@@ -53,7 +53,7 @@ class _Staged(Protocol):
 
 
 def commit_changes(changes: Sequence[Change], watch: Watch) -> None:
-    """Make all changes or none. Raises `ToolProblem` where none was made, of it `HalfDone` otherwise."""
+    """Make all changes or none. Raises `ToolError` where none was made, of it `HalfDone` otherwise."""
     with ExitStack() as stack:
         staged = [(change, stack.enter_context(_staged(change))) for change in changes]
         watch.check()  # from here on it is brought to an end
@@ -63,7 +63,7 @@ def commit_changes(changes: Sequence[Change], watch: Watch) -> None:
                 begun.append((change, stage))
                 with _explained(change):
                     stage.apply()
-        except ToolProblem as problem:
+        except ToolError as problem:
             lost = [change.shown for change, stage in reversed(begun) if not _undo(stage)]
             if lost:
                 raise HalfDone(f"{problem} It could not be put back: {', '.join(lost)} is changed.") from problem
@@ -81,10 +81,10 @@ def _undo(stage: _Staged) -> bool:
 @contextmanager
 def _explained(change: Change) -> Iterator[None]:
     try:
-        with explained(change.before.path, change.shown):
+        with explain_os_errors(change.before.path, change.shown):
             yield
     except ChangedMeanwhile:
-        raise ToolProblem(f"{change.shown} was changed by somebody else just now. Read it again.") from None
+        raise ToolError(f"{change.shown} was changed by somebody else just now. Read it again.") from None
 
 
 @contextmanager

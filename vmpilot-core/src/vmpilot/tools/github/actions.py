@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmpilot.contract import ToolProblem, ToolSpec
+from vmpilot.contract import ToolError, ToolSpec
 
 _COMMON = frozenset({"action", "repository"})
 
@@ -34,7 +34,7 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def check_fields(arguments: Mapping[str, Any]) -> Action:
-    """The action, if what it needs is there and nothing that it does not take. Raises `ToolProblem`.
+    """The action, if what it needs is there and nothing that it does not take. Raises `ToolError`.
 
     Empty texts and lists, and false, which models like to fill in, count as left out.
     """
@@ -42,10 +42,10 @@ def check_fields(arguments: Mapping[str, Any]) -> Action:
     action = ACTIONS[name]
     given = given_fields(arguments)
     if missing := [field for field in action.needs if field not in given]:
-        raise ToolProblem(f"{name} needs {' and '.join(missing)}")
+        raise ToolError(f"{name} needs {' and '.join(missing)}")
     if odd := sorted(given.keys() - _COMMON - {*action.needs, *action.takes}):
         takes = ", ".join((*action.needs, *action.takes))
-        raise ToolProblem(f"{name} does not take {', '.join(odd)}; beside repository it takes: {takes}")
+        raise ToolError(f"{name} does not take {', '.join(odd)}; beside repository it takes: {takes}")
     return action
 
 

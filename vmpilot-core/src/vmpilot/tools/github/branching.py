@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from gidgethub import BadRequest, GitHubException
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.github.client import GitHubClient
 from vmpilot.tools.github.models import Issue, Reference, RepositoryFacts, read
 from vmpilot.tools.github.repository import Repository
@@ -31,7 +31,7 @@ async def branch_from_issue(client: GitHubClient, repository: Repository, argume
         check_branch(arguments.get(field) or "main")
     issue = read(await client.getitem(f"{repository.path}/issues/{arguments['number']}"), Issue)
     if issue.pull_request is not None:
-        raise ToolProblem(f"#{issue.number} is a pull request, which has a branch already: view_pull_request names it")
+        raise ToolError(f"#{issue.number} is a pull request, which has a branch already: view_pull_request names it")
     facts = read(await client.getitem(repository.path), RepositoryFacts)
     base = arguments.get("base") or facts.default_branch
     name = arguments.get("branch") or name_branch(issue)
@@ -39,7 +39,7 @@ async def branch_from_issue(client: GitHubClient, repository: Repository, argume
         return f"The branch {name} exists already in {repository}; nothing was changed. {_how_to_use(name)}"
     commit = await _find(client, repository, base)
     if commit is None:
-        raise ToolProblem(f"There is no branch {base} in {repository} to begin from: give another `base`")
+        raise ToolError(f"There is no branch {base} in {repository} to begin from: give another `base`")
     linked = await _make_linked(client, name, commit, issue=issue, facts=facts)
     if not linked:
         data = {"ref": f"refs/heads/{name}", "sha": commit}
@@ -62,9 +62,9 @@ def name_branch(issue: Issue) -> str:
 
 
 def check_branch(name: str) -> str:
-    """The name, if git takes it (git-check-ref-format). Raises `ToolProblem`."""
+    """The name, if git takes it (git-check-ref-format). Raises `ToolError`."""
     if not name or len(name) > 200 or _REFUSED.search(name):
-        raise ToolProblem(f"{name[:200]!r} is no name that git takes for a branch")
+        raise ToolError(f"{name[:200]!r} is no name that git takes for a branch")
     return name
 
 

@@ -10,9 +10,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx2
 from gidgethub.abc import GitHubAPI
 
-from vmpilot.contract import Secret, ToolProblem
+from vmpilot.contract import Secret, ToolError
 from vmpilot.providers import RoutedTransport
-from vmpilot.tools.web.exchange import Answer, exchange
+from vmpilot.tools.web.http_client import HttpResponse, send_request
 
 _SIZE = 8 * 1024**2
 _MOST_REDIRECTS = 3
@@ -27,7 +27,7 @@ class GitHubClient(GitHubAPI):
         super().__init__("VMPilot", oauth_token=token.reveal(), base_url=base_url)
         self._transport = transport
         self._origin = _origin(base_url)
-        self.latest: Answer | None = None
+        self.latest: HttpResponse | None = None
 
     @property
     def graphql_url(self) -> str:
@@ -44,15 +44,15 @@ class GitHubClient(GitHubAPI):
     ) -> tuple[int, Mapping[str, str], bytes]:
         for _ in range(_MOST_REDIRECTS + 1):
             if _origin(url) != self._origin:
-                raise ToolProblem(f"GitHub sent on to another server ({urlsplit(url).hostname}), which gets no token")
+                raise ToolError(f"GitHub sent on to another server ({urlsplit(url).hostname}), which gets no token")
             request = httpx2.Request(method, url, headers={**headers, **_HEADERS}, content=body)
-            answer = self.latest = await exchange(self._transport, request, most=_SIZE)
+            answer = self.latest = await send_request(self._transport, request, most=_SIZE)
             location = answer.headers.get("location", "")
             if answer.status not in _REDIRECTS or not location:
                 break
             url = urljoin(url, location)
             if answer.status in {301, 302, 303} and method != "GET":
-                raise ToolProblem("The repository has moved: look up its new name on GitHub, and use that")
+                raise ToolError("The repository has moved: look up its new name on GitHub, and use that")
         return answer.status, {**answer.headers, "content-type": "application/json; charset=utf-8"}, _json_of(answer)
 
     async def sleep(self, seconds: float) -> None:
@@ -64,16 +64,14 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port
 
 
-def _json_of(answer: Answer) -> bytes:
+def _json_of(answer: HttpResponse) -> bytes:
     """The body if it is JSON. Of a refusal that is not, such as a proxy's, only the status and the headers count."""
     if answer.cut:
-        raise ToolProblem(f"GitHub's answer has more than {_SIZE // 1024**2} MB: ask for less")
+        raise ToolError(f"GitHub's answer has more than {_SIZE // 1024**2} MB: ask for less")
     try:
         json.loads(answer.body.decode())
     except (ValueError, RecursionError) as error:
         if answer.status < 300:
-            raise ToolProblem(
-                "What answered is no GitHub API (no JSON): is its address right? Tell the user."
-            ) from error
+            raise ToolError("What answered is no GitHub API (no JSON): is its address right? Tell the user.") from error
         return b'{"message": ""}'
     return answer.body

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 
 T = TypeVar("T")
 
@@ -113,8 +113,8 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def read(data: object, kind: type[T]) -> T:
-    """The answer as this kind. Raises `ToolProblem` for what is none."""
+    """The answer as this kind. Raises `ToolError` for what is none."""
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise ToolProblem(f"GitHub's answer cannot be read ({error}). Is the API's address right?") from error
+        raise ToolError(f"GitHub's answer cannot be read ({error}). Is the API's address right?") from error

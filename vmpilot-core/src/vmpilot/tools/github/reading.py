@@ -8,9 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from vmpilot.tools.github.client import GitHubClient
-from vmpilot.tools.github.models import ChangedFile, Comment, Found, Issue, PullRequest, Review, read
-from vmpilot.tools.github.repository import Repository
-from vmpilot.tools.github.wording import (
+from vmpilot.tools.github.formatting import (
     describe_body,
     describe_comments,
     describe_labels,
@@ -20,6 +18,8 @@ from vmpilot.tools.github.wording import (
     describe_state,
     describe_title,
 )
+from vmpilot.tools.github.models import ChangedFile, Comment, Found, Issue, PullRequest, Review, read
+from vmpilot.tools.github.repository import Repository
 
 DEFAULT_COUNT = 30
 _PAGE = 100

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 from vmpilot.tools.github.git_config import read_remotes
 
 _PART = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -32,18 +32,18 @@ class Repository:
 
 
 def read_repository(text: str) -> Repository:
-    """Read OWNER/NAME. Raises `ToolProblem`."""
+    """Read OWNER/NAME. Raises `ToolError`."""
     owner, slash, name = text.strip().partition("/")
     if not slash or not all(_PART.fullmatch(part) and part.strip(".") for part in (owner, name)):
-        raise ToolProblem(f"A repository is written OWNER/NAME, not {text[:200]!r}")
+        raise ToolError(f"A repository is written OWNER/NAME, not {text[:200]!r}")
     return Repository(owner, name)
 
 
 def find_repository(folder: Path, host: str) -> Repository:
-    """The repository of the folder's remote on this host: `origin`, or else the only one. Raises `ToolProblem`."""
+    """The repository of the folder's remote on this host: `origin`, or else the only one. Raises `ToolError`."""
     remotes = read_remotes(folder)
     if not remotes:
-        raise ToolProblem(f"The working folder belongs to no git repository with a remote. {_NAME_IT}")
+        raise ToolError(f"The working folder belongs to no git repository with a remote. {_NAME_IT}")
     there = {name: found for name, url in remotes.items() if (found := _read_remote(url, host)) is not None}
     if "origin" in there:
         return there["origin"]
@@ -51,8 +51,8 @@ def find_repository(folder: Path, host: str) -> Repository:
         return next(iter(there.values()))
     if there:
         listed = ", ".join(f"{repository} ({name})" for name, repository in there.items())
-        raise ToolProblem(f"The working folder has several remotes: {listed}. {_NAME_IT}")
-    raise ToolProblem(f"None of the working folder's remotes ({', '.join(remotes)}) is on {host}. {_NAME_IT}")
+        raise ToolError(f"The working folder has several remotes: {listed}. {_NAME_IT}")
+    raise ToolError(f"None of the working folder's remotes ({', '.join(remotes)}) is on {host}. {_NAME_IT}")
 
 
 def web_host(api_url: str) -> str:
@@ -78,5 +78,5 @@ def _read_remote(url: str, host: str) -> Repository | None:
         return None
     try:
         return read_repository(path.strip("/").removesuffix(".git"))
-    except ToolProblem:
+    except ToolError:
         return None

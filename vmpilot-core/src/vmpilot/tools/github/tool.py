@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
-from vmpilot.contract import Acts, LooksUp, Proxies, Secret, ToolOutcome, ToolProblem, ToolUse
+from vmpilot.contract import Acts, LooksUp, Proxies, Secret, ToolError, ToolOutcome, ToolUse
 from vmpilot.installation import install_command
 from vmpilot.machine.processes.output import OutputBuffer
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.github.actions import GITHUB_SPEC, check_fields, given_fields
-from vmpilot.tools.github.refusals import describe_refusal
+from vmpilot.tools.github.api_errors import describe_error
 from vmpilot.tools.github.repository import Repository, find_repository, read_repository, web_host
-from vmpilot.tools.web.exchange import NoAnswer, Wire
+from vmpilot.tools.web.http_client import HttpConnector, NoResponse
 
 if TYPE_CHECKING:
     from vmpilot.tools.github.client import GitHubClient
@@ -53,7 +53,7 @@ class GitHub:
         self._workspace = workspace
         self._token = token
         self._api_url = api_url.rstrip("/")
-        self._wire = Wire(proxies=proxies, certificates=certificates)
+        self._connector = HttpConnector(proxies=proxies, certificates=certificates)
         self._now = now
 
     @staticmethod
@@ -79,14 +79,14 @@ class GitHub:
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002
         action, repository = check_fields(arguments), self._find(arguments)
         if not _keeps_secrets(self._api_url):
-            raise ToolProblem(f"GITHUB_TOKEN is not sent unencrypted to {self._api_url}: tell the user")
+            raise ToolError(f"GITHUB_TOKEN is not sent unencrypted to {self._api_url}: tell the user")
         try:
             async with asyncio.timeout(_SECONDS):
                 text = await self._perform(repository, given_fields(arguments))
-        except (NoAnswer, TimeoutError) as error:
+        except (NoResponse, TimeoutError) as error:
             why = str(error) or f"it took more than {_SECONDS:g} s"
             unsure = " It may have been done all the same: look before you try again." if action.changes else ""
-            raise ToolProblem(f"GitHub ({urlsplit(self._api_url).hostname}) did not answer: {why}.{unsure}") from error
+            raise ToolError(f"GitHub ({urlsplit(self._api_url).hostname}) did not answer: {why}.{unsure}") from error
         return ToolOutcome(_cap(text if action.changes else f"{_FOREIGN}\n{text}"))
 
     async def _perform(self, repository: Repository, arguments: Mapping[str, Any]) -> str:
@@ -95,19 +95,19 @@ class GitHub:
         from vmpilot.tools.github.client import GitHubClient
 
         perform = _performer(arguments["action"])
-        async with self._wire.open(self._api_url) as transport:
+        async with self._connector.open(self._api_url) as transport:
             client = GitHubClient(transport, token=self._token, base_url=self._api_url)
             try:
                 return await perform(client, repository, arguments)
             except (GitHubException, ValueError) as error:
                 raise self._explain(client, repository) from error
 
-    def _explain(self, client: GitHubClient, repository: Repository) -> ToolProblem:
+    def _explain(self, client: GitHubClient, repository: Repository) -> ToolError:
         """What GitHub's last answer means; the token is taken out should GitHub repeat it."""
         if client.latest is None or client.latest.status < 300:
-            return ToolProblem("GitHub's answer cannot be read: is the API's address right? Tell the user.")
-        text = f"{repository}: {describe_refusal(client.latest, now=self._now())}"
-        return ToolProblem(text.replace(self._token.reveal(), "[token]"))
+            return ToolError("GitHub's answer cannot be read: is the API's address right? Tell the user.")
+        text = f"{repository}: {describe_error(client.latest, now=self._now())}"
+        return ToolError(text.replace(self._token.reveal(), "[token]"))
 
     def _find(self, arguments: Mapping[str, Any]) -> Repository:
         named = str(arguments.get("repository") or "").strip()

@@ -13,7 +13,7 @@ from vmpilot.config import McpServer
 from vmpilot.contract import ToolOutcome, read_proxies
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 from vmpilot.tools.mcp.results import read_result
-from vmpilot.tools.mcp.stdio import StdioLink
+from vmpilot.tools.mcp.stdio import StdioTransport
 from vmpilot.tools.mcp.wire import describe_value
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _NO_SESSION = 404
 T = TypeVar("T")
 
 
-class McpProblem(Exception):
+class McpError(Exception):
     """A server did not do what it was asked to; the message says why. `lost`: the session cannot be used any more."""
 
     def __init__(self, text: str, *, lost: bool = False) -> None:
@@ -41,7 +41,7 @@ class McpProblem(Exception):
         self.lost = lost
 
 
-class NoAnswer(McpProblem):
+class NoResponse(McpError):
     """A server did not answer in time."""
 
 
@@ -61,7 +61,7 @@ class Connection:
         self._environment = environment
         self._over = asyncio.Event()
         self._ready = asyncio.Event()
-        self._link: StdioLink | None = None
+        self._link: StdioTransport | None = None
         self._status = 0
         self._lost_because: BaseException | None = None
         self.tools_changed = False
@@ -70,7 +70,7 @@ class Connection:
 
     @classmethod
     async def open(cls, server: McpServer, environment: Mapping[str, str]) -> Connection:
-        """Start the server and shake hands. Raises `McpProblem`; whatever happens, nothing is left running."""
+        """Start the server and shake hands. Raises `McpError`; whatever happens, nothing is left running."""
         await asyncio.to_thread(_import_library)
         connection = cls(server, environment)
         try:
@@ -99,7 +99,7 @@ class Connection:
             await asyncio.wait([self._task], timeout=_CLOSE_PATIENCE)
 
     async def list_tools(self) -> Listing:
-        """All that the server offers, up to 20 pages and within a minute. Raises `McpProblem`."""
+        """All that the server offers, up to 20 pages and within a minute. Raises `McpError`."""
         before, self.tools_changed = self.tools_changed, False
         try:
             return await self._list_pages()
@@ -117,7 +117,7 @@ class Connection:
             try:
                 left = max(until - asyncio.get_running_loop().time(), 0.0)
                 page, refused = await self._answer(self._session.list_page(cursor), left)
-            except McpProblem as problem:
+            except McpError as problem:
                 if problem.lost or cursor is None:
                     raise
                 if cursor:  # some write "" where there is no more page
@@ -144,23 +144,23 @@ class Connection:
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any], on_progress: Callable[[float, float | None, str | None], None]
     ) -> ToolOutcome:
-        """Call a tool. Raises `McpProblem`; being cancelled tells the server so, and takes half a second at most."""
+        """Call a tool. Raises `McpError`; being cancelled tells the server so, and takes half a second at most."""
 
         async def note_progress(progress: float, total: float | None, message: str | None) -> None:
             on_progress(progress, total, message)
 
         result = await self._answer(self._session.call_tool(name, arguments, note_progress), self._server.timeout)
         if result.get("resultType") == "input_required":
-            raise McpProblem("it wants to ask the user or the model something in mid-call, which is not supported")
+            raise McpError("it wants to ask the user or the model something in mid-call, which is not supported")
         return read_result(result)
 
     async def answers(self) -> bool:
         """Whether the server reacts at all, within two seconds."""
         try:
             await self._answer(self._session.ping(), _PING_SECONDS)
-        except NoAnswer:
+        except NoResponse:
             return False
-        except McpProblem as problem:
+        except McpError as problem:
             return not problem.lost
         return True
 
@@ -174,17 +174,17 @@ class Connection:
                 self.tools_changed = True
 
         async with self._open_link() as (reading, writing), Session(reading, writing, note) as session:
-            await session.shake_hands()
+            await session.handshake()
             self._session: Session = session
             self._ready.set()
             await self._over.wait()
 
     def _open_link(self) -> Any:
         if self._server.url is not None:
-            from vmpilot.tools.mcp.http import http_link
+            from vmpilot.tools.mcp.http import http_transport
 
-            return http_link(self._server, proxies=read_proxies(self._environment), on_status=self._note_status)
-        self._link = StdioLink(self._server, self._environment, on_end=self._over.set)
+            return http_transport(self._server, proxies=read_proxies(self._environment), on_status=self._note_status)
+        self._link = StdioTransport(self._server, self._environment, on_end=self._over.set)
         return self._link
 
     def _note_status(self, status: int) -> None:
@@ -201,28 +201,28 @@ class Connection:
         finally:
             ready.cancel()
         if not self._ready.is_set() and not self._task.done():
-            self._lost_because = NoAnswer(f"no answer within {START_SECONDS:g} s")
+            self._lost_because = NoResponse(f"no answer within {START_SECONDS:g} s")
             if self._link is not None:
                 self._link.fail(str(self._lost_because))
         if not self._ready.is_set():
-            raise McpProblem(f"it could not be started: {self._reason()}", lost=True)
+            raise McpError(f"it could not be started: {self._reason()}", lost=True)
 
     async def _answer(self, request: Coroutine[Any, Any, T], seconds: float) -> T:
-        """The answer to a request. Raises `McpProblem` where there is none, or an error."""
+        """The answer to a request. Raises `McpError` where there is none, or an error."""
         asking = asyncio.create_task(request)
         try:
             await asyncio.wait([asking, self._task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not asking.done() and not self._task.done():
                 remark = self._link.remark() if self._link is not None else ""
-                raise NoAnswer("; ".join(filter(None, [f"it gave no answer within {seconds:g} s", remark])))
+                raise NoResponse("; ".join(filter(None, [f"it gave no answer within {seconds:g} s", remark])))
         finally:
             await _cancel(asking)
         failure = None if asking.cancelled() else asking.exception()
         if not asking.cancelled() and failure is None:
             return asking.result()
         if await self._is_lost(failure):
-            raise McpProblem(f"the connection to it was lost: {self._reason()}", lost=True) from failure
-        raise McpProblem(self._said(failure)) from failure
+            raise McpError(f"the connection to it was lost: {self._reason()}", lost=True) from failure
+        raise McpError(self._said(failure)) from failure
 
     async def _is_lost(self, failure: BaseException | None) -> bool:
         """Whether the session is over, which may become known a moment later than that a request failed."""

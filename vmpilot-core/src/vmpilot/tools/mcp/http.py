@@ -30,7 +30,7 @@ _WRITE_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def http_link(
+async def http_transport(
     server: McpServer, *, proxies: Proxies, on_status: Callable[[int], None]
 ) -> AsyncIterator[TransportStreams]:
     """The streams for the SDK's session. How long an answer may take is the caller's to watch. `on_status` gets the

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmpilot.config import McpServer
-from vmpilot.contract import ToolOutcome, ToolProblem
-from vmpilot.tools.mcp.connection import Connection, McpProblem
+from vmpilot.contract import ToolError, ToolOutcome
+from vmpilot.tools.mcp.connection import Connection, McpError
 from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions
 from vmpilot.tools.mcp.naming import cut, visible, visible_line
 
@@ -90,7 +90,7 @@ class Server:
         if now >= self._learn_from and self.approved() is None:
             try:
                 await self._connect()
-            except ToolProblem:
+            except ToolError:
                 self.news.append(str(self.problem))
                 self._learn_from = asyncio.get_running_loop().time() + _LEARNING_PAUSE
 
@@ -98,17 +98,17 @@ class Server:
         """Start it and compare its tools with what was approved, as a call does."""
         try:
             await self._connect()
-        except ToolProblem:
+        except ToolError:
             return ServerReport(self.name, self.settings.place, None, self.problems)
         return ServerReport(self.name, self.settings.place, len(self.offered()), self.problems)
 
     async def call(self, tool: str, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
-        """Call a tool by the server's name for it. Raises `ToolProblem`."""
+        """Call a tool by the server's name for it. Raises `ToolError`."""
         connection = await self._connect()
         self._check(tool)
         try:
             outcome = await connection.call_tool(tool, arguments, _Progress(on_output))
-        except McpProblem as problem:
+        except McpError as problem:
             self._suspect = True
             if problem.lost:
                 self._note_failure(str(problem))
@@ -119,7 +119,7 @@ class Server:
     def accept(self, digest: str) -> tuple[Definition, ...]:
         """The person approved the changes with this digest. Gives those that are new or changed.
 
-        Raises `ToolProblem` where there are no such changes.
+        Raises `ToolError` where there are no such changes.
         """
         changes = self.find_changes(digest)
         try:
@@ -130,7 +130,7 @@ class Server:
         return tuple(definition for definition in changes.listed if definition.name in changes.names)
 
     def find_changes(self, digest: str) -> Changes:
-        """Raises `ToolProblem` where there are no such changes."""
+        """Raises `ToolError` where there are no such changes."""
         if self.changes is None:
             raise self._said("nothing of it waits for approval")
         if self.changes.digest != digest:
@@ -163,7 +163,7 @@ class Server:
         self._on_notice(f"starting the MCP server {self.name}")
         try:
             connection = await Connection.open(self.settings, self._environment)
-        except McpProblem as problem:
+        except McpError as problem:
             self._note_failure(str(problem))
             raise self._said(str(problem)) from problem
         try:
@@ -177,7 +177,7 @@ class Server:
         """Look at what the server has now. The first time is the approval: the user named the server."""
         try:
             listing = await connection.list_tools()
-        except McpProblem as problem:
+        except McpError as problem:
             self._note_failure(f"its tools could not be listed: {problem}")
             raise self._said(str(self.problem)) from problem
         listed, faults = read_definitions(self.name, listing.tools)
@@ -234,8 +234,8 @@ class Server:
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures > 1 else 0.0
         self._not_before = asyncio.get_running_loop().time() + pause
 
-    def _said(self, what: str) -> ToolProblem:
-        return ToolProblem(f"MCP server {self.name}: {what}")
+    def _said(self, what: str) -> ToolError:
+        return ToolError(f"MCP server {self.name}: {what}")
 
 
 def _waiting(changes: Changes) -> str:

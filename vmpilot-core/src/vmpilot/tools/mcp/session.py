@@ -66,7 +66,7 @@ class Session:
     async def __aexit__(self, *error: Any) -> None:
         await self._session.__aexit__(*error)
 
-    async def shake_hands(self) -> None:
+    async def handshake(self) -> None:
         """The handshake that all servers know; the newer one for those that know only that."""
         try:
             await self._session.initialize()

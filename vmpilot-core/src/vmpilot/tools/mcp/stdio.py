@@ -41,7 +41,7 @@ _STDERR_KEPT = 4_000
 _STDERR_SHOWN = 1_500
 
 
-class StdioLink:
+class StdioTransport:
     """The connection to one server process: an async context manager that gives the SDK its two streams.
 
     `on_end` is called when the connection is over; `remark` then says why, as far as can be told.
@@ -265,7 +265,7 @@ class _BrokenLines:
 class _Messages:
     """The SDK's `ReadStream`."""
 
-    def __init__(self, link: StdioLink) -> None:
+    def __init__(self, link: StdioTransport) -> None:
         self._link = link
 
     async def receive(self) -> SessionMessage | Exception:
@@ -295,7 +295,7 @@ class _Messages:
 class _Sender:
     """The SDK's `WriteStream`. It never waits: a server that does not read is given up on."""
 
-    def __init__(self, link: StdioLink) -> None:
+    def __init__(self, link: StdioTransport) -> None:
         self._link = link
 
     async def send(self, item: SessionMessage, /) -> None:

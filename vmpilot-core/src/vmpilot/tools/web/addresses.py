@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address
 from urllib.parse import quote, urljoin, urlsplit
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -53,21 +53,21 @@ class WebAddress:
 
 
 def read_address(text: str, *, base: WebAddress | None = None) -> WebAddress:
-    """Read an address; `base` is where a relative one stood. Raises `ToolProblem` for what is not to be fetched."""
+    """Read an address; `base` is where a relative one stood. Raises `ToolError` for what is not to be fetched."""
     text = text.strip()
     if len(text) > _LONGEST or not text.isprintable() or "\\" in text:
-        raise ToolProblem(f"This is no web address (odd characters, or over {_LONGEST:,} of them): {text[:200]!r}")
+        raise ToolError(f"This is no web address (odd characters, or over {_LONGEST:,} of them): {text[:200]!r}")
     try:
         parts = urlsplit(urljoin(base.url, text) if base else text)
         port, host = parts.port, parts.hostname or ""
     except ValueError as error:
-        raise ToolProblem(f"This is no web address ({error}): {text!r}") from error
+        raise ToolError(f"This is no web address ({error}): {text!r}") from error
     if parts.scheme not in DEFAULT_PORTS:
-        raise ToolProblem(f"Only http and https addresses are fetched, written whole (https://HOST/…), not {text!r}")
+        raise ToolError(f"Only http and https addresses are fetched, written whole (https://HOST/…), not {text!r}")
     if "@" in parts.netloc:
-        raise ToolProblem(f"An address with a user name or password is not fetched: {parts.scheme}://…@{host}")
+        raise ToolError(f"An address with a user name or password is not fetched: {parts.scheme}://…@{host}")
     if port == 0:
-        raise ToolProblem(f"This is no web address (port 0): {text!r}")
+        raise ToolError(f"This is no web address (port 0): {text!r}")
     target = quote(parts.path or "/", safe=_KEPT_IN_PATH)
     if parts.query:
         target += f"?{quote(parts.query, safe=_KEPT_IN_QUERY)}"
@@ -93,7 +93,7 @@ def _in_ascii(host: str) -> str:
 
 
 def _refuse_host(host: str) -> str:
-    raise ToolProblem(f"This is no host that can be fetched from: {host!r}")
+    raise ToolError(f"This is no host that can be fetched from: {host!r}")
 
 
 def _bracketed(host: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vmpilot.machine.processes.output import plain_text
-from vmpilot.tools.web.exchange import Answer
+from vmpilot.tools.web.http_client import HttpResponse
 
 Kind: TypeAlias = Literal["html", "text"]
 
@@ -72,7 +72,7 @@ def may_be_text(media_type: str) -> bool:
     return media_type in _UNSURE_TYPES or media_type in _HTML_TYPES or _TEXT_TYPES.match(media_type) is not None
 
 
-def read_content(answer: Answer) -> TextContent | BinaryContent:
+def read_content(answer: HttpResponse) -> TextContent | BinaryContent:
     """Say what an answer's body is, and decode it."""
     media_type, body = answer.media_type, answer.body
     if not may_be_text(media_type):
@@ -99,7 +99,7 @@ def _find_zeros(body: bytes, content_type: str) -> str | None:
     return "binary data" if b"\0" in body[:_SNIFFED] and not is_wide else None
 
 
-def _decode(answer: Answer, *, is_html: bool) -> str:
+def _decode(answer: HttpResponse, *, is_html: bool) -> str:
     """By byte order mark, header and, in HTML, meta element, in this order; else UTF-8 if it is, else Windows-1252.
 
     That is what browsers do (WHATWG Encoding, "decode"; HTML, "determining the character encoding").

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
+from vmpilot.tools.web.address_policy import AddressPolicy
 from vmpilot.tools.web.addresses import WebAddress, read_address
 from vmpilot.tools.web.content import may_be_text
-from vmpilot.tools.web.exchange import Answer, NoAnswer, Wire, exchange
-from vmpilot.tools.web.reach import Reach
+from vmpilot.tools.web.http_client import HttpConnector, HttpResponse, NoResponse, send_request
 
 if TYPE_CHECKING:
     import httpx2
@@ -41,57 +41,57 @@ class Page:
     """An answer, and from where it came in the end."""
 
     address: WebAddress
-    answer: Answer
+    answer: HttpResponse
 
 
 @dataclass(frozen=True, slots=True)
-class SentElsewhere:
+class CrossHostRedirect:
     """The address sends on to another one, which nobody has asked for yet."""
 
     address: WebAddress
     target: WebAddress
 
 
-Download: TypeAlias = Page | SentElsewhere
+Download: TypeAlias = Page | CrossHostRedirect
 
 
-async def download(address: WebAddress, *, reach: Reach, wire: Wire, limits: Limits) -> Download:
-    """Get the address, following redirects within its host. Raises `ToolProblem`."""
+async def download(address: WebAddress, *, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> Download:
+    """Get the address, following redirects within its host. Raises `ToolError`."""
     try:
         async with asyncio.timeout(limits.seconds):
-            return await _follow(address, reach, wire, limits)
+            return await _follow(address, policy, connector, limits)
     except TimeoutError as error:
-        raise ToolProblem(f"{address.url} was not there within {limits.seconds:g} s. Try it later.") from error
+        raise ToolError(f"{address.url} was not there within {limits.seconds:g} s. Try it later.") from error
 
 
-async def _follow(address: WebAddress, reach: Reach, wire: Wire, limits: Limits) -> Download:
+async def _follow(address: WebAddress, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> Download:
     for _ in range(_MOST_REDIRECTS + 1):
-        answer = await _get(address, reach, wire, limits)
+        answer = await _get(address, policy, connector, limits)
         location = answer.headers.get("location")
         if answer.status not in _REDIRECTS or not location:
             return Page(address, answer)
         target = read_address(location, base=address)
         if not address.allows(target):
-            return SentElsewhere(address, target)
+            return CrossHostRedirect(address, target)
         address = target
-    raise ToolProblem(f"{address.url} redirects without end ({_MOST_REDIRECTS} times followed)")
+    raise ToolError(f"{address.url} redirects without end ({_MOST_REDIRECTS} times followed)")
 
 
-async def _get(address: WebAddress, reach: Reach, wire: Wire, limits: Limits) -> Answer:
+async def _get(address: WebAddress, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> HttpResponse:
     """Ask the first of the host's addresses that takes the connection."""
     import httpx2
 
-    failure = NoAnswer("it has no address")
-    for ip in await reach.find(address.host, address.port):
+    failure = NoResponse("it has no address")
+    for ip in await policy.find(address.host, address.port):
         request = _request(address, ip)
         try:
-            async with wire.open(address.url) as transport:
-                return await exchange(transport, request, most=limits.size, wants_body=_wants_body)
-        except NoAnswer as error:
+            async with connector.open(address.url) as transport:
+                return await send_request(transport, request, most=limits.size, wants_body=_wants_body)
+        except NoResponse as error:
             failure = error
             if not isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
                 break
-    raise ToolProblem(f"{address.url} could not be fetched: {failure}") from failure
+    raise ToolError(f"{address.url} could not be fetched: {failure}") from failure
 
 
 def _request(address: WebAddress, ip: str) -> httpx2.Request:
@@ -105,5 +105,5 @@ def _request(address: WebAddress, ip: str) -> httpx2.Request:
     return httpx2.Request("GET", address.url_at(ip), headers=headers, extensions={"sni_hostname": address.host})
 
 
-def _wants_body(head: Answer) -> bool:
+def _wants_body(head: HttpResponse) -> bool:
     return head.status not in _REDIRECTS and may_be_text(head.media_type)

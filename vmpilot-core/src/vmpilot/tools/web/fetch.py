@@ -7,13 +7,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import Fetches, Proxies, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Fetches, Proxies, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.installation import install_command
+from vmpilot.tools.web.address_policy import AddressPolicy, Resolve, resolve_host
 from vmpilot.tools.web.addresses import WebAddress, read_address
 from vmpilot.tools.web.content import BinaryContent, TextContent, clean, read_content
-from vmpilot.tools.web.download import Limits, Page, SentElsewhere, download
-from vmpilot.tools.web.exchange import Wire
-from vmpilot.tools.web.reach import Reach, Resolve, resolve_host
+from vmpilot.tools.web.download import CrossHostRedirect, Limits, Page, download
+from vmpilot.tools.web.http_client import HttpConnector
 from vmpilot.tools.web.worker import run_program
 
 PART = 20_000
@@ -63,8 +63,8 @@ class WebFetch:
         opened: Sequence[str] = (),
         limits: Limits = Limits(),  # noqa: B008  frozen
     ) -> None:
-        self._wire = Wire(proxies=proxies, certificates=certificates)
-        self._reach = Reach(resolve, opened=opened)
+        self._connector = HttpConnector(proxies=proxies, certificates=certificates)
+        self._policy = AddressPolicy(resolve, opened=opened)
         self._limits = limits
         self._latest: tuple[str, ToolOutcome] | None = None
 
@@ -91,8 +91,8 @@ class WebFetch:
 
     async def _load(self, address: WebAddress) -> ToolOutcome:
         """The whole page, its first line saying what it is."""
-        found = await download(address, reach=self._reach, wire=self._wire, limits=self._limits)
-        if isinstance(found, SentElsewhere):
+        found = await download(address, policy=self._policy, connector=self._connector, limits=self._limits)
+        if isinstance(found, CrossHostRedirect):
             return ToolOutcome(
                 f"{found.address.url} sends on to another place: {found.target.url}\n"
                 f"Nothing was fetched from there. To go on, call web_fetch with that address."
@@ -123,8 +123,8 @@ class WebFetch:
 async def _read_html(html: str, url: str) -> str:
     try:
         page = await run_program(_READ_PAGE, {"html": html, "url": url}, seconds=_READ_SECONDS)
-    except ToolProblem as problem:
-        raise ToolProblem(
+    except ToolError as problem:
+        raise ToolError(
             f"The HTML of {url} could not be turned into text: {problem}. The shell tool (curl) can get it as it is."
         ) from problem
     title, text = clean(page["title"]), clean(page["text"])
@@ -147,7 +147,7 @@ def _describe_binary(page: Page, content: BinaryContent) -> str:
 def _part(text: str, offset: int) -> str:
     """The part from `offset` on, ending at a line's end where one is near, and what there is beyond it."""
     if offset and offset >= len(text):
-        raise ToolProblem(f"The page has {len(text):,} characters, so there is nothing at offset {offset:,}")
+        raise ToolError(f"The page has {len(text):,} characters, so there is nothing at offset {offset:,}")
     end = offset + PART
     if end >= len(text):
         return text[offset:]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from vmpilot.contract import Secret, ToolProblem
-from vmpilot.tools.web.exchange import Answer, NoAnswer, Wire, exchange
+from vmpilot.contract import Secret, ToolError
+from vmpilot.tools.web.http_client import HttpConnector, HttpResponse, NoResponse, send_request
 from vmpilot.tools.web.results import SearchResult
 
 GOOGLE_URL = "https://www.googleapis.com/customsearch/v1"
@@ -35,30 +35,32 @@ class GoogleAccount:
     url: str = GOOGLE_URL
 
 
-async def search_google(account: GoogleAccount, query: str, count: int, *, wire: Wire) -> list[SearchResult]:
-    """Ask for up to 10 results. Raises `ToolProblem`."""
+async def search_google(
+    account: GoogleAccount, query: str, count: int, *, connector: HttpConnector
+) -> list[SearchResult]:
+    """Ask for up to 10 results. Raises `ToolError`."""
     import httpx2
 
     fields = {"key": account.key.reveal(), "cx": account.engine_id, "q": query, "num": count}
     headers = {"accept": "application/json", "accept-encoding": "gzip"}
     request = httpx2.Request("GET", f"{account.url}?{urlencode(fields)}", headers=headers)
     try:
-        async with asyncio.timeout(_SECONDS), wire.open(account.url) as transport:
-            answer = await exchange(transport, request, most=_SIZE)
+        async with asyncio.timeout(_SECONDS), connector.open(account.url) as transport:
+            answer = await send_request(transport, request, most=_SIZE)
     except TimeoutError as error:
-        raise ToolProblem(f"Google did not answer within {_SECONDS:g} s. Try it later.") from error
-    except NoAnswer as error:
-        raise ToolProblem(f"Google could not be asked: {error}") from error
+        raise ToolError(f"Google did not answer within {_SECONDS:g} s. Try it later.") from error
+    except NoResponse as error:
+        raise ToolError(f"Google could not be asked: {error}") from error
     if answer.status != 200:
-        raise ToolProblem(_describe_refusal(answer, account))
+        raise ToolError(_describe_error(answer, account))
     return _read_results(answer)
 
 
-def _read_results(answer: Answer) -> list[SearchResult]:
+def _read_results(answer: HttpResponse) -> list[SearchResult]:
     found = _read_json(answer)
     items = found.get("items", []) if isinstance(found, dict) else None
     if not isinstance(items, list):
-        raise ToolProblem("Google's answer cannot be read: it is no list of results")
+        raise ToolError("Google's answer cannot be read: it is no list of results")
     return [
         SearchResult(str(item.get("title", "")), str(item["link"]), str(item.get("snippet", "")))
         for item in items
@@ -66,7 +68,7 @@ def _read_results(answer: Answer) -> list[SearchResult]:
     ]
 
 
-def _describe_refusal(answer: Answer, account: GoogleAccount) -> str:
+def _describe_error(answer: HttpResponse, account: GoogleAccount) -> str:
     error = _read_json(answer)
     error = error.get("error", {}) if isinstance(error, dict) else {}
     reasons = _reasons(error) if isinstance(error, dict) else set()
@@ -98,7 +100,7 @@ def _listed(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _read_json(answer: Answer) -> Any:
+def _read_json(answer: HttpResponse) -> Any:
     try:
         return json.loads(answer.body)
     except (ValueError, RecursionError):

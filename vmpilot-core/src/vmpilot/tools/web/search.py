@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import Fetches, Proxies, ToolOutcome, ToolProblem, ToolSpec, ToolUse
+from vmpilot.contract import Fetches, Proxies, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.installation import install_command
-from vmpilot.tools.web.exchange import Wire
+from vmpilot.tools.web.duckduckgo import ENGINE_URL, search_duckduckgo
 from vmpilot.tools.web.google import MOST_RESULTS, GoogleAccount, search_google
-from vmpilot.tools.web.keyless import ENGINE_URL, search_keyless
+from vmpilot.tools.web.http_client import HttpConnector
 from vmpilot.tools.web.results import SearchResult, describe_results
 
 _DEFAULT_COUNT = 5
@@ -55,7 +55,7 @@ class WebSearch:
         self._google = google
         self._proxies = proxies
         self._certificates = certificates
-        self._wire = Wire(proxies=proxies, certificates=certificates)
+        self._connector = HttpConnector(proxies=proxies, certificates=certificates)
 
     @staticmethod
     def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
@@ -72,7 +72,7 @@ class WebSearch:
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002
         query, count = arguments["query"].strip(), arguments.get("count", _DEFAULT_COUNT)
         if not query:
-            raise ToolProblem("The query is empty: say what to look for")
+            raise ToolError("The query is empty: say what to look for")
         results = await self._search(query, count)
         if results:
             return ToolOutcome(describe_results(query, self._engine, results[:count]))
@@ -85,5 +85,5 @@ class WebSearch:
 
     async def _search(self, query: str, count: int) -> list[SearchResult]:
         if self._google is not None:
-            return await search_google(self._google, query, count, wire=self._wire)
-        return await search_keyless(query, count, proxies=self._proxies, certificates=self._certificates)
+            return await search_google(self._google, query, count, connector=self._connector)
+        return await search_duckduckgo(query, count, proxies=self._proxies, certificates=self._certificates)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 
 _START = """
 import resource, runpy, signal, sys
@@ -32,7 +32,7 @@ _MEMORY = 1024**3
 async def run_program(program: Path, task: Mapping[str, Any], *, seconds: int) -> dict[str, Any]:
     """Give the program its task and return its answer; it is killed when this is cancelled.
 
-    Raises `ToolProblem` where it does not end properly within the seconds and 1 GiB of memory.
+    Raises `ToolError` where it does not end properly within the seconds and 1 GiB of memory.
     """
     paths = [path for path in sys.path if Path(path).is_absolute()]
     process = await asyncio.create_subprocess_exec(
@@ -49,9 +49,9 @@ async def run_program(program: Path, task: Mapping[str, Any], *, seconds: int) -
             written, _ = await process.communicate(json.dumps(task).encode())
         return dict(json.loads(written))
     except TimeoutError as error:
-        raise ToolProblem(f"it took more than {seconds} s") from error
+        raise ToolError(f"it took more than {seconds} s") from error
     except ValueError as error:
-        raise ToolProblem(f"it failed (exit code {process.returncode}), perhaps for want of memory") from error
+        raise ToolError(f"it failed (exit code {process.returncode}), perhaps for want of memory") from error
     finally:
         await _end(process)
 

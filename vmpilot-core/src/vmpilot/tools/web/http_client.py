@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmpilot.contract import Proxies, ToolProblem, UsageError
+from vmpilot.contract import Proxies, ToolError, UsageError
 from vmpilot.providers import RoutedTransport
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ CONNECT_SECONDS = 5.0
 _QUIET_SECONDS = 20.0
 
 
-class NoAnswer(ToolProblem):
+class NoResponse(ToolError):
     """A server could not be reached, or broke off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What came back. The names of `headers` are in lower case; `cut` means that there was more of the body."""
 
     status: int
@@ -46,13 +46,13 @@ class Answer:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def takes_every_body(head: Answer) -> bool:
+def takes_every_body(head: HttpResponse) -> bool:
     """For answers whose bodies are wanted whatever they are."""
     del head
     return True
 
 
-class Wire:
+class HttpConnector:
     """How requests leave this machine: through which proxies, if any, and whom TLS trusts.
 
     `certificates` is a file of PEM certificates; without one the system's are trusted.
@@ -65,14 +65,14 @@ class Wire:
     def open(self, url: str) -> RoutedTransport:
         """A transport for requests to this URL, whatever address they name in its place; to be closed.
 
-        Raises `NoAnswer` if the proxy for it cannot be used.
+        Raises `NoResponse` if the proxy for it cannot be used.
         """
         import httpx2
 
         try:
             proxy = self._proxies.find(url)
         except UsageError as error:
-            raise NoAnswer(str(error)) from error
+            raise NoResponse(str(error)) from error
         return RoutedTransport(httpx2, Proxies(proxy, proxy), self._context)
 
     @cached_property
@@ -85,20 +85,20 @@ class Wire:
         try:
             context.load_verify_locations(self._certificates)
         except OSError as error:
-            raise NoAnswer(f"the certificates in {self._certificates} cannot be read: {error}") from error
+            raise NoResponse(f"the certificates in {self._certificates} cannot be read: {error}") from error
         return context
 
 
-async def exchange(
+async def send_request(
     transport: RoutedTransport,
     request: httpx2.Request,
     *,
     most: int,
-    wants_body: Callable[[Answer], bool] = takes_every_body,
-) -> Answer:
+    wants_body: Callable[[HttpResponse], bool] = takes_every_body,
+) -> HttpResponse:
     """Send the request and read at most `most` bytes of the answer's body, counted after unpacking.
 
-    `wants_body` is asked with the head of the answer. Raises `NoAnswer`; whoever cancels this closes the connection.
+    `wants_body` is asked with the head of the answer. Raises `NoResponse`; whoever cancels this closes the connection.
     """
     import httpx2
 
@@ -107,22 +107,22 @@ async def exchange(
     try:
         response = await transport.handle_async_request(request)
         try:
-            head = Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()})
+            head = HttpResponse(response.status_code, {name.lower(): value for name, value in response.headers.items()})
             return await _read_body(response, head, most) if wants_body(head) else head
         finally:
             await response.aclose()
     except (httpx2.TransportError, httpx2.StreamError, httpx2.InvalidURL, UsageError) as error:
-        raise NoAnswer(_describe(error)) from error
+        raise NoResponse(_describe(error)) from error
 
 
-async def _read_body(response: httpx2.Response, head: Answer, most: int) -> Answer:
+async def _read_body(response: httpx2.Response, head: HttpResponse, most: int) -> HttpResponse:
     unpacker = _Unpacker(head.headers.get("content-encoding", ""), most + 1)
     async for chunk in response.aiter_raw():
         unpacker.feed(chunk)
         if unpacker.is_full:
             break
     body = bytes(unpacker.unpacked)
-    return Answer(head.status, head.headers, body[:most], cut=len(body) > most)
+    return HttpResponse(head.status, head.headers, body[:most], cut=len(body) > most)
 
 
 class _Unpacker:
@@ -137,7 +137,7 @@ class _Unpacker:
             case "gzip" | "x-gzip":
                 self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
             case other:
-                raise NoAnswer(f"the answer is packed in a way that was not asked for ({other[:40]!r})")
+                raise NoResponse(f"the answer is packed in a way that was not asked for ({other[:40]!r})")
 
     @property
     def is_full(self) -> bool:
@@ -154,7 +154,7 @@ class _Unpacker:
                     return
                 chunk, self._stream = self._stream.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
         except zlib.error as error:
-            raise NoAnswer(f"the answer cannot be unpacked ({error})") from error
+            raise NoResponse(f"the answer cannot be unpacked ({error})") from error
 
     @property
     def _room(self) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from vmpilot.tools.web.content import clean
-from vmpilot.tools.web.exchange import Answer
+from vmpilot.tools.web.http_client import HttpResponse
 
 _LONGEST = 600
 _ADVICE = {
@@ -24,7 +24,7 @@ _SECONDARY_PAUSE = 60
 """Seconds that GitHub asks for where it names none."""
 
 
-def describe_refusal(answer: Answer, *, now: datetime) -> str:
+def describe_error(answer: HttpResponse, *, now: datetime) -> str:
     """What GitHub said and what follows from it."""
     body = _read(answer)
     said = str(body.get("message") or "")
@@ -34,7 +34,7 @@ def describe_refusal(answer: Answer, *, now: datetime) -> str:
     return f"GitHub refused it ({answer.status_line}{words and f', {words!r}'}). {advice}"
 
 
-def _describe_limit(answer: Answer, said: str, now: datetime) -> str | None:
+def _describe_limit(answer: HttpResponse, said: str, now: datetime) -> str | None:
     """When to go on after a limit of requests, None where there is none."""
     headers = answer.headers
     if answer.status not in {403, 429}:
@@ -53,7 +53,7 @@ def _describe_limit(answer: Answer, said: str, now: datetime) -> str | None:
     return None
 
 
-def _describe_status(answer: Answer) -> str:
+def _describe_status(answer: HttpResponse) -> str:
     if answer.status >= 500:
         return "GitHub has a fault: try it later."
     known_rights = _describe_rights(answer.headers)
@@ -100,7 +100,7 @@ def _number(header: str | None) -> int | None:
     return int(header) if header is not None and header.isascii() and header.isdigit() and len(header) < 12 else None
 
 
-def _read(answer: Answer) -> dict[str, Any]:
+def _read(answer: HttpResponse) -> dict[str, Any]:
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from vmpilot.contract import Fetches, ToolOutcome, ToolProblem
+from vmpilot.contract import Fetches, ToolError, ToolOutcome
 from vmpilot.tools.web import WebSearch
 
 from .conftest import HTML, USE, Certificates, Proxy, Site, proxies_of, proxy_to, run_site
@@ -65,7 +65,7 @@ async def test_no_results_may_be_a_refusal_and_so_it_says(engine: Engine) -> Non
 
 async def test_nobody_there_is_an_error_without_the_proxys_password() -> None:
     tool = WebSearch(proxies=proxies_of("http://me:secret@127.0.0.1:1"))
-    with pytest.raises(ToolProblem, match="DuckDuckGo could not be asked") as caught:
+    with pytest.raises(ToolError, match="DuckDuckGo could not be asked") as caught:
         await tool.run({"query": "a"}, USE)
     assert "secret" not in str(caught.value)
 

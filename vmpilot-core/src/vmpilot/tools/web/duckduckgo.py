@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vmpilot.contract import Proxies, Proxy, ToolProblem, UsageError
+from vmpilot.contract import Proxies, Proxy, ToolError, UsageError
 from vmpilot.tools.web.results import SearchResult
 from vmpilot.tools.web.worker import run_program
 
@@ -12,19 +12,19 @@ ENGINE = "duckduckgo"
 """One engine, so that one party is told the query: the one that the person was asked about."""
 ENGINE_URL = "https://html.duckduckgo.com/html/"
 
-_PROGRAM = Path(__file__).with_name("programs") / "search_keyless.py"
+_PROGRAM = Path(__file__).with_name("programs") / "search_duckduckgo.py"
 _REQUEST_SECONDS = 15
 _SECONDS = 20
 
 
-async def search_keyless(
+async def search_duckduckgo(
     query: str, count: int, *, proxies: Proxies, certificates: Path | None = None
 ) -> list[SearchResult]:
-    """Ask DuckDuckGo. An empty list may also mean that it refuses to answer programs. Raises `ToolProblem`."""
+    """Ask DuckDuckGo. An empty list may also mean that it refuses to answer programs. Raises `ToolError`."""
     try:
         proxy = proxies.find(ENGINE_URL)
     except UsageError as error:
-        raise ToolProblem(f"DuckDuckGo could not be asked: {error}") from error
+        raise ToolError(f"DuckDuckGo could not be asked: {error}") from error
     task = {
         "query": query,
         "count": count,
@@ -35,10 +35,10 @@ async def search_keyless(
     }
     try:
         answer = await run_program(_PROGRAM, task, seconds=_SECONDS)
-    except ToolProblem as problem:
-        raise ToolProblem(f"The search gave nothing: {problem}. Try it later.") from problem
+    except ToolError as problem:
+        raise ToolError(f"The search gave nothing: {problem}. Try it later.") from problem
     if said := answer.get("problem"):
-        raise ToolProblem(f"DuckDuckGo could not be asked: {_shorten(said, proxy)}. Try it later.")
+        raise ToolError(f"DuckDuckGo could not be asked: {_shorten(said, proxy)}. Try it later.")
     return [SearchResult(found["title"], found["href"], found["body"]) for found in answer["results"]]
 
 

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from vmpilot.contract import Confinement, ToolProblem
+from vmpilot.contract import Confinement, ToolError
 from vmpilot.machine.processes.output import OutputLimits
 from vmpilot.machine.processes.process import CommandOutcome, Confine, run_command
 from vmpilot.machine.processes.shell_launch import ShellLaunch
@@ -19,7 +19,7 @@ ConfineCommand: TypeAlias = Callable[[ShellLaunch, ExitStack, Literal["read", "w
 """Puts the planned start of a command into a sandbox of that level; the command begins in the folder."""
 
 
-class Executor:
+class CommandRunner:
     """Runs commands, and jobs in the background. It costs nothing before the first one; `close` ends all of it.
 
     `environment` is the whole one of the commands, scrubbed. `masker` takes secrets out of what is kept of their
@@ -60,7 +60,7 @@ class Executor:
         confinement: Confinement = "host",
         on_output: Callable[[str], None] = lambda _: None,
     ) -> CommandOutcome:
-        """See `run_command`. Raises `ToolProblem` where it is to be confined and nothing does that."""
+        """See `run_command`. Raises `ToolError` where it is to be confined and nothing does that."""
         return await run_command(
             command,
             folder=folder,
@@ -83,7 +83,7 @@ class Executor:
         confinement: Confinement = "host",
         keep: bool = False,
     ) -> Job:
-        """See `Jobs.start`. Raises `ToolProblem` where it is to be confined and nothing does that."""
+        """See `Jobs.start`. Raises `ToolError` where it is to be confined and nothing does that."""
         return self.jobs.start(
             command,
             folder=folder,
@@ -106,5 +106,5 @@ class Executor:
         if level == "host":
             return None
         if confine is None:
-            raise ToolProblem("Not run: it was allowed in a sandbox only, and there is none on this machine.")
+            raise ToolError("Not run: it was allowed in a sandbox only, and there is none on this machine.")
         return lambda launch, resources: confine(launch, resources, level, folder)

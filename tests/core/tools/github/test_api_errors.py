@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.core.tools.web.conftest import USE, run_site
 
-from vmpilot.contract import Secret, ToolProblem
+from vmpilot.contract import Secret, ToolError
 from vmpilot.tools.github import GitHub
 
 from .conftest import NOW, TOKEN, Caller, Hub, Reply, make_hub
@@ -75,7 +75,7 @@ IN_TEN_MINUTES = str(int(NOW.timestamp()) + 600)
 )
 async def test_a_refusal_says_why_and_what_to_do(hub: Hub, call: Caller, reply: Reply, advice: str) -> None:
     hub.replies[ISSUE] = reply
-    with pytest.raises(ToolProblem) as caught:
+    with pytest.raises(ToolError) as caught:
         await call("view_issue", number=1)
     assert str(caught.value).startswith(f"octo/repo: GitHub refused it ({reply.status} ")
     assert advice in str(caught.value)
@@ -94,7 +94,7 @@ async def test_a_refusal_says_why_and_what_to_do(hub: Hub, call: Caller, reply: 
 )
 async def test_what_does_not_fit_is_named(hub: Hub, call: Caller, errors: object, told: str) -> None:
     hub.replies["POST /repos/octo/repo/issues"] = Reply({"message": "Validation Failed", "errors": errors}, 422)
-    with pytest.raises(ToolProblem, match="Validation Failed") as caught:
+    with pytest.raises(ToolError, match="Validation Failed") as caught:
         await call("create_issue", title="A")
     assert told in str(caught.value)
 
@@ -102,13 +102,13 @@ async def test_what_does_not_fit_is_named(hub: Hub, call: Caller, errors: object
 @pytest.mark.parametrize("value", ["<html>Log in</html>", "", [], {"number": "one"}, 3, "[" * 100_000])
 async def test_an_answer_that_is_none_of_github_is_an_error(hub: Hub, call: Caller, value: object) -> None:
     hub.replies[ISSUE] = Reply(value)
-    with pytest.raises(ToolProblem, match="address right"):
+    with pytest.raises(ToolError, match="address right"):
         await call("view_issue", number=1)
 
 
 async def test_an_answer_without_end_is_an_error(hub: Hub, call: Caller) -> None:
     hub.replies[ISSUE] = Reply("[" + "1," * 5_000_000)
-    with pytest.raises(ToolProblem, match="more than 8 MB"):
+    with pytest.raises(ToolError, match="more than 8 MB"):
         await call("view_issue", number=1)
 
 
@@ -127,7 +127,7 @@ async def test_the_token_goes_to_no_other_server(hub: Hub, call: Caller, where: 
         issue = hub.add_issue("A", is_pull=True)
         headers = {"link": f'<{elsewhere.url}/repos/octo/repo/issues?page=2>; rel="next"'}
         hub.replies["GET /repos/octo/repo/issues"] = Reply([issue], headers=headers)
-        with pytest.raises(ToolProblem, match="sent on to another server"):
+        with pytest.raises(ToolError, match="sent on to another server"):
             await (call("view_issue", number=1) if where == "redirect" else call("list_issues"))
         assert elsewhere.asked == []
 
@@ -143,15 +143,15 @@ async def test_the_token_is_sent_and_shown_nowhere(hub: Hub, call: Caller, caplo
 
 async def test_a_token_is_not_sent_unencrypted(tmp_path: Path) -> None:
     caller = Caller(tmp_path, "http://github.example/api/v3")
-    with pytest.raises(ToolProblem, match=r"not sent unencrypted to http://github\.example"):
+    with pytest.raises(ToolError, match=r"not sent unencrypted to http://github\.example"):
         await caller("list_issues")
 
 
 async def test_nobody_there_is_an_error_and_a_change_may_have_been_made(tmp_path: Path) -> None:
     caller = Caller(tmp_path, "http://127.0.0.1:1")
-    with pytest.raises(ToolProblem, match=r"GitHub \(127\.0\.0\.1\) did not answer: [^.]+\.$"):
+    with pytest.raises(ToolError, match=r"GitHub \(127\.0\.0\.1\) did not answer: [^.]+\.$"):
         await caller("list_issues")
-    with pytest.raises(ToolProblem, match="may have been done all the same: look before"):
+    with pytest.raises(ToolError, match="may have been done all the same: look before"):
         await caller("create_issue", title="A")
 
 

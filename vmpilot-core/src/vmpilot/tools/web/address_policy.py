@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-from vmpilot.contract import ToolProblem
+from vmpilot.contract import ToolError
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 """The IP addresses of a host, for connecting to this port, best first. Raises OSError."""
@@ -48,7 +48,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class Reach:
+class AddressPolicy:
     """Decides on the addresses of a host. `opened` are IP addresses or networks that are allowed beyond the public."""
 
     def __init__(self, resolve: Resolve = resolve_host, *, opened: Sequence[str] = ()) -> None:
@@ -56,18 +56,18 @@ class Reach:
         self._opened = tuple(ip_network(network) for network in opened)
 
     async def find(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses to connect to. Raises `ToolProblem` where there is none, or where one of them is refused."""
+        """The addresses to connect to. Raises `ToolError` where there is none, or where one of them is refused."""
         try:
             found = await self._resolve(host, port)
         except OSError as error:
-            raise ToolProblem(f"The host {host} was not found: {error.strerror or error}") from error
+            raise ToolError(f"The host {host} was not found: {error.strerror or error}") from error
         for text in found:
             if why := self._find_refusal(text):
-                raise ToolProblem(
+                raise ToolError(
                     f"Not fetched: {host} is at {text}, which is {why}; this tool reaches only the public internet."
                 )
         if not found:
-            raise ToolProblem(f"The host {host} has no address")
+            raise ToolError(f"The host {host} has no address")
         return tuple(found[:_MOST_ADDRESSES])
 
     def _find_refusal(self, text: str) -> str | None:
