@@ -17,7 +17,7 @@ from vmpilot.contract import (
     RefusedMessages,
     ToolsUnsupported,
 )
-from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
+from vmpilot.providers import ModelName, ModelTarget, make_model_error, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 NINE = IdForm(9, exact=True, alphabet="letters")
@@ -146,7 +146,7 @@ PROBLEMS = [
 
 @pytest.mark.parametrize(("form", "status", "body"), IDS)
 def test_the_ids_that_a_server_wants(form: IdForm, status: int, body: Any) -> None:
-    described = describe_refusal(read_error_body(body, status=status), HERE)
+    described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, MessagesRefused)
     assert described.refused == RefusedMessages("call_ids", form)
     assert described.another_may_answer
@@ -154,7 +154,7 @@ def test_the_ids_that_a_server_wants(form: IdForm, status: int, body: Any) -> No
 
 @pytest.mark.parametrize(("problem", "status", "body"), PROBLEMS)
 def test_what_a_server_finds_wrong_with_messages(problem: str, status: int, body: Any) -> None:
-    described = describe_refusal(read_error_body(body, status=status), HERE)
+    described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, MessagesRefused)
     assert described.refused.problem == problem
 
@@ -175,11 +175,11 @@ def test_what_a_server_finds_wrong_with_messages(problem: str, status: int, body
     ],
 )
 def test_what_only_looks_like_it(kind: type[ModelError], status: int, body: Any) -> None:
-    assert type(describe_refusal(read_error_body(body, status=status), HERE)) is kind
+    assert type(make_model_error(read_error_body(body, status=status), HERE)) is kind
 
 
 def test_anthropic_cannot_think_on_from_a_turn_without_thinking() -> None:
     said = "messages.3.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`."
-    described = describe_refusal(read_error_body(error(said), status=400), HERE)
+    described = make_model_error(read_error_body(error(said), status=400), HERE)
     assert isinstance(described, ParameterRefused)
     assert described.parameter == "reasoning_effort"

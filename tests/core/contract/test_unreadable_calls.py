@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import BadResponse
-from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
+from vmpilot.providers import ModelName, ModelTarget, make_model_error, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 
@@ -40,7 +40,7 @@ FAILED = "Failed to call a function. Please adjust your prompt. See 'failed_gene
     ],
 )
 def test_a_call_that_the_provider_cannot_read_is_a_broken_answer(status: int | None, body: Any) -> None:
-    described = describe_refusal(read_error_body(body, status=status), HERE)
+    described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, BadResponse)
     assert described.retryable
     assert "could not read the tool call that the model wrote" in str(described)

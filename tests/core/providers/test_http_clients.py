@@ -12,7 +12,7 @@ import pytest
 from tests.proxy_server import CREDENTIALS, PASSWORD, Failure, Kind, running_proxy
 
 from vmpilot.contract import ModelSettings, ProviderUnavailable, Proxies, UsageError, read_proxies
-from vmpilot.providers import LONGEST_FAILURE, ModelName, ModelTarget, open_client, translate_error
+from vmpilot.providers import MAX_ERROR_BYTES, ModelName, ModelTarget, open_client, translate_error
 from vmpilot.testing import Flood, HttpError, Raw, Reply, ScriptedServer, Step
 
 LIBRARIES: tuple[ModuleType, ...] = (httpx, httpx2)
@@ -42,14 +42,14 @@ async def _post(client: Any, url: str) -> Any:
 
 async def test_a_failure_without_an_end_is_read_so_far(library: Any) -> None:
     endless = Flood("x" * 5_000, opening="It broke. ", status=500, content_type="text/plain")
-    script: list[Step] = [endless, HttpError(404, body="short"), Reply("y" * 2 * LONGEST_FAILURE)]
+    script: list[Step] = [endless, HttpError(404, body="short"), Reply("y" * 2 * MAX_ERROR_BYTES)]
     with ScriptedServer(script, strict=False) as server:
         async with _client(library, server) as client:
             broke, missing, whole = [await client.post(f"{server.base_url}/chat/completions", json={}) for _ in script]
         assert server.wait_for_hangup().number == 1
-    assert (broke.status_code, len(broke.content), broke.text[:9]) == (500, LONGEST_FAILURE, "It broke.")
+    assert (broke.status_code, len(broke.content), broke.text[:9]) == (500, MAX_ERROR_BYTES, "It broke.")
     assert missing.text == "short"
-    assert len(whole.content) > 2 * LONGEST_FAILURE
+    assert len(whole.content) > 2 * MAX_ERROR_BYTES
 
 
 @pytest.mark.parametrize("scheme", KINDS)

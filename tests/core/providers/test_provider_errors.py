@@ -9,29 +9,35 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import AuthenticationFailed, ContextOverflow, ModelError, QuotaExhausted, RateLimited, Secret
-from vmpilot.providers import ModelName, ModelTarget, Refusal, describe_refusal, read_error_body, read_retry_after
+from vmpilot.providers import ErrorResponse, ModelName, ModelTarget, make_model_error, read_error_body, read_retry_after
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 GOOGLES = "You exceeded your current quota, please check your plan and billing details."
 
 
 @pytest.mark.parametrize(
-    ("body", "refusal"),
+    ("body", "failure"),
     [
-        ({"error": {"message": "No.", "type": "t", "code": "c"}}, Refusal(None, "c t", "No.")),
-        ({"message": "No.", "type": "t", "code": None}, Refusal(None, "t", "No.")),
-        ([{"error": {"code": 503, "message": "No.", "status": "UNAVAILABLE"}}], Refusal(503, "503 UNAVAILABLE", "No.")),
-        ({"object": "error", "message": "No.", "code": "404"}, Refusal(404, "404", "No.")),
-        ({"error": "No."}, Refusal(None, "", "No.")),
-        ({"detail": [{"loc": ["body"], "msg": "missing"}]}, Refusal(None, "", '[{"loc": ["body"], "msg": "missing"}]')),
-        ({"error": {"message": ""}}, Refusal(None, "", "")),
-        ({"odd": 1}, Refusal(None, "", '{"odd": 1}')),
-        ("No.", Refusal(None, "", "No.")),
-        ("", Refusal(None, "", "")),
+        ({"error": {"message": "No.", "type": "t", "code": "c"}}, ErrorResponse(None, "c t", "No.")),
+        ({"message": "No.", "type": "t", "code": None}, ErrorResponse(None, "t", "No.")),
+        (
+            [{"error": {"code": 503, "message": "No.", "status": "UNAVAILABLE"}}],
+            ErrorResponse(503, "503 UNAVAILABLE", "No."),
+        ),
+        ({"object": "error", "message": "No.", "code": "404"}, ErrorResponse(404, "404", "No.")),
+        ({"error": "No."}, ErrorResponse(None, "", "No.")),
+        (
+            {"detail": [{"loc": ["body"], "msg": "missing"}]},
+            ErrorResponse(None, "", '[{"loc": ["body"], "msg": "missing"}]'),
+        ),
+        ({"error": {"message": ""}}, ErrorResponse(None, "", "")),
+        ({"odd": 1}, ErrorResponse(None, "", '{"odd": 1}')),
+        ("No.", ErrorResponse(None, "", "No.")),
+        ("", ErrorResponse(None, "", "")),
     ],
 )
-def test_error_bodies_of_every_shape(body: Any, refusal: Refusal) -> None:
-    assert read_error_body(body) == refusal
+def test_error_bodies_of_every_shape(body: Any, failure: ErrorResponse) -> None:
+    assert read_error_body(body) == failure
 
 
 def test_a_body_nested_without_end_is_read() -> None:
@@ -43,35 +49,35 @@ def test_a_body_nested_without_end_is_read() -> None:
 
 def test_the_response_knows_better_than_its_body() -> None:
     headers = {"Retry-After": "7", "Location": "http://elsewhere"}
-    refusal = read_error_body({"error": {"code": 500}}, status=429, headers=headers)
-    assert (refusal.status, refusal.retry_after, refusal.place) == (429, 7.0, "http://elsewhere")
+    failure = read_error_body({"error": {"code": 500}}, status=429, headers=headers)
+    assert (failure.status, failure.retry_after, failure.place) == (429, 7.0, "http://elsewhere")
 
 
 @pytest.mark.parametrize(
-    ("refusal", "kind"),
+    ("failure", "kind"),
     [
-        (Refusal(429, "RESOURCE_EXHAUSTED", GOOGLES), RateLimited),
-        (Refusal(429, "insufficient_quota", GOOGLES), QuotaExhausted),
-        (Refusal(None, "ContextWindowExceededError", "litellm"), ContextOverflow),
-        (Refusal(None, "", "nobody knows"), ModelError),
-        (Refusal(401, "", "Missing API key"), AuthenticationFailed),
+        (ErrorResponse(429, "RESOURCE_EXHAUSTED", GOOGLES), RateLimited),
+        (ErrorResponse(429, "insufficient_quota", GOOGLES), QuotaExhausted),
+        (ErrorResponse(None, "ContextWindowExceededError", "litellm"), ContextOverflow),
+        (ErrorResponse(None, "", "nobody knows"), ModelError),
+        (ErrorResponse(401, "", "Missing API key"), AuthenticationFailed),
     ],
 )
-def test_words_decide_where_the_status_does_not(refusal: Refusal, kind: type[ModelError]) -> None:
-    assert type(describe_refusal(refusal, HERE)) is kind
+def test_words_decide_where_the_status_does_not(failure: ErrorResponse, kind: type[ModelError]) -> None:
+    assert type(make_model_error(failure, HERE)) is kind
 
 
 def test_a_key_that_was_sent_is_not_missing() -> None:
-    refusal = Refusal(401, "", "Missing API key")
-    assert str(describe_refusal(refusal, HERE)).startswith("There is no key for openai/m at http://host/v1: set")
+    failure = ErrorResponse(401, "", "Missing API key")
+    assert str(make_model_error(failure, HERE)).startswith("There is no key for openai/m at http://host/v1: set")
     with_key = ModelTarget(HERE.name, HERE.base_url, Secret("sk-0123456789"))
     assert "refused the key (status 401: Missing API key); set VMPILOT_API_KEY" in str(
-        describe_refusal(refusal, with_key)
+        make_model_error(failure, with_key)
     )
 
 
 def test_what_a_provider_says_is_no_template() -> None:
-    sentence = str(describe_refusal(Refusal(307, "", "{place} {0}", place="{variables}"), HERE))
+    sentence = str(make_model_error(ErrorResponse(307, "", "{place} {0}", place="{variables}"), HERE))
     assert "redirects to {variables}, where the key must not follow (status 307: {place} {0})" in sentence
 
 
@@ -104,5 +110,5 @@ def test_a_date_to_come_by_our_own_clock() -> None:
 
 def test_only_the_beginning_of_a_long_text_decides() -> None:
     told, beyond = ("x" * size + " This model's maximum context length is 8192." for size in (9_000, 1_000_000))
-    assert isinstance(describe_refusal(Refusal(400, "", told), HERE), ContextOverflow)
-    assert not isinstance(describe_refusal(Refusal(400, "", beyond), HERE), ContextOverflow)
+    assert isinstance(make_model_error(ErrorResponse(400, "", told), HERE), ContextOverflow)
+    assert not isinstance(make_model_error(ErrorResponse(400, "", beyond), HERE), ContextOverflow)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from vmpilot.contract import BackendEvent, BackendInfo, GenerationRequest, ModelCalls, Toolbox, hookimpl
-from vmpilot.providers import paused_collector
+from vmpilot.providers import paused_gc
 
 LEVELS = "core streaming tools parallel errors cancel usage resume"
 
@@ -21,7 +21,7 @@ async def generate_responses(
     request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
 ) -> AsyncGenerator[BackendEvent, None]:
     """Run one turn of pydantic-ai's agent."""
-    with paused_collector():
+    with paused_gc():
         from vmpilot_sample_pydantic_ai_engine import run_turn
     async with aclosing(run_turn(request, toolbox, model_calls)) as events:
         async for event in events:

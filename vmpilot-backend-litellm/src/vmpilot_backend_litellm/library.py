@@ -10,7 +10,7 @@ import sys
 import warnings
 from types import ModuleType
 
-from vmpilot.providers import paused_collector
+from vmpilot.providers import paused_gc
 
 _VARIABLES = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else the import fetches a price list over the network
@@ -28,7 +28,7 @@ def import_litellm() -> ModuleType:
         os.environ.setdefault(name, value)
     # Pydantic says so, once, about a class of LiteLLM's; nobody who uses VMPilot can do anything about it.
     warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier", category=UserWarning)
-    with paused_collector():
+    with paused_gc():
         import litellm
 
     litellm.telemetry = False

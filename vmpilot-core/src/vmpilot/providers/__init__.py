@@ -7,8 +7,8 @@ exceptions to the contract's errors. It imports the contract and no model librar
 from vmpilot.providers.completion_reader import CompletionReader
 from vmpilot.providers.completion_stream import read_completion
 from vmpilot.providers.error_mapping import translate_error, translated_errors
-from vmpilot.providers.gc_pause import paused_collector
-from vmpilot.providers.http_clients import LONGEST_FAILURE, RoutedTransport, open_client
+from vmpilot.providers.gc_pause import paused_gc
+from vmpilot.providers.http_clients import MAX_ERROR_BYTES, RoutedTransport, open_client
 from vmpilot.providers.message_builder import MessageBuilder
 from vmpilot.providers.model_names import ModelName, parse_model_name
 from vmpilot.providers.openai_format import (
@@ -19,28 +19,28 @@ from vmpilot.providers.openai_format import (
     read_chat_messages,
     read_tool_call,
 )
-from vmpilot.providers.provider_errors import Refusal, describe_refusal, read_error_body, read_retry_after
+from vmpilot.providers.provider_errors import ErrorResponse, make_model_error, read_error_body, read_retry_after
 from vmpilot.providers.target import NO_KEY, ModelTarget, choose_key, find_target, read_base_url
 
 __all__ = [
-    "LONGEST_FAILURE",
+    "MAX_ERROR_BYTES",
     "NO_KEY",
     "CompletionReader",
     "MessageBuilder",
     "ModelName",
     "ModelTarget",
-    "Refusal",
+    "ErrorResponse",
     "RoutedTransport",
     "chat_message",
     "chat_messages",
     "chat_options",
     "chat_tool",
     "choose_key",
-    "describe_refusal",
+    "make_model_error",
     "find_target",
     "open_client",
     "parse_model_name",
-    "paused_collector",
+    "paused_gc",
     "read_base_url",
     "read_chat_messages",
     "read_completion",

@@ -17,8 +17,8 @@ from vmpilot.contract.errors import BadResponse, ModelError, StreamInterrupted
 from vmpilot.contract.events import BackendEvent, MessageCompleted
 from vmpilot.contract.messages import Usage
 from vmpilot.providers.message_builder import MessageBuilder
-from vmpilot.providers.provider_errors import describe_refusal, read_error_body
-from vmpilot.providers.provider_metadata import LARGEST, OpaqueData
+from vmpilot.providers.provider_errors import make_model_error, read_error_body
+from vmpilot.providers.provider_metadata import LARGEST, ProviderMetadata
 from vmpilot.providers.target import ModelTarget
 
 
@@ -33,7 +33,7 @@ class CompletionReader:
         self.usage: Usage | None = None
         self._target = target
         self._builder = MessageBuilder()
-        self._opaque = OpaqueData()
+        self._opaque = ProviderMetadata()
         self._has_begun = False
         self._index: object = None
 
@@ -69,10 +69,10 @@ class CompletionReader:
 
     def _refused(self, chunk: Mapping[str, Any]) -> ModelError:
         """The provider's own failure where it does not say what it is."""
-        refusal = read_error_body(chunk)
-        if not refusal.status:
-            refusal = msgspec.structs.replace(refusal, code=f"{refusal.code} server_error")
-        return describe_refusal(refusal, self._target)
+        failure = read_error_body(chunk)
+        if not failure.status:
+            failure = msgspec.structs.replace(failure, code=f"{failure.code} server_error")
+        return make_model_error(failure, self._target)
 
     def _read_chunk(self, chunk: Mapping[str, Any]) -> list[BackendEvent]:
         usage = chunk.get("usage")

@@ -26,7 +26,13 @@ from vmpilot.contract.errors import (
     UsageError,
     VMPilotError,
 )
-from vmpilot.providers.provider_errors import Refusal, classify_refusal, describe_refusal, read_error_body, read_status
+from vmpilot.providers.provider_errors import (
+    ErrorResponse,
+    classify_error,
+    make_model_error,
+    read_error_body,
+    read_status,
+)
 from vmpilot.providers.target import ModelTarget
 
 _Meaning: TypeAlias = tuple[str, type[ModelError], str]
@@ -100,15 +106,15 @@ def translate_error(
     links = list(_walk_links(error, handled))
     response = next((_member(link, "response") for link in links if "HTTPStatusError" in _name_classes(link)), None)
     if response is not None:
-        return describe_refusal(_read_response(response, error), target)
+        return make_model_error(_read_response(response, error), target)
     lost = _describe_by_name(links, _CONNECTION, target) or _describe_loss(links, target, answering=answering)
     if lost is not None:
         return lost
-    refusal = _read_exception(error)
-    if refusal.status is None and classify_refusal(refusal) == "unknown":
+    failure = _read_exception(error)
+    if failure.status is None and classify_error(failure) == "unknown":
         known = _describe_by_name(links, _WITHOUT_STATUS, target)
-        return known or _describe_unknown(refusal, target, answering=answering)
-    return describe_refusal(refusal, target)
+        return known or _describe_unknown(failure, target, answering=answering)
+    return make_model_error(failure, target)
 
 
 def _walk_links(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
@@ -148,15 +154,15 @@ def _describe_loss(links: Sequence[BaseException], target: ModelTarget, *, answe
     return ProviderUnavailable(f"{target} closed the connection before it answered; try again")
 
 
-def _describe_unknown(refusal: Refusal, target: ModelTarget, *, answering: bool) -> ModelError:
+def _describe_unknown(failure: ErrorResponse, target: ModelTarget, *, answering: bool) -> ModelError:
     """What a library trips over while it reads an answer is no answer."""
     if not answering:
-        return describe_refusal(refusal, target)
-    said = target.quote(refusal.text)
+        return make_model_error(failure, target)
+    said = target.quote(failure.text)
     return BadResponse(f"{target} sent an answer that cannot be read{f' ({said})' if said else ''}; try again")
 
 
-def _read_response(response: Any, error: Exception) -> Refusal:
+def _read_response(response: Any, error: Exception) -> ErrorResponse:
     status, headers = read_status(_member(response, "status_code")), _read_headers(response)
     try:
         text = str(response.text)
@@ -174,7 +180,7 @@ def _read_json(text: str) -> Any:
         return text
 
 
-def _read_exception(error: Exception) -> Refusal:
+def _read_exception(error: Exception) -> ErrorResponse:
     """What an exception tells by itself, by the members that SDKs share; none is trusted to be of the usual type."""
     response = _member(error, "response")
     bodies = (_member(error, "body"), _member(error, "details"))
@@ -184,9 +190,9 @@ def _read_exception(error: Exception) -> Refusal:
     status = next((status for status in map(read_status, candidates) if status is not None), None)
     told = _member(error, "message")
     text = (told if isinstance(told, str) else "") or str(error)
-    refusal = read_error_body(text if body is None else body, status=status, headers=_read_headers(response))
+    failure = read_error_body(text if body is None else body, status=status, headers=_read_headers(response))
     name = type(error).__name__
-    return msgspec.structs.replace(refusal, code=f"{refusal.code} {name}", text=refusal.text or text or name)
+    return msgspec.structs.replace(failure, code=f"{failure.code} {name}", text=failure.text or text or name)
 
 
 def _read_headers(response: object) -> Mapping[str, str]:

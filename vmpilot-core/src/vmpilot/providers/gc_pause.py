@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def paused_collector() -> Iterator[None]:
+def paused_gc() -> Iterator[None]:
     """No collection inside the block: an import makes very many objects and hardly any garbage.
 
     LiteLLM's takes 2.5 s in place of 4.2 s of CPU time that way, LangChain's three quarters. What was imported is then

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Client = TypeVar("Client")
 """`AsyncClient` of httpx or httpx2, or a subclass."""
 
-LONGEST_FAILURE = 16 * 1024
+MAX_ERROR_BYTES = 16 * 1024
 """Bytes read of a failure's body: what matters is at the beginning, and searching a longer one takes seconds."""
 
 _PROXY_AUTHENTICATION_REQUIRED = 407
@@ -34,7 +34,7 @@ def open_client(kind: Callable[..., Client], settings: ModelSettings, *, verify:
     `verify` says whom TLS trusts; None means the library's default. Of the time limits it sets the one for connecting,
     because the core keeps the others. It uses the proxies of `settings` and none from the environment, adds the query
     of `settings` to each request, follows no redirect (the key would travel along), and reads at most
-    `LONGEST_FAILURE` bytes of a failure's body. Requests raise what `RoutedTransport` does.
+    `MAX_ERROR_BYTES` bytes of a failure's body. Requests raise what `RoutedTransport` does.
     """
     library = _find_library(kind)
 
@@ -180,7 +180,7 @@ def _make_beginning(library: Any) -> Callable[[Any], Any]:
             self._whole = whole
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            left = LONGEST_FAILURE
+            left = MAX_ERROR_BYTES
             async for piece in self._whole:
                 yield piece[:left]
                 left -= len(piece)

@@ -31,8 +31,8 @@ from vmpilot.contract.errors import (
     ToolsUnsupported,
 )
 from vmpilot.contract.refused_messages import RefusedMessages, find_refused_messages
-from vmpilot.providers.refused_members import find_refused_member
 from vmpilot.providers.target import ModelTarget
+from vmpilot.providers.unsupported_parameters import find_unsupported_parameter
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -143,7 +143,7 @@ _LOOKED_AT = 10_000
 """Characters of what a provider says: servers send whole traces, and the patterns would take seconds for them."""
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorResponse(msgspec.Struct, frozen=True):
     """A provider's refusal; nothing in it is fit to be shown as it is.
 
     `code` is whatever short words the provider gave for the kind of error, joined by blanks. `retry_after` is in
@@ -158,8 +158,8 @@ class Refusal(msgspec.Struct, frozen=True):
     parameter: str = ""
 
 
-def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> Refusal:
-    """A refusal from an error body: OpenAI's `{"error": {...}}`, its inner part, another server's words, or text."""
+def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ErrorResponse:
+    """A failure from an error body: OpenAI's `{"error": {...}}`, its inner part, another server's words, or text."""
     lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     inner = _find_innermost(body)
     words: list[str] = []
@@ -169,7 +169,7 @@ def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[st
         words = [str(inner[name]) for name in ("code", "type", "status") if inner.get(name) is not None]
         status = status or read_status(inner.get("code")) or read_status(inner.get("status"))
     place = lower.get("location", "")
-    return Refusal(status, " ".join(words), _find_text(inner), read_retry_after(lower), place, named)
+    return ErrorResponse(status, " ".join(words), _find_text(inner), read_retry_after(lower), place, named)
 
 
 def read_status(value: object) -> int | None:
@@ -196,38 +196,38 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (moment - now).total_seconds())
 
 
-def classify_refusal(refusal: Refusal) -> str:
-    """The kind of a refusal in one word: from its status, which its words make more exact."""
-    found = list(_find_kinds(refusal))
-    if refusal.status is None:
+def classify_error(failure: ErrorResponse) -> str:
+    """The kind of a failure in one word: from its status, which its words make more exact."""
+    found = list(_find_kinds(failure))
+    if failure.status is None:
         return found[0] if found else "unknown"
-    kind = _STATUSES.get(refusal.status) or _classify_range(refusal.status)
+    kind = _STATUSES.get(failure.status) or _classify_range(failure.status)
     return next((word for word in found if word in _MAY_BECOME.get(kind, ())), kind)
 
 
-def describe_refusal(refusal: Refusal, target: ModelTarget) -> ModelError:
+def make_model_error(failure: ErrorResponse, target: ModelTarget) -> ModelError:
     """The contract's error, its message one sentence for the person."""
-    kind = classify_refusal(refusal)
+    kind = classify_error(failure)
     if kind == "no_key" and target.key is None:
         return target.missing_key()
     error, what, advice = _KINDS["key" if kind == "no_key" else kind]
-    member = _find_member(refusal) if kind == "member" else None
-    what = what.format(place=target.quote(refusal.place) or "another place", member=member)
-    details = _join_details(refusal.status, target.quote(refusal.text).rstrip(". "))
+    member = _find_member(failure) if kind == "member" else None
+    what = what.format(place=target.quote(failure.place) or "another place", member=member)
+    details = _join_details(failure.status, target.quote(failure.text).rstrip(". "))
     sentence = f"{target} {what}{details}; {advice.format(variables=target.key_variables)}"
     if issubclass(error, RateLimited | ProviderUnavailable):
-        return error(sentence, retry_after=refusal.retry_after)
-    if kind == "messages" and (refused := _find_messages(refusal)) is not None:
+        return error(sentence, retry_after=failure.retry_after)
+    if kind == "messages" and (refused := _find_messages(failure)) is not None:
         return MessagesRefused(sentence, refused=refused)
     return ParameterRefused(sentence, parameter=member) if member else error(sentence)
 
 
-def _find_kinds(refusal: Refusal) -> Iterator[str]:
-    said = f"{refusal.code} {refusal.text[:_LOOKED_AT]}"
-    member = _find_member(refusal)
+def _find_kinds(failure: ErrorResponse) -> Iterator[str]:
+    said = f"{failure.code} {failure.text[:_LOOKED_AT]}"
+    member = _find_member(failure)
     refuses = {
         "member": member not in {None, "tools"},
-        "messages": _find_messages(refusal) is not None,
+        "messages": _find_messages(failure) is not None,
         "tools": member == "tools",
     }
     for kind, words in _WORDS.items():
@@ -235,12 +235,12 @@ def _find_kinds(refusal: Refusal) -> Iterator[str]:
             yield kind
 
 
-def _find_member(refusal: Refusal) -> str | None:
-    return find_refused_member(refusal.text, code=refusal.code, named=refusal.parameter)
+def _find_member(failure: ErrorResponse) -> str | None:
+    return find_unsupported_parameter(failure.text, code=failure.code, named=failure.parameter)
 
 
-def _find_messages(refusal: Refusal) -> RefusedMessages | None:
-    return find_refused_messages(refusal.text, named=refusal.parameter)
+def _find_messages(failure: ErrorResponse) -> RefusedMessages | None:
+    return find_refused_messages(failure.text, named=failure.parameter)
 
 
 def _classify_range(status: int) -> str:

@@ -31,7 +31,7 @@ _GROWING = frozenset({"data", "signature", "summary", "text", "thinking"})
 """The members of a block whose pieces follow one another; of any other member the last value stays."""
 
 
-class OpaqueData:
+class ProviderMetadata:
     """Collects it from the deltas of one answer; `size` is what it has by now, in characters."""
 
     def __init__(self) -> None:

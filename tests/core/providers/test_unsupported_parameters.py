@@ -16,7 +16,7 @@ from vmpilot.contract import (
     RateLimited,
     ToolsUnsupported,
 )
-from vmpilot.providers import ModelName, ModelTarget, describe_refusal, read_error_body
+from vmpilot.providers import ModelName, ModelTarget, make_model_error, read_error_body
 
 HERE = ModelTarget(ModelName("openai", "m"), "http://host/v1")
 
@@ -157,7 +157,7 @@ OTHERS: list[tuple[type[ModelError], int, Any]] = [
 
 
 def _describe(status: int | None, body: Any) -> ModelError:
-    return describe_refusal(read_error_body(body, status=status), HERE)
+    return make_model_error(read_error_body(body, status=status), HERE)
 
 
 @pytest.mark.parametrize(("status", "body"), NO_TOOLS)

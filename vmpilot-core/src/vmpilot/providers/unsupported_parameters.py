@@ -51,7 +51,7 @@ _NO_STREAM = re.compile(r"must be verified to stream|in streaming mode", re.IGNO
 _LOOKED_AT = 10_000
 
 
-def find_refused_member(text: str, *, code: str = "", named: str = "") -> str | None:
+def find_unsupported_parameter(text: str, *, code: str = "", named: str = "") -> str | None:
     """The member that a server's words refuse, None where they refuse none; of several, the first.
 
     `code` and `named` are the `code` and the `param` of OpenAI's error.
