@@ -1,4 +1,4 @@
-"""How long the gate takes for a shell line: `python bench/gate.py`. It runs none of them.
+"""How long the gate takes for a shell line: `python bench/policy.py`. It runs none of them.
 
 Each line is new to the gate each time, as a model's lines are; what a gate remembers is measured apart.
 """
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate, Rules
+from vmpilot.permissions import PermissionPolicy, Rules
 
 AIM = 15.0  # ms
 ROUNDS = 60
@@ -40,12 +40,12 @@ def measure(line: str, rules: Rules, *, fresh: bool) -> list[float]:
     """Milliseconds of each decision, sorted; the first ones, which load the parsers, are left out."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         root = Path(folder)
-        gate = Gate("operate", workspace=root, rules=rules, confines=lambda: True)
+        policy = PermissionPolicy("operate", workspace=root, rules=rules, confines=lambda: True)
         times = []
         for number in range(ROUNDS + 3):
             text = f"{line} x{number}" if fresh and "\n" not in line else line.replace("one line", f"line {number}")
             began = time.perf_counter()
-            gate.decide("shell", RunsCommand(text, root))
+            policy.decide("shell", RunsCommand(text, root))
             times.append(1_000 * (time.perf_counter() - began))
     return sorted(times[3:])
 

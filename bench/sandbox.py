@@ -20,7 +20,7 @@ from vmpilot.machine.processes.process import Confine, run_command
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.processes.supervisor import Supervisor
 from vmpilot.machine.sandbox import Attempt, Level, Sandbox
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.search import candidates, try_engine
 
 LEVELS: tuple[Level, ...] = ("read", "workspace")
@@ -47,14 +47,14 @@ def _make_repository(root: Path) -> None:
 
 async def _measure(root: Path, runs: int) -> dict[str, list[float]]:
     rows: dict[str, Confine | None] = {"none": None}
-    places = Places.of(os.environ.get("HOME", ""), ())
+    hidden_paths = HiddenPaths.of(os.environ.get("HOME", ""), ())
     for engine in candidates(os.environ):
-        problem = engine.problem if isinstance(engine, Attempt) else await try_engine(engine, os.environ, places)
+        problem = engine.problem if isinstance(engine, Attempt) else await try_engine(engine, os.environ, hidden_paths)
         if problem is not None or isinstance(engine, Attempt):
             print(f"left out: {engine.name}: {problem}")
             continue
         for level in LEVELS:
-            rows[f"{engine.name}: {level}"] = partial(_confine, Sandbox(engine, places), root, level)
+            rows[f"{engine.name}: {level}"] = partial(_confine, Sandbox(engine, hidden_paths), root, level)
     times: dict[str, list[float]] = {row: [] for row in rows}
     supervisor = Supervisor()
     try:

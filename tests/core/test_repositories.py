@@ -12,7 +12,7 @@ import pytest
 from vmpilot.contract import ChangesFiles, RunsCommand
 from vmpilot.machine.sandbox.repositories import survey
 from vmpilot.machine.workspace import endangered_repository, is_bare_repository, surrounding_repository
-from vmpilot.permissions import Gate
+from vmpilot.permissions import PermissionPolicy
 
 PARTS = {"HEAD": "ref: refs/heads/main\n", "objects/": "", "refs/": "", "config": "", "commondir": "", "hooks/": ""}
 
@@ -62,19 +62,19 @@ def test_a_folder_counts_as_a_repository_if_git_takes_it_for_one(parts: tuple[st
     assert endangered_repository(inside, str(tmp_path)) == (str(tmp_path / "sub") if ours else None)
 
 
-def _allows(gate: Gate, root: Path, path: str) -> bool:
-    return gate.decide("create_file", ChangesFiles((root / path,))).action == "allow"
+def _allows(policy: PermissionPolicy, root: Path, path: str) -> bool:
+    return policy.decide("create_file", ChangesFiles((root / path,))).action == "allow"
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["HEAD", "objects/x", "refs/x", "config"])), ids="-".join)
 def test_no_repository_can_be_put_together_step_by_step(order: tuple[str, ...], tmp_path: Path) -> None:
-    gate = Gate("operate", workspace=tmp_path, confines=lambda: True)
+    policy = PermissionPolicy("operate", workspace=tmp_path, confines=lambda: True)
     for name in order:
         path = tmp_path / "sub" / name
         line = f"mkdir -p sub/{name}" if "/" in name else f"touch sub/{name}"
-        allowed = _allows(gate, tmp_path, f"sub/{name}")
+        allowed = _allows(policy, tmp_path, f"sub/{name}")
         if path.parent.is_dir() or line.startswith("mkdir"):
-            assert (gate.decide("shell", RunsCommand(line, tmp_path)).action == "allow") == allowed, line
+            assert (policy.decide("shell", RunsCommand(line, tmp_path)).action == "allow") == allowed, line
         if allowed:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(_CONFIG if name == "config" else "ref: refs/heads/main\n")
@@ -117,13 +117,13 @@ def test_commands_do_not_write_into_repositories_or_complete_them(line: str, tmp
         (tmp_path / folder).mkdir()
     (tmp_path / "a").touch()
     (tmp_path / "HEAD").touch()
-    gate = Gate("operate", workspace=tmp_path, confines=lambda: True)
-    assert gate.decide("shell", RunsCommand(line, tmp_path)).action == "ask"
+    policy = PermissionPolicy("operate", workspace=tmp_path, confines=lambda: True)
+    assert policy.decide("shell", RunsCommand(line, tmp_path)).action == "ask"
 
 
 def test_other_files_are_changed_as_before(tmp_path: Path) -> None:
     _make(tmp_path / "half", "HEAD", "config")
-    gate = Gate("operate", workspace=tmp_path, confines=lambda: True)
+    policy = PermissionPolicy("operate", workspace=tmp_path, confines=lambda: True)
     for path in (
         "objects/x",
         "refs/x",
@@ -134,9 +134,9 @@ def test_other_files_are_changed_as_before(tmp_path: Path) -> None:
         "config",
         "HEADER",
     ):
-        assert _allows(gate, tmp_path, path), path
+        assert _allows(policy, tmp_path, path), path
     for line in ("mkdir -p objects refs", "cp half/config x", "mv half/config x", "touch half/HEAD"):
-        assert gate.decide("shell", RunsCommand(line, tmp_path)).action == "allow", line
+        assert policy.decide("shell", RunsCommand(line, tmp_path)).action == "allow", line
 
 
 def test_a_workspace_inside_a_repository_is_not_changed_unasked(tmp_path: Path) -> None:
@@ -145,11 +145,11 @@ def test_a_workspace_inside_a_repository_is_not_changed_unasked(tmp_path: Path) 
     (tmp_path / "tree" / ".git" / "hooks").mkdir(parents=True)
     for root in (bare, bare / "hooks", tmp_path / "tree" / ".git" / "hooks", tmp_path / "tree" / ".git"):
         assert surrounding_repository(str(root)) is not None
-        gate = Gate("operate", workspace=root, confines=lambda: True)
-        assert not _allows(gate, root, "post-update")
-        assert gate.decide("shell", RunsCommand("touch post-update", root)).action == "ask"
+        policy = PermissionPolicy("operate", workspace=root, confines=lambda: True)
+        assert not _allows(policy, root, "post-update")
+        assert policy.decide("shell", RunsCommand("touch post-update", root)).action == "ask"
     (bare / "main").mkdir()
     (bare / "main" / ".git").write_text("gitdir: ../worktrees/main\n")
     for root in (bare / "main", tmp_path / "tree"):
         assert surrounding_repository(str(root)) is None
-        assert _allows(Gate("operate", workspace=root, confines=lambda: True), root, "a.txt")
+        assert _allows(PermissionPolicy("operate", workspace=root, confines=lambda: True), root, "a.txt")

@@ -30,8 +30,8 @@ PATIENCE = 30.0
 """Seconds after which a run hangs for good."""
 AFTERLIFE = 2.0
 """Seconds by which a command may outlive VMPilot."""
-WARDENS_AFTERLIFE = 10.0
-"""Seconds until the wardens, which end the commands, must have ended, too, also on a busy machine."""
+SUPERVISORS_AFTERLIFE = 10.0
+"""Seconds until the supervisors, which end the commands, must have ended, too, also on a busy machine."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class Machine:
     def wait_for_the_dead(self) -> tuple[str, ...]:
         """Give those who outlive VMPilot by more than they may, and end them."""
         died = time.monotonic()
-        while (left := self.survivors()) and time.monotonic() < died + WARDENS_AFTERLIFE:
+        while (left := self.survivors()) and time.monotonic() < died + SUPERVISORS_AFTERLIFE:
             if time.monotonic() >= died + AFTERLIFE and any(
                 "vmpilot.machine.processes.supervisor_program" not in line for line in left
             ):

@@ -124,8 +124,8 @@ parents = [os.getppid()]
 for _ in range(3):
     stat = open(f"/proc/{parents[-1]}/stat").read()
     parents.append(int(stat.rpartition(")")[2].split()[1]))
-shell, warden, supervisor, vmpilot = parents
-for process in warden, supervisor:
+shell, supervisor, server, vmpilot = parents
+for process in supervisor, server:
     print("environ:", open(f"/proc/{process}/environ", "rb").read())
 for name in "environ", "maps":
     try:
@@ -142,9 +142,9 @@ def test_a_command_on_the_host_cannot_read_the_programs_environment(program: Sta
         process = program("--mode", "full", "x", server=server, preexec_fn=give_up_tracing)
         out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (0, "Done.\n"), err
-    *_, warden, supervisor, environ, maps = err.splitlines()
+    *_, supervisor, forker, environ, maps = err.splitlines()
     assert (environ, maps) == ("environ of vmpilot: refused", "maps of vmpilot: refused"), err
-    assert (warden, supervisor) == ("environ: b''", "environ: b''")
+    assert (supervisor, forker) == ("environ: b''", "environ: b''")
 
 
 def test_own_secrets_leave_the_environment_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:

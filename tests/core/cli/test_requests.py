@@ -228,7 +228,7 @@ def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
         "sandbox: ",
         r"request to m: 1 messages, \d+ tools, about \d+ bytes, try 1$",
         r"answer from m: 0 characters, calls shell, tool_calls, 100 tokens in, 20 out, \d+\.\d s to",
-        r"gate: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
+        r"permission: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
         r"no answer from m after \d+\.\d s: ProviderUnavailable: ",
         r"trying again in 0\.\d s$",
         "request to m: .*, try 2$",

@@ -39,7 +39,7 @@ from vmpilot.engine.journal import Journal
 from vmpilot.engine.toolbox import TurnToolbox
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
-from vmpilot.permissions import Gate, Rules
+from vmpilot.permissions import PermissionPolicy, Rules
 from vmpilot.plugins import Backend, InstalledBackend
 from vmpilot.store import ConversationStore
 
@@ -130,7 +130,7 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
         journal = Journal(conversation.log)
         toolbox = TurnToolbox(
             tools,
-            gate=Gate(mode, workspace=Path("/"), rules=rules, confines=lambda: True),
+            policy=PermissionPolicy(mode, workspace=Path("/"), rules=rules, confines=lambda: True),
             approver=approver,
             journal=journal,
             masker=Masker(secrets),
@@ -162,7 +162,7 @@ class Desk:
             "lineup": Lineup(Endpoint("m", ModelSettings())),
             "system": "Be brief.",
             "tools": tools,
-            "gate": Gate("full", workspace=Path("/"), confines=lambda: True),
+            "policy": PermissionPolicy("full", workspace=Path("/"), confines=lambda: True),
             "approver": None,
             "masker": Masker(()),
             "max_steps": 5,

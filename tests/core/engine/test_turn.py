@@ -33,7 +33,7 @@ from vmpilot.contract import (
 )
 from vmpilot.engine import Conversation
 from vmpilot.machine.workspace import Workspace
-from vmpilot.permissions import Gate
+from vmpilot.permissions import PermissionPolicy
 from vmpilot.store import ConversationLog, ConversationStore
 
 if TYPE_CHECKING:
@@ -277,8 +277,8 @@ async def test_the_time_in_which_the_person_is_asked_does_not_count(desk: Desk, 
         await asyncio.sleep(1.2)
         return True
 
-    gate = Gate("operate", workspace=Path("/"), confines=lambda: True)
-    events = await desk.play(tools_then_answer, fake_tool(work), gate=gate, approver=approve, max_seconds=1.0)
+    policy = PermissionPolicy("operate", workspace=Path("/"), confines=lambda: True)
+    events = await desk.play(tools_then_answer, fake_tool(work), policy=policy, approver=approve, max_seconds=1.0)
     end = end_of(events)
     assert end.reason == "answered"
     assert end.seconds < 1.0

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate, Rules, Verdict
+from vmpilot.permissions import Decision, Mode, PermissionPolicy, Rules
 
 OUTSIDE_SECRET = "5ecret-of-the-machine"
 INSIDE_SECRET = "5ecret-of-the-project"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz", type=int, default=1_000, help="lines that the gate is tried on beside bash")
+    parser.addoption("--fuzz", type=int, default=1_000, help="lines that the policy is tried on beside bash")
 
 
 @pytest.fixture(scope="session")
@@ -65,27 +65,29 @@ def make_workspace(place: Path) -> Path:
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Shared: nothing in these tests may change it."""
-    return make_workspace(tmp_path_factory.mktemp("gate"))
+    return make_workspace(tmp_path_factory.mktemp("policy"))
 
 
-class MakeGate(Protocol):
-    def __call__(self, mode: str = "operate", *, confines: bool = True, **rules: list[str]) -> Gate: ...
+class MakePolicy(Protocol):
+    def __call__(self, mode: str = "operate", *, confines: bool = True, **rules: list[str]) -> PermissionPolicy: ...
 
 
 @pytest.fixture
-def make_gate(workspace: Path) -> MakeGate:
-    def make(mode: str = "operate", *, confines: bool = True, **rules: list[str]) -> Gate:
-        return Gate(mode, workspace=workspace, rules=Rules.read(**rules), confines=lambda: confines, home="/root")  # type: ignore[arg-type]
+def make_policy(workspace: Path) -> MakePolicy:
+    def make(mode: str = "operate", *, confines: bool = True, **rules: list[str]) -> PermissionPolicy:
+        return PermissionPolicy(
+            cast("Mode", mode), workspace=workspace, rules=Rules.read(**rules), confines=lambda: confines, home="/root"
+        )
 
     return make
 
 
 @pytest.fixture(scope="session")
-def session_gate(workspace: Path) -> Gate:
-    return Gate("operate", workspace=workspace, confines=lambda: True, home="/nonexistent")
+def session_policy(workspace: Path) -> PermissionPolicy:
+    return PermissionPolicy("operate", workspace=workspace, confines=lambda: True, home="/nonexistent")
 
 
 @pytest.fixture
-def decide(session_gate: Gate, workspace: Path) -> Callable[[str], Verdict]:
-    """The verdict on a shell line in mode operate, in a sandbox, without rules."""
-    return lambda line: session_gate.decide("shell", RunsCommand(line, workspace))
+def decide(session_policy: PermissionPolicy, workspace: Path) -> Callable[[str], Decision]:
+    """The decision on a shell line in mode operate, in a sandbox, without rules."""
+    return lambda line: session_policy.decide("shell", RunsCommand(line, workspace))

@@ -1,7 +1,7 @@
 """Lines that run a denied program, by every way that bash and common programs offer; and a grammar that combines them.
 
 The denied program is `zap`. `{bin}` is the folder in which it lies, first on the PATH; the working folder holds `z`, a
-link to it. Nothing names a place outside, for what the gate lets through is run.
+link to it. Nothing names a place outside, for what the policy lets through is run.
 """
 
 from __future__ import annotations
@@ -771,7 +771,7 @@ UNEVALUATED = [
     'x={q}; echo $x ${{#x}} "${{x^^}}" ${{x//a/b}} ${{x%b}}',
 ]
 """Lines in which bash and common programs do not evaluate what they are given: `{q}` is a subscript with code."""
-_JOINTS = [
+_SEPARATORS = [
     "; ",
     " && ",
     " || ",
@@ -941,13 +941,13 @@ class DeniedLineMaker:
         self._kinds = 10
 
     def make_line(self) -> str:
-        """One to three commands, put into one another; half of the lines are bent in one to four places."""
+        """One to three commands, put into one another; half of the lines are bent in one to four paths."""
         pick = self._random
         self._kinds = pick.choice([3, 10])
         line = self._command()
         for _ in range(pick.choice([0, 0, 1, 1, 2])):
-            other, joint = self._command(), pick.choice(_JOINTS)
-            line = f"{line}{joint}{other}" if pick.random() < 0.5 else f"{other}{joint}{line}"
+            other, separator = self._command(), pick.choice(_SEPARATORS)
+            line = f"{line}{separator}{other}" if pick.random() < 0.5 else f"{other}{separator}{line}"
         for _ in range(pick.choice([0, 0, 1, 1, 2])):
             line = self._frame(line)
         for _ in range(pick.choice([0, 0, 0, 1, 1, 2, 4])):

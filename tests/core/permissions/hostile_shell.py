@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmpilot.permissions.line import LINE_LIMIT, WORD_LIMIT
+from vmpilot.permissions.shell_line import LINE_LIMIT, WORD_LIMIT
 
 from .tricks import Trick
 

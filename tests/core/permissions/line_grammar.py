@@ -1,4 +1,4 @@
-"""Makes shell lines that a gate may get wrong: benign ones put together from their parts, then bent and broken.
+"""Makes shell lines that a policy may get wrong: benign ones put together from their parts, then bent and broken.
 
 Whatever names a place outside the workspace in them names one that may be harmed.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .benign_lines import CHANGING, READING
 
-_JOINTS = [" && ", " || ", "; ", " | ", "\n", "&&", ";", "|", " & ", " |& ", " ;; ", " &\n", "\n\n", " ! "]
+_SEPARATORS = [" && ", " || ", "; ", " | ", "\n", "&&", ";", "|", " & ", " |& ", " ;; ", " &\n", "\n\n", " ! "]
 _SIGNS = [
     *[
         "'",
@@ -230,12 +230,12 @@ class LineMaker:
         self._lines = [line for line in (*READING, *CHANGING) if "/etc/host" not in line]
 
     def make_line(self) -> str:
-        """A line of one to three benign ones, most of them changed in one to three places."""
+        """A line of one to three benign ones, most of them changed in one to three paths."""
         count = self._random.choice([1, 1, 1, 2, 2, 3])
         line = self._random.choice(self._lines)
         for _ in range(count - 1):
-            joint = self._random.choice(_JOINTS[:7] if self._random.random() < 0.8 else _JOINTS)
-            line += joint + self._random.choice(self._lines)
+            separator = self._random.choice(_SEPARATORS[:7] if self._random.random() < 0.8 else _SEPARATORS)
+            line += separator + self._random.choice(self._lines)
         for _ in range(self._random.choice([0, 1, 1, 1, 2, 2, 3])):
             line = self._mutate(line)
         return line.replace("{outside}", self._outside)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate, Rules, Verdict
-from vmpilot.permissions.bash_reader import BashReader
-from vmpilot.permissions.shfmt_reader import ParserFailed
+from vmpilot.permissions import Decision, PermissionPolicy, Rules
+from vmpilot.permissions.bash_printer import BashPrinter
+from vmpilot.permissions.shfmt_parser import ParserFailed
 
 from .denied_lines import BENIGN, QUOTING, UNEVALUATED, DeniedLineMaker, every_line
 from .marker_oracle import MarkerOracle
@@ -48,7 +48,7 @@ EVERYDAY = [
     "ps aux | awk '{print $2}' | sort -n | tail -1",
 ]
 """What a rule on another program leaves alone."""
-UNSEEN = {
+UNKNOWN = {
     "pytest -q": "pytest",
     "make test": "make",
     "npm test": "npm",
@@ -74,19 +74,21 @@ def oracle(tmp_path_factory: pytest.TempPathFactory) -> MarkerOracle:
     return MarkerOracle(tmp_path_factory.mktemp("denied"))
 
 
-def _gate(oracle: MarkerOracle, **rules: list[str]) -> Gate:
+def _policy(oracle: MarkerOracle, **rules: list[str]) -> PermissionPolicy:
     path = f"{oracle.bin}:/usr/bin:/bin"
-    return Gate("full", workspace=oracle.root, rules=Rules.read(**rules), confines=lambda: True, search_path=path)
+    return PermissionPolicy(
+        "full", workspace=oracle.root, rules=Rules.read(**rules), confines=lambda: True, search_path=path
+    )
 
 
-def _decide(gate: Gate, line: str) -> Verdict:
-    return gate.decide("shell", RunsCommand(line, Path("/")))
+def _decide(policy: PermissionPolicy, line: str) -> Decision:
+    return policy.decide("shell", RunsCommand(line, Path("/")))
 
 
 @pytest.mark.parametrize(("kind", "step"), [("deny", 1), ("ask", 10)])
 def test_no_way_to_run_a_denied_program_is_let_through(kind: str, step: int, oracle: MarkerOracle) -> None:
-    gate = _gate(oracle, **{kind: ["shell: zap"]})
-    assert [line for line in every_line(str(oracle.bin))[::step] if _decide(gate, line).action == "allow"] == []
+    policy = _policy(oracle, **{kind: ["shell: zap"]})
+    assert [line for line in every_line(str(oracle.bin))[::step] if _decide(policy, line).action == "allow"] == []
 
 
 def test_the_ways_do_run_the_program(oracle: MarkerOracle) -> None:
@@ -100,9 +102,9 @@ def test_the_ways_do_run_the_program(oracle: MarkerOracle) -> None:
 def test_what_is_let_through_does_not_run_the_denied_program(
     seed: int, oracle: MarkerOracle, fuzz_count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    gate, maker = _gate(oracle, deny=["shell: zap"]), DeniedLineMaker(seed, str(oracle.bin))
+    policy, maker = _policy(oracle, deny=["shell: zap"]), DeniedLineMaker(seed, str(oracle.bin))
     lines = [maker.make_line() for _ in range(fuzz_count // 5)]
-    allowed = [line for line in lines if _decide(gate, line).action == "allow"]
+    allowed = [line for line in lines if _decide(policy, line).action == "allow"]
     wrong = [line for line in allowed if oracle.runs_marker(line)]
     with capsys.disabled():
         print(f"[seed {seed}: {len(lines)} lines, {len(allowed)} let through, {len(wrong)} ran it]", end="")
@@ -112,55 +114,58 @@ def test_what_is_let_through_does_not_run_the_denied_program(
 
 @pytest.mark.parametrize("line", EVERYDAY)
 def test_everyday_commands_run_beside_a_rule_that_denies(line: str, oracle: MarkerOracle) -> None:
-    verdict = _decide(_gate(oracle, deny=["shell: rm"]), line)
-    assert verdict.action == "allow", verdict.why
+    decision = _decide(_policy(oracle, deny=["shell: rm"]), line)
+    assert decision.action == "allow", decision.reason
 
 
 @pytest.mark.parametrize("line", [line.format() for line in (*BENIGN, *QUOTING)])
 def test_a_denied_name_may_be_mentioned(line: str, oracle: MarkerOracle) -> None:
-    verdict = _decide(_gate(oracle, deny=["shell: zap"]), line)
-    assert verdict.action == "allow", verdict.why
+    decision = _decide(_policy(oracle, deny=["shell: zap"]), line)
+    assert decision.action == "allow", decision.reason
 
 
 def test_what_nothing_evaluates_runs_and_does_no_harm(oracle: MarkerOracle) -> None:
-    gate = _gate(oracle, deny=["shell: zap"])
+    policy = _policy(oracle, deny=["shell: zap"])
     lines = [line.format(q="'a[$(zap)]'") for line in UNEVALUATED]
-    assert [line for line in lines if _decide(gate, line).action != "allow"] == []
+    assert [line for line in lines if _decide(policy, line).action != "allow"] == []
     assert [line for line in lines if oracle.runs_marker(line)] == []
 
 
-@pytest.mark.parametrize(("line", "program"), UNSEEN.items())
+@pytest.mark.parametrize(("line", "program"), UNKNOWN.items())
 def test_a_program_that_may_run_others_is_asked_about_until_it_is_allowed(
     line: str, program: str, oracle: MarkerOracle
 ) -> None:
-    verdict = _decide(_gate(oracle, deny=["shell: rm"]), line)
-    assert verdict.action == "ask"
-    assert f'add "shell: {program}" to allow' in verdict.why
-    assert _decide(_gate(oracle, deny=["shell: rm"], allow=["shell"]), line).action == "ask"
+    decision = _decide(_policy(oracle, deny=["shell: rm"]), line)
+    assert decision.action == "ask"
+    assert f'add "shell: {program}" to allow' in decision.reason
+    assert _decide(_policy(oracle, deny=["shell: rm"], allow=["shell"]), line).action == "ask"
     assert (
-        _decide(_gate(oracle, deny=["shell: rm"], allow=[f"shell: x{program}", "shell: run.sh"]), line).action == "ask"
+        _decide(_policy(oracle, deny=["shell: rm"], allow=[f"shell: x{program}", "shell: run.sh"]), line).action
+        == "ask"
     )
     for kind in ("allow", "allow_on_host"):
-        assert _decide(_gate(oracle, deny=["shell: rm"], **{kind: [f"shell: {program}"]}), line).action == "allow"
-    assert _decide(_gate(oracle), line).action == "allow"
-    assert _decide(_gate(oracle, deny=["read_file: /x"]), line).action == "allow"
+        assert _decide(_policy(oracle, deny=["shell: rm"], **{kind: [f"shell: {program}"]}), line).action == "allow"
+    assert _decide(_policy(oracle), line).action == "allow"
+    assert _decide(_policy(oracle, deny=["read_file: /x"]), line).action == "allow"
 
 
 @pytest.mark.parametrize(
     "line", ["python3 -c 'x'", 'bash -c "$x"', 'eval "$x"', "pytest; rm x", "pytest rm", "python3 x | sh"]
 )
 def test_an_allowed_program_hides_nothing_else(line: str, oracle: MarkerOracle) -> None:
-    gate = _gate(oracle, deny=["shell: rm"], allow=["shell: python3", "shell: bash", "shell: eval", "shell: pytest"])
-    assert _decide(gate, line).action != "allow"
+    policy = _policy(
+        oracle, deny=["shell: rm"], allow=["shell: python3", "shell: bash", "shell: eval", "shell: pytest"]
+    )
+    assert _decide(policy, line).action != "allow"
 
 
 def test_a_rule_can_be_kept_for_a_program_that_may_run_others(oracle: MarkerOracle) -> None:
-    always = _decide(_gate(oracle, deny=["shell: rm"]), "cd src && pytest -q | tail -3").always
-    assert always == ("shell: pytest -q $",)
-    gate = _gate(oracle, deny=["shell: rm"], allow_on_host=list(always))
-    assert _decide(gate, "cd src && pytest -q | tail -3").action == "allow"
-    assert _decide(gate, "pytest -x").action == "ask"
-    assert _decide(_gate(oracle, deny=["shell: rm"]), 'pytest "$x"').always == ()
+    suggested_rules = _decide(_policy(oracle, deny=["shell: rm"]), "cd src && pytest -q | tail -3").suggested_rules
+    assert suggested_rules == ("shell: pytest -q $",)
+    policy = _policy(oracle, deny=["shell: rm"], allow_on_host=list(suggested_rules))
+    assert _decide(policy, "cd src && pytest -q | tail -3").action == "allow"
+    assert _decide(policy, "pytest -x").action == "ask"
+    assert _decide(_policy(oracle, deny=["shell: rm"]), 'pytest "$x"').suggested_rules == ()
 
 
 @pytest.mark.parametrize(
@@ -184,14 +189,16 @@ def test_a_rule_can_be_kept_for_a_program_that_may_run_others(oracle: MarkerOrac
     ],
 )
 def test_other_spellings_of_what_a_rule_names(rule: str, line: str, action: str, oracle: MarkerOracle) -> None:
-    assert _decide(_gate(oracle, deny=[f"shell: {rule}"]), line).action == action
+    assert _decide(_policy(oracle, deny=[f"shell: {rule}"]), line).action == action
 
 
 def test_without_a_bash_to_read_with_all_is_asked_about(tmp_path: Path) -> None:
     def decide(search_path: str) -> str:
         rules = Rules.read(deny=["shell: rm"])
-        gate = Gate("full", workspace=tmp_path, rules=rules, confines=lambda: True, search_path=search_path)
-        return gate.decide("shell", RunsCommand("ls", tmp_path)).action
+        policy = PermissionPolicy(
+            "full", workspace=tmp_path, rules=rules, confines=lambda: True, search_path=search_path
+        )
+        return policy.decide("shell", RunsCommand("ls", tmp_path)).action
 
     (tmp_path / "bash").write_text("#!/bin/sh\ntouch ran\n")
     (tmp_path / "bash").chmod(0o755)
@@ -215,18 +222,18 @@ def test_without_a_bash_to_read_with_all_is_asked_about(tmp_path: Path) -> None:
 )
 def test_reading_a_line_with_bash_runs_nothing(line: str, tmp_path: Path) -> None:
     marked = line.replace("ran", str(tmp_path / "ran"))
-    printed = BashReader().print_line(marked)
+    printed = BashPrinter().print_line(marked)
     assert printed is None or "touch" in printed or line == "\\\n"
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bash_that_is_missing_is_an_error() -> None:
     with pytest.raises(ParserFailed, match="bash is not installed"):
-        BashReader("/nonexistent").print_line("ls")
+        BashPrinter("/nonexistent").print_line("ls")
 
 
 @pytest.mark.parametrize("name", ["'a\nb'", "'a\tb'", "'$x'", "'a b'", "'\u00e9'", "''"])
 def test_an_odd_name_of_a_program_is_explained_on_one_line(name: str, oracle: MarkerOracle) -> None:
-    verdict = _decide(_gate(oracle, deny=["shell: rm"]), f"{name} x")
-    assert verdict.action == "ask"
-    assert verdict.why.isprintable()
+    decision = _decide(_policy(oracle, deny=["shell: rm"]), f"{name} x")
+    assert decision.action == "ask"
+    assert decision.reason.isprintable()

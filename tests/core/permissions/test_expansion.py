@@ -13,11 +13,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate, Rules
+from vmpilot.permissions import PermissionPolicy, Rules
 from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
 from vmpilot.permissions.lexer import read_line
-from vmpilot.permissions.line import Word
-from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.shell_line import Word
 
 from .bash_oracle import differences, snapshot
 from .conftest import OUTSIDE_SECRET
@@ -160,9 +160,10 @@ def plain(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _decide(line: str, root: Path, **more: str) -> tuple[str, str]:
-    verdict = Gate("operate", workspace=root, confines=lambda: True, **more).decide("shell", RunsCommand(line, root))  # type: ignore[arg-type]
-    return verdict.action, verdict.confinement
+def _decide(line: str, root: Path, *, home: str = "", search_path: str = "") -> tuple[str, str]:
+    policy = PermissionPolicy("operate", workspace=root, confines=lambda: True, home=home, search_path=search_path)
+    decision = policy.decide("shell", RunsCommand(line, root))
+    return decision.action, decision.confinement
 
 
 @pytest.mark.parametrize("line", [line for line in EVERYDAY if " -- " not in line])
@@ -200,20 +201,20 @@ def test_a_name_that_would_be_a_harmful_option_is_asked_about(line: str, name: s
 def test_a_wildcard_that_might_become_an_option_is_asked_about_where_something_can_be_changed(
     line: str, change: str, plain: Path
 ) -> None:
-    """Between the verdict and the run, or by the line itself, a file with such a name may be made."""
-    for joint in ("&&", ";"):
-        assert _decide(f"{change} {joint} {line}", plain)[0] == "ask"
-        assert _decide(f"{line} {joint} {change}", plain)[0] == "ask"
+    """Between the decision and the run, or by the line itself, a file with such a name may be made."""
+    for separator in ("&&", ";"):
+        assert _decide(f"{change} {separator} {line}", plain)[0] == "ask"
+        assert _decide(f"{line} {separator} {change}", plain)[0] == "ask"
     assert _decide(f"{line} > out.txt", plain)[0] == "ask"
 
 
 def test_a_wildcard_that_might_become_an_option_does_not_run_on_the_host(plain: Path) -> None:
-    gate = Gate(
+    policy = PermissionPolicy(
         "operate", workspace=plain, confines=lambda: True, rules=Rules.read(allow_on_host=["shell: make check"])
     )
     for line in ("make check && sort *.txt", "make check; git status", "make check; uniq src/*"):
-        verdict = gate.decide("shell", RunsCommand(line, plain))
-        assert verdict.action == "ask", line
+        decision = policy.decide("shell", RunsCommand(line, plain))
+        assert decision.action == "ask", line
 
 
 @pytest.mark.parametrize("name", [".env", "src/.git/config"])
@@ -375,5 +376,5 @@ def test_expanded_lines_do_no_harm_even_unconfined(tmp_path: Path, fuzz_count: i
 )
 def test_a_rule_for_a_cd_that_cannot_be_followed_says_nothing_of_what_comes_behind(line: str, plain: Path) -> None:
     rules = Rules.read(allow=["shell: cd", "shell: pushd"])
-    gate = Gate("operate", workspace=plain, confines=lambda: True, rules=rules)
-    assert gate.decide("shell", RunsCommand(line, plain)).action == "ask"
+    policy = PermissionPolicy("operate", workspace=plain, confines=lambda: True, rules=rules)
+    assert policy.decide("shell", RunsCommand(line, plain)).action == "ask"

@@ -1,4 +1,4 @@
-"""The gate beside bash: of thousands of bent lines none may be let through that bash reads, or does, differently.
+"""The policy beside bash: of thousands of bent lines none may be let through that bash reads, or does, differently.
 
 `--fuzz 20000` tries more of them.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate
+from vmpilot.permissions import PermissionPolicy
 from vmpilot.permissions.expansion import expand_word
 from vmpilot.permissions.lexer import read_line
 
@@ -36,7 +36,7 @@ class Trial:
         self.place = place / "place"
         self._notes = place
         self._set_up()
-        self.gate = Gate("operate", workspace=self.root, confines=lambda: True, home=HOME)
+        self.policy = PermissionPolicy("operate", workspace=self.root, confines=lambda: True, home=HOME)
         self.oracle = BashOracle(self.root, self._notes)
 
     def _set_up(self) -> None:
@@ -57,9 +57,9 @@ class Trial:
         maker = LineMaker(SEED, self.place)
         for _ in range(count):
             line = maker.make_line()
-            verdict = self.gate.decide("shell", RunsCommand(line, self.root))
-            if verdict.action == "allow":
-                yield line, verdict.confinement
+            decision = self.policy.decide("shell", RunsCommand(line, self.root))
+            if decision.action == "allow":
+                yield line, decision.confinement
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def _wrong_changes(changed: set[str], confinement: str) -> set[str]:
 
 
 def _expected(line: str) -> Calls:
-    """The commands that bash runs by the gate's reading; `[[` is none of them."""
+    """The commands that bash runs by the policy's reading; `[[` is none of them."""
     commands = [
         [one.text for word in command.words for one in expand_word(word, HOME)] for command in read_line(line) or ()
     ]
@@ -138,7 +138,7 @@ def test_what_is_let_through_does_no_harm_even_unconfined(
     trial: Trial, fuzz_count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = [(line, level) for line, level in trial.approved(fuzz_count // 5) if _is_quick(line)]
-    harm = [(line, why) for line, level in lines if (why := _harm(trial, line, level))]
+    harm = [(line, reason) for line, level in lines if (reason := _harm(trial, line, level))]
     with capsys.disabled():
         print(f"[{len(lines)} run for real, {len(harm)} harmful]", end="")
     assert harm == []

@@ -11,25 +11,25 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import RunsCommand
-from vmpilot.permissions import Gate, Verdict
+from vmpilot.permissions import Decision, PermissionPolicy
+from vmpilot.permissions.command_spec import Program
 from vmpilot.permissions.found_commands import FOUND_LIMIT
 from vmpilot.permissions.lexer import read_line
-from vmpilot.permissions.line import COMMAND_LIMIT, LINE_LIMIT, WORD_LIMIT
-from vmpilot.permissions.programs import Program
-from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
-from vmpilot.permissions.scripts import AWK, JQ, PRINTF, SED
-from vmpilot.permissions.shfmt_reader import ParserFailed, ShfmtReader
-from vmpilot.permissions.tree_reader import TreeReader
+from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.script_patterns import AWK, JQ, PRINTF, SED
+from vmpilot.permissions.shell_line import COMMAND_LIMIT, LINE_LIMIT, WORD_LIMIT
+from vmpilot.permissions.shfmt_parser import ParserFailed, ShfmtParser
+from vmpilot.permissions.tree_sitter_parser import TreeSitterParser
 
-from .conftest import MakeGate
+from .conftest import MakePolicy
 
 
-def _shfmt(tmp_path: Path, script: str) -> ShfmtReader:
+def _shfmt(tmp_path: Path, script: str) -> ShfmtParser:
     """A reader whose parser is a program of ours."""
     program = tmp_path / "shfmt"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    return ShfmtReader(program, timeout=0.5)
+    return ShfmtParser(program, timeout=0.5)
 
 
 @pytest.mark.parametrize("script", ["kill -9 $$", "exec /bin/sleep 60", "kill -6 $$"])
@@ -42,33 +42,33 @@ def test_a_parser_that_crashes_or_hangs_is_an_error(script: str, tmp_path: Path)
     "output", ["exit 0", "echo", "echo '[]'", "echo '{}'", "echo null", "exit 1", "echo '{\"Stmts\":[{}]}'"]
 )
 def test_a_parser_that_talks_nonsense_lets_nothing_through(output: str, tmp_path: Path, workspace: Path) -> None:
-    gate = Gate("operate", workspace=workspace, confines=lambda: True)
-    gate._shell._reader._shfmt = _shfmt(tmp_path, output)
-    assert gate.decide("shell", RunsCommand("ls", workspace)).action == "ask"
+    policy = PermissionPolicy("operate", workspace=workspace, confines=lambda: True)
+    policy._shell._reader._shfmt = _shfmt(tmp_path, output)
+    assert policy.decide("shell", RunsCommand("ls", workspace)).action == "ask"
 
 
 def test_a_missing_parser_lets_nothing_through(workspace: Path, tmp_path: Path) -> None:
-    gate = Gate("operate", workspace=workspace, confines=lambda: True)
-    gate._shell._reader._shfmt = ShfmtReader(tmp_path / "nothing")
-    verdict = gate.decide("shell", RunsCommand("ls", workspace))
-    assert verdict.action == "ask"
-    assert "could not be read" in verdict.why
+    policy = PermissionPolicy("operate", workspace=workspace, confines=lambda: True)
+    policy._shell._reader._shfmt = ShfmtParser(tmp_path / "nothing")
+    decision = policy.decide("shell", RunsCommand("ls", workspace))
+    assert decision.action == "ask"
+    assert "could not be read" in decision.reason
 
 
 def test_a_missing_grammar_lets_nothing_through(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tree_sitter_bash", None)  # so that it cannot be imported
-    gate = Gate("operate", workspace=workspace, confines=lambda: True)
-    verdict = gate.decide("shell", RunsCommand("ls", workspace))
-    assert verdict.action == "ask"
-    assert "not installed" in verdict.why
+    policy = PermissionPolicy("operate", workspace=workspace, confines=lambda: True)
+    decision = policy.decide("shell", RunsCommand("ls", workspace))
+    assert decision.action == "ask"
+    assert "not installed" in decision.reason
 
 
 def test_a_failure_is_not_remembered(tmp_path: Path, workspace: Path) -> None:
-    gate = Gate("operate", workspace=workspace, confines=lambda: True)
-    gate._shell._reader._shfmt = _shfmt(tmp_path, "kill -9 $$")
-    assert gate.decide("shell", RunsCommand("ls", workspace)).action == "ask"
-    gate._shell._reader._shfmt = None
-    assert gate.decide("shell", RunsCommand("ls", workspace)).action == "allow"
+    policy = PermissionPolicy("operate", workspace=workspace, confines=lambda: True)
+    policy._shell._reader._shfmt = _shfmt(tmp_path, "kill -9 $$")
+    assert policy.decide("shell", RunsCommand("ls", workspace)).action == "ask"
+    policy._shell._reader._shfmt = None
+    assert policy.decide("shell", RunsCommand("ls", workspace)).action == "allow"
 
 
 def test_the_parser_sees_no_environment(tmp_path: Path) -> None:
@@ -84,22 +84,22 @@ def test_readers_have_limits() -> None:
     assert read_line(";".join(["ls"] * (COMMAND_LIMIT + 1))) is None
     assert read_line(" ".join(["ls"] * WORD_LIMIT))
     assert read_line(" ".join(["ls"] * (WORD_LIMIT + 1))) is None
-    assert TreeReader().read_line("&&".join(["ls"] * 500)) is None
+    assert TreeSitterParser().read_line("&&".join(["ls"] * 500)) is None
 
 
 @pytest.mark.parametrize(
     "line", ["$(" * 5_000, "(" * 9_000, "ls;" * 9_000, "x " * 20_000, "'" * 9_001, "<<a " * 900, "\ud800"]
 )
-def test_monstrous_lines_are_answered_soon(line: str, make_gate: MakeGate, workspace: Path) -> None:
+def test_monstrous_lines_are_answered_soon(line: str, make_policy: MakePolicy, workspace: Path) -> None:
     began = time.process_time()
-    verdict = make_gate("full", deny=["shell: rm"]).decide("shell", RunsCommand(line, workspace))
+    decision = make_policy("full", deny=["shell: rm"]).decide("shell", RunsCommand(line, workspace))
     assert time.process_time() - began < 3
-    assert verdict.action == "ask"
+    assert decision.action == "ask"
 
 
-def test_found_commands_are_bounded(make_gate: MakeGate, workspace: Path) -> None:
+def test_found_commands_are_bounded(make_policy: MakePolicy, workspace: Path) -> None:
     line = "true\n" * (FOUND_LIMIT + 2) + "rm x"
-    assert make_gate("full", deny=["shell: rm"]).decide("shell", RunsCommand(line, workspace)).action != "allow"
+    assert make_policy("full", deny=["shell: rm"]).decide("shell", RunsCommand(line, workspace)).action != "allow"
 
 
 @pytest.mark.parametrize("script", [SED, AWK, PRINTF, JQ], ids=["sed", "awk", "printf", "jq"])
@@ -113,16 +113,16 @@ def test_patterns_of_scripts_take_no_time(script: object, piece: str) -> None:
 
 
 def test_too_many_files_behind_a_wildcard_are_asked_about(tmp_path: Path) -> None:
-    gate = Gate("operate", workspace=tmp_path, confines=lambda: True)
+    policy = PermissionPolicy("operate", workspace=tmp_path, confines=lambda: True)
     (tmp_path / "many").mkdir()
     for number in range(1_100):
         os.mknod(tmp_path / "many" / f"{number}.txt")
-    assert gate.decide("shell", RunsCommand("cat many/*.txt", tmp_path)).action == "ask"
+    assert policy.decide("shell", RunsCommand("cat many/*.txt", tmp_path)).action == "ask"
 
 
 @pytest.mark.parametrize("name", sorted({*PROGRAMS, *CHANGING_PROGRAMS}))
 def test_no_program_takes_an_unknown_option(name: str) -> None:
-    from vmpilot.permissions.line import Word
+    from vmpilot.permissions.shell_line import Word
 
     for program in _entries(name):
         for option in ("--exec=x", "--delete", "--no-such-option", "--", "-@", "-:", "-#", "-é"):
@@ -133,14 +133,14 @@ def _entries(name: str) -> list[Program]:
     return [table[name] for table in (PROGRAMS, CHANGING_PROGRAMS) if name in table]
 
 
-def test_a_value_hides_nothing(decide: Callable[[str], Verdict]) -> None:
+def test_a_value_hides_nothing(decide: Callable[[str], Decision]) -> None:
     assert decide("sort -k 2 -t, a.txt").action == "allow"
     assert decide("sort -k -o x").action == "ask"
     assert decide("sort -k").action == "ask"
 
 
-def test_what_was_read_once_is_remembered(make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate()
+def test_what_was_read_once_is_remembered(make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy()
     for _ in range(50):
-        gate.decide("shell", RunsCommand("cat a.txt | head", workspace))
-    assert gate._shell._reader._parse.cache_info().misses == 1
+        policy.decide("shell", RunsCommand("cat a.txt | head", workspace))
+    assert policy._shell._reader._parse.cache_info().misses == 1

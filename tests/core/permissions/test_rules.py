@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import Acts, ChangesFiles, Fetches, ReadsFiles, RunsCommand
-from vmpilot.permissions import Verdict
+from vmpilot.permissions import Decision
 from vmpilot.permissions.lexer import read_line
 
 from .benign_lines import READING
-from .conftest import MakeGate
+from .conftest import MakePolicy
 
 HIDING = [
     "git push",
@@ -101,25 +101,29 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("mode", ["operate", "full"])
 @pytest.mark.parametrize("line", HIDING, ids=range(len(HIDING)))
-def test_what_is_denied_is_found_wherever_it_hides(line: str, mode: str, make_gate: MakeGate, workspace: Path) -> None:
+def test_what_is_denied_is_found_wherever_it_hides(
+    line: str, mode: str, make_policy: MakePolicy, workspace: Path
+) -> None:
     effect = RunsCommand(line, workspace)
-    assert make_gate(mode, deny=["shell: git push"], allow=["shell"]).decide("shell", effect).action == "deny", line
-    assert make_gate(mode, ask=["shell: git push"], allow=["shell"]).decide("shell", effect).action == "ask", line
+    assert make_policy(mode, deny=["shell: git push"], allow=["shell"]).decide("shell", effect).action == "deny", line
+    assert make_policy(mode, ask=["shell: git push"], allow=["shell"]).decide("shell", effect).action == "ask", line
 
 
 @pytest.mark.parametrize("line", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_in_mode_full_what_might_be_denied_is_asked_about(line: str, make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate("full", deny=["shell: git push"])
-    assert gate.decide("shell", RunsCommand(line, workspace)).action == "ask"
-    assert make_gate("full").decide("shell", RunsCommand(line, workspace)).action == "allow"
+def test_in_mode_full_what_might_be_denied_is_asked_about(line: str, make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy("full", deny=["shell: git push"])
+    assert policy.decide("shell", RunsCommand(line, workspace)).action == "ask"
+    assert make_policy("full").decide("shell", RunsCommand(line, workspace)).action == "allow"
 
 
 @pytest.mark.parametrize(
     "line", ["ls", "git pull", "git diff HEAD~1", "git log $x", "rm x", "grep push git", "[ -f x ]"]
 )
-def test_other_commands_are_left_alone_by_a_rule_that_denies(line: str, make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate("full", deny=["shell: git push"])
-    assert gate.decide("shell", RunsCommand(line, workspace)).action == "allow"
+def test_other_commands_are_left_alone_by_a_rule_that_denies(
+    line: str, make_policy: MakePolicy, workspace: Path
+) -> None:
+    policy = make_policy("full", deny=["shell: git push"])
+    assert policy.decide("shell", RunsCommand(line, workspace)).action == "allow"
 
 
 @pytest.mark.parametrize(
@@ -164,61 +168,63 @@ def test_other_commands_are_left_alone_by_a_rule_that_denies(line: str, make_gat
         ("git commit -m x", "deny host"),
     ],
 )
-def test_rules_on_commands(line: str, expected: str, make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate(
+def test_rules_on_commands(line: str, expected: str, make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy(
         allow=["shell: npm test", "shell: git"],
         allow_on_host=["shell: make check", "shell: ps"],
         ask=["shell: git status"],
         deny=["shell: git commit"],
     )
-    verdict = gate.decide("shell", RunsCommand(line, workspace))
-    assert f"{verdict.action} {verdict.confinement}" == expected, verdict.why
+    decision = policy.decide("shell", RunsCommand(line, workspace))
+    assert f"{decision.action} {decision.confinement}" == expected, decision.reason
 
 
-@pytest.mark.parametrize("joint", [" && ", "; ", " || ", " | ", "\n"])
-def test_only_what_a_rule_sends_to_the_host_runs_there(joint: str, make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate(allow_on_host=["shell: make check", "shell: ls src"])
+@pytest.mark.parametrize("separator", [" && ", "; ", " || ", " | ", "\n"])
+def test_only_what_a_rule_sends_to_the_host_runs_there(
+    separator: str, make_policy: MakePolicy, workspace: Path
+) -> None:
+    policy = make_policy(allow_on_host=["shell: make check", "shell: ls src"])
     sent, builtin = ["make check", "ls src"], ["echo done", "true", "pwd"]
     for first, second in itertools.product([*sent, *builtin, *READING], sent):
-        for line in (first + joint + second, second + joint + first):
-            verdict = gate.decide("shell", RunsCommand(line, workspace))
+        for line in (first + separator + second, second + separator + first):
+            decision = policy.decide("shell", RunsCommand(line, workspace))
             parts = read_line(line) or ()
             programs = [
                 part for part in parts if part.argv[0] not in {"echo", "true", "pwd", "printf", "test", "type", "cd"}
             ]
             if any(" ".join(part.argv) not in sent for part in programs):
-                assert (verdict.action, verdict.confinement) != ("allow", "host"), line
+                assert (decision.action, decision.confinement) != ("allow", "host"), line
             elif parts and set(parts) == set(programs):
-                assert (verdict.action, verdict.confinement) == ("allow", "host"), line
+                assert (decision.action, decision.confinement) == ("allow", "host"), line
 
 
-def test_a_rule_lets_observing_read_on_the_host_but_change_nothing(make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate("observe", allow=["shell"], allow_on_host=["shell"])
-    assert gate.decide("shell", RunsCommand("ps aux", workspace)).action == "allow"
-    assert gate.decide("shell", RunsCommand("rm x", workspace)).action == "deny"
-    assert gate.decide("other", Acts()).action == "deny"
+def test_a_rule_lets_observing_read_on_the_host_but_change_nothing(make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy("observe", allow=["shell"], allow_on_host=["shell"])
+    assert policy.decide("shell", RunsCommand("ps aux", workspace)).action == "allow"
+    assert policy.decide("shell", RunsCommand("rm x", workspace)).action == "deny"
+    assert policy.decide("other", Acts()).action == "deny"
 
 
-def test_rules_need_no_sandbox_only_on_the_host(make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate(confines=False, allow=["shell: npm test"], allow_on_host=["shell: make check"])
-    assert gate.decide("shell", RunsCommand("npm test", workspace)).action == "ask"
-    assert gate.decide("shell", RunsCommand("make check", workspace)).action == "allow"
+def test_rules_need_no_sandbox_only_on_the_host(make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy(confines=False, allow=["shell: npm test"], allow_on_host=["shell: make check"])
+    assert policy.decide("shell", RunsCommand("npm test", workspace)).action == "ask"
+    assert policy.decide("shell", RunsCommand("make check", workspace)).action == "allow"
 
 
-def test_rules_on_files(make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate(
+def test_rules_on_files(make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy(
         allow=["edit_file: /srv/app", "read_file: .env"],
         deny=["read_file: src", "search_text: src"],
         ask=["edit_file: a"],
     )
-    assert gate.decide("edit_file", ChangesFiles((Path("/srv/app/x"),))).action == "allow"
-    assert gate.decide("edit_file", ChangesFiles((Path("/srv/app/x"), Path("/srv/other")))).action == "ask"
-    assert gate.decide("edit_file", ChangesFiles((Path("/srv/application"),))).action == "ask"
-    assert gate.decide("edit_file", ChangesFiles((workspace / "a",))).action == "ask"
-    assert gate.decide("read_file", ReadsFiles((workspace / ".env",))).action == "allow"
-    assert gate.decide("read_file", ReadsFiles((workspace / "src/a.py",))).action == "deny"
-    assert gate.decide("search_text", ReadsFiles((workspace,), below=True)).action == "ask"
-    assert gate.decide("search_text", ReadsFiles((workspace / "sub",), below=True)).action == "allow"
+    assert policy.decide("edit_file", ChangesFiles((Path("/srv/app/x"),))).action == "allow"
+    assert policy.decide("edit_file", ChangesFiles((Path("/srv/app/x"), Path("/srv/other")))).action == "ask"
+    assert policy.decide("edit_file", ChangesFiles((Path("/srv/application"),))).action == "ask"
+    assert policy.decide("edit_file", ChangesFiles((workspace / "a",))).action == "ask"
+    assert policy.decide("read_file", ReadsFiles((workspace / ".env",))).action == "allow"
+    assert policy.decide("read_file", ReadsFiles((workspace / "src/a.py",))).action == "deny"
+    assert policy.decide("search_text", ReadsFiles((workspace,), below=True)).action == "ask"
+    assert policy.decide("search_text", ReadsFiles((workspace / "sub",), below=True)).action == "allow"
 
 
 @pytest.mark.parametrize(
@@ -234,22 +240,22 @@ def test_rules_on_files(make_gate: MakeGate, workspace: Path) -> None:
         ("//docs.python.org/", "ask"),
     ],
 )
-def test_rules_on_hosts(url: str, action: str, make_gate: MakeGate) -> None:
-    gate = make_gate(allow=["web_fetch: docs.python.org"], deny=["web_fetch: bad.example"])
-    assert gate.decide("web_fetch", Fetches(url)).action == action
+def test_rules_on_hosts(url: str, action: str, make_policy: MakePolicy) -> None:
+    policy = make_policy(allow=["web_fetch: docs.python.org"], deny=["web_fetch: bad.example"])
+    assert policy.decide("web_fetch", Fetches(url)).action == action
 
 
-def test_rules_on_other_tools(make_gate: MakeGate) -> None:
-    gate = make_gate(allow=["mcp__x__y", "github: issue create"], deny=["github: issue create secret"])
-    assert gate.decide("mcp__x__y", Acts("anything")).action == "allow"
-    assert gate.decide("mcp__x__z", Acts("anything")).action == "ask"
-    assert gate.decide("github", Acts("issue create 4")).action == "allow"
-    assert gate.decide("github", Acts("issue creates")).action == "ask"
-    assert gate.decide("github", Acts("issue create secret")).action == "deny"
+def test_rules_on_other_tools(make_policy: MakePolicy) -> None:
+    policy = make_policy(allow=["mcp__x__y", "github: issue create"], deny=["github: issue create secret"])
+    assert policy.decide("mcp__x__y", Acts("anything")).action == "allow"
+    assert policy.decide("mcp__x__z", Acts("anything")).action == "ask"
+    assert policy.decide("github", Acts("issue create 4")).action == "allow"
+    assert policy.decide("github", Acts("issue creates")).action == "ask"
+    assert policy.decide("github", Acts("issue create secret")).action == "deny"
 
 
 @pytest.mark.parametrize(
-    ("line", "always"),
+    ("line", "suggested_rules"),
     [
         ("npm test", ("shell: npm test $",)),
         ("npm test && ./x.sh 'a b'", ("shell: npm test $", "shell: ./x.sh 'a b' $")),
@@ -265,48 +271,50 @@ def test_rules_on_other_tools(make_gate: MakeGate) -> None:
         *[(line, ()) for line in ("npm test > /tmp/x", "timeout 5 ls", "perl x", "eval x", "export A=1", "npm exec x")],
     ],
 )
-def test_what_may_be_kept_as_a_rule(line: str, always: tuple[str, ...], make_gate: MakeGate, workspace: Path) -> None:
-    verdict = make_gate().decide("shell", RunsCommand(line, workspace))
-    assert (verdict.action, verdict.always) == ("ask", always)
+def test_what_may_be_kept_as_a_rule(
+    line: str, suggested_rules: tuple[str, ...], make_policy: MakePolicy, workspace: Path
+) -> None:
+    decision = make_policy().decide("shell", RunsCommand(line, workspace))
+    assert (decision.action, decision.suggested_rules) == ("ask", suggested_rules)
 
 
 @pytest.mark.parametrize("more", ["git fetch --upload-pack=x .", "git fetch origin", "git", "git fetch --all"])
-def test_a_kept_rule_is_for_the_very_command(more: str, make_gate: MakeGate, workspace: Path) -> None:
-    kept = list(make_gate().decide("shell", RunsCommand("git fetch", workspace)).always)
+def test_a_kept_rule_is_for_the_very_command(more: str, make_policy: MakePolicy, workspace: Path) -> None:
+    kept = list(make_policy().decide("shell", RunsCommand("git fetch", workspace)).suggested_rules)
     assert kept == ["shell: git fetch $"]
-    gate = make_gate(allow_on_host=kept)
-    assert gate.decide("shell", RunsCommand("git fetch", workspace)).confinement == "host"
-    assert gate.decide("shell", RunsCommand("git fetch", workspace)).action == "allow"
-    assert gate.decide("shell", RunsCommand(more, workspace)).action == "ask"
+    policy = make_policy(allow_on_host=kept)
+    assert policy.decide("shell", RunsCommand("git fetch", workspace)).confinement == "host"
+    assert policy.decide("shell", RunsCommand("git fetch", workspace)).action == "allow"
+    assert policy.decide("shell", RunsCommand(more, workspace)).action == "ask"
 
 
-def test_an_exact_rule_may_deny_too(make_gate: MakeGate, workspace: Path) -> None:
-    gate = make_gate("full", deny=["shell: npm publish $"])
-    assert gate.decide("shell", RunsCommand("npm publish", workspace)).action == "deny"
-    assert gate.decide("shell", RunsCommand("npm publish --dry-run", workspace)).action != "deny"
+def test_an_exact_rule_may_deny_too(make_policy: MakePolicy, workspace: Path) -> None:
+    policy = make_policy("full", deny=["shell: npm publish $"])
+    assert policy.decide("shell", RunsCommand("npm publish", workspace)).action == "deny"
+    assert policy.decide("shell", RunsCommand("npm publish --dry-run", workspace)).action != "deny"
 
 
-def test_a_kept_rule_answers_the_same_question(make_gate: MakeGate, workspace: Path) -> None:
+def test_a_kept_rule_answers_the_same_question(make_policy: MakePolicy, workspace: Path) -> None:
     effect = RunsCommand("npm test && ./x.sh 'a b' && ls", workspace)
-    always = list(make_gate().decide("shell", effect).always)
-    assert make_gate(allow_on_host=always).decide("shell", effect).action == "allow"
+    suggested_rules = list(make_policy().decide("shell", effect).suggested_rules)
+    assert make_policy(allow_on_host=suggested_rules).decide("shell", effect).action == "allow"
 
 
-def test_rules_to_keep_for_other_calls(make_gate: MakeGate, workspace: Path) -> None:
-    def always(tool: str, verdict: Verdict) -> tuple[str, ...]:
-        assert verdict.action == "ask", tool
-        return verdict.always
+def test_rules_to_keep_for_other_calls(make_policy: MakePolicy, workspace: Path) -> None:
+    def always(tool: str, decision: Decision) -> tuple[str, ...]:
+        assert decision.action == "ask", tool
+        return decision.suggested_rules
 
-    gate = make_gate()
+    policy = make_policy()
     files = ChangesFiles((Path("/srv/app/x"), Path("/srv/app/y")))
-    assert always("edit", gate.decide("edit_file", files)) == ("edit_file: /srv/app",)
-    assert always("top", gate.decide("edit_file", ChangesFiles((Path("/x"),)))) == ()
-    assert always("hidden", gate.decide("edit_file", ChangesFiles((workspace / ".git/config",)))) == ()
-    assert always("secret", gate.decide("read_file", ReadsFiles((workspace / ".env",)))) == ()
-    assert always("search", gate.decide("search_text", ReadsFiles((Path("/srv"),), below=True))) == (
+    assert always("edit", policy.decide("edit_file", files)) == ("edit_file: /srv/app",)
+    assert always("top", policy.decide("edit_file", ChangesFiles((Path("/x"),)))) == ()
+    assert always("hidden", policy.decide("edit_file", ChangesFiles((workspace / ".git/config",)))) == ()
+    assert always("secret", policy.decide("read_file", ReadsFiles((workspace / ".env",)))) == ()
+    assert always("search", policy.decide("search_text", ReadsFiles((Path("/srv"),), below=True))) == (
         "search_text: /srv",
     )
-    assert always("fetch", gate.decide("web_fetch", Fetches("https://a.example/x"))) == ("web_fetch: a.example",)
-    assert always("odd", gate.decide("web_fetch", Fetches("https://a@b.example/"))) == ()
-    assert always("mcp", gate.decide("mcp__a__b", Acts())) == ("mcp__a__b",)
-    assert always("acts", gate.decide("github", Acts("issue create"))) == ("github: issue create",)
+    assert always("fetch", policy.decide("web_fetch", Fetches("https://a.example/x"))) == ("web_fetch: a.example",)
+    assert always("odd", policy.decide("web_fetch", Fetches("https://a@b.example/"))) == ()
+    assert always("mcp", policy.decide("mcp__a__b", Acts())) == ("mcp__a__b",)
+    assert always("acts", policy.decide("github", Acts("issue create"))) == ("github: issue create",)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.permissions.programs import Program
-from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
-from vmpilot.permissions.scripts import AWK, JQ, PRINTF, SED
+from vmpilot.permissions.command_spec import Program
+from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.script_patterns import AWK, JQ, PRINTF, SED
 
 SEED = 20_261_130
 

@@ -18,7 +18,7 @@ import pytest
 from tests.core.machine.conftest import Survivors
 
 from vmpilot.contract import ToolError, ToolOutcome, ToolUse
-from vmpilot.machine.processes.kept_files import (
+from vmpilot.machine.processes.job_files import (
     SEGMENT,
     OutputWriter,
     output_length,
@@ -248,7 +248,7 @@ def test_a_broken_state_is_no_running_job(kept: KeptJobs, content: str) -> None:
     assert job.stop()
 
 
-async def test_a_job_whose_warden_was_ended_can_still_be_stopped(
+async def test_a_job_whose_supervisor_was_ended_can_still_be_stopped(
     open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
     runner = open_runner()
@@ -264,7 +264,7 @@ async def test_a_job_whose_warden_was_ended_can_still_be_stopped(
     assert not kept.find(1001).strayed
 
 
-async def test_a_stopped_warden_is_woken(
+async def test_a_stopped_supervisor_is_woken(
     open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path, survivors: Survivors
 ) -> None:
     runner = open_runner()

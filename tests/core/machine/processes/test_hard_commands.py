@@ -51,7 +51,7 @@ STAYING = {
     "burst of sessions": "for i in $(seq 100); do setsid sleep 1000 & done; wait",
     "daemon and a shell that waits": f"{_python(_DAEMON.format(before=''))}; sleep 1000",
     "first thread ends": _python(_FIRST_THREAD_ENDS),
-    "stops its warden": "kill -STOP $PPID; sleep 1000",
+    "stops its supervisor": "kill -STOP $PPID; sleep 1000",
     "writes and forks": "while :; do echo x & done",
     "asks on a terminal of its own": "script -qc 'read -p password: x' /dev/null <> <(sleep 1000)",
 }
@@ -83,7 +83,7 @@ async def test_a_burst_that_is_left_is_ended(run: Run, survivors: Survivors) -> 
     assert survivors() == []
 
 
-async def test_a_command_that_ends_its_warden_ends_too(run: Run, survivors: Survivors) -> None:
+async def test_a_command_that_ends_its_supervisor_ends_too(run: Run, survivors: Survivors) -> None:
     outcome = await run("setsid sleep 1000 & echo begun; kill -9 $PPID; sleep 1000", timeout=20)
     assert outcome.exit_code is None
     assert outcome.output.text == "begun\n"

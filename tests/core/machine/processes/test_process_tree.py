@@ -20,11 +20,11 @@ if parent == 0:
     time.sleep(1000)
 child = int(os.read(told, 20))
 os.kill(parent, signal.SIGKILL)
-family = Descendants(os.getpid())
+tree = Descendants(os.getpid())
 overlooked = looks = 0
 while os.waitpid(parent, os.WNOHANG) == (0, 0):
     looks += 1
-    overlooked += child not in [member.pid for member in family.find()]
+    overlooked += child not in [member.pid for member in tree.find()]
 os.kill(child, signal.SIGKILL)
 print(looks > 0, overlooked)
 """

@@ -1,4 +1,4 @@
-"""The supervisor and its wardens: reused, replaced, never blind."""
+"""The supervisor and its supervisors: reused, replaced, never blind."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ def _process(supervisor: Supervisor) -> int:
     return supervisor._process.pid
 
 
-def _wardens(supervisor: Supervisor) -> list[int]:
+def _supervisors(supervisor: Supervisor) -> list[int]:
     own = Path(f"/proc/{_process(supervisor)}")
     return [int(word) for word in (own / "task" / own.name / "children").read_text().split()]
 
 
 def _open_in_first(supervisor: Supervisor) -> set[str]:
-    return {path.name for path in Path(f"/proc/{_wardens(supervisor)[0]}/fd").iterdir()}
+    return {path.name for path in Path(f"/proc/{_supervisors(supervisor)[0]}/fd").iterdir()}
 
 
 def _folder_of_first(supervisor: Supervisor) -> Path:
-    return Path(f"/proc/{_wardens(supervisor)[0]}/cwd").readlink()
+    return Path(f"/proc/{_supervisors(supervisor)[0]}/cwd").readlink()
 
 
 def _wait_for(done: Callable[[], bool]) -> None:
@@ -55,19 +55,19 @@ def _wait_for(done: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-async def test_one_warden_serves_one_command_after_the_other(run: Run, supervisor: Supervisor) -> None:
+async def test_one_supervisor_serves_one_command_after_the_other(run: Run, supervisor: Supervisor) -> None:
     parents = {(await run("echo $PPID")).output.text for _ in range(5)}
-    assert parents == {f"{warden}\n" for warden in _wardens(supervisor)}
+    assert parents == {f"{supervisor}\n" for supervisor in _supervisors(supervisor)}
     assert len(parents) == 1
 
 
-async def test_many_at_once_have_a_warden_each_and_few_stay(run: Run, supervisor: Supervisor) -> None:
+async def test_many_at_once_have_a_supervisor_each_and_few_stay(run: Run, supervisor: Supervisor) -> None:
     outcomes = await asyncio.gather(*(run("echo $PPID; sleep 0.3") for _ in range(8)))
     assert len({outcome.output.text for outcome in outcomes}) == 8
-    _wait_for(lambda: len(_wardens(supervisor)) == 4)
+    _wait_for(lambda: len(_supervisors(supervisor)) == 4)
 
 
-async def test_a_warden_holds_nothing_of_the_last_command(run: Run, supervisor: Supervisor) -> None:
+async def test_a_supervisor_holds_nothing_of_the_last_command(run: Run, supervisor: Supervisor) -> None:
     await run("true")
     before = _open_in_first(supervisor)
     for command in ("yes | head -1", "sleep 1000 &", f"cat <<'END'\n{'x' * 300_000}\nEND"):
@@ -81,14 +81,14 @@ async def test_no_environment_but_the_given_one_is_to_be_seen(run: Run) -> None:
     assert outcome.output.text == "HOME LC_ALL PATH PWD SHLVL TEST_MARK _ "
 
 
-async def test_a_warden_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
+async def test_a_supervisor_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
     await run("true")
-    os.kill(_wardens(supervisor)[0], signal.SIGKILL)
-    _wait_for(lambda: not _wardens(supervisor))
+    os.kill(_supervisors(supervisor)[0], signal.SIGKILL)
+    _wait_for(lambda: not _supervisors(supervisor))
     assert (await run("echo here")).output.text == "here\n"
 
 
-async def test_a_supervisor_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
+async def test_a_fork_server_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
     await run("true")
     first = _process(supervisor)
     os.kill(first, signal.SIGKILL)

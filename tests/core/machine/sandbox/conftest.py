@@ -24,9 +24,9 @@ from vmpilot.machine.processes.process import CommandOutcome, run_command
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.processes.supervisor import Supervisor
 from vmpilot.machine.sandbox import Level, Sandbox
-from vmpilot.machine.sandbox.bounds import Bounds, Engine, Shortcoming
 from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine, Restrictions, Shortcoming
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.sandbox.search import candidates
 
@@ -50,7 +50,7 @@ class Nothing:
     name: str = "nothing"
     shortcomings: tuple[Shortcoming, ...] = ()
 
-    def confine(self, launch: ShellLaunch, bounds: Bounds, resources: ExitStack) -> ShellLaunch:
+    def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
         return launch
 
 
@@ -95,9 +95,9 @@ def sandlock() -> Sandlock:
 
 
 @pytest.fixture
-def own() -> Places:
-    """Places of a person without a home."""
-    return Places.of("", ())
+def own() -> HiddenPaths:
+    """HiddenPaths of a person without a home."""
+    return HiddenPaths.of("", ())
 
 
 @pytest.fixture(scope="session")
@@ -186,7 +186,7 @@ class Confined:
     """Runs commands in a sandbox, in a workspace that the user who runs them can reach."""
 
     def __init__(self, engine: Engine, *, root: Path, level: Level, supervisor: Supervisor | None = None) -> None:
-        self.sandbox = Sandbox(engine, Places.of("", ()))
+        self.sandbox = Sandbox(engine, HiddenPaths.of("", ()))
         self.supervisor = supervisor
         self.root = root
         self.level: Level = level
@@ -194,7 +194,7 @@ class Confined:
     async def __call__(
         self, command: str, *, timeout: float = 20, folder: Path | None = None, home: Path | None = None
     ) -> CommandOutcome:
-        sandbox = replace(self.sandbox, places=Places(home)) if home is not None else self.sandbox
+        sandbox = replace(self.sandbox, hidden_paths=HiddenPaths(home)) if home is not None else self.sandbox
         start = folder or self.root
 
         def confine(launch: ShellLaunch, resources: ExitStack) -> ShellLaunch:

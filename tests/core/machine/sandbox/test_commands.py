@@ -16,9 +16,9 @@ from vmpilot.contract import ToolUse
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.processes.supervisor import Supervisor
 from vmpilot.machine.sandbox import Level, Sandbox
-from vmpilot.machine.sandbox.bounds import Engine
 from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import CommandRunner, ShellTool
@@ -242,7 +242,7 @@ async def test_repositories_that_were_there_are_not_reported(
 
 
 async def test_the_model_and_the_user_read_of_a_new_repository(tmp_path: Path) -> None:
-    sandbox = Sandbox(Nothing(), Places.of("", ()))
+    sandbox = Sandbox(Nothing(), HiddenPaths.of("", ()))
 
     def confine(launch: ShellLaunch, resources: ExitStack, level: Level, folder: Path) -> ShellLaunch:
         return sandbox.confine(launch, confinement=level, folder=folder, root=tmp_path, resources=resources)

@@ -1,4 +1,4 @@
-"""Where the bounds cannot be drawn, nothing is planned; and how they are drawn where they can."""
+"""Where the restrictions cannot be drawn, nothing is planned; and how they are drawn where they can."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.sandbox import Level, Sandbox, SandboxError, Shortcoming, confinement
-from vmpilot.machine.sandbox.bounds import Bounds
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Restrictions
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 
 LAUNCH = ShellLaunch(
     program="/bin/true", arguments=(b"true",), variables={}, descriptors=(), note_offset=0, remark=None
@@ -20,32 +20,32 @@ LAUNCH = ShellLaunch(
 
 @dataclass
 class Notebook:
-    """An engine that writes the bounds down."""
+    """An engine that writes the restrictions down."""
 
     name: str = "notebook"
     shortcomings: tuple[Shortcoming, ...] = ()
-    bounds: list[Bounds] = field(default_factory=list)
+    restrictions: list[Restrictions] = field(default_factory=list)
 
-    def confine(self, launch: ShellLaunch, bounds: Bounds, resources: ExitStack) -> ShellLaunch:
-        self.bounds.append(bounds)
+    def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
+        self.restrictions.append(restrictions)
         return launch
 
 
 def drawn(
-    root: Path, *, level: Level = "workspace", folder: Path | None = None, places: Places | None = None
-) -> Bounds:
+    root: Path, *, level: Level = "workspace", folder: Path | None = None, hidden_paths: HiddenPaths | None = None
+) -> Restrictions:
     notebook = Notebook()
-    sandbox = Sandbox(notebook, places or Places(Path("/nonexistent")))
+    sandbox = Sandbox(notebook, hidden_paths or HiddenPaths(Path("/nonexistent")))
     with ExitStack() as resources:
         sandbox.confine(LAUNCH, confinement=level, folder=folder or root, root=root, resources=resources)
-    return notebook.bounds[0]
+    return notebook.restrictions[0]
 
 
 @pytest.mark.parametrize(
     "root", ["/", "/home", "/root", "/etc", "/usr", "/usr/lib", "/var", "/proc", "/run", "/var/spool"]
 )
 def test_no_command_changes_a_folder_of_the_system(root: str) -> None:
-    refusal = Sandbox(Notebook(), Places(Path("/nonexistent"))).refusal(Path(root))
+    refusal = Sandbox(Notebook(), HiddenPaths(Path("/nonexistent"))).refusal(Path(root))
     assert refusal is not None
     assert refusal.endswith("work in a folder of its own (--cwd)")
     with pytest.raises(SandboxError):
@@ -57,9 +57,9 @@ def test_no_command_changes_the_home_folder_or_one_above(tmp_path: Path) -> None
     home.mkdir(parents=True)
     for root in (home, home.parent):
         with pytest.raises(SandboxError, match=f"is or holds the home folder {home}"):
-            drawn(root, places=Places(home))
+            drawn(root, hidden_paths=HiddenPaths(home))
     (home / "work").mkdir()
-    assert drawn(home / "work", places=Places(home)).writable == home / "work"
+    assert drawn(home / "work", hidden_paths=HiddenPaths(home)).writable == home / "work"
 
 
 def test_vmpilot_itself_is_not_changed_where_it_lies_in_the_workspace(
@@ -81,10 +81,10 @@ def test_a_link_does_not_help(tmp_path: Path) -> None:
 def test_a_workspace_among_secrets(tmp_path: Path) -> None:
     keys = tmp_path / ".ssh" / "keys"
     keys.mkdir(parents=True)
-    places = Places(tmp_path)
-    assert "holds secrets" in str(Sandbox(Notebook(), places).refusal(keys))
+    hidden_paths = HiddenPaths(tmp_path)
+    assert "holds secrets" in str(Sandbox(Notebook(), hidden_paths).refusal(keys))
     with pytest.raises(SandboxError, match="is hidden in the sandbox"):
-        drawn(keys, places=places)
+        drawn(keys, hidden_paths=hidden_paths)
 
 
 @pytest.mark.parametrize("folder", ["/run", "/proc/1", "/dev"])
@@ -99,8 +99,8 @@ def test_a_working_folder_that_was_deleted(tmp_path: Path) -> None:
 
 
 def test_level_read_opens_nothing(tmp_path: Path) -> None:
-    bounds = drawn(tmp_path, level="read")
-    assert (bounds.writable, bounds.guarded) == (None, ())
+    restrictions = drawn(tmp_path, level="read")
+    assert (restrictions.writable, restrictions.guarded) == (None, ())
 
 
 def test_repositories_and_project_files_are_guarded(tmp_path: Path) -> None:
@@ -139,13 +139,13 @@ def test_a_repository_without_a_working_tree(tmp_path: Path) -> None:
 def test_vmpilots_own_folders_are_hidden(tmp_path: Path) -> None:
     own = tmp_path / "data"
     own.mkdir()
-    assert own in drawn(tmp_path, level="read", places=Places(Path("/nonexistent"), (own,))).hidden
+    assert own in drawn(tmp_path, level="read", hidden_paths=HiddenPaths(Path("/nonexistent"), (own,))).hidden
 
 
 def test_a_remark_stands_beside_the_one_that_was_there(tmp_path: Path) -> None:
     launch = ShellLaunch("/bin/sh", (b"sh",), (), {}, 0, remark="only sh here")
     with ExitStack() as resources:
-        confined = Sandbox(Notebook(), Places(Path("/nonexistent"))).confine(
+        confined = Sandbox(Notebook(), HiddenPaths(Path("/nonexistent"))).confine(
             launch, confinement="read", folder=tmp_path, root=tmp_path, resources=resources
         )
     assert confined.remark is not None

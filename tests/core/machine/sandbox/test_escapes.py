@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import pytest
 
 from vmpilot.machine.sandbox import Level, Sandbox
-from vmpilot.machine.sandbox.bounds import Engine
-from vmpilot.machine.sandbox.escape_stage import Finding, probe_escapes
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine
+from vmpilot.machine.sandbox.escape_tests import Finding, probe_escapes
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 
 from .conftest import PROBES, As, Nothing, miss
@@ -24,7 +24,7 @@ def named(findings: Iterable[Finding], verdict: str) -> set[str]:
 
 
 @pytest.mark.parametrize("level", ["read", "workspace"])
-def test_what_is_open(engine: Engine, level: Level, as_user: As, own: Places) -> None:
+def test_what_is_open(engine: Engine, level: Level, as_user: As, own: HiddenPaths) -> None:
     sandbox = Sandbox(as_user.engine(engine), own)
     findings = as_user(lambda: probe_escapes(sandbox, level, python=as_user.python))
     known = {"see-processes", *({"times"} if level == "workspace" else ())} if isinstance(engine, Sandlock) else set()
@@ -38,7 +38,7 @@ def test_the_shortcomings_name_what_is_open(engine: Engine) -> None:
     assert told == ({"see-processes", "times"} if isinstance(engine, Sandlock) else set())
 
 
-async def test_every_probe_breaks_out_where_nothing_holds_it(own: Places) -> None:
+async def test_every_probe_breaks_out_where_nothing_holds_it(own: HiddenPaths) -> None:
     if os.geteuid() != 0:
         miss("an ordinary user is held without a sandbox, too")
     findings = await probe_escapes(Sandbox(Nothing(), own), "read")
@@ -46,12 +46,12 @@ async def test_every_probe_breaks_out_where_nothing_holds_it(own: Places) -> Non
     assert len(named(findings, "open")) >= PROBES - len(ALWAYS_BLOCKED)
 
 
-async def test_only_the_probes_asked_for(engine: Engine, own: Places, reachable_python: str) -> None:
+async def test_only_the_probes_asked_for(engine: Engine, own: HiddenPaths, reachable_python: str) -> None:
     findings = await probe_escapes(Sandbox(engine, own), "read", python=reachable_python, probes={"mount", "loopback"})
     assert [(finding.probe, finding.verdict) for finding in findings] == [("loopback", "blocked"), ("mount", "blocked")]
     assert all(finding.holds for finding in findings)
 
 
-async def test_probes_that_cannot_be_run_are_an_error(engine: Engine, own: Places) -> None:
+async def test_probes_that_cannot_be_run_are_an_error(engine: Engine, own: HiddenPaths) -> None:
     with pytest.raises(RuntimeError, match="could not be run in the sandbox"):
         await probe_escapes(Sandbox(engine, own), "read", python="/bin/false")

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from vmpilot.machine.sandbox import Sandbox
-from vmpilot.machine.sandbox.bounds import Engine
 from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
-from vmpilot.machine.sandbox.escape_stage import probe_escapes
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine
+from vmpilot.machine.sandbox.escape_tests import probe_escapes
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 
 from .conftest import As, miss
@@ -45,18 +45,18 @@ NO_NETWORK = {"loopback", "network", "shared-memory", "mode"}
 """What the filter holds besides where there are no namespaces."""
 
 
-def blocked(engine: Engine, as_user: As, probes: Collection[str], own: Places) -> set[str]:
+def blocked(engine: Engine, as_user: As, probes: Collection[str], own: HiddenPaths) -> set[str]:
     sandbox = Sandbox(as_user.engine(engine), own)
     findings = as_user(lambda: probe_escapes(sandbox, "workspace", python=as_user.python, probes=probes))
     return {finding.probe for finding in findings if finding.verdict == "blocked"}
 
 
-def test_namespaces_without_a_filter(bubblewrap: Bubblewrap, as_user: As, own: Places) -> None:
+def test_namespaces_without_a_filter(bubblewrap: Bubblewrap, as_user: As, own: HiddenPaths) -> None:
     probes = NAMESPACES | PRIVILEGES
     assert blocked(replace(bubblewrap, filters=False), as_user, probes, own) == probes
 
 
-def test_a_filter_within_namespaces_that_leave_root_its_rights(bubblewrap: Bubblewrap, own: Places) -> None:
+def test_a_filter_within_namespaces_that_leave_root_its_rights(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     if os.geteuid() != 0:
         miss("only root has rights to leave")
     probes = FILTER | NAMESPACES
@@ -75,7 +75,7 @@ def test_a_filter_within_namespaces_that_leave_root_its_rights(bubblewrap: Bubbl
     ids=["none", "filter", "no capabilities", "no user namespaces"],
 )
 def test_what_keeps_root_from_undoing_the_mounts(
-    bubblewrap: Bubblewrap, layer: dict[str, Any], held: bool, own: Places
+    bubblewrap: Bubblewrap, layer: dict[str, Any], held: bool, own: HiddenPaths
 ) -> None:
     if os.geteuid() != 0:
         miss("only root has rights to keep")
@@ -84,11 +84,11 @@ def test_what_keeps_root_from_undoing_the_mounts(
     assert ("remount" in blocked(replace(bare, **layer), As("root", sys.executable), {"remount"}, own)) == held
 
 
-def test_the_filter_alone(sandlock: Sandlock, as_user: As, own: Places) -> None:
+def test_the_filter_alone(sandlock: Sandlock, as_user: As, own: HiddenPaths) -> None:
     probes = FILTER | NO_NETWORK
     assert blocked(replace(sandlock, landlock=False), as_user, probes, own) == probes
 
 
-def test_landlock_alone(sandlock: Sandlock, as_user: As, own: Places) -> None:
+def test_landlock_alone(sandlock: Sandlock, as_user: As, own: HiddenPaths) -> None:
     probes = FILES | OTHERS | {"capabilities", "setuid"}
     assert blocked(replace(sandlock, filters=False), as_user, probes, own) == probes

@@ -11,9 +11,9 @@ import pytest
 
 from vmpilot.installation import install_command
 from vmpilot.machine.sandbox import Attempt, find_sandbox, search_sandbox
-from vmpilot.machine.sandbox.bounds import Engine
 from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.sandbox.search import candidates, first_working, try_engine
 
@@ -76,7 +76,7 @@ async def test_a_program_of_the_workspace_is_not_even_tried(tmp_path: Path) -> N
     assert not (tmp_path / "ran").exists()
 
 
-async def test_none_says_why(bubblewrap: Bubblewrap, own: Places) -> None:
+async def test_none_says_why(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     engines: list[Engine | Attempt] = [
         Attempt("one", "not installed"),
         replace(bubblewrap, path=Path("/bin/false")),
@@ -88,7 +88,7 @@ async def test_none_says_why(bubblewrap: Bubblewrap, own: Places) -> None:
     assert "bubblewrap (/nonexistent/bwrap): [Errno 2] No such file or directory" in search.reason
 
 
-async def test_a_sandbox_with_a_layer_missing_is_not_taken(bubblewrap: Bubblewrap, own: Places) -> None:
+async def test_a_sandbox_with_a_layer_missing_is_not_taken(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     problem = await try_engine(replace(bubblewrap, filters=False), os.environ, own)
     assert problem == "it does not hold: Seccomp:\t2 was expected"
     if os.geteuid() == 0:
@@ -97,7 +97,7 @@ async def test_a_sandbox_with_a_layer_missing_is_not_taken(bubblewrap: Bubblewra
         assert "CapEff:\t0000000000000000" in problem
 
 
-async def test_a_library_that_is_none(sandlock: Sandlock, own: Places, tmp_path: Path) -> None:
+async def test_a_library_that_is_none(sandlock: Sandlock, own: HiddenPaths, tmp_path: Path) -> None:
     library = tmp_path / "libsandlock_ffi.so"
     library.write_bytes(b"nothing")
     problem = await try_engine(replace(sandlock, library=library, python=sys.executable), os.environ, own)

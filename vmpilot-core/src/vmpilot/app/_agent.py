@@ -345,7 +345,7 @@ class Agent:
             lineup=lineup,
             system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
             tools=tools,
-            gate=await self._toolkit.gate(settings.mode),
+            policy=await self._toolkit.policy(settings.mode),
             approver=self.approver,
             masker=self._toolkit.masker,
             max_steps=settings.max_steps,

@@ -1,4 +1,4 @@
-"""The tools of an agent and what they share: built in, of MCP servers, of plugins; sandbox, masker, and the gate."""
+"""The tools of an agent and what they share: built in, of MCP servers, of plugins; sandbox, masker, and the policy."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from vmpilot.machine.sandbox import SandboxSearch, places_of_secrets, search_san
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.secrets.shell_environment import child_environment, secret_values
 from vmpilot.machine.workspace import Workspace
-from vmpilot.permissions import Gate, Mode, Rules
-from vmpilot.permissions.written_rules import FILE_TOOLS
+from vmpilot.permissions import Mode, PermissionPolicy, Rules
+from vmpilot.permissions.rule_syntax import FILE_TOOLS
 from vmpilot.plugins import LoadedTools, load_tool_plugins
 from vmpilot.tools import CommandRunner, JobsTool, ShellTool
 from vmpilot.tools.files import FileMemory, file_tools
@@ -60,22 +60,22 @@ class ToolRegistry:
         self._mcp = McpServers(settings.mcp, folder=environment.data_folder / "mcp", environment=environment.variables)
         self._sandbox: SandboxSearch | None = None
         self._kept = Rules()
-        self._gates: dict[Mode, Gate] = {}
+        self._policies: dict[Mode, PermissionPolicy] = {}
         self._plugins: LoadedTools | None = None
         self.masker = _masker(settings, environment)
 
-    async def gate(self, mode: Mode) -> Gate:
-        """The gate for calls in this mode; the first time a sandbox is looked for, if the mode needs one.
+    async def policy(self, mode: Mode) -> PermissionPolicy:
+        """The policy for calls in this mode; the first time a sandbox is looked for, if the mode needs one.
 
         Raises `UsageError` for a rule that cannot be read, or is about a tool that does not exist.
         """
-        if mode not in self._gates:
+        if mode not in self._policies:
             written = _rules(self._settings)
             await self._check_tools(written)
             rules = written + self._kept
             if mode != "full":
                 await self.sandbox()
-            self._gates[mode] = Gate(
+            self._policies[mode] = PermissionPolicy(
                 mode,
                 workspace=self._folder,
                 rules=rules,
@@ -85,14 +85,14 @@ class ToolRegistry:
                 search_path=self._environment.variables.get("PATH", ""),
                 home=self._environment.variables.get("HOME", ""),
             )
-        return self._gates[mode]
+        return self._policies[mode]
 
     def save_rules(self, kept: tuple[str, ...]) -> None:
         """Go by these rules, too, also in a turn that is under way."""
         rules = Rules.read(**saved_rules(kept))
         self._kept += rules
-        for gate in self._gates.values():
-            gate.keep(rules)
+        for policy in self._policies.values():
+            policy.keep(rules)
 
     async def sandbox(self) -> SandboxSearch:
         """What came of looking for a sandbox; it is looked for once."""

@@ -16,7 +16,7 @@ from vmpilot.cli._style import Style, printable
 from vmpilot.config import Environment, current_environment
 from vmpilot.installation import install_command
 from vmpilot.machine.sandbox import Level, Sandbox, search_sandbox
-from vmpilot.machine.sandbox.escape_stage import Finding, probe_escapes
+from vmpilot.machine.sandbox.escape_tests import Finding, probe_escapes
 
 _LEVELS: tuple[Level, ...] = ("read", "workspace")
 

@@ -12,7 +12,7 @@ from vmpilot.engine.conversation import Conversation
 from vmpilot.engine.recording import TapeWriter
 from vmpilot.engine.toolbox import Approver
 from vmpilot.machine.secrets.masking import Masker
-from vmpilot.permissions import Gate
+from vmpilot.permissions import PermissionPolicy
 from vmpilot.plugins import Backend
 
 
@@ -29,7 +29,7 @@ class TurnPlan:
     lineup: Lineup
     system: str
     tools: Sequence[Tool]
-    gate: Gate
+    policy: PermissionPolicy
     approver: Approver | None
     masker: Masker
     max_steps: int

@@ -39,7 +39,7 @@ from vmpilot.engine.journal import Journal
 from vmpilot.engine.order import CallOrder
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
-from vmpilot.permissions import Gate, Verdict
+from vmpilot.permissions import Decision, PermissionPolicy
 
 RECORD_PATIENCE = 5.0
 """Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""
@@ -71,7 +71,7 @@ class TurnToolbox:
         self,
         tools: Iterable[Tool],
         *,
-        gate: Gate,
+        policy: PermissionPolicy,
         approver: Approver | None,
         journal: Journal,
         masker: Masker,
@@ -80,7 +80,7 @@ class TurnToolbox:
     ) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
         self._checks = {name: ArgumentsCheck(tool.spec.parameters) for name, tool in self._tools.items()}
-        self._gate = gate
+        self._policy = policy
         self._approver = approver
         self._journal = journal
         self._masker = masker
@@ -180,7 +180,7 @@ class TurnToolbox:
 
     async def _decide_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
         try:
-            alone = self._gate.decide(call.name, tool.effect(arguments)).alone
+            alone = self._policy.decide(call.name, tool.effect(arguments)).exclusive
             async with self._order.turn_of(alone=alone):
                 return await self._allow_and_run(tool, call, arguments)
         except ToolError as problem:
@@ -201,18 +201,20 @@ class TurnToolbox:
         title = tool.title(arguments)
         if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
             title = self._masker.mask(title)
-        verdict = self._gate.decide(call.name, effect)
-        _log.debug("gate: %s (%s; at level %s): %s", verdict.action, verdict.why, verdict.confinement, title)
-        _refuse_masked(effect, verdict)
-        question = ApprovalRequested(call, title, verdict.why, verdict.always)
-        allowed_by = await self._permission(question, verdict, arguments=arguments, effect=effect)
+        decision = self._policy.decide(call.name, effect)
+        _log.debug(
+            "permission: %s (%s; at level %s): %s", decision.action, decision.reason, decision.confinement, title
+        )
+        _refuse_masked(effect, decision)
+        question = ApprovalRequested(call, title, decision.reason, decision.suggested_rules)
+        allowed_by = await self._permission(question, decision, arguments=arguments, effect=effect)
         if allowed_by is None:
-            denied = DeniedCall(call, title, self._denied_by(verdict), time.time(), tool.folder)
-            return ToolFinished(self._denial(call, verdict), 0.0, denied=denied)
+            denied = DeniedCall(call, title, self._denied_by(decision), time.time(), tool.folder)
+            return ToolFinished(self._denial(call, decision), 0.0, denied=denied)
         if tool.effect(arguments) != effect:
             raise ToolError("what it would do has changed since it was allowed. Look again, then make the call again.")
         await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
-        return await self._run(tool, call, arguments, verdict.confinement)
+        return await self._run(tool, call, arguments, decision.confinement)
 
     def _read(self, call: ToolCall) -> tuple[Tool, dict[str, Any]]:
         recorded = self._calls[call.id]
@@ -229,12 +231,12 @@ class TurnToolbox:
         return tool, arguments
 
     async def _permission(
-        self, question: ApprovalRequested, verdict: Verdict, *, arguments: Mapping[str, Any], effect: Effect
+        self, question: ApprovalRequested, decision: Decision, *, arguments: Mapping[str, Any], effect: Effect
     ) -> str | None:
         """Who allowed the call, None where nobody did."""
-        if verdict.action == "allow":
-            return verdict.why
-        if verdict.action == "deny" or self._approver is None:
+        if decision.action == "allow":
+            return decision.reason
+        if decision.action == "deny" or self._approver is None:
             return None
         async with self._one_question:
             digest = fingerprint(question.call.name, arguments, effect)
@@ -245,19 +247,19 @@ class TurnToolbox:
         _log.debug("the user %s it", "allowed" if allowed else "declined")
         return "the user" if allowed else None
 
-    def _denied_by(self, verdict: Verdict) -> str:
-        if verdict.action == "deny":
-            return verdict.why
-        return "the user" if self._approver is not None else f"no one to ask ({verdict.why})"
+    def _denied_by(self, decision: Decision) -> str:
+        if decision.action == "deny":
+            return decision.reason
+        return "the user" if self._approver is not None else f"no one to ask ({decision.reason})"
 
-    def _denial(self, call: ToolCall, verdict: Verdict) -> ToolResult:
-        if verdict.action == "deny" and self._gate.mode == "observe":
-            why = f"{verdict.why}. The user can start VMPilot with --mode operate or --mode full to allow more"
-        elif verdict.action == "deny":
-            why = f"{verdict.why}. Only the user can change that rule"
+    def _denial(self, call: ToolCall, decision: Decision) -> ToolResult:
+        if decision.action == "deny" and self._policy.mode == "observe":
+            why = f"{decision.reason}. The user can start VMPilot with --mode operate or --mode full to allow more"
+        elif decision.action == "deny":
+            why = f"{decision.reason}. Only the user can change that rule"
         elif self._approver is None:
-            hint = "" if self._gate.mode == "full" else ". The user can allow it with --mode full"
-            why = f"{verdict.why}, and nobody is there to be asked{hint}"
+            hint = "" if self._policy.mode == "full" else ". The user can allow it with --mode full"
+            why = f"{decision.reason}, and nobody is there to be asked{hint}"
         else:
             why = "the user said no"
         text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."
@@ -299,8 +301,8 @@ def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:
     return hashlib.sha256(json.dumps([tool, arguments, repr(effect)], sort_keys=True).encode()).hexdigest()
 
 
-def _refuse_masked(effect: Effect, verdict: Verdict) -> None:
-    if isinstance(effect, RunsCommand) and verdict.confinement != "read" and MASK in effect.line:
+def _refuse_masked(effect: Effect, decision: Decision) -> None:
+    if isinstance(effect, RunsCommand) and decision.confinement != "read" and MASK in effect.line:
         raise ToolError(
             f"{MASK} stands for a secret that you cannot see, so it must not be written anywhere. Leave the secret "
             f"where it is (sed can change the lines around it), or ask the user to do this step."

@@ -76,7 +76,7 @@ class Turn:
         )
         self._toolbox = TurnToolbox(
             plan.tools,
-            gate=plan.gate,
+            policy=plan.policy,
             approver=plan.approver,
             journal=self._journal,
             masker=plan.masker,

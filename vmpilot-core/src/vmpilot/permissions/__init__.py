@@ -1,7 +1,7 @@
 """Who may do what: permission modes, rules, and what plainly reads or changes only the workspace."""
 
-from vmpilot.permissions.gate import Gate
+from vmpilot.permissions.decision import Action, Decision, Mode
+from vmpilot.permissions.policy import PermissionPolicy
 from vmpilot.permissions.rules import Rules
-from vmpilot.permissions.verdict import Action, Mode, Verdict
 
-__all__ = ["Action", "Gate", "Mode", "Rules", "Verdict"]
+__all__ = ["Action", "PermissionPolicy", "Mode", "Rules", "Decision"]

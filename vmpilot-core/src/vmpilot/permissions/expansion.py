@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import islice, product
 
-from vmpilot.permissions.line import Word
+from vmpilot.permissions.shell_line import Word
 
 NAME_LIMIT = 1_000
 """Names in a folder that a wildcard is compared with."""

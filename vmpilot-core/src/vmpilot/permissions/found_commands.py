@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from vmpilot.permissions.inert_programs import runs_nothing_else
-from vmpilot.permissions.shfmt_reader import Syntax
+from vmpilot.permissions.inert_commands import runs_nothing_else
+from vmpilot.permissions.shfmt_parser import Syntax
 from vmpilot.permissions.wrappers import (
     Argv,
     Hole,
@@ -60,13 +60,13 @@ Read = Callable[[str, Shell], "tuple[Syntax, ...] | None"]
 class Found:
     """`certain` commands run if the line does; `possible` ones may, as arguments of a program that is not known.
 
-    `unseen` are those whose program is not known to run nothing else. `opaque` says why it cannot be told what the line
-    runs, None if it can. `makes_arrays` and `declares_unknown` are harmless each, and hide something together.
+    `unknown` are those whose program may run others. `opaque` says why it is uncertain what the line runs, None if it
+    is certain. `makes_arrays` and `declares_unknown` are harmless each, and hide something together.
     """
 
     certain: list[Argv] = field(default_factory=list)
     possible: list[Argv] = field(default_factory=list)
-    unseen: list[Argv] = field(default_factory=list)
+    unknown: list[Argv] = field(default_factory=list)
     opaque: str | None = None
     makes_arrays: bool = False
     declares_unknown: bool = False
@@ -76,20 +76,20 @@ class Found:
         """Whether there is more than is looked at."""
         return len(self.certain) + len(self.possible) > FOUND_LIMIT
 
-    def hide(self, why: str) -> None:
+    def hide(self, reason: str) -> None:
         """The line is opaque; the first reason is kept."""
-        self.opaque = self.opaque or why
+        self.opaque = self.opaque or reason
 
     def drop_repeated(self) -> None:
         """Keep each command once."""
-        for commands in (self.certain, self.possible, self.unseen):
+        for commands in (self.certain, self.possible, self.unknown):
             commands[:] = dict.fromkeys(commands)
 
     def add(self, other: Found) -> None:
         """What was found elsewhere, too."""
         self.certain += other.certain
         self.possible += other.possible
-        self.unseen += other.unseen
+        self.unknown += other.unknown
         self.makes_arrays |= other.makes_arrays
         self.declares_unknown |= other.declares_unknown
         if other.opaque:
@@ -271,7 +271,7 @@ class _Walk:
             self._found.makes_arrays |= name in _ARRAY_MAKERS
             return
         if not self._look_inside(argv):
-            self._found.unseen.append(argv)
+            self._found.unknown.append(argv)
             self._add_possible(argv)
 
     def _look_inside(self, argv: Argv) -> bool:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 
-from vmpilot.permissions.line import HOME, LINE_LIMIT, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.shell_line import HOME, LINE_LIMIT, Line, LineBuilder, Redirection, Separator, Word
 
-_JOINT = re.compile(r" *(?:(&&|\|\||\|)[ \n]*|(?:;|\n)[ \n]*)")
+_SEPARATOR = re.compile(r" *(?:(&&|\|\||\|)[ \n]*|(?:;|\n)[ \n]*)")
 _REDIRECTION = re.compile(r"(?:([12]?)(>>|>&|>)|()(&>>|&>|<)) *")
 _END = r"(?=[ ;|&\n]|\Z)"
 _PLAIN = re.compile(r"(?:[A-Za-z0-9_./,:=@%+*?^-]|(?<=[A-Za-z0-9])~)+")
@@ -45,9 +45,9 @@ def read_line(line: str) -> Line | None:
 
 
 def _read_next(line: str, position: int, builder: LineBuilder) -> int | None:
-    """Read one joint, redirection or word into the builder; where it ends, or None where it is none of them."""
-    if joint := _JOINT.match(line, position):
-        return joint.end() if builder.end_command(_joint(joint)) else None
+    """Read one separator, redirection or word into the builder; where it ends, or None where it is none of them."""
+    if separator := _SEPARATOR.match(line, position):
+        return separator.end() if builder.end_command(_separator(separator)) else None
     if redirection := _REDIRECTION.match(line, position):
         return None if builder.empty else _read_redirection(line, redirection, builder)
     if (found := _read_word(line, position)) is None:
@@ -57,10 +57,10 @@ def _read_next(line: str, position: int, builder: LineBuilder) -> int | None:
     return end
 
 
-def _joint(match: re.Match[str]) -> Joint:
+def _separator(match: re.Match[str]) -> Separator:
     match match[1]:
-        case "&&" | "||" | "|" as joint:
-            return joint
+        case "&&" | "||" | "|" as separator:
+            return separator
         case _:
             return ";"
 

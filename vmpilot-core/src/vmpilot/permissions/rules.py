@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Self
 
 from vmpilot.permissions.found_commands import Found
-from vmpilot.permissions.line import SimpleCommand
-from vmpilot.permissions.places import Unresolvable, resolve
+from vmpilot.permissions.path_rules import Unresolvable, resolve
+from vmpilot.permissions.rule_syntax import SHELL, Rule, read_rule, write_rule
+from vmpilot.permissions.shell_line import SimpleCommand
 from vmpilot.permissions.wrappers import Argv, Hole
-from vmpilot.permissions.written_rules import SHELL, Rule, read_rule, write_rule
 
 _HOST = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::\d*)?(?:[/?#][!-\[\]-~]*)?")
 _CLUSTER = re.compile(r"-[A-Za-z0-9]+")
@@ -22,15 +22,15 @@ _CLUSTER = re.compile(r"-[A-Za-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that holds for a call; `certain` is False if it only might, for the reason `why`.
+    """A rule that holds for a call; `certain` is False if it only might, and `reason` says why.
 
-    `unseen` are the commands that are the only reason: programs that are not known to run nothing else.
+    `unknown` are the commands that are the only reason: programs that are not known to run nothing else.
     """
 
     rule: Rule
     certain: bool = True
-    why: str = ""
-    unseen: tuple[Argv, ...] = ()
+    reason: str = ""
+    unknown: tuple[Argv, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _read(name: str, written: Iterable[str]) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def of_tool(rules: Iterable[Rule], tool: str) -> tuple[Rule, ...]:
+def rules_for_tool(rules: Iterable[Rule], tool: str) -> tuple[Rule, ...]:
     """The rules that speak of the tool."""
     return tuple(rule for rule in rules if rule.tool == tool)
 
@@ -96,7 +96,7 @@ def of_tool(rules: Iterable[Rule], tool: str) -> tuple[Rule, ...]:
 def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
     """Whether a rule allows this very command: the same words, as they are written, and no wildcards among them."""
     argv = command.argv
-    for rule in of_tool(rules, SHELL):
+    for rule in rules_for_tool(rules, SHELL):
         size = len(argv) if rule.exact else len(rule.words)
         if argv[:size] == rule.words and not any(word.has_wildcard for word in command.words[:size]):
             return True
@@ -108,29 +108,29 @@ def match_commands(rules: Iterable[Rule], found: Found, *, allowed: Iterable[Rul
 
     A program that is not known to run nothing else might run what any rule names, unless a rule in `allowed` names it.
     """
-    rules = of_tool(rules, SHELL)
+    rules = rules_for_tool(rules, SHELL)
     for rule in rules:
         if not rule.words or any(_is_meant(rule, argv) for argv in found.certain):
             return Match(rule)
-    named = [rule for rule in of_tool(allowed, SHELL) if rule.words]
-    unseen = tuple(argv for argv in found.unseen if not any(_vouches(rule, argv) for rule in named))
+    named = [rule for rule in rules_for_tool(allowed, SHELL) if rule.words]
+    unknown = tuple(argv for argv in found.unknown if not any(_names_program(rule, argv) for rule in named))
     for rule in rules:
         if found.opaque is not None:
-            return Match(rule, certain=False, why=found.opaque)
+            return Match(rule, certain=False, reason=found.opaque)
         if _may_match(rule.words, found):
             return Match(rule, certain=False)
-        if unseen:
-            return Match(rule, certain=False, why=_explain_unseen(str(unseen[0][0])), unseen=unseen)
+        if unknown:
+            return Match(rule, certain=False, reason=_explain_unknown(str(unknown[0][0])), unknown=unknown)
     return None
 
 
-def _explain_unseen(name: str) -> str:
+def _explain_unknown(name: str) -> str:
     if written := write_rule(SHELL, [name]):
         return f'{name} can run other programs (to allow it, add "{written}" to allow)'
     return "it can run other programs"
 
 
-def _vouches(rule: Rule, argv: Argv) -> bool:
+def _names_program(rule: Rule, argv: Argv) -> bool:
     """Whether the rule names this very program, by the path by which it is called."""
     size = len(argv) if rule.exact else len(rule.words)
     return argv[:size] == rule.words

@@ -73,7 +73,7 @@ class Job:
         input_: int,
         kept: KeptJob | None = None,
     ) -> None:
-        """`output` is the reading end of its output; of a `kept` one its warden reads it, and it is closed here."""
+        """`output` is the reading end of its output; of a `kept` one its supervisor reads it, and it is closed here."""
         self.number = number
         self.command = command
         self._kept = kept
@@ -95,7 +95,7 @@ class Job:
         """Watch it; `resources` are let go of when it is over."""
         self._resources = resources
         self._supervised.watch(self._note)
-        if self._kept is not None:  # its warden keeps its output and its time
+        if self._kept is not None:  # its supervisor keeps its output and its time
             os.close(self._pipe)
             return
         self._output = JobOutput(OutputFile(outputs) if outputs else None)
@@ -117,7 +117,7 @@ class Job:
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell; None while it runs, if a signal ended it, and if its warden was ended."""
+        """That of its shell; None while it runs, if a signal ended it, and if its supervisor was ended."""
         code = self._supervised.exit_code
         return code if code is not None and code >= 0 else None
 

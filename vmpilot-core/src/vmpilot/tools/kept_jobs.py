@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmpilot.contract import ToolError
-from vmpilot.machine.processes.kept_files import is_running, output_length, read_job, read_output, read_state, write_job
+from vmpilot.machine.processes.job_files import is_running, output_length, read_job, read_output, read_state, write_job
 
 FIRST_NUMBER = 1001
 """Kept jobs are numbered for all conversations together, above the numbers of a conversation's other jobs."""
@@ -45,7 +45,7 @@ class KeptJob:
 
     @property
     def strayed(self) -> bool:
-        """Whether it still runs although its warden was ended."""
+        """Whether it still runs although its supervisor was ended."""
         return self.over and is_running(read_state(self.folder), name="shell")
 
     @property
@@ -96,7 +96,7 @@ class KeptJob:
         while not state and self._is_running():  # it is just starting
             time.sleep(0.02)
             state = read_state(self.folder)
-        for name in ("warden", "shell"):  # the shell alone is left if somebody ended its warden
+        for name in ("warden", "shell"):  # the shell alone is left if somebody ended its supervisor
             if is_running(state, name=name):
                 return _end_process(state[name], state, name=name)
         return True
@@ -166,7 +166,7 @@ def _changed(folder: Path) -> float:
 
 
 def _end_process(number: int, state: dict[str, object], *, name: str) -> bool:
-    """End the warden, which ends all of the job; a shell without one is ended with its group. Whether it is gone."""
+    """End the supervisor, and the whole job with it; without one, end the shell's group. Returns whether it is gone."""
     try:
         descriptor = os.pidfd_open(number)
     except ProcessLookupError:

@@ -20,7 +20,7 @@ from vmpilot.lab.replay._model import RecordedModel
 from vmpilot.lab.replay._tools import RecordedTools
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
-from vmpilot.permissions import Gate
+from vmpilot.permissions import PermissionPolicy
 from vmpilot.plugins import Backend
 from vmpilot.store import ConversationStore
 from vmpilot.testing import ScriptedServer
@@ -90,7 +90,7 @@ def _plan(
         lineup=Lineup(Endpoint("openai/taped", settings, asked.context_window)),
         system=asked.system,
         tools=tools.all,
-        gate=Gate("full", workspace=conversation.workspace.root, confines=lambda: False),
+        policy=PermissionPolicy("full", workspace=conversation.workspace.root, confines=lambda: False),
         approver=None,
         masker=Masker(()),
         max_steps=sys.maxsize,

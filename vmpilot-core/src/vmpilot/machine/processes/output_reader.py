@@ -85,9 +85,9 @@ class OutputReader:
     def _listen(self) -> None:
         self._resume = None
         if self._pipe is not None:
-            self._loop.add_reader(self._pipe, self._read_and_tell)
+            self._loop.add_reader(self._pipe, self._read_and_notify)
 
-    def _read_and_tell(self) -> None:
+    def _read_and_notify(self) -> None:
         size = self._read()
         if self._pace and size == _CHUNK and self._pipe is not None:
             self._loop.remove_reader(self._pipe)

@@ -1,8 +1,7 @@
 """Runs one command line under a shell and leaves nothing of it behind; it knows no permissions and no tool call.
 
-What is left when the shell has exited (`sleep 100 &`, daemons) gets 300 ms and is then ended and counted. Its `warden`
-holds on to all that comes of it; only what belongs to a service that was asked to start it (systemd, docker, at) is
-out of reach.
+Processes that still run when the shell has exited (`sleep 100 &`, daemons) get 300 ms; then they are ended and counted.
+The supervisor catches all of them, except those that another service (systemd, docker, at) was asked to start.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""VMPilot's side of the wardens: starts commands through them and hears how they go. It knows no output."""
+"""VMPilot's side of the supervisors: starts commands through them and hears how they go. It knows no output."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vmpilot.machine.processes.shell_launch import Launch
-from vmpilot.machine.processes.supervisor_program import FORK, FORK_KEPT, Order, end_frame, order_frame
+from vmpilot.machine.processes.supervisor_program import FORK, FORK_KEPT, SpawnRequest, end_frame, request_frame
 
 _CODE = """
 import sys
@@ -31,7 +31,7 @@ main()
 _SEND_PATIENCE = 5.0
 _MOST_IDLE = 4
 _ANSWER_PATIENCE = 0.35
-"""Seconds beyond the grace, in which a warden kills and answers."""
+"""Seconds beyond the grace, in which a supervisor kills and answers."""
 _KILL_PATIENCE = 0.2
 _CLOSE_PATIENCE = 2.0
 
@@ -41,8 +41,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeptStart:
-    """How a command is kept: the folder for its files, the reading end of its output, which its warden reads, the limit
-    of seconds, and the secrets that are masked in what is kept.
+    """How a command is kept.
+
+    `folder` takes its files, `output` is the reading end of its output (its supervisor reads it), `timeout` is in
+    seconds, and `secrets` are masked in what is kept.
     """
 
     folder: Path
@@ -59,12 +61,12 @@ class Supervisor:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._orders: socket.socket | None = None
+        self._requests: socket.socket | None = None
         self._idle: list[socket.socket] = []
 
     def warm_up(self) -> None:
         """Start the process now, so that the first command need not wait 30 ms for it. Raises OSError."""
-        if self._orders is not None:
+        if self._requests is not None:
             return
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         sources = Path(__file__).parents[3]
@@ -82,7 +84,7 @@ class Supervisor:
             except BaseException:
                 own.close()
                 raise
-        self._orders = own
+        self._requests = own
 
     def start(
         self,
@@ -97,7 +99,7 @@ class Supervisor:
 
         Raises OSError where the process cannot be started; that the command could not be is told by `Supervised`.
         """
-        order = Order(
+        request = SpawnRequest(
             program=launch.program,
             folder=str(folder),
             arguments=launch.arguments,
@@ -108,19 +110,19 @@ class Supervisor:
             secrets=() if kept is None else kept.secrets,
         ).encode()
         passed = [*(() if kept is None else (kept.output,)), *streams, *launch.descriptors]
-        control = self._order_from_idle(order, passed) if kept is None else None
+        control = self._reuse_idle(request, passed) if kept is None else None
         if control is None:
-            control = self._fork_warden(FORK if kept is None else FORK_KEPT)
-            _send_order(control, order, passed)
+            control = self._fork_supervisor(FORK if kept is None else FORK_KEPT)
+            _send_request(control, request, passed)
         return Supervised(control, launch, folder, release=self._release if kept is None else socket.socket.close)
 
     def close(self) -> None:
         """End the process and, with it, all commands but the kept ones. Blocks for milliseconds if none runs."""
         while self._idle:
             self._idle.pop().close()
-        if self._orders is not None:
-            self._orders.close()
-            self._orders = None
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
         if self._process is not None:
             try:
                 self._process.wait(_CLOSE_PATIENCE)
@@ -129,25 +131,25 @@ class Supervisor:
                 self._process.wait()
             self._process = None
 
-    def _order_from_idle(self, order: bytes, passed: Sequence[int]) -> socket.socket | None:
-        """Give the order to a warden that has nothing to do; None if there is none."""
+    def _reuse_idle(self, request: bytes, passed: Sequence[int]) -> socket.socket | None:
+        """Give the order to a supervisor that has nothing to do; None if there is none."""
         while self._idle:
             control = self._idle.pop()
             try:
-                _send_order(control, order, passed)
+                _send_request(control, request, passed)
             except OSError:  # somebody has ended it
                 continue
             return control
         return None
 
     def _release(self, control: socket.socket) -> None:
-        """The command is over, its warden may serve another."""
-        if self._orders is None or len(self._idle) >= _MOST_IDLE:
+        """The command is over, its supervisor may serve another."""
+        if self._requests is None or len(self._idle) >= _MOST_IDLE:
             control.close()
         else:
             self._idle.append(control)
 
-    def _fork_warden(self, kind: bytes) -> socket.socket:
+    def _fork_supervisor(self, kind: bytes) -> socket.socket:
         own, other = socket.socketpair()
         with other:
             try:
@@ -160,9 +162,9 @@ class Supervisor:
     def _ask(self, kind: bytes, control: socket.socket) -> None:
         for _ in range(2):
             self.warm_up()
-            assert self._orders is not None  # noqa: S101
+            assert self._requests is not None  # noqa: S101
             try:
-                socket.send_fds(self._orders, [kind], [control.fileno()])
+                socket.send_fds(self._requests, [kind], [control.fileno()])
             except (BrokenPipeError, ConnectionResetError):  # a command has ended the process: take a new one
                 self.close()
             else:
@@ -170,12 +172,12 @@ class Supervisor:
         raise ChildProcessError("The process that starts commands ends at once.")
 
 
-def _send_order(control: socket.socket, order: bytes, passed: Sequence[int]) -> None:
-    """Raises OSError, with the socket closed, where the warden is gone."""
+def _send_request(control: socket.socket, request: bytes, passed: Sequence[int]) -> None:
+    """Raises OSError, with the socket closed, where the supervisor is gone."""
     try:
         control.settimeout(_SEND_PATIENCE)
-        socket.send_fds(control, [order_frame(order)], passed)
-        control.sendall(order)
+        socket.send_fds(control, [request_frame(request)], passed)
+        control.sendall(request)
         control.setblocking(False)
     except BaseException:
         control.close()
@@ -183,8 +185,10 @@ def _send_order(control: socket.socket, order: bytes, passed: Sequence[int]) -> 
 
 
 class Supervised:
-    """A command under its warden. `exit_code` is that of its shell (negative: a signal), once `exited`; `alone` means
-    that no process of it is left. `lost` means that its warden was ended: so was all that it watched over.
+    """A command under its supervisor.
+
+    `exit_code` is that of its shell (negative: a signal), once `exited`. `alone` means that no process of it is left,
+    `lost` that its supervisor was killed, and every process below it with it.
     """
 
     def __init__(
@@ -200,7 +204,7 @@ class Supervised:
         self._open = True
         self._places = {"folder": str(folder), "program": launch.program}
         self._release = release
-        self._warden: int | None = None
+        self._supervisor: int | None = None
         self._unanswered = 0
         self._ended = (0, 0)
         self._rest = b""
@@ -215,7 +219,7 @@ class Supervised:
     def watch(self, on_change: Callable[[], None]) -> None:
         """Call `on_change` after each piece of news; it must not raise."""
         self._on_change = on_change
-        self._loop.add_reader(self._control, self._read_and_tell)
+        self._loop.add_reader(self._control, self._read_and_notify)
 
     async def end(self, grace: float, *, sleep: Callable[[float], Awaitable[object]]) -> tuple[int, int]:
         """Ask every process to end (TERM), and end those (KILL) that still run after `grace` seconds; at most 0.35 s
@@ -224,7 +228,7 @@ class Supervised:
         """
         answered = False
         try:
-            self._tell(grace)
+            self._ask(grace)
             until = self._loop.time() + grace + _ANSWER_PATIENCE
             while self._unanswered and not self.lost and (left := until - self._loop.time()) > 0:
                 await sleep(left)
@@ -236,25 +240,25 @@ class Supervised:
 
     def ask_to_end(self, grace: float) -> None:
         """Like `end`, without waiting for it."""
-        self._tell(grace)
+        self._ask(grace)
 
     def kill_at_once(self) -> None:
         """End every process without asking; blocks for the few milliseconds that it takes, 0.2 s at worst."""
         if self.over or not self._open:
             return
         self._forget()
-        self._tell(0)
+        self._ask(0)
         self._control.settimeout(_KILL_PATIENCE)
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
             while data := self._control.recv(4096):
                 self._accept(data)
             self.lost = True
-        self._signal_warden(signal.SIGKILL)
+        self._signal_supervisor(signal.SIGKILL)
         self.lost = True
 
     def close(self) -> None:
-        """Let go of the command: what still runs is ended by its warden, unless it is to be kept."""
+        """Let go of the command: what still runs is ended by its supervisor, unless it is to be kept."""
         if not self._open:
             return
         self._open = False
@@ -268,19 +272,19 @@ class Supervised:
         if not self._loop.is_closed():
             self._loop.remove_reader(self._control)
 
-    def _tell(self, grace: float) -> None:
+    def _ask(self, grace: float) -> None:
         self._unanswered += 1
-        self._signal_warden(signal.SIGCONT)  # the command may have stopped it
+        self._signal_supervisor(signal.SIGCONT)  # the command may have stopped it
         with suppress(OSError):
             self._control.send(end_frame(grace))
 
-    def _signal_warden(self, number: signal.Signals) -> None:
+    def _signal_supervisor(self, number: signal.Signals) -> None:
         """Its process id means no other process while its end of the socket is open."""
-        if self._warden is not None and not self.lost:
+        if self._supervisor is not None and not self.lost:
             with suppress(OSError):
-                os.kill(self._warden, number)
+                os.kill(self._supervisor, number)
 
-    def _read_and_tell(self) -> None:
+    def _read_and_notify(self) -> None:
         try:
             data = self._control.recv(4096)
         except BlockingIOError:
@@ -301,8 +305,8 @@ class Supervised:
 
     def _note(self, words: list[str]) -> None:
         match words:
-            case ["warden", warden]:
-                self._warden = int(warden)
+            case ["supervisor", supervisor]:
+                self._supervisor = int(supervisor)
             case ["started", shell]:
                 self.shell = int(shell)
                 _log.debug("process %s started in %s: %s", shell, self._places["folder"], self._places["program"])
@@ -317,10 +321,10 @@ class Supervised:
                 self._ended = int(found), int(left)
                 self._unanswered -= 1
             case _:
-                raise AssertionError(f"a warden does not say {words}")
+                raise AssertionError(f"a supervisor does not say {words}")
 
     def _note_loss(self) -> None:
-        """The warden is gone, and what it watched over with it."""
+        """The supervisor is gone, and what it watched over with it."""
         self.lost = self.exited = True
-        if self._warden is None and self.problem is None:
+        if self._supervisor is None and self.problem is None:
             self.problem = ChildProcessError("The process that starts commands was ended; try again.")

@@ -1,8 +1,8 @@
 """The program that starts commands for VMPilot and ends all that comes of them; it uses the standard library only.
 
-One process forks wardens, each of which serves one command at a time. A warden is the parent of the command's shell
-and, as the child subreaper (prctl(2)), of what loses its own parent: whatever a process sheds, it stays below its
-warden, and "nothing is left" is an answer of the kernel (no child). The end of a socket tells that VMPilot is gone.
+A fork server forks supervisors, each of which serves one command at a time. A supervisor is the parent of the
+command's shell and, as the child subreaper (prctl(2)), of every process that loses its parent. So no process escapes
+its supervisor, and the kernel itself says when none is left (no child). The socket closes when VMPilot is gone.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ from typing import NoReturn
 from vmpilot.machine.processes.process_tree import Descendants, Member, is_namespace_init, name_of_program, start_time
 
 FORK, FORK_KEPT = b"f", b"k"
-"""What VMPilot asks for: a warden for the socket that comes along; one whose command outlives VMPilot."""
+"""What VMPilot asks for: a supervisor for the socket that comes along; one whose command outlives VMPilot."""
 
 _FRAME = 20
 _ORPHAN_GRACE = 0.5
@@ -36,8 +36,8 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What a warden is to start. `descriptors` are the numbers that the passed descriptors get in the command.
+class SpawnRequest:
+    """What a supervisor is to start. `descriptors` are the numbers that the passed descriptors get in the command.
 
     Of a kept command, `kept` is the folder for its files, `timeout` its limit of seconds, and `secrets` are masked.
     """
@@ -70,7 +70,7 @@ class Order:
         return b"\0".join(fields)
 
     @classmethod
-    def decode(cls, body: bytes) -> "Order":
+    def decode(cls, body: bytes) -> "SpawnRequest":
         program, folder, descriptors, kept, timeout, secret_count, *rest = body.split(b"\0")
         secrets, (count, *rest) = rest[: int(secret_count)], rest[int(secret_count) :]
         arguments, variables = rest[: int(count)], rest[int(count) :]
@@ -86,13 +86,13 @@ class Order:
         )
 
 
-def order_frame(order: bytes) -> bytes:
-    """What announces the order to a warden; the descriptors come along with it."""
-    return f"order {len(order)}".ljust(_FRAME).encode()
+def request_frame(request: bytes) -> bytes:
+    """What announces the order to a supervisor; the descriptors come along with it."""
+    return f"spawn {len(request)}".ljust(_FRAME).encode()
 
 
 def end_frame(grace: float) -> bytes:
-    """What tells a warden to end its command, and after how many seconds at the latest by force."""
+    """What tells a supervisor to end its command, and after how many seconds at the latest by force."""
     return f"end {grace:.3f}".ljust(_FRAME).encode()
 
 
@@ -111,10 +111,10 @@ class _ChildSignals:
             os.read(self.descriptor, 4096)
 
 
-class _Warden:
+class _ProcessSupervisor:
     """Starts commands, one at a time, reports on each, and ends it; runs in a process of its own.
 
-    A `kept` command outlives VMPilot, so the warden keeps its output and says in a file how it goes. TERM ends it.
+    A `kept` command outlives VMPilot, so the supervisor keeps its output and says in a file how it goes. TERM ends it.
     """
 
     def __init__(self, control: socket.socket, *, kept: bool) -> None:
@@ -122,14 +122,14 @@ class _Warden:
         self._kept = kept
         self._record: _KeptRecord | None = None
         self._signals = _ChildSignals()
-        self._family = Descendants(os.getpid())
+        self._tree = Descendants(os.getpid())
         self._shell = 0
         self._program = b""
         self._alone = True
         self._attached = True
 
     def serve(self) -> bool:
-        """Go on until VMPilot has let go of the warden; tell whether nothing is left."""
+        """Go on until VMPilot has let go of the supervisor; tell whether nothing is left."""
         while self._attached or (self._kept and not self._alone):
             readable = self._wait(self._record.patience if self._record and not self._alone else None)
             self._reap()
@@ -137,22 +137,22 @@ class _Warden:
                 self._record.why = why
                 self._end(_KEPT_GRACE)
             if self._attached and self._control.fileno() in readable:
-                self._obey()
+                self._handle_request()
         return self._alone
 
-    def _obey(self) -> None:
-        match self._hear():
-            case ["order", size], passed:
-                self._start(Order.decode(self._receive(int(size))), passed)
+    def _handle_request(self) -> None:
+        match self._receive_request():
+            case ["spawn", size], passed:
+                self._start(SpawnRequest.decode(self._receive(int(size))), passed)
             case ["end", grace], _:
                 left, unended = self._end(float(grace))
-                self._tell(f"ended {left} {unended}")
+                self._send(f"ended {left} {unended}")
             case _:
                 self._attached = False
                 if not self._kept and not self._alone:
                     self._end(_ORPHAN_GRACE)
 
-    def _hear(self) -> tuple[list[str], list[int]]:
+    def _receive_request(self) -> tuple[list[str], list[int]]:
         """What VMPilot wants, with descriptors that came along; nothing if it has let go."""
         try:
             frame, passed = _receive_descriptors(self._control, _FRAME, _MOST_DESCRIPTORS)
@@ -166,38 +166,38 @@ class _Warden:
             data += piece
         return bytes(data)
 
-    def _start(self, order: Order, passed: list[int]) -> None:
+    def _start(self, request: SpawnRequest, passed: list[int]) -> None:
         what = "folder"
-        self._tell(f"warden {os.getpid()}")  # before the command could stop it
+        self._send(f"supervisor {os.getpid()}")  # before the command could stop it
         try:
             if self._kept:
-                self._record = _KeptRecord(order, passed.pop(0))
-            os.chdir(order.folder)
+                self._record = _KeptRecord(request, passed.pop(0))
+            os.chdir(request.folder)
             what = "program"
-            self._program = name_of_program(order.program)
-            self._shell = _spawn(order, passed)
+            self._program = name_of_program(request.program)
+            self._shell = _spawn(request, passed)
         except OSError as error:
-            self._tell(f"failed {error.errno} {what}")
+            self._send(f"failed {error.errno} {what}")
         else:
             self._alone = False
             if self._record is not None:
                 self._record.begin(self._shell)
-            self._tell(f"started {self._shell}")
+            self._send(f"started {self._shell}")
         finally:
             for descriptor in passed:
                 os.close(descriptor)
 
     def _end(self, grace: float) -> tuple[int, int]:
         """End every process; give how many there were, and how many are left. News from VMPilot cuts the grace."""
-        found = [member for member in self._family.find() if not self._is_sandbox(member)]
-        self._family.signal(signal.SIGTERM, signal.SIGCONT)
+        found = [member for member in self._tree.find() if not self._is_sandbox(member)]
+        self._tree.signal(signal.SIGTERM, signal.SIGCONT)
         self._wait_until_alone(grace, hasty=True)
         until = time.monotonic() + _KILL_PATIENCE
         left: list[Member] = []
         while not self._alone and time.monotonic() < until:
-            left = self._family.signal(signal.SIGKILL)
+            left = self._tree.signal(signal.SIGKILL)
             self._wait_until_alone(0.002 if len(left) < 100 else 0.01, hasty=False)
-        return len(found), 0 if self._alone else len(self._family.find())
+        return len(found), 0 if self._alone else len(self._tree.find())
 
     def _is_sandbox(self, member: Member) -> bool:
         """Whether this is the first process of our sandbox's namespace (bwrap), which only waits for the others."""
@@ -244,9 +244,9 @@ class _Warden:
                     self._record.code = os.waitstatus_to_exitcode(status)
                 news.append(f"exited {os.waitstatus_to_exitcode(status)}")
         if news:
-            self._tell("\n".join(news))
+            self._send("\n".join(news))
 
-    def _tell(self, line: str) -> None:
+    def _send(self, line: str) -> None:
         if self._attached:
             with suppress(OSError):
                 self._control.sendall(f"{line}\n".encode())
@@ -258,24 +258,25 @@ class _KeptRecord:
     Raises OSError if nothing can be written there: a job that nobody could find must not start.
     """
 
-    def __init__(self, order: Order, pipe: int) -> None:
-        from vmpilot.machine.processes import kept_files  # no other command needs it
+    def __init__(self, request: SpawnRequest, pipe: int) -> None:
+        from vmpilot.machine.processes import job_files  # no other command needs it
 
-        self._files = kept_files
-        self._folder = Path(order.kept)
-        self._output = kept_files.OutputWriter(self._folder, order.secrets)
-        self._until = None if order.timeout is None else time.monotonic() + order.timeout
+        self._files = job_files
+        self._folder = Path(request.kept)
+        self._output = job_files.OutputWriter(self._folder, request.secrets)
+        self._until = None if request.timeout is None else time.monotonic() + request.timeout
         self._asked = False
         self.pipe: int | None = pipe
         self.code: int | None = None
         self.why = ""
-        if order.timeout is not None:
-            self._limit = f"ended after {order.timeout:g} s, its time limit"
+        if request.timeout is not None:
+            self._limit = f"ended after {request.timeout:g} s, its time limit"
         os.set_blocking(pipe, False)
         signal.signal(signal.SIGTERM, self._note_request)
-        warden = os.getpid()
-        self._state = {"boot": kept_files.this_boot(), "warden": warden, "warden_started": start_time(warden)}
-        kept_files.write_state(self._folder, self._state)  # before the command could stop this process
+        supervisor = os.getpid()
+        # "warden" is what the file format calls the supervisor
+        self._state = {"boot": job_files.this_boot(), "warden": supervisor, "warden_started": start_time(supervisor)}
+        job_files.write_state(self._folder, self._state)  # before the command could stop this process
 
     @property
     def patience(self) -> float | None:
@@ -329,16 +330,16 @@ class _KeptRecord:
         self._asked = True
 
 
-def _spawn(order: Order, passed: list[int]) -> int:
+def _spawn(request: SpawnRequest, passed: list[int]) -> int:
     """Start the program in a session of its own, with nothing open but what was passed."""
-    above = max(order.descriptors) + 1
+    above = max(request.descriptors) + 1
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in passed]
     try:
         return os.posix_spawn(
-            order.program,
-            order.arguments,
-            order.environment,
-            file_actions=[(os.POSIX_SPAWN_DUP2, *pair) for pair in zip(high, order.descriptors, strict=True)],
+            request.program,
+            request.arguments,
+            request.environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, *pair) for pair in zip(high, request.descriptors, strict=True)],
             setsid=True,
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores them
         )
@@ -347,43 +348,43 @@ def _spawn(order: Order, passed: list[int]) -> int:
             os.close(descriptor)
 
 
-class _Dispatcher:
-    """Forks wardens, and ends what a warden left that was itself ended by its command."""
+class _ForkServer:
+    """Forks supervisors, and ends what a supervisor left that was itself ended by its command."""
 
-    def __init__(self, orders: socket.socket, become_subreaper: Callable[[], None]) -> None:
-        self._orders = orders
+    def __init__(self, requests: socket.socket, become_subreaper: Callable[[], None]) -> None:
+        self._requests = requests
         self._become_subreaper = become_subreaper
-        self._wardens = dict[int, bool]()
+        self._supervisors = dict[int, bool]()
         self._signals = _ChildSignals()
 
     def serve(self) -> None:
-        """Fork wardens until VMPilot is gone, then wait for those that end their commands."""
+        """Fork supervisors until VMPilot is gone, then wait for those that end their commands."""
         poll = select.poll()
-        poll.register(self._orders, select.POLLIN)
+        poll.register(self._requests, select.POLLIN)
         poll.register(self._signals.descriptor, select.POLLIN)
         while True:
             ready = {descriptor for descriptor, _ in poll.poll()}
             self._reap()
-            if self._orders.fileno() in ready and not self._obey():
+            if self._requests.fileno() in ready and not self._handle_request():
                 break
-        self._wait_for_wardens()
+        self._wait_for_supervisors()
 
-    def _obey(self) -> bool:
+    def _handle_request(self) -> bool:
         """Tell whether there was something to do."""
         try:
-            order, passed = _receive_descriptors(self._orders, 1, 1)
+            request, passed = _receive_descriptors(self._requests, 1, 1)
         except OSError:
             return False
-        if order:
-            self._fork(passed[0], kept=order == FORK_KEPT)
-        return bool(order)
+        if request:
+            self._fork(passed[0], kept=request == FORK_KEPT)
+        return bool(request)
 
     def _fork(self, control: int, *, kept: bool) -> None:
-        warden = os.fork()
-        if warden == 0:
-            self._orders.close()
-            _run_warden(control, self._become_subreaper, kept=kept)
-        self._wardens[warden] = kept
+        supervisor = os.fork()
+        if supervisor == 0:
+            self._requests.close()
+            _run_supervisor(control, self._become_subreaper, kept=kept)
+        self._supervisors[supervisor] = kept
         os.close(control)
 
     def _reap(self) -> None:
@@ -391,33 +392,33 @@ class _Dispatcher:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 pid, status = ended
-                if self._wardens.pop(pid, None) is not None and status != 0:
+                if self._supervisors.pop(pid, None) is not None and status != 0:
                     self._end_strays()
 
     def _end_strays(self) -> None:
-        """End what has no warden."""
-        family = Descendants(os.getpid(), spared=frozenset(self._wardens))
+        """End what has no supervisor."""
+        tree = Descendants(os.getpid(), spared=frozenset(self._supervisors))
         until = time.monotonic() + _KILL_PATIENCE
-        while family.signal(signal.SIGKILL) and time.monotonic() < until:
+        while tree.signal(signal.SIGKILL) and time.monotonic() < until:
             time.sleep(0.002)
 
-    def _wait_for_wardens(self) -> None:
+    def _wait_for_supervisors(self) -> None:
         until = time.monotonic() + _ORPHAN_GRACE + 2 * _KILL_PATIENCE
-        while not all(self._wardens.values()) and time.monotonic() < until:
+        while not all(self._supervisors.values()) and time.monotonic() < until:
             select.select([self._signals.descriptor], [], [], 0.05)
             self._reap()
-        for warden in [warden for warden, kept in self._wardens.items() if not kept]:
-            os.kill(warden, signal.SIGKILL)
-            os.waitpid(warden, 0)  # from then on, what it watched over is below this process
-            del self._wardens[warden]
+        for supervisor in [supervisor for supervisor, kept in self._supervisors.items() if not kept]:
+            os.kill(supervisor, signal.SIGKILL)
+            os.waitpid(supervisor, 0)  # from then on, what it watched over is below this process
+            del self._supervisors[supervisor]
         self._end_strays()
 
 
-def _run_warden(control: int, become_subreaper: Callable[[], None], *, kept: bool) -> NoReturn:
+def _run_supervisor(control: int, become_subreaper: Callable[[], None], *, kept: bool) -> NoReturn:
     code = 1
     try:
         become_subreaper()
-        code = 0 if _Warden(socket.socket(fileno=control), kept=kept).serve() else 1
+        code = 0 if _ProcessSupervisor(socket.socket(fileno=control), kept=kept).serve() else 1
     finally:
         os._exit(code)
 
@@ -434,12 +435,12 @@ def _subreaper() -> Callable[[], None]:
 
 
 def main() -> NoReturn:
-    """Take orders from the socket that is standard input."""
+    """Take requests from the socket that is standard input."""
     become_subreaper = _subreaper()
     become_subreaper()
-    orders = socket.socket(fileno=os.dup(0))
-    os.dup2(1, 0)  # so that no warden holds the socket
-    _Dispatcher(orders, become_subreaper).serve()
+    requests = socket.socket(fileno=os.dup(0))
+    os.dup2(1, 0)  # so that no supervisor holds the socket
+    _ForkServer(requests, become_subreaper).serve()
     os._exit(0)
 
 

@@ -1,7 +1,7 @@
 """Confined commands: a sandbox is found once, tried, and then wraps the planned start of each command."""
 
-from vmpilot.machine.sandbox.bounds import SandboxError, Shortcoming
 from vmpilot.machine.sandbox.confinement import Level, Sandbox
+from vmpilot.machine.sandbox.engine import SandboxError, Shortcoming
 from vmpilot.machine.sandbox.search import Attempt, SandboxSearch, find_sandbox, places_of_secrets, search_sandbox
 
 __all__ = [

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vmpilot.machine.processes.shell_launch import ShellLaunch
-from vmpilot.machine.sandbox.bounds import Bounds, Shortcoming, open_memory
+from vmpilot.machine.sandbox.engine import Restrictions, Shortcoming, open_memory
 from vmpilot.machine.sandbox.seccomp import write_filter
 
 TEMPORARY_FOLDER = "/run/tmp"
@@ -52,9 +52,9 @@ class Bubblewrap:
     def shortcomings(self) -> tuple[Shortcoming, ...]:
         return ()
 
-    def confine(self, launch: ShellLaunch, bounds: Bounds, resources: ExitStack) -> ShellLaunch:
-        options = [*self.namespaces, *self.privileges, *_FILES, *_write_mounts(bounds)]
-        options += ["--chdir", str(bounds.folder)]
+    def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
+        options = [*self.namespaces, *self.privileges, *_FILES, *_write_mounts(restrictions)]
+        options += ["--chdir", str(restrictions.folder)]
         handed: list[int] = []
         if self.filters:
             handed.append(open_memory(write_filter(self.machine, namespaces=True), resources))
@@ -70,13 +70,13 @@ class Bubblewrap:
         )
 
 
-def _write_mounts(bounds: Bounds) -> Iterable[str]:
+def _write_mounts(restrictions: Restrictions) -> Iterable[str]:
     """Later mounts cover earlier ones: what is hidden comes last."""
-    if bounds.writable is not None:
-        yield from ("--bind", str(bounds.writable), str(bounds.writable))
-    for path in bounds.guarded:
+    if restrictions.writable is not None:
+        yield from ("--bind", str(restrictions.writable), str(restrictions.writable))
+    for path in restrictions.guarded:
         yield from ("--ro-bind", str(path), str(path))
-    for path in bounds.hidden:
+    for path in restrictions.hidden:
         if path.is_dir():
             yield from ("--perms", "0000", "--tmpfs", str(path))
         else:

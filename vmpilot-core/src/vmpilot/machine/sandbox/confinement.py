@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Literal, TypeAlias, assert_never
 
 from vmpilot.machine.processes.shell_launch import ShellLaunch
-from vmpilot.machine.sandbox.bounds import Bounds, Engine, SandboxError, Shortcoming
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine, Restrictions, SandboxError, Shortcoming
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.repositories import survey
 from vmpilot.machine.workspace import show_name, surrounding_repository
 
@@ -50,7 +50,7 @@ class Sandbox:
     """A sandbox that was tried and works. It keeps nothing from one command to the next."""
 
     engine: Engine
-    places: Places
+    hidden_paths: HiddenPaths
 
     @property
     def name(self) -> str:
@@ -65,7 +65,7 @@ class Sandbox:
     def refusal(self, root: Path) -> str | None:
         """Why commands cannot be let change this workspace, None if they can."""
         root = root.resolve()
-        homes = self.places.homes()
+        homes = self.hidden_paths.homes()
         for home in homes:
             if root == home or root in home.parents:
                 return f"{root} is or holds the home folder {home}: work in a folder of its own (--cwd)"
@@ -74,7 +74,7 @@ class Sandbox:
                 return f"{root} belongs to the system ({system}): work in a folder of its own (--cwd)"
         if repository := surrounding_repository(str(root)):
             return f"{root} is inside the git repository {repository}: work in its working tree (--cwd)"
-        for hidden in self.places.hidden():
+        for hidden in self.hidden_paths.hidden():
             if root == hidden or hidden in root.parents:
                 return f"{root} is hidden from commands, for it holds secrets: work in another folder (--cwd)"
         return None
@@ -82,27 +82,27 @@ class Sandbox:
     def confine(
         self, launch: ShellLaunch, *, confinement: Level, folder: Path, root: Path, resources: ExitStack
     ) -> ShellLaunch:
-        """Wrap the planned start so that the command begins in `folder` and stays within its bounds.
+        """Wrap the planned start so that the command begins in `folder` and stays within its restrictions.
 
         Level `read` changes nothing; `workspace` changes what is in `root`, but no repository's `.git` and no project
         file. What the sandbox needs until the command's end is closed with `resources`. Raises `SandboxError` (an
-        OSError) where the bounds cannot be drawn; the command must then not be started.
+        OSError) where the restrictions cannot be drawn; the command must then not be started.
         """
         folder, root = folder.resolve(), root.resolve()
-        hidden = tuple(self.places.hidden())
+        hidden = tuple(self.hidden_paths.hidden())
         self._check_folder(folder, hidden)
-        bounds = Bounds(folder=folder, hidden=hidden)
+        restrictions = Restrictions(folder=folder, hidden=hidden)
         remark, notice = _READ_REMARK, launch.notice
         match confinement:
             case "read":
                 pass
             case "workspace":
-                bounds = self._open_workspace(bounds, root)
-                notice = partial(_new_repositories, root, bounds.guarded)
+                restrictions = self._open_workspace(restrictions, root)
+                notice = partial(_new_repositories, root, restrictions.guarded)
                 remark = _WORKSPACE_REMARK.format(root=root)
             case _:
                 assert_never(confinement)
-        confined = self.engine.confine(launch, bounds, resources)
+        confined = self.engine.confine(launch, restrictions, resources)
         remark = remark if launch.remark is None else f"{launch.remark}; {remark}"
         return replace(confined, remark=remark, notice=notice)
 
@@ -114,7 +114,7 @@ class Sandbox:
             if path in within:
                 raise SandboxError(f"the working folder {folder} is hidden in the sandbox: change to another one")
 
-    def _open_workspace(self, bounds: Bounds, root: Path) -> Bounds:
+    def _open_workspace(self, restrictions: Restrictions, root: Path) -> Restrictions:
         if refusal := self.refusal(root):
             raise SandboxError(f"nothing was run: {refusal}")
         found = survey(root, _GUARDED_NAMES, seconds=_LOOK_SECONDS)
@@ -130,7 +130,7 @@ class Sandbox:
                 f"nothing was run: {root} holds more than {_MOST_GUARDED} repositories that must not be changed: "
                 f"work in one of them (--cwd)"
             )
-        return replace(bounds, writable=root, guarded=guarded)
+        return replace(restrictions, writable=root, guarded=guarded)
 
 
 def _new_repositories(root: Path, guarded: Collection[Path]) -> str | None:

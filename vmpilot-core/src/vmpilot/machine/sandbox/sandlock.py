@@ -15,7 +15,7 @@ from pathlib import Path
 
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.sandbox import landlock_start
-from vmpilot.machine.sandbox.bounds import Bounds, Shortcoming, open_memory
+from vmpilot.machine.sandbox.engine import Restrictions, Shortcoming, open_memory
 from vmpilot.machine.sandbox.seccomp import write_filter
 
 _WITHHELD = (Path("/dev"), Path("/run"), Path("/lost+found"))
@@ -50,16 +50,16 @@ class Sandlock:
             Shortcoming("modes and owners cannot be changed in the workspace either, so `sed -i` and `cp -p` may fail"),
         )
 
-    def confine(self, launch: ShellLaunch, bounds: Bounds, resources: ExitStack) -> ShellLaunch:
+    def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
         scratch = tempfile.mkdtemp(prefix="vmpilot-")
         resources.callback(shutil.rmtree, scratch, ignore_errors=True)
-        changes = bounds.writable is not None
+        changes = restrictions.writable is not None
         code = write_filter(self.machine, namespaces=False, keeps_metadata=True, keeps_times=not changes)
         plan = landlock_start.Plan(
             library=os.fsencode(self.library) if self.landlock else b"",
             filter_code=code if self.filters else b"",
-            readable=_encoded([*_granted(Path("/"), (*_WITHHELD, *bounds.hidden)), *_READ_DEVICES]),
-            writable=_encoded([scratch, *_WRITE_DEVICES, *self._changeable(bounds)]),
+            readable=_encoded([*_granted(Path("/"), (*_WITHHELD, *restrictions.hidden)), *_READ_DEVICES]),
+            writable=_encoded([scratch, *_WRITE_DEVICES, *self._changeable(restrictions)]),
             program=os.fsencode(launch.program),
             arguments=list(launch.arguments),
         )
@@ -73,10 +73,10 @@ class Sandlock:
             descriptors=(*launch.descriptors, descriptor),
         )
 
-    def _changeable(self, bounds: Bounds) -> list[str]:
-        if bounds.writable is None:
+    def _changeable(self, restrictions: Restrictions) -> list[str]:
+        if restrictions.writable is None:
             return []
-        return _granted(bounds.writable, (*bounds.guarded, *bounds.hidden))
+        return _granted(restrictions.writable, (*restrictions.guarded, *restrictions.hidden))
 
 
 def _encoded(paths: list[str]) -> list[bytes]:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from vmpilot.installation import install_command
 from vmpilot.machine.processes.shell_launch import ShellLaunch
-from vmpilot.machine.sandbox.bounds import Bounds, Engine
 from vmpilot.machine.sandbox.bubblewrap import Bubblewrap
 from vmpilot.machine.sandbox.confinement import Sandbox
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.engine import Engine, Restrictions
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.sandbox.seccomp import supports
 from vmpilot.machine.sandbox.trial import run_launch
@@ -67,17 +67,17 @@ async def search_sandbox(
     `environment` is where PATH and HOME are taken from; `own_folders` (settings, log) are hidden from commands. A
     program on the PATH that lies in `apart_from`, the workspace, is not taken: it would run outside of every sandbox.
     """
-    places = Places.of(environment.get("HOME", ""), own_folders)
-    return await first_working(candidates(environment, apart_from=apart_from), environment, places)
+    hidden_paths = HiddenPaths.of(environment.get("HOME", ""), own_folders)
+    return await first_working(candidates(environment, apart_from=apart_from), environment, hidden_paths)
 
 
 def places_of_secrets(environment: Mapping[str, str]) -> tuple[Path, ...]:
     """The files and folders that are hidden from commands in every sandbox, for the user whose environment this is."""
-    return tuple(Places.of(environment.get("HOME", ""), ()).hidden())
+    return tuple(HiddenPaths.of(environment.get("HOME", ""), ()).hidden())
 
 
 async def first_working(
-    engines: Iterable[Engine | Attempt], environment: Mapping[str, str], places: Places
+    engines: Iterable[Engine | Attempt], environment: Mapping[str, str], hidden_paths: HiddenPaths
 ) -> SandboxSearch:
     """Try the engines one after the other until one works."""
     attempts: list[Attempt] = []
@@ -85,10 +85,10 @@ async def first_working(
         if isinstance(engine, Attempt):
             attempts.append(engine)
             continue
-        problem = await try_engine(engine, environment, places)
+        problem = await try_engine(engine, environment, hidden_paths)
         attempts.append(Attempt(engine.name, problem))
         if problem is None:
-            return SandboxSearch(Sandbox(engine, places), tuple(attempts))
+            return SandboxSearch(Sandbox(engine, hidden_paths), tuple(attempts))
     return SandboxSearch(None, tuple(attempts))
 
 
@@ -111,7 +111,7 @@ def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None
         yield Attempt("sandlock", f"not installed ({install_command('vmpilot-core[sandlock]')})")
 
 
-async def try_engine(engine: Engine, environment: Mapping[str, str], places: Places) -> str | None:
+async def try_engine(engine: Engine, environment: Mapping[str, str], hidden_paths: HiddenPaths) -> str | None:
     """Run a trivial command in the engine's sandbox; give what is wrong with it, None if nothing is."""
     show_status = ShellLaunch(
         program="/bin/sh",
@@ -123,8 +123,8 @@ async def try_engine(engine: Engine, environment: Mapping[str, str], places: Pla
     )
     with ExitStack() as resources:
         try:
-            bounds = Bounds(folder=Path("/"), hidden=tuple(places.hidden()))
-            confined = engine.confine(show_status, bounds, resources)
+            restrictions = Restrictions(folder=Path("/"), hidden=tuple(hidden_paths.hidden()))
+            confined = engine.confine(show_status, restrictions, resources)
             code, output = await run_launch(confined, environment, folder=Path("/"), patience=_PATIENCE)
         except TimeoutError:
             return f"a trivial command in it did not end within {_PATIENCE:g} s"

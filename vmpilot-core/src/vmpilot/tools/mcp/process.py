@@ -1,4 +1,4 @@
-"""The process of a stdio server: started below a warden of its own like a command, ended with all that it began."""
+"""The process of a stdio server: started below a supervisor of its own like a command, ended with all that it began."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class ServerProcess:
 
     @property
     def has_exited(self) -> bool:
-        """Whether the server's first process is over: by the kernel's word, for the warden's takes a moment."""
+        """Whether the server's first process is over: by the kernel's word, for the supervisor's takes a moment."""
         shell = self._supervised.shell
         return self._supervised.exited or (shell is not None and not is_live(shell))
 

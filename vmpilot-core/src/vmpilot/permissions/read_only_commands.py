@@ -9,8 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vmpilot.permissions.programs import Program
-from vmpilot.permissions.scripts import AWK, DATE, JQ, MODE, PRINTF, SED
+from vmpilot.permissions.command_spec import Program
+from vmpilot.permissions.script_patterns import AWK, DATE, JQ, MODE, PRINTF, SED
 
 
 def _program(short: str = "", long: str = "", **more: object) -> Program:

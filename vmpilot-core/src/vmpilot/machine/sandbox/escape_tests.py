@@ -20,7 +20,7 @@ from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.sandbox import escapes
 from vmpilot.machine.sandbox.confinement import PROJECT_FILE, Level, Sandbox
 from vmpilot.machine.sandbox.escapes.run import PROBES
-from vmpilot.machine.sandbox.places import Places
+from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.syscalls import CLONE, CLONE3, PROCESSORS, REFUSED
 from vmpilot.machine.sandbox.trial import run_launch
 
@@ -59,8 +59,8 @@ async def probe_escapes(
     """
     with ExitStack() as resources:
         stage = resources.enter_context(_stage(folder))
-        hidden = (*sandbox.places.hidden(), stage.own)
-        sandbox = replace(sandbox, places=Places(stage.home, hidden))
+        hidden = (*sandbox.hidden_paths.hidden(), stage.own)
+        sandbox = replace(sandbox, hidden_paths=HiddenPaths(stage.home, hidden))
         victim = await stage.start_victim()
         try:
             stage.write_plan(level, probes, sandbox, victim.pid)
@@ -160,7 +160,7 @@ class _Stage:
             "outside": str(self.outside),
             "home": str(self.home),
             "scratch": str(self.workspace if level == "workspace" else self.outside),
-            "hidden": [str(path) for path in sandbox.places.hidden()],
+            "hidden": [str(path) for path in sandbox.hidden_paths.hidden()],
             "sysctl": [f"/proc/sys/{name}" for name in _SYSTEM_SETTINGS],
             "sysfs": [f"/sys/{name}" for name in _SYSFS_SETTINGS],
             "token": self.token,

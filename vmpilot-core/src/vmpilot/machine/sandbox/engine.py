@@ -19,7 +19,7 @@ class SandboxError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Restrictions:
     """What one command may do.
 
     It begins in `folder`. Nothing can be changed but in `writable`, and there nothing of what is `guarded`. What is
@@ -41,7 +41,7 @@ class Shortcoming:
 
 
 class Engine(Protocol):
-    """A way to keep a command within bounds."""
+    """A way to keep a command within restrictions."""
 
     @property
     def name(self) -> str: ...
@@ -49,7 +49,7 @@ class Engine(Protocol):
     @property
     def shortcomings(self) -> tuple[Shortcoming, ...]: ...
 
-    def confine(self, launch: ShellLaunch, bounds: Bounds, resources: ExitStack) -> ShellLaunch:
+    def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
         """Wrap the planned start. Raises `SandboxError`, OSError where that cannot be done."""
         ...
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmpilot.permissions import Rules
-from vmpilot.permissions.written_rules import read_rule, write_rule
+from vmpilot.permissions.rule_syntax import read_rule, write_rule
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from vmpilot.permissions.line import Word
+from vmpilot.permissions.shell_line import Word
 
 Writes: TypeAlias = Literal["nothing", "operands", "operands behind the texts", "target", "sources and target"]
 """Which operands are files that the program makes or changes."""

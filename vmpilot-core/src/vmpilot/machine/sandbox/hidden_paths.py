@@ -40,15 +40,15 @@ _MOST_HOMES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class HiddenPaths:
     """Whose secrets are hidden, and what besides. `own_folders` are VMPilot's (settings, approvals, the log)."""
 
     home: Path
     own_folders: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, home: str, own_folders: Iterable[Path]) -> Places:
-        """Places for a person with this home folder (`$HOME`), empty for one without."""
+    def of(cls, home: str, own_folders: Iterable[Path]) -> HiddenPaths:
+        """HiddenPaths for a person with this home folder (`$HOME`), empty for one without."""
         return cls(Path(home or "/nonexistent").resolve(), tuple(own_folders))
 
     def hidden(self) -> list[Path]:

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from vmpilot.permissions.line import SimpleCommand
+from vmpilot.permissions.rule_syntax import FETCH, SHELL, write_rule
 from vmpilot.permissions.rules import plain_host
+from vmpilot.permissions.shell_line import SimpleCommand
 from vmpilot.permissions.wrappers import INTERPRETERS, SHELLS, WRAPPERS, program_name
-from vmpilot.permissions.written_rules import FETCH, SHELL, write_rule
 
 _NEVER = (
     SHELLS
@@ -58,7 +58,7 @@ _SUBCOMMANDS = frozenset(
 _SCRIPT_RUNNERS = frozenset({"npm", "pnpm", "yarn"})
 
 
-def command_rules(commands: Iterable[SimpleCommand]) -> tuple[str, ...]:
+def suggest_command_rules(commands: Iterable[SimpleCommand]) -> tuple[str, ...]:
     """One rule for each command, or none at all where one of them cannot have one."""
     rules = [_command_rule(command) for command in commands]
     return tuple(dict.fromkeys(rule for rule in rules if rule)) if all(rules) else ()
@@ -78,13 +78,13 @@ def _command_rule(command: SimpleCommand) -> str | None:
     return write_rule(SHELL, argv, exact=True)
 
 
-def folder_rules(tool: str, paths: Sequence[Path]) -> tuple[str, ...]:
+def suggest_folder_rules(tool: str, paths: Sequence[Path]) -> tuple[str, ...]:
     """A rule for the folder of each path."""
     folders = dict.fromkeys(str(path.parent) for path in paths)
     return _all_written(write_rule(tool, (folder,)) for folder in folders if re.fullmatch(r"(?:/[^/]+){2,}", folder))
 
 
-def host_rule(tool: str, url: str) -> tuple[str, ...]:
+def suggest_host_rules(tool: str, url: str) -> tuple[str, ...]:
     """A rule for the host of an address."""
     host = plain_host(url)
     return _all_written([write_rule(tool, (host,))]) if host and tool == FETCH else ()
@@ -93,7 +93,7 @@ def host_rule(tool: str, url: str) -> tuple[str, ...]:
 _NEVER_FOR_GOOD = frozenset({"mcp_accept_changes"})
 
 
-def subject_rule(tool: str, subject: str) -> tuple[str, ...]:
+def suggest_subject_rules(tool: str, subject: str) -> tuple[str, ...]:
     """A rule for what another tool does, or for the tool itself; none for what must be looked at each time."""
     if tool in _NEVER_FOR_GOOD:
         return ()

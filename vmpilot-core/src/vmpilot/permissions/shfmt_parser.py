@@ -9,13 +9,13 @@ import subprocess
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from vmpilot.permissions.line import HOME, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.shell_line import HOME, Line, LineBuilder, Redirection, Separator, Word
 
 PARSER_TIMEOUT = 2.0
 """Seconds; it takes 5 ms."""
 _OUTPUT_LIMIT = 20_000_000
 _DEPTH_LIMIT = 60
-_JOINTS: dict[object, Joint] = {"&&": "&&", "||": "||", "|": "|"}
+_SEPARATORS: dict[object, Separator] = {"&&": "&&", "||": "||", "|": "|"}
 _POSITIONS = frozenset({"Pos", "End", "Position", "Semicolon", "OpPos", "ValuePos", "ValueEnd", "Left", "Right"})
 _HOME_FIELDS = _POSITIONS | {"Type", "Param", "Short", "Dollar", "Rbrace"}
 
@@ -27,7 +27,7 @@ class ParserFailed(Exception):
     """The parser is missing, crashed, or took too long. The message says which."""
 
 
-class ShfmtReader:
+class ShfmtParser:
     """Reads lines with the shfmt that is installed beside VMPilot. Raises `ParserFailed` where there is none."""
 
     def __init__(self, program: Path | None = None, *, timeout: float = PARSER_TIMEOUT) -> None:
@@ -103,10 +103,10 @@ def _read_statement(statement: Syntax, builder: LineBuilder, depth: int) -> bool
             return _read_call(command, builder) and all(_read_redirection(one, builder) for one in redirections)
         case "TestClause" if not set(command) - _POSITIONS - {"Type", "X"}:
             return _read_condition(command, builder) and all(_read_redirection(one, builder) for one in redirections)
-        case "BinaryCmd" if command.get("Op") in _JOINTS and not redirections:
+        case "BinaryCmd" if command.get("Op") in _SEPARATORS and not redirections:
             return (
                 _read_statement(command["X"], builder, depth + 1)
-                and builder.end_command(_JOINTS[command["Op"]])
+                and builder.end_command(_SEPARATORS[command["Op"]])
                 and _read_statement(command["Y"], builder, depth + 1)
             )
         case _:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from vmpilot.permissions.line import HOME, Joint, Line, LineBuilder, Redirection, Word
+from vmpilot.permissions.shell_line import HOME, Line, LineBuilder, Redirection, Separator, Word
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
 
 _DEPTH_LIMIT = 60
-_JOINTS: dict[str, Joint] = {"&&": "&&", "||": "||", "|": "|", ";": ";"}
+_SEPARATORS: dict[str, Separator] = {"&&": "&&", "||": "||", "|": "|", ";": ";"}
 _OPERATOR = re.compile(r"[A-Za-z0-9_./:=!@%+-]+")
 _STATEMENTS = frozenset({"list", "pipeline", "redirected_statement", "command", "test_command"})
 
 
-class TreeReader:
+class TreeSitterParser:
     """Reads lines with tree-sitter. Raises `ImportError` where that is not installed."""
 
     def __init__(self) -> None:
@@ -52,8 +52,8 @@ def _read(node: Node, builder: LineBuilder, depth: int) -> bool:
                 well = _read_condition(child, builder)
             case "file_redirect":
                 well = _read_redirection(child, builder)
-            case joint:
-                well = joint in _JOINTS and builder.end_command(_JOINTS[joint])
+            case separator:
+                well = separator in _SEPARATORS and builder.end_command(_SEPARATORS[separator])
         if not well:
             return False
     return True

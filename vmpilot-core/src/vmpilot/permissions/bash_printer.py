@@ -10,12 +10,12 @@ import os
 import shutil
 import subprocess
 
-from vmpilot.permissions.shfmt_reader import PARSER_TIMEOUT, ParserFailed
+from vmpilot.permissions.shfmt_parser import PARSER_TIMEOUT, ParserFailed
 
 _OUTPUT_LIMIT = 1_000_000
 
 
-class BashReader:
+class BashPrinter:
     """Reads lines with the first bash on `search_path` (os.defpath if empty), which takes 2 ms."""
 
     def __init__(self, search_path: str = "") -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from vmpilot.permissions.bash_reader import BashReader
+from vmpilot.permissions.bash_printer import BashPrinter
 from vmpilot.permissions.found_commands import Found, find_commands
 from vmpilot.permissions.lexer import read_line
-from vmpilot.permissions.line import Line
-from vmpilot.permissions.shfmt_reader import ParserFailed, ShfmtReader, Syntax, plain_line
-from vmpilot.permissions.tree_reader import TreeReader
+from vmpilot.permissions.shell_line import Line
+from vmpilot.permissions.shfmt_parser import ParserFailed, ShfmtParser, Syntax, plain_line
+from vmpilot.permissions.tree_sitter_parser import TreeSitterParser
 from vmpilot.permissions.wrappers import Shell
 
 SEARCH_LIMIT = 50_000
@@ -22,7 +22,7 @@ SEARCH_LIMIT = 50_000
 REMEMBERED_LINES = 256
 
 
-class LineReader:
+class CommandParser:
     """Reads lines, and remembers the latest. The parsers are loaded with the first line that needs them.
 
     `search_path` is the PATH on which bash is looked for; None if no bash there can be trusted.
@@ -30,14 +30,14 @@ class LineReader:
 
     def __init__(self, search_path: str | None = "") -> None:
         self._search_path = search_path
-        self._shfmt: ShfmtReader | None = None
-        self._tree: TreeReader | None = None
-        self._bash: BashReader | None = None
+        self._shfmt: ShfmtParser | None = None
+        self._tree: TreeSitterParser | None = None
+        self._bash: BashPrinter | None = None
         self._parse = lru_cache(REMEMBERED_LINES)(self._parse_anew)
         self._read_script = lru_cache(REMEMBERED_LINES)(self._read_script_anew)
         self._find = lru_cache(REMEMBERED_LINES)(lambda line: find_commands(line, self._read_script))
 
-    def read_plainly(self, line: str) -> Line | None:
+    def parse_plain(self, line: str) -> Line | None:
         """The commands of a plain line that all three readers read alike; None for any other.
 
         Raises `ParserFailed` where a parser is missing or does not work.
@@ -68,20 +68,20 @@ class LineReader:
 
     def _parse_anew(self, line: str, dialect: Literal["bash", "posix"]) -> Syntax | None:
         if self._shfmt is None:
-            self._shfmt = ShfmtReader()
+            self._shfmt = ShfmtParser()
         return self._shfmt.parse(line, dialect)
 
-    def _load_bash(self) -> BashReader:
+    def _load_bash(self) -> BashPrinter:
         if self._search_path is None:
             raise ParserFailed("the workspace brings a bash of its own")
         if self._bash is None:
-            self._bash = BashReader(self._search_path)
+            self._bash = BashPrinter(self._search_path)
         return self._bash
 
     def _read_tree(self, line: str) -> Line | None:
         if self._tree is None:
             try:
-                self._tree = TreeReader()
+                self._tree = TreeSitterParser()
             except ImportError as error:
                 raise ParserFailed(f"tree-sitter-bash is not installed: {error}") from error
         return self._tree.read_line(line)

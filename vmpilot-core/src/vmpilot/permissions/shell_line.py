@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Joint: TypeAlias = Literal["", ";", "&&", "||", "|"]
+Separator: TypeAlias = Literal["", ";", "&&", "||", "|"]
 """What stands before a simple command; nothing before the first one, and a line break counts as `;`."""
 
 LINE_LIMIT = 2_000
@@ -58,7 +58,7 @@ class Redirection:
 class SimpleCommand:
     """One program with its arguments."""
 
-    joint: Joint
+    separator: Separator
     words: tuple[Word, ...]
     redirections: tuple[Redirection, ...] = ()
 
@@ -76,7 +76,7 @@ class LineBuilder:
 
     def __init__(self) -> None:
         self._commands: list[SimpleCommand] = []
-        self._joint: Joint = ""
+        self._separator: Separator = ""
         self._words: list[Word] = []
         self._redirections: list[Redirection] = []
 
@@ -88,21 +88,21 @@ class LineBuilder:
         """A redirection of the command that is being put together, or of the one that has just ended."""
         self._redirections.append(redirection)
 
-    def end_command(self, joint: Joint) -> bool:
-        """The command is complete, and `joint` leads to the next one. False where there are no words, or too many."""
+    def end_command(self, separator: Separator) -> bool:
+        """The command is complete, and `separator` leads to the next one. False if it has no words, or too many."""
         if not 0 < len(self._words) <= WORD_LIMIT or len(self._commands) >= COMMAND_LIMIT:
             return False
-        self._commands.append(SimpleCommand(self._joint, tuple(self._words), tuple(self._redirections)))
-        self._joint, self._words, self._redirections = joint, [], []
+        self._commands.append(SimpleCommand(self._separator, tuple(self._words), tuple(self._redirections)))
+        self._separator, self._words, self._redirections = separator, [], []
         return True
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was added since the last joint."""
+        """Whether nothing was added since the last separator."""
         return not self._words and not self._redirections
 
     def finish(self) -> Line | None:
         """The whole line; None where it is empty or too long."""
-        if self.empty and self._commands and self._joint == ";":
+        if self.empty and self._commands and self._separator == ";":
             return tuple(self._commands)
         return tuple(self._commands) if self.end_command("") else None

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from vmpilot.permissions.line import Word
-from vmpilot.permissions.programs import Program
-from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.command_spec import Program
+from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.shell_line import Word
 from vmpilot.permissions.wrappers import Argv, Hole, may_assign
 
 _SYSTEM_FOLDERS = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})

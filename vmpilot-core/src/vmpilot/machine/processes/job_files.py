@@ -1,4 +1,4 @@
-"""The files of a kept job, which its warden writes and every later VMPilot reads; it uses the standard library only.
+"""The files of a kept job: its supervisor writes them, and every later VMPilot reads them. Standard library only.
 
 A job has a folder: `job.json` (what was started), `state.json` (which processes, and how it ended), and its output,
 masked, in segments `output.POSITION`, of which the last two are kept. All are readable for their owner only.
@@ -38,7 +38,7 @@ def write_state(folder: Path, state: Mapping[str, Any]) -> None:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """The state; empty if the warden has not written one."""
+    """The state; empty if the supervisor has not written one."""
     return _read(folder / _STATE)
 
 

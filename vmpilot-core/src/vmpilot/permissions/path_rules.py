@@ -77,7 +77,7 @@ def is_folder(path: str | Path) -> bool:
         return False
 
 
-class Places:
+class PathRules:
     """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
 
     `private` are files and folders that are not even read unasked, `search_path` is the PATH of commands, `home` their
@@ -99,7 +99,7 @@ class Places:
         self._own = (*(resolve(folder) for folder in own), *self._private)
         self._search_path = search_path
 
-    def against_reading(self, path: str) -> str | None:
+    def objection_to_reading(self, path: str) -> str | None:
         """What speaks against reading the file, or listing the folder."""
         inner = self._inner(path)
         if _SYSTEM.match(path):
@@ -111,9 +111,9 @@ class Places:
             return f"{path} is hidden"
         return f"{path} may hold secrets" if self._looks_secret(path, inner) else None
 
-    def against_searching(self, folder: str) -> str | None:
+    def objection_to_searching(self, folder: str) -> str | None:
         """What speaks against reading all files below the folder (or the one file that it is)."""
-        if reason := self.against_reading(folder):
+        if reason := self.objection_to_reading(folder):
             return reason
         if _WIDE.fullmatch(folder) or _WIDE_BELOW.fullmatch(folder):
             return f"some of what is below {folder} may be secret"
@@ -123,7 +123,7 @@ class Places:
             return f"some of what is below {folder} may be secret"
         return None
 
-    def against_changing(self, path: str) -> str | None:
+    def objection_to_changing(self, path: str) -> str | None:
         """What speaks against making or changing the file."""
         inner = self._inner(path)
         if inner is None or not inner:
@@ -132,9 +132,9 @@ class Places:
             return f"the workspace {self.root} is inside the git repository {repository}, whose files can run programs"
         if _SYSTEM_ROOT.fullmatch(self.root):
             return f"the workspace {self.root} is a folder of the system"
-        return self._against_changing_inside(path, inner)
+        return self._objection_to_changing_inside(path, inner)
 
-    def _against_changing_inside(self, path: str, inner: str) -> str | None:
+    def _objection_to_changing_inside(self, path: str, inner: str) -> str | None:
         if any(not _CHANGEABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(inner)):
             return f"{path} is protected: a hidden file may run by itself"
         if repository := endangered_repository(path, self.root):
@@ -147,7 +147,7 @@ class Places:
             return f"{path} is protected: VMPilot's own"
         return f"{path} has another name, which may be outside the workspace" if _has_other_names(path) else None
 
-    def against_running(self, program: str) -> str | None:
+    def objection_to_running(self, program: str) -> str | None:
         """What speaks against trusting the program by its name: it is the workspace's own, whatever it is called."""
         for folder in self._search_path.split(os.pathsep):
             found = shutil.which(program, path=folder) if folder.startswith("/") else None
@@ -165,7 +165,7 @@ class Places:
         return bool(_HIDDEN_BY_SANDBOX.fullmatch(path))
 
     @property
-    def against_confined_changes(self) -> str | None:
+    def objection_to_confined_changes(self) -> str | None:
         """What speaks against opening the whole workspace for the changes of a confined command."""
         if _SYSTEM_ROOT.fullmatch(self.root) or _HOME.fullmatch(self.root):
             return f"the workspace {self.root} is a home or a system folder: work in a folder of its own (--cwd)"

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vmpilot.machine.workspace import show_name
+from vmpilot.permissions.command_spec import UNLIMITED, Program, Usage
 from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
-from vmpilot.permissions.line import Line, Redirection, SimpleCommand, Word
-from vmpilot.permissions.places import Places, Unresolvable, is_folder, resolve
-from vmpilot.permissions.programs import UNLIMITED, Program, Usage
-from vmpilot.permissions.reading_programs import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.path_rules import PathRules, Unresolvable, is_folder, resolve
+from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
+from vmpilot.permissions.shell_line import Line, Redirection, SimpleCommand, Word
 
 Level: TypeAlias = Literal["read", "workspace"]
 
@@ -40,29 +40,29 @@ _MOVES_SHELL = frozenset({"cd", "pushd", "popd"})
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class CommandClassification:
     """What one simple command does.
 
-    `level` is how it may run without a question, None where it may not, and `why` says so. `only_reads` commands could
-    also run unconfined: they can run nothing else. `inside`: it runs in the workspace, and its redirections, if any,
-    change nothing else. `secret`: it was to read what it should not. `read_level_only` says why it may run only where
-    nothing can be changed: a file in the workspace may make it write, or run a program. It is empty for other commands.
+    `level` is how it may run without a question, None if it may not, and `reason` says why. `read_only` commands could
+    also run unconfined: they can run nothing else. `inside`: it runs in the workspace, and its redirections change
+    nothing elsewhere. `secret`: it would read what may be secret. `read_level_reason` says why it may run only where
+    nothing can be changed (a file in the workspace may make it write, or run a program); empty for other commands.
     """
 
     command: SimpleCommand
     level: Level | None
-    why: str
-    only_reads: bool = False
+    reason: str
+    read_only: bool = False
     inside: bool = False
     secret: bool = False
-    read_level_only: str = ""
+    read_level_reason: str = ""
 
 
 class _Objection(Exception):
     """Why a command must be asked about. Names of files may hold anything, and are made fit to show."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(show_name(why))
+    def __init__(self, reason: str) -> None:
+        super().__init__(show_name(reason))
 
 
 class _Secret(_Objection):
@@ -73,23 +73,23 @@ class _SandboxHides(_Objection):
     """The command only reads, but a sandbox would hide from it what it is to read."""
 
 
-def judge_line(line: Line, places: Places, *, folder: Path) -> tuple[Judgement, ...]:
+def classify_line(line: Line, paths: PathRules, *, folder: Path) -> tuple[CommandClassification, ...]:
     """Judge the commands of a line that starts in `folder` (absolute)."""
     try:
-        judge = _LineJudge(line, places, resolve(folder))
+        classifier = _LineClassifier(line, paths, resolve(folder))
     except Unresolvable as problem:
-        return tuple(Judgement(command, None, show_name(str(problem))) for command in line)
-    judgements = tuple(judge.judge(number) for number in range(len(line)))
-    if all(judgement.level == "read" for judgement in judgements):
-        return judgements
-    return tuple(map(_beside_changes, judgements))
+        return tuple(CommandClassification(command, None, show_name(str(problem))) for command in line)
+    classifications = tuple(classifier.classify(number) for number in range(len(line)))
+    if all(classification.level == "read" for classification in classifications):
+        return classifications
+    return tuple(map(_beside_changes, classifications))
 
 
-def _beside_changes(judgement: Judgement) -> Judgement:
-    """The judgement on a command in a line that does more than read, and so runs where something can be changed."""
-    if judgement.level is None or not judgement.read_level_only:
-        return judgement
-    return replace(judgement, level=None, why=judgement.read_level_only)
+def _beside_changes(classification: CommandClassification) -> CommandClassification:
+    """The classification in a line that does more than read, and so runs where something can be changed."""
+    if classification.level is None or not classification.read_level_reason:
+        return classification
+    return replace(classification, level=None, reason=classification.read_level_reason)
 
 
 def changes_folder(line: Line) -> bool:
@@ -97,77 +97,81 @@ def changes_folder(line: Line) -> bool:
     return any(command.argv[0] == "cd" for command in line)
 
 
-class _LineJudge:
+class _LineClassifier:
     """Goes through one line, keeping the folders in which the next command may find itself."""
 
-    def __init__(self, line: Line, places: Places, folder: str) -> None:
+    def __init__(self, line: Line, paths: PathRules, folder: str) -> None:
         self._line = line
-        self._places = places
+        self._paths = paths
         self._folders: tuple[str, ...] = (folder,)
         self._left: tuple[str, ...] = ()
         self._lost = ""
-        self._paths = 0
-        self._has_or = any(command.joint == "||" for command in line)
+        self._paths_seen = 0
+        self._has_or = any(command.separator == "||" for command in line)
 
-    def judge(self, number: int) -> Judgement:
+    def classify(self, number: int) -> CommandClassification:
         """Judge the command; to be called once for each, in order."""
         command = self._line[number]
-        judgement = self._judge(number)
-        if judgement.level is None and command.argv[0] in _MOVES_SHELL:
+        classification = self._classify(number)
+        if classification.level is None and command.argv[0] in _MOVES_SHELL:
             self._lost = "it runs in a folder that cannot be known"
         elif command.argv[0] == "mv" and self._moves_trees(command):
             self._lost = "it comes after a folder or link was moved, so its paths cannot be checked"
-        return judgement
+        return classification
 
-    def _judge(self, number: int) -> Judgement:
+    def _classify(self, number: int) -> CommandClassification:
         command = self._line[number]
         if self._lost:
-            return Judgement(command, None, self._lost)
-        if command.joint not in {"&&", "|"}:
+            return CommandClassification(command, None, self._lost)
+        if command.separator not in {"&&", "|"}:
             self._folders = tuple(dict.fromkeys((*self._folders, *self._left)))
         inside = False
         try:
-            inside = all(map(self._places.is_inside, self._resolve_all(".")))
-            redirected = self._judge_redirections(command.redirections)
+            inside = all(map(self._paths.is_inside, self._resolve_all(".")))
+            redirected = self._classify_redirections(command.redirections)
         except _Objection as objection:
-            return Judgement(command, None, str(objection), secret=isinstance(objection, _Secret))
+            return CommandClassification(command, None, str(objection), secret=isinstance(objection, _Secret))
         try:
-            level, bound = self._judge_command(number)
+            level, bound = self._classify_command(number)
         except _SandboxHides as objection:
-            return Judgement(command, None, str(objection), only_reads=redirected == "read", inside=inside)
+            return CommandClassification(command, None, str(objection), read_only=redirected == "read", inside=inside)
         except _Objection as objection:
-            return Judgement(command, None, str(objection), inside=inside, secret=isinstance(objection, _Secret))
+            return CommandClassification(
+                command, None, str(objection), inside=inside, secret=isinstance(objection, _Secret)
+            )
         level = "workspace" if "workspace" in (level, redirected) else "read"
-        why = "it only reads" if level == "read" else "it only changes the workspace"
-        only_reads = level == "read" and not bound
-        return Judgement(command, level, why, only_reads=only_reads, inside=inside, read_level_only=bound)
+        reason = "it only reads" if level == "read" else "it only changes the workspace"
+        read_only = level == "read" and not bound
+        return CommandClassification(
+            command, level, reason, read_only=read_only, inside=inside, read_level_reason=bound
+        )
 
-    def _judge_command(self, number: int) -> tuple[Level, str]:
+    def _classify_command(self, number: int) -> tuple[Level, str]:
         """The level, and why it must be level read, if so. Raises `_Objection`."""
         command = self._line[number]
         for program_name in (_SHELL, command.argv[0]):
-            if objection := self._places.against_running(program_name):
+            if objection := self._paths.objection_to_running(program_name):
                 raise _Objection(objection)
         words = self._expand(command)
-        level, bound = self._judge_expanded(words)
+        level, bound = self._classify_expanded(words)
         if command.argv[0] == "cd":
             self._follow(number, words)
         return level, bound
 
-    def _judge_expanded(self, words: Sequence[Word]) -> tuple[Level, str]:
-        """The judgement on the words, and on what wildcards in them stand for at present."""
+    def _classify_expanded(self, words: Sequence[Word]) -> tuple[Level, str]:
+        """The classification on the words, and on what wildcards in them stand for at present."""
         hides: _SandboxHides | None = None
         found: tuple[Level, str] = ("read", "")
         for written in (*self._with_names(words), words):
             try:
-                found = self._judge_words(written)
+                found = self._classify_words(written)
             except _SandboxHides as objection:
                 hides = objection
         if hides is not None:
             raise hides
         return found
 
-    def _judge_words(self, words: Sequence[Word]) -> tuple[Level, str]:
+    def _classify_words(self, words: Sequence[Word]) -> tuple[Level, str]:
         """What the program does with one reading of its words; wildcards in them stand for themselves."""
         program, usage = _find_usage(words)
         hidden = self._check_reading(program, usage)
@@ -194,7 +198,7 @@ class _LineJudge:
         if command.words[0].has_wildcard:
             raise _Objection("which program runs depends on an expansion")
         try:
-            return [one for word in command.words for one in expand_word(word, self._places.home)]
+            return [one for word in command.words for one in expand_word(word, self._paths.home)]
         except TooMuch as problem:
             raise _Objection(str(problem)) from problem
 
@@ -217,8 +221,8 @@ class _LineJudge:
 
     def _follow(self, number: int, words: Sequence[Word]) -> None:
         """The shell goes to another folder, if it can. Raises `_Objection` where that cannot be followed."""
-        next_joint = self._line[number + 1].joint if number + 1 < len(self._line) else ""
-        if "|" in (self._line[number].joint, next_joint):
+        next_separator = self._line[number + 1].separator if number + 1 < len(self._line) else ""
+        if "|" in (self._line[number].separator, next_separator):
             raise _Objection("cd in a pipe does not mean what it says")
         if len(words) != 2 or words[1].text in {"", "-"} or words[1].is_glob:
             raise _Objection("cd without a plain folder goes to a place that is not written there")
@@ -235,16 +239,16 @@ class _LineJudge:
     def _check_reading(self, program: Program, usage: Usage) -> str | None:
         """Raises `_Objection` where something must not be read unasked; gives what a sandbox would hide."""
         below = program.reads_below(usage)
-        hidden = next((path for path in self._resolve_all(".") if self._places.is_hidden_by_sandbox(path)), None)
+        hidden = next((path for path in self._resolve_all(".") if self._paths.is_hidden_by_sandbox(path)), None)
         for path in self._paths_read(program, usage):
             in_folder = program.reads_trees == "folders" and is_folder(path)
             if in_folder and program.follows_links(usage):
                 raise _Objection(f"it follows links in {path}, unless --{program.keeps_links} is given")
             searches = below or in_folder
-            objection = self._places.against_searching(path) if searches else self._places.against_reading(path)
+            objection = self._paths.objection_to_searching(path) if searches else self._paths.objection_to_reading(path)
             if objection:
                 raise _Secret(objection)
-            if self._places.is_hidden_by_sandbox(path):
+            if self._paths.is_hidden_by_sandbox(path):
                 hidden = path
         return hidden
 
@@ -262,25 +266,25 @@ class _LineJudge:
         if any(word.is_glob for word in operands):
             raise _Objection("which files it changes depends on a wildcard")
         for target in _targets(program, operands):
-            if program.writes not in _COPYING or self._resolve_all(target) != [self._places.root]:
+            if program.writes not in _COPYING or self._resolve_all(target) != [self._paths.root]:
                 self._check_change(target)
 
     def _check_change(self, target: str) -> None:
-        if objection := self._places.against_confined_changes:
+        if objection := self._paths.objection_to_confined_changes:
             raise _Objection(objection)
         for path in self._resolve_all(target):
-            if objection := self._places.against_changing(path):
+            if objection := self._paths.objection_to_changing(path):
                 raise _Objection(objection)
 
-    def _judge_redirections(self, redirections: Sequence[Redirection]) -> Level:
+    def _classify_redirections(self, redirections: Sequence[Redirection]) -> Level:
         level: Level = "read"
         for redirection in redirections:
             target = redirection.target.text
             if redirection.operator == "<":
                 for path in self._resolve_all(target):
-                    if objection := self._places.against_reading(path):
+                    if objection := self._paths.objection_to_reading(path):
                         raise _Secret(objection)
-                    if self._places.is_hidden_by_sandbox(path):
+                    if self._paths.is_hidden_by_sandbox(path):
                         raise _Objection(f"in a sandbox {path} is not what it is here")
             elif redirection.operator != ">&" and target != "/dev/null":
                 self._check_change(target)
@@ -307,8 +311,8 @@ class _LineJudge:
             raise _Objection(str(problem)) from problem
 
     def _look_at(self, count: int) -> None:
-        self._paths += count
-        if self._paths > PATH_LIMIT:
+        self._paths_seen += count
+        if self._paths_seen > PATH_LIMIT:
             raise _Objection("it names too many files to be checked")
 
 

@@ -1,0 +1,51 @@
+"""What the gate says of a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from vmpilot.contract import Confinement
+from vmpilot.permissions.rules import Match
+
+Mode: TypeAlias = Literal["observe", "operate", "full"]
+Action: TypeAlias = Literal["allow", "ask", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What happens with a call. `reason` is a phrase for the user and the log; `exclusive` calls wait for others.
+
+    `confinement` is how far it may reach if it runs; `suggested_rules` are rules that the user may save.
+    """
+
+    action: Action
+    reason: str
+    exclusive: bool = True
+    confinement: Confinement = "host"
+    suggested_rules: tuple[str, ...] = ()
+
+
+def ask_or_deny(mode: Mode, reason: str, *, exclusive: bool = True, suggested_rules: tuple[str, ...] = ()) -> Decision:
+    """What the mode does with a call that is not let through by itself."""
+    match mode:
+        case "full":
+            return Decision("allow", "mode full", exclusive=exclusive)
+        case "operate":
+            return Decision("ask", reason, exclusive=exclusive, suggested_rules=suggested_rules)
+        case "observe":
+            return Decision(
+                "deny", f"mode observe only lets through what plainly reads, and {reason}", exclusive=exclusive
+            )
+
+
+def apply_rules(decision: Decision, *, deny: Match | None, ask: Match | None) -> Decision:
+    """The decision after the rules that deny and those that ask, in this order."""
+    if deny and deny.certain:
+        return Decision("deny", f'the rule "{deny.rule.written}" denies it', exclusive=decision.exclusive)
+    if decision.action != "allow" or not (match := deny or ask):
+        return decision
+    reason = f'the rule "{match.rule.written}" {"asks" if match is ask and match.certain else "may forbid it"}'
+    return replace(
+        decision, action="ask", reason=f"{reason}: {match.reason}" if match.reason else reason, confinement="host"
+    )
