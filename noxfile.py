@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
+from pathlib import Path
 
 import nox
 
@@ -93,6 +95,40 @@ def alone(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def build(session: nox.Session) -> None:
+    """Build, check and install what is published: the core alone, with each backend and with both, by pipx and uv."""
+    install(session)
+    work = Path(session.create_tmp()).resolve()
+    shutil.rmtree(work, ignore_errors=True)
+    dist = work / "dist"
+    for package in PACKAGES:
+        session.run("python", "-m", "build", "--installer", "uv", "--outdir", dist, package)
+    wheels, archives = sorted(dist.glob("*.whl")), sorted(dist.glob("*.tar.gz"))
+    session.run("twine", "check", "--strict", *wheels, *archives)
+    session.run("check-wheel-contents", *wheels)
+    for package in PACKAGES:
+        session.run("pyroma", "--min=10", package)
+    with tarfile.open(next(dist.glob("vmpilot_core-*.tar.gz"))) as archive:
+        if not any(name.endswith("/docs/configuration.md") for name in archive.getnames()):
+            session.error("the sdist of vmpilot-core lacks its docs")
+    core = next(dist.glob("vmpilot_core-*.whl")).as_uri()
+    # uv would otherwise reuse the wheels of an earlier build of the same version.
+    fresh = [part for package in PACKAGES for part in ("--refresh-package", package)]
+    for backends in ([], ["langchain"], ["litellm"], ["langchain", "litellm"]):
+        wanted = f"vmpilot-core[{','.join(backends)}] @ {core}"
+        pipx = work / "-".join(["pipx", *backends])
+        env = {"PIPX_HOME": str(pipx), "PIPX_BIN_DIR": str(pipx / "bin"), "HOME": str(work)}
+        session.run("pipx", "install", "--quiet", f"--pip-args=--find-links={dist}", wanted, env=env)
+        by_uv = ["uv", "tool", "run", "--quiet", *fresh, "--find-links", str(dist), "--from", wanted, "vmpilot"]
+        for command in ([str(pipx / "bin/vmpilot")], by_uv):
+            codes = [0] if backends else [5]  # 5: no backend is installed
+            listed = session.run(*command, "backends", "list", env=env, external=True, silent=True, success_codes=codes)
+            names = [line.split()[0] for line in str(listed).splitlines() if line.startswith(("langchain", "litellm"))]
+            if names != backends:
+                session.error(f"{wanted}: expected the backends {backends}, found {names}:\n{listed}")
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Measure against the aims, from outside, beside bare loops."""
     install(session)
@@ -101,7 +137,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True)
 def lock(session: nox.Session) -> None:
-    """Write the lock file anew."""
+    """Renew the lock file."""
     session.install("uv")
     hidden = [part for package in PACKAGES for part in ("--no-emit-package", package)]
     options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,14 +75,6 @@ def test_importing_a_package_prints_and_makes_nothing(package: str, tmp_path: Pa
     )
     assert (done.returncode, done.stdout) == (0, b""), done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_the_distributions_have_one_version() -> None:
-    versions = {
-        tomllib.loads((ROOT / name / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-        for name in PACKAGES
-    }
-    assert len(versions) == 1
 
 
 def test_the_top_level_holds_what_belongs_there() -> None:

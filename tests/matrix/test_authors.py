@@ -14,7 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "tests/samples/pydantic_ai"
-PYTHONS = [found for name in ("python3.11", "python3.13") if (found := shutil.which(name))] or [sys.executable]
+FOUND = [found for name in ("python3.11", "python3.12", "python3.13", "python3.14") if (found := shutil.which(name))]
+PYTHONS = list(dict.fromkeys([FOUND[0], FOUND[-1]])) if FOUND else [sys.executable]
 BACKENDS = ("my-engine", "pydantic-ai")
 
 SCRIPT = """[

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 CORE, LANGCHAIN, LITELLM = "vmpilot-core", "vmpilot-backend-langchain", "vmpilot-backend-litellm"
 ECHO = "tests/samples/echo"
 
-PYTHONS = [found for name in ("python3.11", "python3.12", "python3.13") if (found := shutil.which(name))]
+PYTHONS = [found for name in ("python3.11", "python3.12", "python3.13", "python3.14") if (found := shutil.which(name))]
 OLDEST, NEWEST = (PYTHONS[0], PYTHONS[-1]) if PYTHONS else (sys.executable, sys.executable)
 
 SCRIPT = """[
