@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,14 +49,8 @@ def memory() -> FileMemory:
 
 
 @pytest.fixture
-def environment() -> dict[str, str]:
-    """Without ripgrep; `ripgrep_environment` has it."""
-    return {"PATH": "/nowhere"}
-
-
-@pytest.fixture
-def tools(workspace: Workspace, memory: FileMemory, environment: dict[str, str]) -> dict[str, Tool]:
-    return {tool.spec.name: tool for tool in file_tools(workspace, memory, environment)}
+def tools(workspace: Workspace, memory: FileMemory) -> dict[str, Tool]:
+    return {tool.spec.name: tool for tool in file_tools(workspace, memory, {})}
 
 
 @pytest.fixture
@@ -88,13 +80,3 @@ def refused(call: Call) -> Refused:
         return str(problem.value)
 
     return refused
-
-
-@pytest.fixture
-def ripgrep_folder() -> str:
-    """The folder of a real ripgrep."""
-    beside = Path(sys.executable).parent / "rg"
-    found = str(beside) if beside.exists() else shutil.which("rg")
-    if found is None:
-        pytest.skip("there is no ripgrep here")
-    return str(Path(found).parent)

@@ -26,7 +26,6 @@ _OLDEST_PYTHON = (3, 11)
 _PROGRAMS = {
     "bash": ("broken", "apt install bash (commands need it)"),
     "git": ("note", "apt install git (without it nothing about repositories can be asked)"),
-    "rg": ("note", "apt install ripgrep (without it searching in files is slower)"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What is read from a search engine's output, however it is cut into pieces."""
+"""Reading ripgrep's output, however it is cut into pieces."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.tools.files.places import Place, PlaceReader, Unreadable, read_complaints
+from vmpilot.tools.files._ripgrep import Match, find_unreadable, parse_matches
 
 WARNING = b'./bin: WARNING: stopped searching binary file after match (found "\\0" byte around offset 70000)\n'
 OUTPUT = (
     b"./a b\0" + b"1:2:3:x\n./bin\0" + b"4:5:6:[Omitted long matching line]\n" + WARNING + b"new\nline\0" + b"7:8:9:\n"
-    b"closed\0!\nodd\0x:y\nlast\0" + b"1:1:0\n"
+    b"odd\0x:y\nlast\0" + b"1:1:0\n"
 )
 EXPECTED = [
-    Place("a b", 1, 2, 3),
-    Place("bin", 4, 5, 6),
-    Place("new\nline", 7, 8, 9),
-    Unreadable("closed"),
-    Place("last", 1, 1, 0),
+    Match("a b", 1, 2, 3),
+    Match("bin", 4, 5, 6),
+    Match("new\nline", 7, 8, 9),
+    Match("last", 1, 1, 0),
 ]
 
 
 @given(st.lists(st.integers(0, len(OUTPUT)), max_size=5))
-def test_places_come_from_pieces_of_any_size(cuts: list[int]) -> None:
-    reader = PlaceReader()
+def test_matches_come_from_pieces_of_any_size(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(OUTPUT)]
-    pieces = [OUTPUT[start:end] for start, end in pairwise(bounds)]
-    assert [place for piece in pieces for place in reader.feed(piece)] == EXPECTED
+    matches, rest = list[Match](), b""
+    for start, end in pairwise(bounds):
+        found, rest = parse_matches(rest + OUTPUT[start:end])
+        matches += found
+    assert (matches, rest) == (EXPECTED, b"")
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,5 @@ def test_places_come_from_pieces_of_any_size(cuts: list[int]) -> None:
         ("rg: regex parse error:\n    (\n", []),
     ],
 )
-def test_complaints_name_files(said: str, names: list[str]) -> None:
-    assert read_complaints(said) == names
+def test_unreadable_files_are_found_in_its_messages(said: str, names: list[str]) -> None:
+    assert find_unreadable(said) == names
