@@ -419,4 +419,8 @@ def test_describes_known_models_only() -> None:
     assert (info.context_window, info.supports_tools, info.supports_images) == (128_000, True, True)
     assert agent.describe_model("openai/nobody-knows-me") is None
     assert agent.describe_model("nobody-knows-me") is None
-    assert agent.describe_model("mistral/mistral-large-latest") is None
+    unpriced = agent.describe_model("hosted_vllm/gpt-4o")
+    assert unpriced is None or unpriced.input_price is None
+    without_integration = agent.describe_model("mistral/mistral-large-latest")
+    assert without_integration is not None
+    assert (without_integration.context_window, without_integration.input_price) == (None, 2e-6)

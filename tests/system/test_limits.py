@@ -70,10 +70,9 @@ async def test_money_at_a_known_price(machine: Machine) -> None:
     script = [runs(f"echo {number}", usage=Usage(10_000, 1_000)) for number in range(2)]
     with ScriptedServer(script, repeat_last=True) as server:
         seen = await machine.ask(server, model="openai/gpt-4o", max_cost=0.05)
-    if machine.backend == "litellm":  # the other one knows prices only where its packages tell them
-        assert limit_of(seen).text.startswith("Stopped at $0.0700; the limit for one request is $0.0500.")
-        assert notices(seen) == []
-        assert seen.end.cost == pytest.approx(0.07)
+    assert limit_of(seen).text.startswith("Stopped at $0.0700; the limit for one request is $0.0500.")
+    assert notices(seen) == []
+    assert seen.end.cost == pytest.approx(0.07)
     assert limit_of(seen).limit == "money"
 
 

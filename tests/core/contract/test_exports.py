@@ -30,7 +30,8 @@ find_spec_fault
 
 KIT = set(
     """
-MAX_ERROR_BYTES NO_KEY CompletionReader MessageBuilder ModelName ModelTarget ErrorResponse RoutedTransport chat_message
+MAX_ERROR_BYTES NO_KEY Provider find_provider
+CompletionReader MessageBuilder ModelName ModelTarget ErrorResponse RoutedTransport chat_message
 chat_messages chat_options chat_tool choose_key make_model_error find_target open_client parse_model_name
 paused_gc read_base_url read_chat_messages read_completion read_error_body read_retry_after read_tool_call
 translate_error translated_errors

@@ -47,7 +47,5 @@ def test_how_names_are_read(model: str, base_url: str | None, expected: tuple[st
 
 @pytest.mark.parametrize("model", ["llama3", "Gpt-4o", "", "my-gpt-4o"])
 def test_a_bare_name_of_no_known_family(model: str) -> None:
-    with pytest.raises(
-        ModelNotFound, match=f'nobody knows which provider has the model "{model}": write it as provider/'
-    ):
+    with pytest.raises(ModelNotFound, match=f'Cannot infer the provider of model "{model}". Write it as provider/'):
         parse_model_name(model)

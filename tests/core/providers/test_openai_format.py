@@ -198,7 +198,9 @@ def test_options_that_a_server_does_not_take_are_left_out(omitted: tuple[str, ..
 
 
 def test_the_limit_goes_by_the_other_name_where_the_first_is_not_taken() -> None:
-    first = chat_options(ModelSettings(max_tokens=5), limit="max_completion_tokens")
+    first = chat_options(ModelSettings(max_tokens=5), base_url="https://api.openai.com/v1")
     assert (first.get("max_completion_tokens"), first.get("max_tokens")) == (5, None)
-    other = chat_options(ModelSettings(max_tokens=5, omitted=("max_completion_tokens",)), limit="max_completion_tokens")
+    other = chat_options(
+        ModelSettings(max_tokens=5, omitted=("max_completion_tokens",)), base_url="https://api.openai.com/v1"
+    )
     assert (other.get("max_completion_tokens"), other.get("max_tokens")) == (None, 5)

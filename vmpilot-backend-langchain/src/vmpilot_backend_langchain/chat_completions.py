@@ -20,8 +20,6 @@ from vmpilot.providers import ModelTarget, chat_message, chat_options, chat_tool
 if TYPE_CHECKING:
     from langchain_openai.chat_models.base import BaseChatOpenAI
 
-_KNOW_NEW_LIMIT = (".openai.com", ".azure.com")
-
 
 async def stream_chat_completion(
     model: BaseChatOpenAI, call: ModelCall, target: ModelTarget
@@ -46,7 +44,5 @@ def _make_body(model: BaseChatOpenAI, call: ModelCall, provider: str) -> dict[st
     if call.tools:
         body["tools"] = [chat_tool(tool) for tool in call.tools]
     body.pop("max_completion_tokens", None)
-    knows_new_limit = model.root_async_client.base_url.host.endswith(_KNOW_NEW_LIMIT)
-    # The old name is the only one that all local servers know.
-    body |= chat_options(call.settings, limit="max_completion_tokens" if knows_new_limit else "max_tokens")
+    body |= chat_options(call.settings, base_url=str(model.root_async_client.base_url))
     return {name: value for name, value in body.items() if name not in call.settings.omitted}

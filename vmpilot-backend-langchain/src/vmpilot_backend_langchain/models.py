@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import openai
@@ -20,8 +20,9 @@ from vmpilot.contract import (
     Secret,
     UsageError,
 )
-from vmpilot.providers import NO_KEY, ModelName, ModelTarget, choose_key, open_client, parse_model_name
-from vmpilot_backend_langchain.providers import Provider, find_provider
+from vmpilot.providers import NO_KEY, ModelName, ModelTarget, choose_key, find_provider, open_client, parse_model_name
+from vmpilot_backend_langchain.prices import find_prices
+from vmpilot_backend_langchain.providers import Integration, find_integration
 
 _SETTINGS = {
     "temperature": ("temperature",),
@@ -70,20 +71,21 @@ class ChatModels:
 
     def _make_model(self, settings: ModelSettings, target: ModelTarget) -> BaseChatModel:
         target.check_key()
-        provider = find_provider(target.name.provider)
-        if provider.integration == "openai" or (settings.base_url and provider.openai_like):
+        integration = find_integration(target.name.provider)
+        speaks_openai = find_provider(target.name.provider).speaks_openai
+        if integration.name == "openai" or (settings.base_url and speaks_openai):
             return self._make_openai_model(settings, target)
-        if settings.query and provider.integration != "anthropic" and "http_async_client" not in provider.connection:
+        if settings.query and integration.name != "anthropic" and "http_async_client" not in integration.connection:
             raise UsageError(f"{target} cannot be used with a base URL that has a query; remove it from ? on")
-        arguments = self._connection_arguments(provider, settings)
+        arguments = self._connection_arguments(integration, settings)
         try:
-            model = _make_integrated_model(target.name, provider, arguments)
+            model = _make_integrated_model(target.name, integration, arguments)
         except ModelError:
             raise
         except ValueError as error:
             raise _explain_construction(error, target) from error
         model = model.model_copy(update=_known_settings(model, settings))
-        if provider.integration == "anthropic":
+        if integration.name == "anthropic":
             self._separate_anthropic(model, settings)
         return model
 
@@ -126,16 +128,16 @@ class ChatModels:
             _forget_account(client)
         return client
 
-    def _connection_arguments(self, provider: Provider, settings: ModelSettings) -> dict[str, Any]:
+    def _connection_arguments(self, integration: Integration, settings: ModelSettings) -> dict[str, Any]:
         arguments: dict[str, Any] = {"max_retries": 0, "timeout": settings.time_limits.whole}
         if settings.base_url is not None:
             arguments |= {"base_url": settings.base_url, "azure_endpoint": settings.base_url}
         if (key := choose_key(settings)) is not None:
             arguments["api_key"] = key
-        if "http_async_client" in provider.connection:
+        if "http_async_client" in integration.connection:
             client = self._make_client(settings)
             arguments |= {"http_async_client": client, "timeout": client.timeout}
-        return {name: value for name, value in arguments.items() if name in provider.connection}
+        return {name: value for name, value in arguments.items() if name in integration.connection}
 
     def _make_client(self, settings: ModelSettings, kind: type[Any] = openai.DefaultAsyncHttpxClient) -> Any:
         """A client of the HTTP library that the SDK of `kind` is built on: httpx, or httpx2 from openai 3 on."""
@@ -145,31 +147,40 @@ class ChatModels:
 
 
 def read_model_info(model: str) -> ModelInfo | None:
-    """What LangChain's tables know of a model; None where they know nothing or its integration is not installed."""
-    settings = ModelSettings(api_key=Secret(NO_KEY))
+    """What LangChain's tables and the list of prices know of a model, without the network; None if neither knows it."""
     try:
         target = ModelTarget(parse_model_name(model))
-        profile = ChatModels()._make_model(settings, target).profile or {}  # noqa: SLF001
     except ModelError:
         return None
-    if not profile:
+    profile = _read_profile(target)
+    prices = find_prices(target.name)
+    if not profile and not prices:
         return None
     return ModelInfo(
         context_window=profile.get("max_input_tokens"),
         max_output_tokens=profile.get("max_output_tokens"),
         supports_tools=profile.get("tool_calling"),
         supports_images=profile.get("image_inputs"),
+        **prices,
     )
 
 
-def _make_integrated_model(name: ModelName, provider: Provider, arguments: dict[str, Any]) -> BaseChatModel:
+def _read_profile(target: ModelTarget) -> Mapping[str, Any]:
+    """Empty also if the integration of the provider is not installed."""
+    try:
+        return ChatModels()._make_model(ModelSettings(api_key=Secret(NO_KEY)), target).profile or {}  # noqa: SLF001
+    except ModelError:
+        return {}
+
+
+def _make_integrated_model(name: ModelName, integration: Integration, arguments: dict[str, Any]) -> BaseChatModel:
     from langchain.chat_models import init_chat_model
 
     try:
-        model: BaseChatModel = init_chat_model(name.name, model_provider=provider.integration, **arguments)
+        model: BaseChatModel = init_chat_model(name.name, model_provider=integration.name, **arguments)
     except ImportError as error:
         raise ModelNotFound(
-            f"{name} needs LangChain's integration for this provider: pip install {provider.package}"
+            f"{name} needs LangChain's integration for this provider: pip install {integration.package}"
         ) from error
     return model
 

@@ -1,4 +1,4 @@
-"""Which LangChain integration speaks for which provider; a table, nothing is imported here."""
+"""Which LangChain integration serves which provider: the backend's one table about providers. It imports nothing."""
 
 from __future__ import annotations
 
@@ -8,70 +8,77 @@ _COMMON = frozenset({"base_url", "api_key", "timeout", "max_retries"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Provider:
+class Integration:
     """How LangChain knows a provider.
 
-    `integration` is the name for `init_chat_model`, `package` what pip installs. `connection` are the arguments that
-    its constructor takes out of base_url, api_key, timeout and max_retries. An `openai_like` provider is spoken to by
-    `ChatOpenAI` where a base URL is given.
+    `name` is what `init_chat_model` calls it, `package` what pip installs. Its constructor takes the `connection`
+    arguments. `key_variable` is where it looks for the key, None for the provider's usual variable. `price_list` is the
+    provider's id in genai-prices.
     """
 
-    integration: str
+    name: str
     package: str
     connection: frozenset[str] = _COMMON
-    openai_like: bool = False
+    key_variable: str | None = None
+    price_list: str | None = None
 
 
-KEY_VARIABLES = {
-    "azure": "AZURE_OPENAI_API_KEY",
-    "azure_ai": "AZURE_AI_CREDENTIAL",
-    "fireworks_ai": "FIREWORKS_API_KEY",
-    "huggingface": "HUGGINGFACEHUB_API_TOKEN",
-    "perplexity": "PPLX_API_KEY",
-    "together_ai": "TOGETHER_API_KEY",
-}
-"""Where the integrations look for keys, as far as they have their own names for that."""
-
-_PROVIDERS = {
-    "anthropic": Provider(integration="anthropic", package="langchain-anthropic"),
-    "azure": Provider(
-        integration="azure_openai",
+_INTEGRATIONS = {
+    "anthropic": Integration(name="anthropic", package="langchain-anthropic", price_list="anthropic"),
+    "azure": Integration(
+        name="azure_openai",
         package="langchain-openai",
         connection=frozenset({"azure_endpoint", "api_key", "timeout", "max_retries", "http_async_client"}),
+        key_variable="AZURE_OPENAI_API_KEY",
+        price_list="azure",
     ),
-    "azure_ai": Provider(integration="azure_ai", package="langchain-azure-ai", connection=frozenset()),
-    "bedrock": Provider(
-        integration="bedrock_converse",
-        package="langchain-aws",
-        connection=frozenset({"base_url"}),
+    "azure_ai": Integration(
+        name="azure_ai",
+        package="langchain-azure-ai",
+        connection=frozenset(),
+        key_variable="AZURE_AI_CREDENTIAL",
+        price_list="azure",
     ),
-    "cohere": Provider(integration="cohere", package="langchain-cohere"),
-    "deepseek": Provider(integration="deepseek", package="langchain-deepseek", openai_like=True),
-    "fireworks_ai": Provider(integration="fireworks", package="langchain-fireworks", openai_like=True),
-    "gemini": Provider(integration="google_genai", package="langchain-google-genai"),
-    "groq": Provider(integration="groq", package="langchain-groq", openai_like=True),
-    "hosted_vllm": Provider(integration="openai", package="langchain-openai", openai_like=True),
-    "huggingface": Provider(
-        integration="huggingface",
+    "bedrock": Integration(
+        name="bedrock_converse", package="langchain-aws", connection=frozenset({"base_url"}), price_list="aws"
+    ),
+    "cohere": Integration(name="cohere", package="langchain-cohere", price_list="cohere"),
+    "deepseek": Integration(name="deepseek", package="langchain-deepseek", price_list="deepseek"),
+    "fireworks_ai": Integration(name="fireworks", package="langchain-fireworks", price_list="fireworks"),
+    "gemini": Integration(name="google_genai", package="langchain-google-genai", price_list="google"),
+    "groq": Integration(name="groq", package="langchain-groq", price_list="groq"),
+    "hosted_vllm": Integration(name="openai", package="langchain-openai"),
+    "huggingface": Integration(
+        name="huggingface",
         package="langchain-huggingface",
         connection=frozenset(),
+        key_variable="HUGGINGFACEHUB_API_TOKEN",
     ),
-    "mistral": Provider(integration="mistralai", package="langchain-mistralai", openai_like=True),
-    "ollama": Provider(integration="ollama", package="langchain-ollama", connection=frozenset({"base_url"})),
-    "openai": Provider(integration="openai", package="langchain-openai", openai_like=True),
-    "openrouter": Provider(integration="openrouter", package="langchain-openrouter", openai_like=True),
-    "perplexity": Provider(integration="perplexity", package="langchain-perplexity", openai_like=True),
-    "together_ai": Provider(integration="together", package="langchain-together", openai_like=True),
-    "vertex_ai": Provider(
-        integration="google_vertexai",
+    "mistral": Integration(name="mistralai", package="langchain-mistralai", price_list="mistral"),
+    "moonshot": Integration(
+        name="moonshot", package="langchain-moonshot", connection=frozenset(), price_list="moonshotai"
+    ),
+    "ollama": Integration(name="ollama", package="langchain-ollama", connection=frozenset({"base_url"})),
+    "openai": Integration(name="openai", package="langchain-openai", price_list="openai"),
+    "openrouter": Integration(name="openrouter", package="langchain-openrouter", price_list="openrouter"),
+    "perplexity": Integration(
+        name="perplexity", package="langchain-perplexity", key_variable="PPLX_API_KEY", price_list="perplexity"
+    ),
+    "together_ai": Integration(name="together", package="langchain-together", price_list="together"),
+    "vertex_ai": Integration(
+        name="google_vertexai",
         package="langchain-google-vertexai",
         connection=frozenset({"max_retries"}),
+        price_list="google",
     ),
-    "xai": Provider(integration="xai", package="langchain-xai", openai_like=True),
+    "xai": Integration(name="xai", package="langchain-xai", price_list="x-ai"),
 }
 
+KEY_VARIABLES = {name: row.key_variable for name, row in _INTEGRATIONS.items() if row.key_variable}
 
-def find_provider(name: str) -> Provider:
-    """What is known of a provider; of any other that LangChain may know it under the same name."""
-    known = _PROVIDERS.get(name)
-    return known or Provider(integration=name, package=f"langchain-{name.replace('_', '-')}", connection=frozenset())
+
+def find_integration(provider: str) -> Integration:
+    """The integration for a provider; for any other, the one that LangChain may have under the same name."""
+    known = _INTEGRATIONS.get(provider)
+    package = f"langchain-{provider.replace('_', '-')}"
+    return known or Integration(name=provider, package=package, connection=frozenset())

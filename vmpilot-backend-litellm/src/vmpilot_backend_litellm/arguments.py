@@ -8,33 +8,10 @@ from typing import Any
 import httpx
 
 from vmpilot.contract import ModelCall, TimeLimits
-from vmpilot.providers import ModelName, chat_messages, chat_options, chat_tool, choose_key
-
-_BODY_PROVIDERS = frozenset({"hosted_vllm", "openai"})
-"""Providers for which LiteLLM merges `extra_body` into an OpenAI-compatible request as it is."""
-
-_OPENAI_FORMAT = _BODY_PROVIDERS | {
-    "deepseek",
-    "fireworks_ai",
-    "groq",
-    "huggingface",
-    "mistral",
-    "openrouter",
-    "together_ai",
-    "xai",
-}
-"""Providers whose whole answers are OpenAI's format, or the contract's reader knows the difference."""
+from vmpilot.providers import ModelName, chat_messages, chat_options, chat_tool, choose_key, find_provider
+from vmpilot_backend_litellm.providers import find_route
 
 _PLACEHOLDER = ({"role": "user", "content": "The conversation is in extra_body."},)
-
-
-KEY_VARIABLES = {
-    "azure": "AZURE_API_KEY",
-    "huggingface": "HF_TOKEN",
-    "perplexity": "PERPLEXITYAI_API_KEY",
-    "together_ai": "TOGETHERAI_API_KEY",
-}
-"""Where LiteLLM looks for keys, as far as it has its own names for that."""
 
 
 def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
@@ -52,14 +29,14 @@ def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) ->
         "drop_params": True,
         # LiteLLM drops what it believes the model cannot do. It does not know the models of the user's own server,
         # and an agent without its tools is none: then the provider is to say so.
-        "allowed_openai_params": ["tools", "reasoning_effort"] if model.provider in _BODY_PROVIDERS else ["tools"],
+        "allowed_openai_params": ["tools", "reasoning_effort"] if find_route(model.provider).merges_body else ["tools"],
         "no-log": True,
     }
 
 
 def answers_in_openai_format(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> bool:
     """Whether an answer in one piece needs no translation by LiteLLM."""
-    return model.provider in _OPENAI_FORMAT and not _may_use_responses(call, model, litellm)
+    return find_provider(model.provider).speaks_openai and not _may_use_responses(call, model, litellm)
 
 
 def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
@@ -70,7 +47,7 @@ def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType
     """
     messages = chat_messages(call.messages, system=call.system, provider=model.provider)
     tools = {"tools": [chat_tool(tool) for tool in call.tools]} if call.tools else {}
-    if model.provider in _BODY_PROVIDERS and not _may_use_responses(call, model, litellm):
+    if find_route(model.provider).merges_body and not _may_use_responses(call, model, litellm):
         # LiteLLM keeps `stream` to itself where it is false, and some servers stream unless they are told.
         whole = {"stream": False} if chat_options(call.settings).get("stream") is False else {}
         return {"messages": list(_PLACEHOLDER), "extra_body": {"messages": messages, **tools, **whole}}

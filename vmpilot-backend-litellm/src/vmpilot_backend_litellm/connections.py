@@ -11,29 +11,8 @@ from typing import Any
 import httpx
 
 from vmpilot.contract import ModelCall, ModelSettings, Proxies, UsageError
-from vmpilot.providers import ModelName, choose_key, open_client
-
-_HANDLER_PROVIDERS = frozenset(
-    {
-        "anthropic",
-        "azure_ai",
-        "bedrock",
-        "deepseek",
-        "fireworks_ai",
-        "gemini",
-        "groq",
-        "hosted_vllm",
-        "huggingface",
-        "mistral",
-        "ollama",
-        "openrouter",
-        "together_ai",
-        "vertex_ai",
-        "xai",
-    }
-)
-"""Providers that LiteLLM talks to through an `AsyncHTTPHandler`, if it is given one."""
-
+from vmpilot.providers import ModelName, choose_key, find_provider, open_client
+from vmpilot_backend_litellm.providers import find_route
 
 _TOKEN_VERSIONS = frozenset({"latest", "preview", "v1"})
 """Versions of Azure's API for which LiteLLM uses OpenAI's client, which sends the key as a token."""
@@ -56,7 +35,7 @@ class Connections:
         self._litellm = litellm
         self._pools: dict[tuple[Proxies, str, float], OneTryClient] = {}
         self._asked: OneTryClient | None = None
-        self._openai_clients: dict[ModelSettings, Any] = {}
+        self._openai_clients: dict[tuple[str, ModelSettings], Any] = {}
 
     async def __aenter__(self) -> Connections:
         return self
@@ -75,15 +54,15 @@ class Connections:
         """
         pool = self._asked = self._open_pool(call)
         pool.keeps, pool.kept = keep, None
-        if model.provider == "openai":
-            # A new one would ask for the platform again, in a thread, at its first request.
-            if call.settings not in self._openai_clients:
-                self._openai_clients[call.settings] = self._make_openai_client(call)
-            return self._openai_clients[call.settings]
+        kind = find_route(model.provider).client
         client = None
-        if model.provider == "azure":
+        if kind == "openai":
+            # A new one would ask for the platform again, in a thread, at its first request.
+            key = (model.provider, call.settings)
+            client = self._openai_clients[key] = self._openai_clients.get(key) or self._make_openai_client(model, call)
+        elif kind == "azure":
             client = self._make_azure_client(call)
-        elif model.provider in _HANDLER_PROVIDERS:
+        elif kind == "handler":
             client = self._make_handler(call)
         if client is None and call.settings.query:
             raise UsageError(f"{model} cannot be used with a base URL that has a query; remove it from ? on")
@@ -96,14 +75,21 @@ class Connections:
         kept, self._asked.kept = self._asked.kept, None
         return kept
 
-    def _make_openai_client(self, call: ModelCall) -> Any:
+    def _make_openai_client(self, model: ModelName, call: ModelCall) -> Any:
         import openai
         from litellm.secret_managers.main import get_secret_str
 
-        settings = call.settings
-        base_url = settings.base_url or get_secret_str("OPENAI_BASE_URL") or get_secret_str("OPENAI_API_BASE")
+        settings, name = call.settings, model.provider.upper()
+        variable = find_route(model.provider).key_variable or f"{name}_API_KEY"
+        key = choose_key(settings) or get_secret_str(variable)
+        if not key:
+            raise openai.OpenAIError("missing API key")
+        base_url = settings.base_url or get_secret_str(f"{name}_BASE_URL") or get_secret_str(f"{name}_API_BASE")
         return openai.AsyncOpenAI(
-            api_key=choose_key(settings), base_url=base_url, http_client=self._open_pool(call), max_retries=0
+            api_key=key,
+            base_url=base_url or find_provider(model.provider).base_url,
+            http_client=self._open_pool(call),
+            max_retries=0,
         )
 
     def _make_azure_client(self, call: ModelCall) -> Any:

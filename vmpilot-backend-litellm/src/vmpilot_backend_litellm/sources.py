@@ -15,9 +15,7 @@ import httpx
 
 from vmpilot.contract import BackendEvent
 from vmpilot.providers import CompletionReader, ModelTarget, read_completion
-
-_OPENAI_FORMAT = frozenset({"groq", "openrouter"})
-"""Providers whose class in LiteLLM only renames what the contract reads by either name."""
+from vmpilot_backend_litellm.providers import find_route
 
 
 async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
@@ -69,7 +67,7 @@ def _find_openai_response(answer: Any) -> httpx.Response | None:
     if isinstance(stream, openai.AsyncStream):
         return stream.response
     # Classes derived from this one mend what their provider does differently.
-    if type(stream) is OpenAIChatCompletionStreamingHandler or answer.custom_llm_provider in _OPENAI_FORMAT:
+    if type(stream) is OpenAIChatCompletionStreamingHandler or find_route(answer.custom_llm_provider).renames_only:
         response: httpx.Response | None = stream.http_response
         return response
     return None

@@ -9,9 +9,10 @@ from types import ModuleType
 
 from vmpilot.contract import BackendEvent, ModelCall
 from vmpilot.providers import find_target, translated_errors
-from vmpilot_backend_litellm.arguments import KEY_VARIABLES, answers_in_openai_format, make_arguments
+from vmpilot_backend_litellm.arguments import answers_in_openai_format, make_arguments
 from vmpilot_backend_litellm.connections import Connections
 from vmpilot_backend_litellm.library import import_litellm
+from vmpilot_backend_litellm.providers import KEY_VARIABLES
 from vmpilot_backend_litellm.sources import read_answer
 
 

@@ -20,6 +20,7 @@ from vmpilot.providers.openai_format import (
     read_tool_call,
 )
 from vmpilot.providers.provider_errors import ErrorResponse, make_model_error, read_error_body, read_retry_after
+from vmpilot.providers.provider_table import Provider, find_provider
 from vmpilot.providers.target import NO_KEY, ModelTarget, choose_key, find_target, read_base_url
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "MessageBuilder",
     "ModelName",
     "ModelTarget",
+    "Provider",
     "ErrorResponse",
     "RoutedTransport",
     "chat_message",
@@ -37,6 +39,7 @@ __all__ = [
     "chat_tool",
     "choose_key",
     "make_model_error",
+    "find_provider",
     "find_target",
     "open_client",
     "parse_model_name",

@@ -5,40 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from vmpilot.contract.errors import ModelNotFound
-
-PROVIDERS: frozenset[str] = frozenset(
-    {
-        "anthropic",
-        "azure",
-        "azure_ai",
-        "bedrock",
-        "cohere",
-        "deepseek",
-        "fireworks_ai",
-        "gemini",
-        "groq",
-        "hosted_vllm",
-        "huggingface",
-        "mistral",
-        "ollama",
-        "openai",
-        "openrouter",
-        "perplexity",
-        "together_ai",
-        "vertex_ai",
-        "xai",
-    }
-)
-"""Prefixes that name a provider whatever follows; any other prefix may be part of a model's own name."""
-
-_FAMILIES = (
-    ("openai", ("gpt-", "chatgpt-", "o1", "o3", "o4")),
-    ("anthropic", ("claude",)),
-    ("gemini", ("gemini",)),
-    ("mistral", ("mistral-", "codestral", "magistral")),
-    ("deepseek", ("deepseek-",)),
-    ("xai", ("grok",)),
-)
+from vmpilot.providers.provider_table import PROVIDERS
 
 
 class ModelName(msgspec.Struct, frozen=True):
@@ -54,10 +21,10 @@ class ModelName(msgspec.Struct, frozen=True):
 def parse_model_name(model: str, *, base_url: str | None = None) -> ModelName:
     """Read `provider/model`.
 
-    With a `base_url` whatever is no known provider is a name on that OpenAI-compatible server (`Qwen/Qwen3-8B`).
-    Without one, the provider of a bare name is inferred from the well-known families (`gpt-4o`, `claude-…`).
+    With a `base_url`, any other name is a model of that OpenAI-compatible server (`Qwen/Qwen3-8B`). Without one, the
+    provider of a bare name (`gpt-4o`, `claude-…`) follows from its first letters.
 
-    Raises `ModelNotFound` for a bare name of no known family.
+    Raises `ModelNotFound` for a bare name of an unknown provider.
     """
     head, slash, tail = model.partition("/")
     if slash and head in PROVIDERS:
@@ -66,7 +33,7 @@ def parse_model_name(model: str, *, base_url: str | None = None) -> ModelName:
         return ModelName("openai", model)
     if slash:
         return ModelName(head, tail)
-    for provider, beginnings in _FAMILIES:
-        if model.startswith(beginnings):
-            return ModelName(provider, model)
-    raise ModelNotFound(f'nobody knows which provider has the model "{model}": write it as provider/{model}')
+    for name, provider in PROVIDERS.items():
+        if model.startswith(provider.model_prefixes):
+            return ModelName(name, model)
+    raise ModelNotFound(f'Cannot infer the provider of model "{model}". Write it as provider/{model}.')

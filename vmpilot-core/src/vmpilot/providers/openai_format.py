@@ -7,7 +7,8 @@ have no place for (how a message ended, whether a tool failed, opaque provider d
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -22,6 +23,8 @@ from vmpilot.contract.messages import (
 )
 from vmpilot.contract.request import ModelSettings, ToolSpec
 from vmpilot.providers.provider_metadata import read_call_data, read_message_data
+
+_WITH_NEW_LIMIT = (".openai.com", ".azure.com")
 
 
 def chat_messages(
@@ -54,13 +57,15 @@ def chat_tool(spec: ToolSpec) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-def chat_options(
-    settings: ModelSettings, *, limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-) -> dict[str, Any]:
-    """The members of a chat completions request that say how to answer, without those that the server does not take.
+def chat_options(settings: ModelSettings, *, base_url: str = "") -> dict[str, Any]:
+    """The parameters of a chat completions request that say how to answer, without those that the server rejected.
 
-    `limit` is the name under which `max_tokens` is sent first; a server that does not take it gets the other one.
+    `base_url` is where the request goes. OpenAI and Azure have a new name for `max_tokens`; all local servers know only
+    the old one. A server that rejects one of them gets the other.
     """
+    limit = "max_tokens"
+    if (urlsplit(base_url).hostname or "").endswith(_WITH_NEW_LIMIT):
+        limit = "max_completion_tokens"
     streams = settings.streaming and "stream" not in settings.omitted
     options = {
         "stream": streams,

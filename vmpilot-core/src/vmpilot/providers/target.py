@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
-from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,20 +14,10 @@ from vmpilot.contract.request import ModelCall, ModelSettings
 from vmpilot.contract.secret import Secret
 from vmpilot.contract.secret_values import is_worth_masking
 from vmpilot.providers.model_names import ModelName, parse_model_name
+from vmpilot.providers.provider_table import find_provider
 
 NO_KEY = "none"
 """What a server named by `base_url` gets where there is no key: the provider's own key is not for it."""
-
-_KEY_VARIABLES: Mapping[str, str | None] = MappingProxyType(
-    {
-        "bedrock": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-        "gemini": "GOOGLE_API_KEY",
-        "hosted_vllm": None,
-        "ollama": None,
-        "vertex_ai": "GOOGLE_APPLICATION_CREDENTIALS",
-    }
-)
-"""Where providers' keys are kept by common consent; any other provider's is in `PROVIDER_API_KEY`."""
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.))*")
 _LONGEST_QUOTE = 300
@@ -96,8 +85,7 @@ def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = No
     """
     settings = call.settings
     name = parse_model_name(call.model, base_url=settings.base_url)
-    usual = _KEY_VARIABLES.get(name.provider, f"{name.provider.upper()}_API_KEY")
-    variable = (key_variables or {}).get(name.provider, usual)
+    variable = (key_variables or {}).get(name.provider, find_provider(name.provider).key_variable)
     return ModelTarget(name, settings.base_url, settings.api_key, variable)
 
 

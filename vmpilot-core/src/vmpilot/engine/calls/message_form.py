@@ -27,24 +27,8 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.calls.call_ids import translate_ids, with_translated_ids
-from vmpilot.providers import parse_model_name
+from vmpilot.providers import find_provider, parse_model_name
 from vmpilot.providers.provider_metadata import CALLS, read_call_data
-
-_OPENAI_IDS = IdForm(40, alphabet="printable")
-_ANTHROPIC_IDS = IdForm(64)
-_IDS: Mapping[str, IdForm] = MappingProxyType(
-    {
-        "anthropic": _ANTHROPIC_IDS,
-        "azure": _OPENAI_IDS,
-        "bedrock": _ANTHROPIC_IDS,
-        "mistral": IdForm(9, exact=True, alphabet="letters"),
-        "openai": _OPENAI_IDS,
-    }
-)
-"""What the providers' documentation and refusals say. Whatever is not here, a server of the user's own among them, says
-itself what it does not accept. Gemini is not here: LiteLLM puts its signatures into the ids."""
-
-_WANT_REASONING = frozenset({"deepseek", "moonshot"})
 
 _NO_SIGNATURE = MappingProxyType(
     {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
@@ -111,9 +95,11 @@ class MessageForm:
 
 def usual_form(model: str, *, base_url: str | None) -> MessageForm:
     """The form that is known of a model's provider."""
-    provider = _find_provider(model, base_url) or ""
-    ids = None if provider == "openai" and base_url is not None else _IDS.get(provider)
-    return MessageForm(ids=ids, reasoning=provider in _WANT_REASONING)
+    name = _find_provider(model, base_url) or ""
+    provider = find_provider(name)
+    # A server of the user's own reports itself what ids it does not accept.
+    ids = None if name == "openai" and base_url is not None else provider.call_ids
+    return MessageForm(ids=ids, reasoning=provider.wants_reasoning)
 
 
 def fitted(stream_once: StreamOnce, form: MessageForm) -> StreamOnce:

@@ -114,7 +114,7 @@ async def search(
     Raises OSError for the path, `ToolError` for the pattern. When canceled, it ends ripgrep.
     """
     found, said, code = SearchResult(), "", 0
-    is_folder = stat.S_ISDIR(path.lstat().st_mode)
+    is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
     with opened_folder(path if is_folder else path.parent) as folder:
         if not is_folder:
             _refuse_binary(folder, path.name)

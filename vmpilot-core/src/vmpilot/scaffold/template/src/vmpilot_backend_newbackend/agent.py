@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from importlib.metadata import version
-from typing import Any, Literal
+from typing import Any
 
 import httpx
 from vmpilot.contract import (
@@ -28,6 +28,7 @@ from vmpilot.providers import (
     chat_messages,
     chat_options,
     chat_tool,
+    find_provider,
     find_target,
     open_client,
     read_completion,
@@ -36,14 +37,6 @@ from vmpilot.providers import (
 
 NAME = "newbackend"
 LEVELS = "core streaming tools parallel errors cancel usage resume"
-ADDRESSES = {
-    "deepseek": "https://api.deepseek.com/v1",
-    "groq": "https://api.groq.com/openai/v1",
-    "mistral": "https://api.mistral.ai/v1",
-    "openai": "https://api.openai.com/v1",
-    "openrouter": "https://openrouter.ai/api/v1",
-}
-"""Where a provider is asked while no base URL is set."""
 
 
 @hookimpl
@@ -116,7 +109,8 @@ def choose_target(call: ModelCall) -> ModelTarget:
 
 def find_address(target: ModelTarget) -> str:
     """Where the server is."""
-    address = target.base_url or ADDRESSES.get(target.name.provider)
+    known = find_provider(target.name.provider)
+    address = target.base_url or known.base_url
     if address is None:
         raise ModelNotFound(f"No address is known for {target}: set VMPILOT_BASE_URL")
     return address.rstrip("/")
@@ -125,13 +119,9 @@ def find_address(target: ModelTarget) -> str:
 def write_body(call: ModelCall, target: ModelTarget) -> dict[str, Any]:
     """The request in OpenAI's format."""
     name = target.name
-    own = target.base_url is None and name.provider == "openai"
     history = chat_messages(call.messages, system=call.system, provider=name.provider)
     body: dict[str, Any] = {"model": name.name, "messages": history}
-    # OpenAI has a new name for the limit, which other servers need not know.
-    limit: Literal["max_tokens", "max_completion_tokens"]
-    limit = "max_completion_tokens" if own else "max_tokens"
-    body |= chat_options(call.settings, limit=limit)
+    body |= chat_options(call.settings, base_url=find_address(target))
     if call.tools:
         body["tools"] = [chat_tool(tool) for tool in call.tools]
     return body
