@@ -1,4 +1,4 @@
-"""The aims: what a figure of VMPilot has to be, by itself or beside the bare loop's."""
+"""The aims for VMPilot's figures, absolute or relative to the bare loop."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import TypeAlias, assert_never
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """A limit of its own."""
+    """An absolute limit."""
 
     limit: float
 
 
 @dataclass(frozen=True, slots=True)
 class AtMostTimes:
-    """At most so many times the bare loop's."""
+    """At most this multiple of the bare loop's figure."""
 
     factor: float
 
 
 @dataclass(frozen=True, slots=True)
 class AtLeastTimes:
-    """At least so many times the bare loop's."""
+    """At least this multiple of the bare loop's figure."""
 
     factor: float
 
 
 @dataclass(frozen=True, slots=True)
 class AtMostMore:
-    """At most so much more than the bare loop's."""
+    """At most this much above the bare loop's figure."""
 
     margin: float
 
@@ -38,7 +38,7 @@ Aim: TypeAlias = AtMost | AtMostTimes | AtLeastTimes | AtMostMore
 
 
 def is_met(aim: Aim, value: float, *, bare: float | None) -> bool | None:
-    """Whether `value` is as aimed at; None where there is nothing to hold it against."""
+    """Whether `value` meets the aim; None without a figure to compare it with."""
     if isinstance(aim, AtMost):
         return value <= aim.limit
     if bare is None:
@@ -55,7 +55,7 @@ def is_met(aim: Aim, value: float, *, bare: float | None) -> bool | None:
 
 
 def describe(aim: Aim) -> str:
-    """The aim as it stands in the table."""
+    """The aim as shown in the table."""
     match aim:
         case AtMost():
             return f"≤ {aim.limit:g}"

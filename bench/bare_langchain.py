@@ -1,4 +1,4 @@
-"""What LangChain's own guide leads to: `create_agent` with a shell tool. `bare_langchain.py BASE_URL REQUEST`."""
+"""LangChain's guide, followed to the letter: `create_agent` with a shell tool. `bare_langchain.py BASE_URL REQUEST`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 @tool
 async def shell(command: str) -> str:
-    """Run a command line with bash and get its output."""
+    """Run a command line with bash and return its output."""
     process = await asyncio.create_subprocess_exec(
         "bash", "-c", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

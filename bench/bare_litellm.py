@@ -1,4 +1,4 @@
-"""What somebody writes who calls LiteLLM directly: an agent loop and no more. `bare_litellm.py BASE_URL REQUEST`."""
+"""A minimal agent loop that calls LiteLLM directly. `bare_litellm.py BASE_URL REQUEST`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else the import goes to the network
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # otherwise the import makes a network request
 
 import litellm
 
@@ -16,7 +16,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "shell",
-        "description": "Run a command line with bash and get its output.",
+        "description": "Run a command line with bash and return its output.",
         "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
     },
 }

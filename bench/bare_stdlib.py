@@ -13,7 +13,7 @@ TOOL = {
     "type": "function",
     "function": {
         "name": "shell",
-        "description": "Run a command line with bash and get its output.",
+        "description": "Run a command line with bash and return its output.",
         "parameters": {"type": "object", "properties": {"command": {"type": "string"}}, "required": ["command"]},
     },
 }

@@ -1,4 +1,4 @@
-"""One measured conversation: a scripted server plays a script to a program and notes when each request came."""
+"""One measured conversation: a scripted server plays a script to a program and records when each request arrives."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vmpilot.testing import RecordedRequest, Reply, ScriptedServer
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request at the server. Seconds since the program's start: when it came, when its answer was sent; `cpu` is
-    what the program itself had used when it came."""
+    """A request at the server: when it arrived and when its answer was sent, in seconds since the program's start, and
+    the CPU seconds that the program had used when it arrived."""
 
     arrived: float
     answered: float
@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a program did from its start to its end."""
+    """What a program did from start to end."""
 
     requests: tuple[Request, ...]
     whole: Finished
@@ -45,7 +45,7 @@ def hold_conversation(
 ) -> Conversation:
     """Let the program make a request, or all of `requests`, and play the script to it.
 
-    Raises `RunFailed` unless it went as planned.
+    Raises `RunFailed` if the conversation does not go as planned.
     """
     watch = _Watch()
     with _serve(watch, script) as server:
@@ -55,7 +55,7 @@ def hold_conversation(
         watch.process.set_result(process)
         whole = process.finish()
     if server.problems or len(watch.seen) != len(script):
-        raise RunFailed("; ".join(server.problems) or f"{len(watch.seen)} of {len(script)} answers were asked for")
+        raise RunFailed("; ".join(server.problems) or f"{len(watch.seen)} of {len(script)} answers were requested")
     return Conversation(tuple(_as_request(seen, cpu, started=process.started_at) for seen, cpu in watch.seen), whole)
 
 
@@ -70,7 +70,7 @@ def _serve(watch: _Watch, script: Sequence[Reply]) -> Iterator[ScriptedServer]:
 
 
 class _Watch:
-    """Looks at the program's CPU clock whenever a request of its has come."""
+    """Reads the program's CPU clock on each of its requests."""
 
     def __init__(self) -> None:
         self.process: Future[MeasuredProcess] = Future()
@@ -79,7 +79,7 @@ class _Watch:
     def answer(self, reply: Reply, request: RecordedRequest) -> Reply:
         process = self.process.result(timeout=10.0)
         self.seen.append((request, process.cpu_so_far()))
-        request.body = None  # the server has read it; two hundred long histories would only fill our memory
+        request.body = None  # already read by the server; two hundred long histories would fill our memory
         return reply
 
 

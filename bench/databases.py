@@ -1,4 +1,4 @@
-"""The databases whose growth is measured: an SQLite file, and a PostgreSQL server where the environment holds one."""
+"""The databases whose growth is measured: an SQLite file, and a PostgreSQL server if one is installed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Database:
         return ConversationStore(self.folder, database_url=None if self.url is None else Secret(self.url))
 
     def fetch(self, conversation_id: str) -> int:
-        """Connect, get a conversation's entries with the driver alone, and give how many there are."""
+        """Connect, fetch a conversation's entries with only the driver, and return their number."""
         query = "SELECT body FROM {} WHERE conversation_id = {} ORDER BY number"
         if self.url is None:
             with closing(sqlite3.connect(self.folder / "conversations.db")) as connection:
@@ -52,7 +52,7 @@ class Database:
 
 @contextmanager
 def open_databases(folder: Path) -> Iterator[tuple[Database, ...]]:
-    """What databases there are here, until the end of the block."""
+    """The available databases, until the end of the block."""
     sqlite = Database(SQLITE.name, folder / "growth")
     try:
         from tests.postgres_server import PostgresServer

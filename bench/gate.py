@@ -1,6 +1,6 @@
-"""How long the gate takes for a shell line: `python bench/policy.py`. It runs none of them.
+"""How long the permission policy takes for a shell line: `python bench/gate.py`. It runs none of the lines.
 
-Each line is new to the gate each time, as a model's lines are; what a gate remembers is measured apart.
+Each line is new to the policy each time, as a model's lines are; remembered decisions are measured separately.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def measure(line: str, rules: Rules, *, fresh: bool) -> list[float]:
-    """Milliseconds of each decision, sorted; the first ones, which load the parsers, are left out."""
+    """Milliseconds of each decision, sorted, without the first ones, which load the parsers."""
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
         root = Path(folder)
         policy = PermissionPolicy("operate", workspace=root, rules=rules, confines=lambda: True)

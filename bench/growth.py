@@ -1,4 +1,4 @@
-"""What must not grow with a conversation: the cost of an append, and, apart from the database's own, of opening it."""
+"""What must not grow with a conversation: the cost of an append, and of opening it without the database's cost."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ _OPENINGS = 5
 GROWTH_ROWS = (
     *(Row(f"wall_{length}", f"append at entry {length:,}, wall", "ms") for length in LENGTHS),
     *(Row(f"cpu_{length}", f"append at entry {length:,}, CPU", "ms") for length in LENGTHS),
-    Row("ratio", "append at entry 10,000, wall, by that at 10", "times", AtMost(1.5)),
+    Row("ratio", "append at entry 10,000, relative to entry 10, wall", "times", AtMost(1.5)),
     Row("opening", "opening 10,000 entries, wall", "ms"),
-    Row("fetching", "connecting and fetching them with the driver alone, wall", "ms"),
+    Row("fetching", "connecting and fetching them with only the driver, wall", "ms"),
     Row("beyond", "opening beyond that", "ms", AtMost(100.0)),
 )
 
@@ -86,7 +86,7 @@ async def _filled(database: Database) -> AsyncIterator[list[ConversationLog]]:
 
 
 async def _time_appends(logs: Sequence[ConversationLog]) -> Mapping[int, tuple[list[float], list[float]]]:
-    """Milliseconds, wall and CPU, by length; the conversations take turns, so that a slow moment hits all."""
+    """Milliseconds, wall and CPU, by length; the conversations alternate, so that a slow moment affects all of them."""
     times: dict[int, tuple[list[float], list[float]]] = {length: ([], []) for length in LENGTHS}
     for event in islice(_events(), _APPENDS):
         for log, (walls, cpus) in zip(logs, times.values(), strict=True):
@@ -98,7 +98,7 @@ async def _time_appends(logs: Sequence[ConversationLog]) -> Mapping[int, tuple[l
 
 
 async def _time_opening(database: Database, conversation_id: str) -> float:
-    """Until the first request's messages could be sent, in a store that was just made; milliseconds."""
+    """Milliseconds until the first request's messages could be sent, in a new store."""
     started = time.perf_counter()
     store = database.store()
     try:

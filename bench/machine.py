@@ -1,4 +1,4 @@
-"""The machine at the time of the measurements: how fast, how busy, and where it has a disk."""
+"""The machine during the measurements: its speed, its load, and a folder on a disk."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from statistics import median
 
 
 class Machine:
-    """Facts that tell whether two tables can be compared. `look` is called again and again while others measure."""
+    """Facts that show whether two tables are comparable. Call `look` repeatedly during the measurements."""
 
     def __init__(self) -> None:
         self._loads: list[float] = []
         self._speeds: list[float] = []
 
     def look(self) -> None:
-        """Note the load, and how long a fixed piece of Python takes just now."""
+        """Record the load, and how long a fixed piece of Python takes."""
         self._loads.append(os.getloadavg()[0])
         self._speeds.append(_time_fixed_work() * 1e3)
 
@@ -34,15 +34,15 @@ class Machine:
 
 
 def find_disk() -> Path:
-    """A folder for temporary files that is on a disk: a commit in memory would cost nothing."""
+    """A folder for temporary files on a disk: in memory, a commit would cost nothing."""
     for folder in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()):
         if _file_system_of(folder) not in {"tmpfs", "ramfs"}:
             return folder
-    sys.exit("no folder on a disk found: set TMPDIR to one")
+    sys.exit("Found no folder on a disk. Set TMPDIR to one.")
 
 
 def _time_fixed_work() -> float:
-    # Processors of rented machines are at times half as fast as at others; CPU seconds do not tell, this does.
+    # Processors of rented machines are at times half as fast; CPU seconds do not show it, this does.
     started = time.process_time()
     texts: dict[int, str] = {}
     for number in range(100_000):

@@ -1,4 +1,4 @@
-"""What is measured: each measure runs a program once and gives its figures; how often, the caller decides."""
+"""The measures: each runs a program once and returns its figures; the caller decides how often."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TALK = "I look at the next part of the output and then decide what to do about 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table. The aim is held against the bare loop on the same library, or against `beside`."""
+    """A line of the table. The aim refers to the bare loop on the same library, or to `beside`."""
 
     key: str
     title: str
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """Rows that come from the same runs. `times` multiplies the number of runs, for what is short and noisy."""
+    """Rows from the same runs. `times` multiplies the number of runs of short, noisy measures."""
 
     name: str
     rows: tuple[Row, ...]
@@ -69,14 +69,14 @@ def _take_answer(program: Program, folder: Path) -> Figures:
 
 
 def take_steps(program: Program, folder: Path) -> Figures:
-    """Ten steps with a command each: what most requests are like."""
+    """Ten steps with a command each, like most requests."""
     script = [_with_call(f"true {number}", Reply()) for number in range(10)]
     done = hold_conversation(program, [*script, Reply("Done.")], folder=folder)
     return _step_figures(done, range(10))
 
 
 def _take_late_steps(program: Program, folder: Path) -> Figures:
-    # In one chunk: what a stream costs is another measure's, and here it is read after the answer's end.
+    # In one chunk: another measure covers streams, and here they are read after the answer's end.
     talk = Reply(_TALK, chunks=1)
     script = [_with_call(f"printf %0500d {number}", talk) for number in range(_LATE + 5)]
     done = hold_conversation(program, [*script, Reply("Done.")], folder=folder)
@@ -88,8 +88,8 @@ def _take_late_steps(program: Program, folder: Path) -> Figures:
 
 
 def _take_turns(program: Program, folder: Path) -> Figures:
-    # Four messages a turn: the request, a message that calls a command, its result, the answer. What the bytes of a
-    # request cost is what the standard library's loop takes for them; the libraries' own loops take 40 times that.
+    # Four messages a turn: the request, a message that calls a command, its result, the answer. The cost of a request's
+    # bytes is that of the standard library's loop; the libraries' own loops take 40 times as long.
     if program.name in {"bare litellm", "bare langchain"}:
         return {}
     script = [_with_call("true", Reply("I look at it.", chunks=1)), Reply(_TALK, chunks=1)] * (_TURNS + 2)
@@ -104,7 +104,7 @@ def _take_turns(program: Program, folder: Path) -> Figures:
 
 
 def _take_stream(program: Program, folder: Path, *, output: Output) -> Figures:
-    # The call behind the text makes the program say, by its next request, when it has read all of it.
+    # The call after the text makes the program show, by its next request, when it has read everything.
     words = tuple(f"word{number} " for number in range(CHUNKS))
     call = ScriptedCall("shell", {"command": "true"})
     script = [Reply(chunks=words, tool_calls=(call,)), Reply("Done.")]

@@ -1,4 +1,4 @@
-"""Processes under measurement: their time, CPU time and memory as the system tells them, from outside."""
+"""Measured processes: their time, CPU time and memory as the system reports them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 180.0
-"""Seconds that one run may take."""
+"""Maximum seconds of one run."""
 
 _SPAWN = Path(__file__).with_name("spawn.py")
 
 
 class RunFailed(Exception):
-    """A program did not do what was to be measured; the message says what it did."""
+    """A program did not do what the measure expects; the message says what it did."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a process used from its start to its end. Seconds and bytes; `cpu` includes the commands that it ran."""
+    """Resources that a process used from start to end, in seconds and bytes; `cpu` includes its commands."""
 
     wall: float
     cpu: float
@@ -32,7 +32,7 @@ class Finished:
 
 
 class MeasuredProcess:
-    """A program that has been started; `finish` must follow. Its output is read at once, as the next program would."""
+    """A started program; call `finish` on it. Its output is read at once, as the next program in a pipe would."""
 
     def __init__(self, command: Sequence[str], *, environment: Mapping[str, str], folder: Path) -> None:
         self._command = command
@@ -61,11 +61,11 @@ class MeasuredProcess:
         self._clock = ~self._pid << 3 | 2  # how clock_gettime(2) names the CPU clock of another process
 
     def cpu_so_far(self) -> float:
-        """CPU seconds of the running process and its threads until now, without the commands that it ran."""
+        """CPU seconds of the running process and its threads so far, without its commands."""
         return time.clock_gettime(self._clock)
 
     def finish(self) -> Finished:
-        """Wait for the end. Raises `RunFailed` where the program fails or takes more than `PATIENCE` seconds."""
+        """Wait for the end. Raises `RunFailed` if the program fails or takes more than `PATIENCE` seconds."""
         timer = threading.Timer(PATIENCE, os.kill, (self._pid, signal.SIGKILL))
         timer.start()
         try:
@@ -92,4 +92,4 @@ class MeasuredProcess:
         with self._errors:
             self._errors.seek(0)
             lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "(it said nothing)"
+        return lines[-1] if lines else "(no output)"

@@ -1,4 +1,4 @@
-"""What is compared: VMPilot with each backend, and beside it a bare loop on the same library."""
+"""The compared programs: VMPilot with each backend, and a bare loop on the same library."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VMPILOT = str(Path(sys.executable).with_name("vmpilot"))
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A column of the table. `backend` is VMPilot's, None for a bare loop; `beside` is the loop it is held against."""
+    """A column of the table. `backend` is VMPilot's, None for a bare loop; `beside` is the loop to compare with."""
 
     name: str
     backend: str | None = None
@@ -25,11 +25,11 @@ class Program:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it is VMPilot: what has aims to meet."""
+        """Whether it is VMPilot, which has aims to meet."""
         return self.backend is not None
 
     def talk(self, base_url: str, requests: Sequence[str]) -> list[str]:
-        """The command line that makes several requests, one after the other, in one conversation."""
+        """The command line that makes several consecutive requests in one conversation."""
         if self.backend is None:
             return [sys.executable, str(_BENCH / f"{self.name.replace(' ', '_')}.py"), base_url, *requests]
         return [sys.executable, str(_BENCH / "talk.py"), self.backend, base_url, *requests]
@@ -42,7 +42,7 @@ class Program:
         return [_VMPILOT, *where, "--mode", "full", "--max-steps", "300", "--output", output, "Go."]
 
     def help(self) -> list[str]:
-        """The command line that only starts and ends: the help, or for a bare loop Python with nothing to do."""
+        """The command line that only starts and ends: the help, or Python with an empty program for a bare loop."""
         return [sys.executable, "-c", "pass"] if self.backend is None else [_VMPILOT, "--help"]
 
 
@@ -56,7 +56,7 @@ PROGRAMS = (
 
 
 def make_environment(folder: Path) -> Mapping[str, str]:
-    """The variables that every program gets: none of the user's settings, bytecode files allowed."""
+    """The environment of every program: without the user's settings, with bytecode files."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(folder),

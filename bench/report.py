@@ -19,28 +19,28 @@ class Column(Protocol):
     def name(self) -> str: ...
     @property
     def is_ours(self) -> bool:
-        """Whether it has aims to meet."""
+        """Whether it has aims."""
 
     @property
     def beside(self) -> str | None:
-        """The column that it is held against."""
+        """The column to compare it with."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A row with the samples of each program, by its name, in the order of the runs."""
+    """A row with the samples of each program by name, in the order of the runs."""
 
     measure: str
     row: Row
     samples: Mapping[str, Sequence[float]]
 
     def value_of(self, name: str | None) -> float | None:
-        """The median of a program's samples, None where there are none."""
+        """The median of a program's samples, None without samples."""
         samples = self.samples.get(name or "")
         return median(samples) if samples else None
 
     def is_met_by(self, column: Column) -> bool | None:
-        """Whether the column meets the row's aim; None for a bare loop, or where there is no aim or no figure."""
+        """Whether the column meets the row's aim; None for a bare loop, or without an aim or a figure."""
         value = self.value_of(column.name)
         if self.row.aim is None or value is None or not column.is_ours:
             return None
@@ -48,14 +48,14 @@ class Line:
 
 
 def make_lines(measure: str, rows: Iterable[Row], samples: Mapping[str, Sequence[Figures]]) -> Iterator[Line]:
-    """The lines of a measure out of the figures of its runs, by program."""
+    """The lines of a measure from the figures of its runs, by program."""
     for row in rows:
         figures = {name: [run[row.key] for run in runs if row.key in run] for name, runs in samples.items()}
         yield Line(measure, row, figures)
 
 
 def write_table(lines: Sequence[Line], columns: Sequence[Column] = PROGRAMS) -> str:
-    """All lines as a table; ✓ and ✗ stand behind figures that have an aim."""
+    """All lines as a table, with ✓ or ✗ after figures that have an aim."""
     heads = ("", "unit", "aim", *(column.name for column in columns))
     cells = [heads, *(_write_line(line, columns) for line in lines)]
     widths = [max(len(row[at]) for row in cells) for at in range(len(heads))]
@@ -84,7 +84,7 @@ def _write_number(value: float) -> str:
 
 
 def write_verdict(lines: Sequence[Line], columns: Sequence[Column] = PROGRAMS) -> str:
-    """How many aims are met, and a line for each that is not."""
+    """The number of aims met, and a line for each missed one."""
     verdicts = [(line, column, line.is_met_by(column)) for line in lines for column in columns]
     missed = [_write_miss(line, column) for line, column, met in verdicts if met is False]
     met = sum(verdict is True for _, _, verdict in verdicts)

@@ -25,7 +25,7 @@ _DATABASES = (SQLITE, POSTGRESQL)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what was asked for and print the table; 1 if a program failed, else 0, also where an aim is missed."""
+    """Measure and print the table; return 1 if a program failed, otherwise 0, even if an aim was missed."""
     options = _parse(arguments)
     programs = [program for program in PROGRAMS if program.name in options.programs]
     failures: dict[str, str] = {}
@@ -68,12 +68,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--programs", nargs="+", choices=programs, default=programs, metavar="NAME", help=", ".join(map(repr, programs))
     )
     parser.add_argument("--runs", type=int, default=5, help="runs of each program in each measure (5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to FILE, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write all samples to FILE")
     return parser.parse_args(arguments)
 
 
 def _warm_up(programs: Sequence[Program], folder: Path, *, failures: dict[str, str]) -> Iterator[Program]:
-    """The programs that work, after a run that does not count: it writes bytecode files and fills the page cache."""
+    """The programs that work, after a run that is not counted: it writes bytecode files and fills the page cache."""
     for program in programs:
         _show_progress(f"warming up: {program.name}")
         try:
@@ -93,7 +93,7 @@ def _sample(
     machine: Machine,
     failures: dict[str, str],
 ) -> Mapping[str, Sequence[Figures]]:
-    """The figures of all runs, by program. The programs take turns, so that a busy moment of the machine hits all."""
+    """The figures of all runs, by program. The programs alternate, so that a busy moment affects all of them."""
     samples: dict[str, list[Figures]] = defaultdict(list)
     for number in range(runs * measure.times):
         machine.look()

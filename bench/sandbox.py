@@ -1,6 +1,6 @@
-"""What confinement adds to a command: `python bench/sandbox.py [--runs N]`. Medians and 95th percentiles in ms.
+"""The cost of confinement per command: `python bench/sandbox.py [--runs N]`. Medians and 95th percentiles in ms.
 
-Each row is `true` run by bash, bare or in a sandbox, in a small repository; rows take turns.
+Each row runs `true` with bash, bare or in a sandbox, in a small repository; rows alternate.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ AIM = 40.0
 
 def main() -> None:
     """Measure and print the table."""
-    parser = argparse.ArgumentParser(description="What confinement adds to a command.")
-    parser.add_argument("--runs", type=int, default=60, help="commands a row (60)")
+    parser = argparse.ArgumentParser(description="Measure the cost of confinement per command.")
+    parser.add_argument("--runs", type=int, default=60, help="commands per row (60)")
     runs = parser.parse_args().runs
     with tempfile.TemporaryDirectory() as name:
         root = Path(name).resolve()
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def _make_repository(root: Path) -> None:
-    """Two hundred folders and a .git, as a project of ordinary size has them."""
+    """Two hundred folders and a .git, as in an average project."""
     for number in range(200):
         (root / "src" / str(number // 20) / str(number)).mkdir(parents=True)
     (root / ".git" / "hooks").mkdir(parents=True)

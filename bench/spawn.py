@@ -1,7 +1,7 @@
-"""Starts one program and measures it from outside: `python -I -S spawn.py FD PROGRAM …`; the report goes to FD.
+"""Start a program and measure it from outside: `python -I -S spawn.py FD PROGRAM …`; the report goes to FD.
 
-It is a process of its own and imports next to nothing because the greatest memory of a child, as wait4(2) tells it,
-begins with what its parent held. Two lines: pid and start; then end, CPU seconds, greatest memory, exit code.
+It is a separate process with few imports, because the peak memory of a child, as wait4(2) reports it, starts with the
+memory of its parent. It writes two lines: pid and start; then end, CPU seconds, peak memory, exit code.
 """
 
 import os

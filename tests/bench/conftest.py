@@ -1,4 +1,4 @@
-"""Makes the folder `bench` importable: it is a program beside the distributions, not a part of one."""
+"""Make the folder `bench` importable: it is not part of a distribution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Aims are held against the right column, and a missed one is said."""
+"""Aims refer to the right column, and a missed aim is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_line(aim: Aim | None, *, beside: str | None = None, **samples: list[flo
         (AtMostMore(40), 50.1, False),
     ],
 )
-def test_aim_is_held_against_the_bare_loop(aim: Aim, value: float, met: bool) -> None:
+def test_aim_refers_to_the_bare_loop(aim: Aim, value: float, met: bool) -> None:
     line = make_line(aim, bare_litellm=[10.0], bare_langchain=[1_000.0], vmpilot_litellm=[value])
     assert line.is_met_by(VMPILOT) is met
 
@@ -42,22 +42,22 @@ def test_row_may_name_another_column() -> None:
     assert line.is_met_by(VMPILOT) is True
 
 
-def test_bare_loop_has_no_aim_to_meet() -> None:
+def test_bare_loop_has_no_aim() -> None:
     assert make_line(AtMost(12), bare_litellm=[10.0]).is_met_by(BARE) is None
 
 
-def test_without_the_bare_loop_nothing_is_claimed() -> None:
+def test_aim_without_a_bare_loop_is_not_counted() -> None:
     line = make_line(AtMostTimes(4), vmpilot_litellm=[40.0])
     assert line.is_met_by(VMPILOT) is None
     assert write_verdict([line]) == "0 of 0 aims met"
 
 
-def test_median_stands_in_the_table() -> None:
+def test_table_shows_the_median() -> None:
     table = write_table([make_line(AtMost(12), vmpilot_litellm=[9.0, 99.0, 11.0])])
     assert table.splitlines()[1].split() == ["a", "turn", "ms", "≤", "12", "-", "-", "11.0", "✓", "-", "-"]
 
 
-def test_missed_aim_is_said() -> None:
+def test_missed_aim_is_reported() -> None:
     met, missed = make_line(AtMost(12), vmpilot_litellm=[9.0]), make_line(AtMost(12), vmpilot_litellm=[13.0])
     assert write_verdict([met, missed]).splitlines() == [
         "1 of 2 aims met",

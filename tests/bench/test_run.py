@@ -1,4 +1,4 @@
-"""The benchmark runs, measures something, and says what it measured."""
+"""The benchmark runs and reports plausible figures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def median_of(results: dict[str, Any], measure: str, figure: str) -> float:
     [
         ("help", "cpu", 2, 200),
         ("answer", "first_cpu", 10, 1_000),
-        ("answer", "memory", 10, 40),  # no more than the interpreter: what measures must not count
+        ("answer", "memory", 10, 40),  # not more than the interpreter: measuring must not count
         ("steps", "wall", 0.5, 200),
         ("steps", "cpu", 0.1, 50),
         ("stream-text", "cpu", 5_000, 1_000_000),
@@ -51,7 +51,7 @@ def test_figures_are_plausible(results: dict[str, Any], measure: str, figure: st
     assert least <= median_of(results, measure, figure) <= most
 
 
-def test_first_request_comes_before_the_end(results: dict[str, Any]) -> None:
+def test_first_request_precedes_the_end(results: dict[str, Any]) -> None:
     assert median_of(results, "answer", "first_wall") < median_of(results, "answer", "whole_wall") * 1e3
 
 
@@ -67,7 +67,7 @@ def test_growth_is_measured_on_both_databases(tmp_path: Path) -> None:
         assert figures["beyond"] == pytest.approx(figures["opening"] - figures["fetching"])
 
 
-def test_unknown_measure_is_refused() -> None:
+def test_unknown_measure_is_rejected() -> None:
     done = run_bench("--only", "no-such-measure")
     assert done.returncode == 2
     assert "no-such-measure" in done.stderr

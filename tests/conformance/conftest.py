@@ -1,4 +1,4 @@
-"""What the rows need before they are verified: each library's first call."""
+"""Makes each library's first call before the rows run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small client without VMPilot's core, good enough for the verifier's tests, which break it in one way each."""
+"""A small client without VMPilot's core. Each test of the verifier breaks it in one way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRIES = 3
 
 
 class PlainClient:
-    """Asks for whole answers, tries again after what is no answer, and runs whole calls."""
+    """Requests whole answers, retries invalid ones, and runs complete calls."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -80,7 +80,7 @@ class PlainClient:
         return {"Authorization": f"Bearer {KEY}"}
 
     def read(self, response: httpx.Response) -> AssistantMessage | None:
-        """The message, None for what is no whole answer."""
+        """The message, None if the answer is incomplete."""
         try:
             choice = response.json()["choices"][0]
             message, finish = choice["message"], choice["finish_reason"]
@@ -97,7 +97,7 @@ class PlainClient:
 
     def explain(self, response: httpx.Response) -> str:
         if response.is_redirect:
-            return "the server redirects to another place: set the base URL"
+            return "the server redirects to another location: set the base URL"
         return f"the server failed with status {response.status_code}: It broke"
 
     def show(self, message: AssistantMessage) -> list[Event]:
@@ -121,7 +121,7 @@ class PlainClient:
         try:
             command = json.loads(call.arguments)["command"]
         except (ValueError, TypeError, LookupError):
-            return [self.result(call, "the arguments are no valid JSON object", is_error=True)]
+            return [self.result(call, "the arguments are not a valid JSON object", is_error=True)]
         self.execute(command)
         return [ToolStarted(call, "$", "test", 0.0), self.result(call, "done", is_error=False)]
 
@@ -134,5 +134,5 @@ class PlainClient:
 
 
 async def never_ends() -> None:
-    """Waits until it is cancelled."""
+    """Waits until it is canceled."""
     await asyncio.Event().wait()

@@ -11,11 +11,11 @@ from .rows import COLUMNS, Column, run_rows, watched_logs
 
 FAMILIES = tuple(dict.fromkeys(fault.family for fault in FAULTS))
 LARGE = "large"
-"""The faults whose memory is measured, of all families."""
+"""The faults that measure memory, of all families."""
 
 
 def faults_for(part: str, column: Column) -> Sequence[Fault]:
-    """Every fourth fault; what one column leaves out the others have."""
+    """Every fourth fault; the other columns have the rest."""
     own = [fault for fault in FAULTS if (LARGE if fault.megabytes else fault.family) == part]
     return own[COLUMNS.index(column) :: len(COLUMNS)]
 
@@ -28,7 +28,7 @@ def test_the_columns_have_every_fault() -> None:
 @pytest.mark.usefixtures("_libraries")
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
 @pytest.mark.parametrize("part", [*FAMILIES, LARGE])
-async def test_the_turn_ends_well(part: str, column: Column, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_turn_ends_as_expected(part: str, column: Column, capfd: pytest.CaptureFixture[str]) -> None:
     with watched_logs() as leaks:
         rows = await run_rows(faults_for(part, column), [column])
     assert not [(row.fault.name, row.wrong) for row in rows if row.wrong]

@@ -11,7 +11,7 @@ def test_the_page_is_generated_from_the_catalog() -> None:
     assert PAGE.read_text(encoding="utf-8") == write_page() + "\n", "run: python -m tests.conformance.table --page"
 
 
-def test_each_fault_has_a_name_of_its_own_and_says_what_to_do() -> None:
+def test_each_fault_has_a_unique_name_and_advice() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 144
     for fault in FAULTS:
         assert fault.advice.endswith("."), fault.name

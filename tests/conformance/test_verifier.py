@@ -1,4 +1,4 @@
-"""The verifier can fail: a plain client passes, and each way to spoil it is caught."""
+"""The verifier works: a plain client passes, and each way to break it is caught."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DoublesText(PlainClient):
 
 
 class RunsHalfCalls(PlainClient):
-    """Completes JSON that was cut, as lenient parsers do."""
+    """Completes truncated JSON, as lenient parsers do."""
 
     def finish(self, call: ToolCall) -> list[Event]:
         if call.arguments.endswith("runs"):
@@ -51,7 +51,7 @@ class RunsTwice(PlainClient):
 
 
 class RunsCutMessages(PlainClient):
-    """Takes the calls of a message that has no proper end."""
+    """Runs the calls of a message without a proper end."""
 
     def read(self, response: httpx.Response) -> AssistantMessage | None:
         choice = response.json()["choices"][0]
@@ -60,7 +60,7 @@ class RunsCutMessages(PlainClient):
 
 
 class IsSilent(PlainClient):
-    """Takes an empty answer for one."""
+    """Accepts an empty answer."""
 
     def read(self, response: httpx.Response) -> AssistantMessage | None:
         return super().read(response) or AssistantMessage()
@@ -110,7 +110,7 @@ class FollowsRedirects(PlainClient):
 
 
 class ForgetsResults(PlainClient):
-    """Leaves the history with a call that nobody answers."""
+    """Leaves a call without a result in the history."""
 
     def finish(self, call: ToolCall) -> list[Event]:
         events = super().finish(call)
@@ -146,14 +146,14 @@ class EndsTwice(PlainClient):
 
 
 class SwallowsErrors(PlainClient):
-    """Tells the model that a call went well that did not run."""
+    """Reports success to the model for a call that did not run."""
 
     def result(self, call: ToolCall, text: str, *, is_error: bool) -> ToolFinished:
         return super().result(call, "done", is_error=False)
 
 
 class HidesStarts(PlainClient):
-    """Runs commands that no event tells of."""
+    """Runs commands without emitting an event."""
 
     def finish(self, call: ToolCall) -> list[Event]:
         return [event for event in super().finish(call) if not isinstance(event, ToolStarted)]
@@ -171,14 +171,14 @@ class LeavesOutTheKey(PlainClient):
 
 
 class TakesAll(PlainClient):
-    """Keeps whatever comes in memory, many times over."""
+    """Keeps many copies of everything in memory."""
 
     def read(self, response: httpx.Response) -> AssistantMessage | None:
         self.kept = [response.content + bytes([number]) for number in range(30)]
         return super().read(response)
 
 
-SPOILT = [
+BROKEN = [
     (DoublesText, "500", "shown: "),
     (RunsHalfCalls, "arguments-truncated", "1 marks by|no message with a proper end"),
     (RunsTwice, "text-beside-a-call", "2 marks by 1 commands"),
@@ -210,14 +210,14 @@ async def _verified(client: type[PlainClient], name: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({name for _, name, _ in SPOILT} - {"a-line-of-8-megabytes", "500-with-the-key"})
+    "name", sorted({name for _, name, _ in BROKEN} - {"a-line-of-8-megabytes", "500-with-the-key"})
 )
 async def test_the_plain_client_passes(name: str, tmp_path: Path) -> None:
     assert await _verified(PlainClient, name, tmp_path) == ""
 
 
-@pytest.mark.parametrize(("client", "name", "told"), SPOILT, ids=lambda value: getattr(value, "__name__", None))
-async def test_a_spoilt_client_is_caught(client: type[PlainClient], name: str, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("client", "name", "told"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
+async def test_broken_client_is_caught(client: type[PlainClient], name: str, told: str, tmp_path: Path) -> None:
     found = await _verified(client, name, tmp_path)
     assert re.search(told, found, re.DOTALL), found
     assert KEY not in found

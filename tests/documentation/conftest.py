@@ -1,4 +1,4 @@
-"""Backends out of a document's blocks, installed for a test as far as importlib.metadata can tell."""
+"""Backends from a document's code blocks, installed for a test as far as importlib.metadata is concerned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Installer: TypeAlias = Callable[[Mapping[str, str]], None]
 
 @pytest.fixture
 def read_blocks() -> Callable[..., list[str]]:
-    """Gives the code blocks of a document in `vmpilot-core/docs`, in their order."""
+    """Returns the code blocks of a document in `vmpilot-core/docs`, in order."""
 
     def read(document: str, language: str = "python") -> list[str]:
         text = (DOCS / document).read_text(encoding="utf-8")
@@ -55,7 +55,7 @@ def install_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def make_agent(tmp_path: Path) -> AgentMaker:
-    """Makes an agent with the backend `mine`, in mode full, without settings of the person who runs the tests."""
+    """Creates an agent with the backend `mine`, in mode full, without the settings of the user who runs the tests."""
 
     def make(server: ScriptedServer, **settings: Any) -> Agent:
         (tmp_path / "work").mkdir(exist_ok=True)
@@ -70,7 +70,7 @@ def make_agent(tmp_path: Path) -> AgentMaker:
 
 @pytest.fixture
 def play() -> Callable[..., Any]:
-    """Runs one turn of an agent to its end and gives its events."""
+    """Runs one turn of an agent to its end and returns its events."""
 
     async def run(agent: Agent, request: str = "Do it.") -> list[Event]:
         async with agent:

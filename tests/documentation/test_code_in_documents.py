@@ -1,4 +1,4 @@
-"""Every Python block of the README and the documentation runs as it stands."""
+"""Every Python block of the README and the documentation runs unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
 ROOT = Path(__file__).parents[2]
 IN_STEPS = "writing-a-backend.md"
-"""Its blocks go on from each other; `test_writing_a_backend` runs them."""
+"""Its blocks build on each other; `test_writing_a_backend` runs them."""
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "vmpilot-core/docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -41,6 +41,6 @@ def test_block_runs(
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_links_to_files_lead_somewhere(document: Path) -> None:
+def test_links_to_files_are_valid(document: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
         assert (document.parent / target).exists(), target

@@ -1,4 +1,4 @@
-"""The table of settings on the configuration page against the settings, their variables and the options."""
+"""The table on the configuration page matches the settings, their variables and options."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def test_every_setting_has_a_row() -> None:
     assert sorted(keys) == sorted(Settings.__struct_fields__)
 
 
-def test_each_variable_stands_beside_its_setting() -> None:
+def test_each_variable_is_listed_with_its_setting() -> None:
     told = {variable: row[KEYS].strip("`") for row in _rows() for variable in _quoted(row[VARIABLE])}
     assert told == {**VARIABLES, "VMPILOT_BACKEND": "backend", "VMPILOT_USE_LITELLM": "backend"}
 
 
-def test_each_option_is_one_that_the_help_names(capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_option_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["--help"])
     known = set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", capsys.readouterr().out))
     assert {option for row in _rows() for option in _quoted(row[OPTION])} <= known
 
 
-def test_what_a_project_may_set_is_listed() -> None:
+def test_keys_of_project_files_are_listed() -> None:
     told = re.search(r"it may only set (.*?),\s+and the restricting rules", PAGE.read_text(), re.DOTALL)
     assert told is not None
     assert {*_quoted(told[1]), "ask", "deny"} == PROJECT_KEYS

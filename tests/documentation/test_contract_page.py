@@ -1,4 +1,4 @@
-"""`docs/contract.md` says what the code says: each exported name with its fields, types, defaults and signature."""
+"""`docs/contract.md` matches the code: each exported name with its fields, types, defaults and signature."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOOKS = {"generate_responses", "describe_backend", "describe_model", "provide_to
 
 
 def describe(node: ast.stmt) -> str | None:
-    """A statement's signature in one spelling, None for what has none: no body, docstring, comment or private part."""
+    """The normalized signature of a statement, without body, docstring and private parts; None if it has none."""
     match node:
         case ast.ClassDef():
             parts = [text for part in node.body if (text := describe(part)) is not None]
@@ -65,7 +65,7 @@ def named(nodes: list[ast.stmt]) -> Iterator[tuple[str, str]]:
 
 
 def in_code() -> dict[str, str]:
-    """What is exported, and the hooks, by name."""
+    """The exported names and the hooks."""
     wanted = EXPORTED | HOOKS
     found: dict[str, str] = {}
     for path in sorted(path for folder in SOURCES for path in folder.glob("*.py")):
@@ -81,12 +81,12 @@ def on_page() -> dict[str, str]:
 IN_CODE, ON_PAGE = in_code(), on_page()
 
 
-def test_every_exported_name_is_looked_at() -> None:
+def test_every_exported_name_is_checked() -> None:
     assert set(IN_CODE) == EXPORTED | HOOKS
 
 
 @pytest.mark.parametrize("name", sorted(IN_CODE.keys() | ON_PAGE.keys()))
-def test_the_page_says_what_the_code_says(name: str) -> None:
+def test_page_matches_the_code(name: str) -> None:
     assert ON_PAGE.get(name) == IN_CODE.get(name), f"contract.md must say:\n{IN_CODE.get(name)}"
 
 
@@ -100,7 +100,7 @@ def test_every_struct_is_frozen() -> None:
     assert not [struct for struct in structs if not struct.__struct_config__.frozen]
 
 
-def test_the_grammar_is_that_of_the_code_and_knows_every_event() -> None:
+def test_grammar_matches_the_code_and_has_every_event() -> None:
     found = GRAMMAR.search(PAGE)
     assert found is not None
     assert found[1] in textwrap.dedent(events.__doc__ or "").replace("    turn ", "turn ").replace("\n    ", "\n")
@@ -108,12 +108,12 @@ def test_the_grammar_is_that_of_the_code_and_knows_every_event() -> None:
     assert set(re.findall(r"[A-Z]\w+", found[1])) == names
 
 
-def test_the_table_of_errors_says_what_the_classes_say() -> None:
+def test_table_of_errors_matches_the_classes() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (\d) \| (yes|no) \|", PAGE, re.MULTILINE)
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, VMPilotError)]
     assert rows == [(kind.__name__, str(kind.exit_code), "yes" if kind.retryable else "no") for kind in kinds]
 
 
-def test_the_table_of_ends_names_each() -> None:
+def test_table_of_ends_is_complete() -> None:
     table = PAGE.partition("### Ends")[2].partition("##")[0]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)[1:] == list(get_args(Finish))

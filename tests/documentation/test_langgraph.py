@@ -21,7 +21,7 @@ NOTICES = {"graph": ["about to run: shell, shell"], "middleware": ["step 1", "st
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, read_blocks: Callable[..., list[str]], install_backend: Any) -> str:
-    """Installs one of the two, and says which."""
+    """Installs one of the two and returns its name."""
     graph, with_graph, agent, with_agent = read_blocks("langgraph.md")
     modules = {
         "graph": {"my_graph": graph, "my_backend": with_graph},

@@ -1,4 +1,4 @@
-"""The steps of `docs/writing-a-backend.md`, each run as what it says it is: a backend."""
+"""The steps of `docs/writing-a-backend.md`, each run as a backend."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALL = Reply("", tool_calls=(ScriptedCall("shell", {"command": "printf works"}),
 
 @pytest.fixture
 def step(read_blocks: Callable[..., list[str]], install_backend: Callable[..., None]) -> Callable[[int], None]:
-    """Installs the module as it stands after a step: a later definition takes the place of an earlier one."""
+    """Installs the module as it is after a step: later definitions replace earlier ones."""
     blocks = read_blocks("writing-a-backend.md")
 
     def install(number: int) -> None:
@@ -85,7 +85,7 @@ async def test_cancel(step: Any, make_agent: Any) -> None:
         await asyncio.to_thread(server.wait_for_hangup)
 
 
-def test_the_backend_with_a_model_of_its_own_holds_what_it_claims(
+def test_backend_with_its_own_model_passes_its_claimed_levels(
     read_blocks: Callable[..., list[str]], install_backend: Callable[..., None]
 ) -> None:
     backend, scripted = read_blocks("writing-a-backend.md")[DESCRIBED + 1 :]
@@ -100,11 +100,13 @@ def test_the_backend_with_a_model_of_its_own_holds_what_it_claims(
     assert sum(result.outcome == "passed" for result in results) > 20
 
 
-def test_the_whole_backend_holds_every_level(step: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_backend_passes_every_level(step: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step(DESCRIBED)
     one, end, _ = Path(certifi.where()).read_text(encoding="utf-8").partition("-----END CERTIFICATE-----\n")
     (tmp_path / "one.pem").write_text(one + end)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "one.pem"))  # to read all authorities for each turn takes long
+    monkeypatch.setenv(
+        "SSL_CERT_FILE", str(tmp_path / "one.pem")
+    )  # loading all certificate authorities for each turn is slow
     import my_backend  # type: ignore[import-not-found]
 
     subject = make_subject(my_backend)
@@ -112,12 +114,12 @@ def test_the_whole_backend_holds_every_level(step: Any, tmp_path: Path, monkeypa
     assert [(result.case.id, result.came) for result in run_cases(subject, CASES) if result.outcome == "failed"] == []
 
 
-def test_the_class_for_pytest_names_cases_that_there_are(read_blocks: Callable[..., list[str]]) -> None:
+def test_class_for_pytest_names_existing_cases(read_blocks: Callable[..., list[str]]) -> None:
     names: dict[str, Any] = {}
     exec(compile(read_blocks("writing-a-backend.md")[DESCRIBED], "document", "exec"), names)
     assert names["TestConformance"].backend == "mine"
 
 
-def test_the_entry_point_is_the_one_that_is_tested(read_blocks: Callable[..., list[str]]) -> None:
+def test_entry_point_is_the_tested_one(read_blocks: Callable[..., list[str]]) -> None:
     project = tomllib.loads(read_blocks("writing-a-backend.md", "toml")[0])
     assert project["project"]["entry-points"] == {"vmpilot.backends": {"mine": "my_backend"}}

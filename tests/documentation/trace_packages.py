@@ -14,7 +14,7 @@ importing = threading.local()
 
 
 def trace(frame: FrameType, event: str, _: Any) -> None:
-    """What a module does while it is imported is no call of its functions."""
+    """Ignore calls while a module is imported."""
     if frame.f_code.co_name == "<module>" and event in ("call", "return"):
         importing.depth = getattr(importing, "depth", 0) + (1 if event == "call" else -1)
     elif event == "call" and not getattr(importing, "depth", 0):
