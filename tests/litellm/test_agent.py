@@ -20,7 +20,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.testing import Framing, Raw, Reply, ScriptedCall, ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.stand_ins import ScriptedToolbox
 from vmpilot_backend_litellm import agent
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ async def test_an_improper_end_is_marked_and_the_loop_goes_on(
     with ScriptedServer([Reply(tool_calls=(call,), finish=reason), Reply("Done.")]) as server:
         turn = await play(server.base_url, model=model)
     assert [event.message.finish for event in turn.completed] == [finish, "stop"]
-    assert [call.id for call in turn.toolbox.calls] == ["call_a"]
+    assert [call.id for call in turn.toolbox.refused] == ["call_a"]
 
 
 async def test_a_refusal_is_text_and_an_end(play: Player) -> None:
@@ -148,9 +148,9 @@ async def test_equal_chunks_without_end_are_no_loop(play: Player) -> None:
 async def test_closing_the_turn_closes_the_connection(play: Player, model: str) -> None:
     with ScriptedServer([Reply(chunks=("word ",) * 1000, gap=0.01)]) as server:
         request = play.request(server.base_url, model=model)
-        turn = agent.generate_responses(request, ScriptedToolbox(), PlainModelCalls(request))
+        turn = play.stream(request, ScriptedToolbox())
         assert isinstance(await anext(turn), TextDelta)
-        await turn.aclose()  # type: ignore[attr-defined]
+        await turn.aclose()
         await asyncio.to_thread(server.wait_for_hangup)
 
 

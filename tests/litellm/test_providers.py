@@ -92,7 +92,7 @@ async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(play
         await play(server.address, model="anthropic/claude-sonnet-4-5", toolbox=toolbox)
     assert [(call.id, call.name, call.arguments) for call in toolbox.calls] == [
         ("toolu_1", "shell", '{"command": "ls"}'),
-        ("toolu_1", "shell", '{"command": "ls"}'),
+        ("call_2", "shell", '{"command": "ls"}'),
     ]
     sent = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
     answer = next(message for message in sent["messages"] if message["role"] == "assistant")

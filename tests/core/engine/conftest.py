@@ -106,7 +106,7 @@ class Bench:
         """Record a message with these calls, as the turn does."""
         message = AssistantMessage(tool_calls=calls, **{"finish": "tool_calls", **members})
         await self.journal.record(MessageCompleted(message))
-        await self.toolbox.message_recorded(message)
+        self.toolbox.message_recorded(message)
         return message
 
     async def events(self) -> list[Event]:

@@ -39,13 +39,12 @@ def echo(request: GenerationRequest) -> Iterator[str]:
     yield request.messages[-1].text[-20:] + LONG[:100]
 
 
-async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> Items:
+async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> None:
     async def stream_once(_call: ModelCall) -> Items:
         yield TextDelta("Short.")
         yield MessageCompleted(AssistantMessage("Short."), Usage(10, 2))
 
-    async for event in model_calls.run(stream_once, request.messages):
-        yield event
+    await model_calls.ask(stream_once, request.messages)
 
 
 async def calls_for_ever(toolbox: Toolbox) -> Items:
@@ -99,7 +98,7 @@ async def test_every_backend_can_summarise(desk: Desk, generate: Callable[..., A
     [
         (calls_for_ever, "gave no summary", True),
         (refuses, "refused to summarise", True),
-        (says_nothing, "backend fake gave no summary", False),
+        (says_nothing, "backend fake gave no answer", False),
     ],
 )
 async def test_a_backend_that_gives_no_summary(

@@ -43,15 +43,11 @@ async def test_a_free_model_is_free_also_once_another_has_taken_its_place(desk: 
             raise step
         yield step
 
-    async def generate_responses(
-        request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+    async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         messages = list(request.messages)
         for _ in range(2):
-            async for event in model_calls.run(stream_once, messages):
-                yield event
-                if isinstance(event, MessageCompleted):
-                    messages += [event.message, *await toolbox.call_all(event.message.tool_calls)]
+            answer = await model_calls.ask(stream_once, messages)
+            messages += [answer, *await toolbox.call_all(answer.tool_calls)]
 
     async def prepare() -> Endpoint:
         return Endpoint("dear", ModelSettings())

@@ -31,6 +31,7 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.engine.calls import Emitter
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.compacted_history import ASK
 from vmpilot.engine.compaction.compactor import Compactor
@@ -75,10 +76,30 @@ class Bench:
         request = GenerationRequest(
             "c", "t", (), "Be brief.", "m", ModelSettings(), (SPEC,), RetryPolicy(attempts=2, total_seconds=9)
         )
-        self.calls = SupervisedModelCalls(request, limits=self.limits, compactor=self.compactor)
+        self.events: list[BackendEvent] = []
+        self.emit = Emitter(self._show)
+        self.calls = SupervisedModelCalls(
+            request,
+            limits=self.limits,
+            emit=self.emit,
+            record=self._record,
+            compactor=self.compactor,
+        )
 
     async def run(self, model: Model, messages: list[Message]) -> list[BackendEvent]:
-        return [event async for event in self.calls.run(model, messages)]
+        self.events = []
+        await self.calls.ask(model, messages)
+        return self.events
+
+    def _show(self, event: BackendEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, Retrying | Notice):
+            self.journal.emit(event)
+
+    async def _record(self, completed: MessageCompleted) -> AssistantMessage:
+        self.events.append(completed)
+        self.emit.clear()
+        return completed.message
 
     async def seen(self) -> list[Event]:
         self.journal.close()

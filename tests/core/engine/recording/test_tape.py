@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from vmpilot.contract import (
     AssistantMessage,
-    BackendEvent,
+    Event,
     Message,
     MessageCompleted,
     ModelCall,
     ModelSettings,
-    RateLimited,
     Secret,
     TextDelta,
     ToolCall,
@@ -40,40 +37,23 @@ def call(*messages: Message, system: str = "Be good.") -> ModelCall:
     return ModelCall(messages, system, "m", settings, ())
 
 
-async def answer_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    yield TextDelta("Done: hunter2.")
-    yield ANSWER
-
-
-async def fail_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    if _call.messages:
-        raise RateLimited("too many")
-    yield ANSWER
-
-
-async def write(path: Path) -> TapeWriter:
+def write(path: Path) -> TapeWriter:
     writer = TapeWriter(path, mask=lambda text: text.replace("hunter2", "[masked]"))
     turn = writer.begin_turn(ASKED)
     user = ASKED.messages[0]
-    for stream_once, sent in [
-        (answer_once, call(user)),
-        (fail_once, call(user, CALL, RESULT)),
-        (answer_once, call(user, CALL, RESULT)),
-        (answer_once, call(UserMessage.from_text("Sum up."), system="Be short.")),
-    ]:
-        try:
-            async with aclosing(turn.taped(stream_once)(sent)) as events:
-                async for event in events:
-                    turn.see(event)
-        except RateLimited:
-            continue
-    turn.see(TurnEnded("answered", 1.0))
+    turn.exchange(call(user), answer=ANSWER)
+    turn.exchange(call(user, CALL, RESULT), error="RateLimited: too many")
+    turn.exchange(call(user, CALL, RESULT), answer=ANSWER)
+    turn.exchange(call(UserMessage.from_text("Sum up."), system="Be short."), answer=ANSWER)
+    seen: list[Event] = [TextDelta("Done: hunter2."), *[ANSWER] * 3, TurnEnded("answered", 1.0)]
+    for event in seen:
+        turn.see(event)
     return writer
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    (await write(tmp_path / "t.tape")).close()
+def path(tmp_path: Path) -> Path:
+    write(tmp_path / "t.tape").close()
     return tmp_path / "t.tape"
 
 

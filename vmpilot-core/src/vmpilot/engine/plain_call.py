@@ -1,13 +1,14 @@
-"""One supervised call to the model outside of any conversation: no tools, nothing recorded."""
+"""One supervised call to the model outside of the conversation: nothing is recorded, and no tools are run."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from contextlib import aclosing
 
+from vmpilot.cache import TurnCache
 from vmpilot.contract import (
     AssistantMessage,
+    BackendEvent,
     BadResponse,
     GenerationRequest,
     Message,
@@ -15,10 +16,12 @@ from vmpilot.contract import (
     RetryPolicy,
     ToolCall,
     ToolResult,
+    TurnStopped,
 )
-from vmpilot.engine.calls import Lineup
+from vmpilot.engine.calls import Emitter, Lineup
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.limits import Limits
+from vmpilot.engine.recording import TurnTape
 from vmpilot.plugins import Backend
 
 
@@ -36,12 +39,44 @@ async def ask_plainly(
         endpoint.settings,
         retry=retry,
     )
-    model_calls = SupervisedModelCalls(request, limits=Limits(max_steps=1), lineup=lineup)
-    async with aclosing(backend.generate(request, _NoTools(), model_calls)) as events:
-        async for event in events:
-            if isinstance(event, MessageCompleted):
-                return event.message
-    raise BadResponse(f"backend {backend.name} gave no answer")
+    emit = Emitter(lambda _event: None)
+    return (await ask_once(backend, request, lineup, limits=Limits(max_steps=1), emit=emit)).message
+
+
+async def ask_once(
+    backend: Backend,
+    request: GenerationRequest,
+    lineup: Lineup,
+    *,
+    limits: Limits,
+    emit: Emitter,
+    cache: TurnCache | None = None,
+    tape: TurnTape | None = None,
+) -> MessageCompleted:
+    """The first answer that the backend gets or gives in an ordinary turn, which is ended then."""
+    answer: MessageCompleted | None = None
+
+    async def record(completed: MessageCompleted) -> AssistantMessage:
+        nonlocal answer
+        answer = completed
+        raise TurnStopped("only one answer was asked for")
+
+    async def take(event: BackendEvent) -> None:
+        if isinstance(event, MessageCompleted):
+            await record(event)
+        emit(event)
+
+    model_calls = SupervisedModelCalls(
+        request, limits=limits, emit=emit, record=record, lineup=lineup, cache=cache, tape=tape
+    )
+    try:
+        await backend.run(request, _NoTools(), model_calls, take)
+    except TurnStopped:
+        if answer is None:
+            raise
+    if answer is None:
+        raise BadResponse(f"backend {backend.name} gave no answer")
+    return answer
 
 
 class _NoTools:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 import msgspec
@@ -21,15 +20,16 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelInfo,
     Notice,
-    Retrying,
     StoreError,
+    ToolCall,
     TurnEnded,
     TurnStarted,
     Usage,
     UserMessage,
     VMPilotError,
 )
-from vmpilot.engine.calls import MAX_TEXT, TOO_LONG
+from vmpilot.engine.calls import TOO_LONG, Emitter
+from vmpilot.engine.calls.bounds import MAX_TEXT
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.conversation import Conversation
@@ -38,7 +38,6 @@ from vmpilot.engine.history import call_ids, unanswered_calls, with_unique_ids
 from vmpilot.engine.journal import Journal
 from vmpilot.engine.limits import WARNING, Limits, LimitStop, out_of_time
 from vmpilot.engine.money import estimate_usage
-from vmpilot.engine.partial import Partial
 from vmpilot.engine.plan import TurnPlan
 from vmpilot.engine.recording import TurnAsked, TurnTape
 from vmpilot.engine.secrecy import masked_request
@@ -84,10 +83,9 @@ class Turn:
             asking=self._stopwatch.paused,
         )
         self._cache = plan.cache if plan.tape is None else None  # what is on the tape the model has said
-        self._partial = Partial()
+        self._emit = Emitter(self._journal.emit)
         self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
-        self._was_bounded = False  # the message that is under way
         self._is_too_long = False  # the last message
         self._limit: LimitReached | None = None
         self._task: asyncio.Task[None] | None = None
@@ -207,12 +205,6 @@ class Turn:
             self._tell(sentence)
 
     async def _run_backend(self) -> TurnEnded:
-        async with aclosing(self._events_of_backend()) as events:
-            async for event in events:
-                await self._take(event)
-        return self._verdict()
-
-    def _events_of_backend(self) -> AsyncGenerator[BackendEvent, None]:
         plan = self._plan
         request = GenerationRequest(
             conversation_id=plan.conversation.id,
@@ -228,13 +220,16 @@ class Turn:
         model_calls = SupervisedModelCalls(
             request,
             limits=self._limits,
+            emit=self._emit,
+            record=self._record,
             compactor=self._compactor() if plan.compaction else None,
             prepared=plan.conversation.prepared,
             lineup=self._lineup,
             cache=self._cache,
             tape=self._tape,
         )
-        return plan.backend.generate(request, self._toolbox, model_calls)
+        await plan.backend.run(request, self._toolbox, model_calls, self._take)
+        return self._verdict()
 
     def _compactor(self) -> Compactor:
         plan = self._plan
@@ -261,32 +256,38 @@ class Turn:
         return self._infos[model]
 
     async def _take(self, event: BackendEvent) -> None:
-        self._partial.add(event)
+        """An event that the backend yielded itself."""
         if isinstance(event, MessageCompleted):
-            self._is_too_long, self._was_bounded = self._was_bounded, False
-            await self._take_message(event)
-            return
-        self._was_bounded = event == TOO_LONG or (self._was_bounded and not isinstance(event, Retrying))
-        self._journal.emit(event)
+            await self._record(event, asked=event.message.tool_calls)
+        else:
+            self._emit(event)
 
-    async def _take_message(self, event: MessageCompleted) -> None:
-        """Record the message, also where it is one too many, for it was paid for."""
+    async def _record(self, completed: MessageCompleted, *, asked: Sequence[ToolCall] = ()) -> AssistantMessage:
+        """Record a message and return it with ids that are unique in the conversation.
+
+        `asked` are its calls as a backend knows them that yielded it. A message that exceeds a limit is recorded
+        too, because it was paid for.
+        """
         stop: LimitStop | None = None
-        estimate = partial(self._estimate, event.message)
         try:
-            self._limits.end_step(event.usage, model=event.model, estimate=estimate)
+            estimate = partial(self._estimate, completed.message)
+            self._limits.end_step(completed.usage, model=completed.model, estimate=estimate)
         except LimitStop as raised:
             stop = raised
-        message = with_unique_ids(event.message, self._ids)
-        own = event if message is event.message else msgspec.structs.replace(event, message=message)
+        message = with_unique_ids(completed.message, self._ids)
+        self._is_too_long = self._emit.last_notice == TOO_LONG
+        self._emit.clear()
+        renamed = message is not completed.message
+        event = msgspec.structs.replace(completed, message=message) if renamed else completed
         if message.tool_calls:
-            self._journal.hold(own)
+            self._journal.hold(event)
         else:
-            await self._journal.record(own)
+            await self._journal.record(event)
         if stop is not None:
             raise stop
         self._last = message
-        await self._toolbox.message_recorded(message, asked=event.message.tool_calls)
+        self._toolbox.message_recorded(message, asked=asked)
+        return message
 
     def _estimate(self, answer: AssistantMessage) -> Usage:
         plan = self._plan
@@ -342,7 +343,7 @@ class Turn:
 
     async def _end(self, end: TurnEnded) -> None:
         self.over = True
-        said = self._partial.message()
+        said = self._emit.message("cut") if self._emit.text or self._emit.reasoning else None
         reached = (self._limit,) if self._limit is not None and end.reason == "limit" else ()
         try:
             if said is not None:

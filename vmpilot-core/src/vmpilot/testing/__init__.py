@@ -18,7 +18,7 @@ from vmpilot.testing.script import (
     Wire,
 )
 from vmpilot.testing.scripted import ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, SupervisedStandIn
+from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, SupervisedStandIn, stream_turn
 from vmpilot.testing.strict import history_faults
 
 __all__ = [
@@ -47,4 +47,5 @@ __all__ = [
     "check_backend_events",
     "check_turn",
     "history_faults",
+    "stream_turn",
 ]

@@ -14,7 +14,6 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelError,
     Notice,
-    Retrying,
     ToolResult,
     Usage,
     UserMessage,
@@ -79,11 +78,6 @@ class Compactor:
         """Another model is asked from here on, whose window has so many tokens, if that is known."""
         self._window = window
         self._tried_at = 0
-
-    def show(self, event: Retrying | Notice) -> None:
-        """A call for a summary is made again, or differently; nothing of it was seen."""
-        shown = msgspec.structs.replace(event, discard=False) if isinstance(event, Retrying) else event
-        self._journal.emit(shown)
 
     async def make_room(self, outgoing: Outgoing, ask: Ask) -> None:
         """Compact what is about to be sent if it comes near the window's end; it may still be sent if that fails."""

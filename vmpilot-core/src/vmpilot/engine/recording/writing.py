@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
 from vmpilot.contract import (
-    BackendEvent,
     Event,
     Message,
     MessageCompleted,
     ModelCall,
-    ModelError,
     ReasoningDelta,
-    StreamOnce,
     TextDelta,
     ToolCallDelta,
     UsageError,
@@ -67,25 +63,8 @@ class TurnTape:
         if not isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
             self._write(Seen(self._asked.turn, event))
 
-    def taped(self, stream_once: StreamOnce) -> StreamOnce:
-        """The same function, whose calls are taped with what came of them."""
-
-        async def stream_taped(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-            try:
-                async with aclosing(stream_once(call)) as events:
-                    async for event in events:
-                        if isinstance(event, MessageCompleted):
-                            self._tape_exchange(call, answer=event)
-                        yield event
-            except ModelError as error:
-                self._tape_exchange(call, error=f"{type(error).__name__}: {error}")
-                raise
-
-        return stream_taped
-
-    def _tape_exchange(
-        self, call: ModelCall, *, answer: MessageCompleted | None = None, error: str | None = None
-    ) -> None:
+    def exchange(self, call: ModelCall, *, answer: MessageCompleted | None = None, error: str | None = None) -> None:
+        """Record a call to the model with its answer or its error."""
         kept = _count_equal(self._sent, call.messages)
         self._sent = call.messages
         self._write(

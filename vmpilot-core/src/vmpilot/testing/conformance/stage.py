@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,7 +29,7 @@ from vmpilot.plugins import Backend
 from vmpilot.testing.conformance.case import NotApplicable, Unmet, check, shown
 from vmpilot.testing.playing import PlayedModel, ScriptedModel, ServedModel
 from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
-from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn
+from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn, stream_turn
 
 SYSTEM = "You are under test. Be brief."
 QUESTION = UserMessage.from_text("What is the matter?")
@@ -166,10 +167,9 @@ class Stage:
         model_calls: SupervisedStandIn | None = None,
     ) -> AsyncGenerator[BackendEvent, None]:
         """The events of one turn, its calls held to the contract; nothing runs before the first is asked for."""
-        toolbox = toolbox or ScriptedToolbox()
-        return _watched(
-            toolbox, self.subject.backend.generate(request, toolbox, model_calls or SupervisedStandIn(request))
-        )
+        toolbox, model_calls = toolbox or ScriptedToolbox(), model_calls or SupervisedStandIn(request)
+        run = partial(self.subject.backend.run, request, toolbox, model_calls)
+        return stream_turn(run, toolbox, model_calls)
 
     async def come_to_ask(self, model: PlayedModel, task: asyncio.Task[Any]) -> None:
         """Wait until the turn in the task has asked the model; a case fails whose turn ends before, or never asks."""
@@ -248,14 +248,6 @@ class Stage:
             played.error = error
         played.bodies = [seen.body for seen in model.requests if isinstance(seen.body, dict)]
         return played
-
-
-async def _watched(
-    toolbox: ScriptedToolbox, events: AsyncGenerator[BackendEvent, None]
-) -> AsyncGenerator[BackendEvent, None]:
-    async with aclosing(events), aclosing(toolbox.watch(events)) as watched:
-        async for event in watched:
-            yield event
 
 
 def need_model_calls(played: Played) -> None:
