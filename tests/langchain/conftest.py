@@ -15,7 +15,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.testing import ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, stream_turn
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 from vmpilot_backend_langchain.agent import generate_responses
 
 SHELL = ToolSpec(

@@ -39,7 +39,7 @@ from vmpilot.contract import (
 )
 from vmpilot.providers import chat_messages, chat_tool
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox
 from vmpilot_backend_langchain import agent
 
 RequestMaker = Callable[..., GenerationRequest]

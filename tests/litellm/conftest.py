@@ -23,7 +23,7 @@ from vmpilot.contract import (
     ToolSpec,
     UserMessage,
 )
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, stream_turn
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 from vmpilot_backend_litellm import agent
 from vmpilot_backend_litellm.library import import_litellm
 
@@ -69,7 +69,7 @@ class Turn:
         return self.completed[-1].message
 
 
-class Player:
+class TurnRunner:
     """Runs turns of the backend."""
 
     def request(
@@ -105,9 +105,9 @@ class Player:
 
 
 @pytest.fixture
-def play() -> Player:
-    """Runs a turn against a server: `turn = await play(server.base_url)`."""
-    return Player()
+def run_turn() -> TurnRunner:
+    """Runs a turn against a server: `turn = await run_turn(server.base_url)`."""
+    return TurnRunner()
 
 
 @dataclass

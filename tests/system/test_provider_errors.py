@@ -41,7 +41,7 @@ from vmpilot.contract import (
 from vmpilot.plugins import installed_backends, load_backend
 from vmpilot.plugins.backend import Backend
 from vmpilot.testing import Drop, Framing, HttpError, Raw, Reply, ScriptedCall, ScriptedServer, Step
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox
 
 KEY = "sk-system-0123456789abcdef"
 ROUTES = ("openai/m", "hosted_vllm/m", "xai/m")

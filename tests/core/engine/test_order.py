@@ -32,7 +32,7 @@ class Log:
             self.running.remove(number)
 
 
-async def play(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
+async def run_turn(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
     log = Log()
     calls = (
         log.call(number, alone=alone, rounds=count)
@@ -44,18 +44,18 @@ async def play(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
 
 
 async def test_calls_that_may_run_side_by_side() -> None:
-    log = await play([False] * 4, [50] * 4)
+    log = await run_turn([False] * 4, [50] * 4)
     assert log.together[-1] == {0, 1, 2, 3}
 
 
 async def test_a_call_alone_waits_for_those_before_and_holds_those_behind() -> None:
-    log = await play([False, False, True, False, False], [50, 50, 5, 50, 1])
+    log = await run_turn([False, False, True, False, False], [50, 50, 5, 50, 1])
     assert log.together == [{0}, {0, 1}, {2}, {3}, {3, 4}]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=12))
 def test_whatever_the_calls_the_alone_run_alone_and_in_order(calls: list[tuple[bool, int]]) -> None:
-    log = asyncio.run(play([alone for alone, _ in calls], [rounds for _, rounds in calls]))
+    log = asyncio.run(run_turn([alone for alone, _ in calls], [rounds for _, rounds in calls]))
     alone = [number for number, (alone, _) in enumerate(calls) if alone]
     assert all(len(together) == 1 for together in log.together if together & set(alone))
     assert sorted(log.entered) == list(range(len(calls)))

@@ -20,15 +20,15 @@ from vmpilot.contract import (
     TurnEnded,
     Usage,
 )
-from vmpilot.engine import Endpoint, Fallback, Lineup
+from vmpilot.engine import Endpoint, Fallback, FallbackChain
 
 if TYPE_CHECKING:
-    from tests.core.engine.conftest import Desk
+    from tests.core.engine.conftest import TurnRunner
 
 PRICES = {"dear": ModelInfo(input_price=2.0, output_price=10.0)}
 
 
-async def test_a_free_model_is_free_also_once_another_has_taken_its_place(desk: Desk) -> None:
+async def test_a_free_model_is_free_also_once_another_has_taken_its_place(runner: TurnRunner) -> None:
     script: list[BackendEvent | AuthenticationFailed] = [
         MessageCompleted(
             AssistantMessage(tool_calls=(ToolCall("a", "nothing", "{}"),), finish="tool_calls"), Usage(100, 100)
@@ -52,7 +52,7 @@ async def test_a_free_model_is_free_also_once_another_has_taken_its_place(desk: 
     async def prepare() -> Endpoint:
         return Endpoint("dear", ModelSettings())
 
-    lineup = Lineup(Endpoint("own", ModelSettings(), free=True), [Fallback("dear", prepare)])
-    *_, end = await desk.play(generate_responses, known=PRICES, lineup=lineup)
+    chain = FallbackChain(Endpoint("own", ModelSettings(), free=True), [Fallback("dear", prepare)])
+    *_, end = await runner.run_turn(generate_responses, known=PRICES, chain=chain)
     assert isinstance(end, TurnEnded)
     assert (end.reason, end.usage, end.cost) == ("answered", Usage(103, 101), 3 * 2.0 + 1 * 10.0)

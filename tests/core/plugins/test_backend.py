@@ -34,7 +34,7 @@ from vmpilot.contract import (
     hooks,
 )
 from vmpilot.plugins import Backend, InstalledBackend
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, stream_turn
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 
 INSTALLED = InstalledBackend("own", "vmpilot-own", "3.1", EntryPoint("own", "own", ENTRY_POINT_GROUP))
 REQUEST = GenerationRequest("c", "t", (UserMessage.from_text("hello"),), "", "m")

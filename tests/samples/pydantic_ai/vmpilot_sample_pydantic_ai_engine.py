@@ -43,7 +43,7 @@ async def run_turn(request: GenerationRequest, toolbox: Toolbox, model_calls: Mo
 
 
 class Turn:
-    """The history that is the truth, beside an agent that sees stand-ins only: an id for each call, and no content.
+    """The history that is the truth, beside an agent that sees placeholders only: an id for each call, and no content.
 
     pydantic-ai reads the arguments of a call, and answers those that do not fit by itself; here that is the toolbox's.
     """
@@ -56,17 +56,17 @@ class Turn:
         self._answered: dict[str, ToolResult] = {}
 
     async def ask_model(self) -> tuple[str, ...]:
-        """Make the next call to the model; the ids of the stand-ins for its tool calls."""
-        self._history += [self._answered[stand_in] for stand_in in self._asked]
+        """Make the next call to the model; the ids of the placeholders for its tool calls."""
+        self._history += [self._answered[placeholder] for placeholder in self._asked]
         message = await self._model_calls.ask(ask_server, tuple(self._history))
         self._asked = {f"{len(self._history)}.{number}": call for number, call in enumerate(message.tool_calls)}
         self._answered = {}
         self._history.append(message)
         return tuple(self._asked)
 
-    async def run_tool(self, stand_in: str) -> str:
+    async def run_tool(self, placeholder: str) -> str:
         """Have the toolbox run a call as the model wrote it."""
-        self._answered[stand_in] = await self._toolbox.call(self._asked[stand_in])
+        self._answered[placeholder] = await self._toolbox.call(self._asked[placeholder])
         return "done"
 
 
@@ -126,8 +126,8 @@ class SupervisedModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         del messages, model_settings, model_request_parameters
-        stand_ins = await self._turn.ask_model()
-        calls = [ToolCallPart("call", {}, tool_call_id=stand_in) for stand_in in stand_ins]
+        placeholders = await self._turn.ask_model()
+        calls = [ToolCallPart("call", {}, tool_call_id=placeholder) for placeholder in placeholders]
         return ModelResponse(parts=[*calls] or [TextPart("done")])
 
 

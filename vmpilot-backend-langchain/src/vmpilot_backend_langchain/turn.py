@@ -1,4 +1,4 @@
-"""What one agent turn works on: the history that is the truth, beside a graph that sees stand-ins."""
+"""What one agent turn works on: the history that is the truth, beside a graph that sees placeholders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vmpilot.contract import (
 class Turn:
     """One turn of the agent.
 
-    The graph's own state carries stand-ins only, an id for each call and no content: LangChain's messages lose what
+    The graph's own state carries placeholders only, an id for each call and no content: LangChain's messages lose what
     models and providers wrote (broken arguments, reasoning, ids), and the graph copies its state on each step. What
     the model gets is this history, in the contract's messages. `failure` is what ended the turn early, unwrapped.
     """
@@ -40,21 +40,23 @@ class Turn:
         self._step = 0
 
     async def ask_model(self) -> AIMessage:
-        """Make the next call to the model, and return the graph's stand-in for its message."""
-        self._history += [self._answered[stand_in] for stand_in in self._asked]
+        """Make the next call to the model, and return the graph's placeholder for its message."""
+        self._history += [self._answered[placeholder] for placeholder in self._asked]
         with self._remembered_failure():
             message = await self._model_calls.ask(self._stream_once, tuple(self._history))
         self._history.append(message)
         self._step += 1
         self._asked = {f"{self._step}.{position}": call for position, call in enumerate(message.tool_calls)}
         self._answered = {}
-        return AIMessage("", tool_calls=[{"name": "call", "args": {}, "id": stand_in} for stand_in in self._asked])
+        return AIMessage(
+            "", tool_calls=[{"name": "call", "args": {}, "id": placeholder} for placeholder in self._asked]
+        )
 
-    async def run_tool(self, stand_in: str) -> ToolMessage:
+    async def run_tool(self, placeholder: str) -> ToolMessage:
         """Have the toolbox run one call."""
         with self._remembered_failure():
-            self._answered[stand_in] = await self._toolbox.call(self._asked[stand_in])
-        return ToolMessage("", tool_call_id=stand_in)
+            self._answered[placeholder] = await self._toolbox.call(self._asked[placeholder])
+        return ToolMessage("", tool_call_id=placeholder)
 
     @contextmanager
     def _remembered_failure(self) -> Iterator[None]:

@@ -72,7 +72,7 @@ class Bench:
     def __init__(self, journal: Journal, *, max_tokens: int | None = None, **options: Any) -> None:
         self.journal = journal
         self.limits = Limits(max_steps=99)
-        self.compactor = Compactor(journal, **{"frame": 100, "reserve": max_tokens or 0, **options})
+        self.compactor = Compactor(journal, **{"overhead": 100, "reserve": max_tokens or 0, **options})
         request = GenerationRequest(
             "c", "t", (), "Be brief.", "m", ModelSettings(), (SPEC,), RetryPolicy(attempts=2, total_seconds=9)
         )
@@ -135,7 +135,7 @@ def fine(usage: Usage | None = None) -> MessageCompleted:
 
 
 TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
-"""10,050 tokens in round figures; 10,150 with the frame."""
+"""10,050 tokens in round figures; 10,150 with the overhead."""
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
         ({"window": 12_500, "find_window": lambda: 11_000}, False),
         ({"window": 12_500, "max_tokens": 3_000}, True),
         ({"window": 12_500, "max_tokens": 12_000}, False),
-        ({"window": 12_500, "frame": 1_000}, True),
+        ({"window": 12_500, "overhead": 1_000}, True),
     ],
 )
 async def test_when_it_is_near_the_windows_end(

@@ -20,9 +20,9 @@ from vmpilot.contract import (
 from vmpilot.providers import MessageBuilder, chat_messages, chat_options, chat_tool
 from vmpilot.testing import CannotPlay, Reply, ScriptPlayer
 from vmpilot.testing.conformance import CASES, make_report, make_subject, run_cases
+from vmpilot.testing.fakes import make_harmless
 from vmpilot.testing.playing import NAME
 from vmpilot.testing.script import Step, StepMaker, split_text
-from vmpilot.testing.stand_ins import make_harmless
 
 
 class OwnModel(ScriptPlayer):

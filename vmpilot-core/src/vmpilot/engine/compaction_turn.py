@@ -17,11 +17,11 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.calls import Emitter
 from vmpilot.engine.compaction.summary import spoken
-from vmpilot.engine.money import estimate_usage
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.outgoing import Outgoing
-from vmpilot.engine.plain_call import ask_once
 from vmpilot.engine.plan import TurnPlan
-from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.single_call import ask_once
+from vmpilot.engine.tokens import estimate_text_tokens
 from vmpilot.engine.turn import Turn
 
 NOTHING = "There is nothing to compact: the conversation is no longer than its summary would be."
@@ -55,13 +55,13 @@ class CompactionTurn(Turn):
         completed = await ask_once(
             plan.backend,
             request,
-            self._lineup,
+            self._chain,
             limits=self._limits,
             emit=Emitter(self._show_trouble),
             cache=self._cache,
-            tape=self._tape,
+            recording=self._recording,
         )
-        estimate = partial(estimate_usage, messages, completed.message, frame=weigh_text(system))
+        estimate = partial(estimate_usage, messages, completed.message, overhead=estimate_text_tokens(system))
         self._limits.add_usage(completed.usage, model=completed.model, estimate=estimate)
         return spoken(completed.message)
 

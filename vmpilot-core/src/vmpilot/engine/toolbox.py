@@ -34,8 +34,8 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem, read_arguments
 from vmpilot.engine.calls.bounds import MAX_ARGUMENTS, MAX_CALLS
-from vmpilot.engine.headway import Headway
 from vmpilot.engine.journal import Journal
+from vmpilot.engine.loop_detector import LoopDetector
 from vmpilot.engine.order import CallOrder
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
@@ -74,7 +74,7 @@ class TurnToolbox:
         approver: Approver | None,
         journal: Journal,
         masker: Masker,
-        headway: Headway | None = None,
+        loop_detector: LoopDetector | None = None,
         asking: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
@@ -83,7 +83,7 @@ class TurnToolbox:
         self._approver = approver
         self._journal = journal
         self._masker = masker
-        self._headway = headway or Headway()
+        self._loop_detector = loop_detector or LoopDetector()
         self._asking = asking
         self._order = CallOrder()
         self._one_question = asyncio.Lock()
@@ -98,7 +98,7 @@ class TurnToolbox:
 
         `asked` are its calls as the backend knows them, if their ids had to be made unique.
         """
-        self._headway.begin_answer(len(message.tool_calls))
+        self._loop_detector.begin_answer(len(message.tool_calls))
         for position, call in enumerate(message.tool_calls):
             self._calls[call.id] = _RecordedCall(call, message, position)
             known_as = asked[position].id if asked else call.id
@@ -146,7 +146,7 @@ class TurnToolbox:
     async def _carry_out(self, call: ToolCall) -> ToolResult:
         started = time.monotonic()
         finished, arguments = await self._read_and_run(call)
-        remark = self._headway.remark_on(call, arguments, finished.result, seconds=finished.seconds)
+        remark = self._loop_detector.remark_on(call, arguments, finished.result, seconds=finished.seconds)
         result = msgspec.structs.replace(finished.result, remark=remark) if remark else finished.result
         self.denied_last = self.denied_last or result.denied
         seconds = time.monotonic() - started
@@ -159,9 +159,9 @@ class TurnToolbox:
             tool, arguments = self._read(call)
         except ArgumentsProblem as problem:
             _log.debug("call of %s not run: %s", call.name, problem)
-            self._headway.count_refusal()
+            self._loop_detector.count_refusal()
             return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0), None
-        self._headway.count_use()
+        self._loop_detector.count_use()
         return await self._decide_and_run(tool, call, arguments), arguments
 
     async def _decide_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:

@@ -33,16 +33,16 @@ from vmpilot.engine.calls.bounds import MAX_TEXT
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.conversation import Conversation
-from vmpilot.engine.headway import Headway
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.history import call_ids, unanswered_calls, with_unique_ids
 from vmpilot.engine.journal import Journal
 from vmpilot.engine.limits import WARNING, Limits, LimitStop, out_of_time
-from vmpilot.engine.money import estimate_usage
+from vmpilot.engine.loop_detector import LoopDetector
 from vmpilot.engine.plan import TurnPlan
-from vmpilot.engine.recording import TurnAsked, TurnTape
+from vmpilot.engine.recording import TurnAsked, TurnRecorder
 from vmpilot.engine.secrecy import masked_request
 from vmpilot.engine.stopwatch import Stopwatch
-from vmpilot.engine.tokens import weigh_frame
+from vmpilot.engine.tokens import estimate_overhead
 from vmpilot.engine.toolbox import TurnToolbox
 
 _AT_ITS_END = "the model reached its limit of tokens"
@@ -56,14 +56,14 @@ class Turn:
 
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
-        self._lineup = plan.lineup
-        self._endpoint = plan.lineup.endpoint  # the one that the turn begins with
+        self._chain = plan.chain
+        self._endpoint = plan.chain.endpoint  # the one that the turn begins with
         self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
         self._stopwatch = Stopwatch()
         self._infos: dict[str, ModelInfo | None] = {}
-        headway = Headway()
+        loop_detector = LoopDetector()
         self._limits = Limits(
             max_steps=plan.max_steps,
             max_cost=plan.max_cost,
@@ -71,7 +71,7 @@ class Turn:
             model=self._endpoint.model,
             find_info=self._find_info,
             tell=self._tell,
-            headway=headway,
+            loop_detector=loop_detector,
         )
         self._toolbox = TurnToolbox(
             plan.tools,
@@ -79,17 +79,17 @@ class Turn:
             approver=plan.approver,
             journal=self._journal,
             masker=plan.masker,
-            headway=headway,
+            loop_detector=loop_detector,
             asking=self._stopwatch.paused,
         )
-        self._cache = plan.cache if plan.tape is None else None  # what is on the tape the model has said
+        self._cache = plan.cache if plan.recording is None else None  # what is on the recording the model has said
         self._emit = Emitter(self._journal.emit)
         self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
         self._is_too_long = False  # the last message
         self._limit: LimitReached | None = None
         self._task: asyncio.Task[None] | None = None
-        self._tape: TurnTape | None = None
+        self._recording: TurnRecorder | None = None
         self._generating = False
         self._stopped = False
         self.over = False
@@ -118,8 +118,8 @@ class Turn:
         self._task = asyncio.create_task(self._run())
         try:
             async for event in self._journal.events():
-                if self._tape is not None:
-                    self._tape.see(event)
+                if self._recording is not None:
+                    self._recording.see(event)
                 yield event
             await self._task
         finally:
@@ -144,9 +144,9 @@ class Turn:
 
     def _begin_tape(self) -> None:
         plan, endpoint = self._plan, self._endpoint
-        if plan.tape is None:
+        if plan.recording is None:
             return
-        self._tape = plan.tape.begin_turn(
+        self._recording = plan.recording.begin_turn(
             TurnAsked(
                 turn=self._id,
                 backend=plan.backend.name,
@@ -224,9 +224,9 @@ class Turn:
             record=self._record,
             compactor=self._compactor() if plan.compaction else None,
             prepared=plan.conversation.prepared,
-            lineup=self._lineup,
+            chain=self._chain,
             cache=self._cache,
-            tape=self._tape,
+            recording=self._recording,
         )
         await plan.backend.run(request, self._toolbox, model_calls, self._take)
         return self._verdict()
@@ -235,7 +235,7 @@ class Turn:
         plan = self._plan
         return Compactor(
             self._journal,
-            frame=weigh_frame(plan.system, [tool.spec for tool in plan.tools]),
+            overhead=estimate_overhead(plan.system, [tool.spec for tool in plan.tools]),
             window=self._endpoint.context_window,
             find_window=self._find_window,
             reserve=self._endpoint.settings.max_tokens or 0,
@@ -243,14 +243,14 @@ class Turn:
         )
 
     def _find_window(self) -> int | None:
-        info = self._find_info(self._lineup.endpoint.model)
+        info = self._find_info(self._chain.endpoint.model)
         return None if info is None else info.context_window
 
     def _find_info(self, model: str) -> ModelInfo | None:
         """Asked for once, and only when it is needed: a backend may import its library for it."""
         if model not in self._infos:
             info = self._plan.backend.model_info(model)
-            if self._lineup.is_free(model):
+            if self._chain.is_free(model):
                 info = msgspec.structs.replace(info or ModelInfo(), input_price=0.0, output_price=0.0)
             self._infos[model] = info
         return self._infos[model]
@@ -291,8 +291,8 @@ class Turn:
 
     def _estimate(self, answer: AssistantMessage) -> Usage:
         plan = self._plan
-        frame = weigh_frame(plan.system, [tool.spec for tool in plan.tools])
-        return estimate_usage(plan.conversation.history_after(self._journal.told), answer, frame=frame)
+        overhead = estimate_overhead(plan.system, [tool.spec for tool in plan.tools])
+        return estimate_usage(plan.conversation.history_after(self._journal.told), answer, overhead=overhead)
 
     def _verdict(self) -> TurnEnded:
         """How a turn ended whose backend is done."""

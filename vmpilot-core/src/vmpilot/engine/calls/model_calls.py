@@ -30,16 +30,16 @@ from vmpilot.contract import (
     ToolsUnsupported,
     UserMessage,
 )
-from vmpilot.engine.calls import Emitter, Endpoint, Lineup, Patience, check_answer
+from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain, check_answer
 from vmpilot.engine.calls.reading import read_answer
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.compaction.summary import spoken
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.limits import Limits
-from vmpilot.engine.money import estimate_usage
 from vmpilot.engine.outgoing import Outgoing, Prepared
-from vmpilot.engine.recording import TurnTape
+from vmpilot.engine.recording import TurnRecorder
 from vmpilot.engine.text_tools import CallMark
-from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.tokens import estimate_text_tokens
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ Record: TypeAlias = Callable[[MessageCompleted], Awaitable[AssistantMessage]]
 class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
 
-    Without a `lineup` the request's own model is the only one. Events go to `emit` as they come, complete messages to
+    Without a `chain` the request's own model is the only one. Events go to `emit` as they come, complete messages to
     `record`.
     """
 
@@ -63,18 +63,18 @@ class SupervisedModelCalls:
         record: Record,
         compactor: Compactor | None = None,
         prepared: Prepared | None = None,
-        lineup: Lineup | None = None,
+        chain: FallbackChain | None = None,
         cache: TurnCache | None = None,
-        tape: TurnTape | None = None,
+        recording: TurnRecorder | None = None,
     ) -> None:
         self._request = request
         self._limits = limits
         self._emit = emit
         self._record = record
         self._compactor = compactor
-        self._lineup = lineup or Lineup(Endpoint(request.model, request.settings))
+        self._chain = chain or FallbackChain(Endpoint(request.model, request.settings))
         self._cache = cache
-        self._tape = tape
+        self._recording = recording
         self._outgoing = Outgoing(prepared or Prepared(request.conversation_id))
         self._mark = CallMark.of(request.conversation_id)
 
@@ -82,10 +82,10 @@ class SupervisedModelCalls:
         """See `ModelCalls.ask`."""
         self._limits.begin_step()
         self._outgoing.take(messages)
-        for notice in self._lineup.take_news():
+        for notice in self._chain.take_news():
             self._emit(notice)
         completed = await self._ask(stream_once)
-        return await self._record(msgspec.structs.replace(completed, model=self._lineup.answering))
+        return await self._record(msgspec.structs.replace(completed, model=self._chain.answering))
 
     async def _ask(self, stream_once: StreamOnce) -> MessageCompleted:
         """The answer of the first model that gives one, compacting the conversation as needed."""
@@ -120,9 +120,9 @@ class SupervisedModelCalls:
             self._emit.take_back("what was said so far does not count")
             self._emit(notice)
 
-        await self._lineup.switch(error, emit)
+        await self._chain.switch(error, emit)
         if self._compactor is not None:
-            self._compactor.change_model(self._lineup.endpoint.context_window)
+            self._compactor.change_model(self._chain.endpoint.context_window)
 
     async def _complete(
         self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
@@ -131,28 +131,28 @@ class SupervisedModelCalls:
         ask = partial(self._try, stream_once, make_call, emit)
         if self._cache is None:
             return await ask()
-        return await self._cache.answer(make_call(), ask, emit, sent=lambda: self._lineup.endpoint.settings)
+        return await self._cache.answer(make_call(), ask, emit, sent=lambda: self._chain.endpoint.settings)
 
     async def _try(
         self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
     ) -> MessageCompleted:
         """Call the model until it answers: a request that it refused is repaired, a passing failure waited out."""
-        patience = Patience(self._request.retry)
+        backoff = Backoff(self._request.retry)
         call = make_call()
         while True:
             try:
-                return await self._attempt(stream_once, call, emit, attempt=patience.attempt)
+                return await self._attempt(stream_once, call, emit, attempt=backoff.attempt)
             except (MessagesRefused, ParameterRefused, ToolsUnsupported) as error:
                 _log.debug("trying again without what was refused")
-                notice = self._lineup.adapt(error)
+                notice = self._chain.adapt(error)
                 call = make_call()
-                emit.take_back(str(error), attempt=patience.attempt)
+                emit.take_back(str(error), attempt=backoff.attempt)
                 if notice is not None:
                     emit(notice)
             except ModelError as error:
-                delay = patience.delay_after(error)
+                delay = backoff.delay_after(error)
                 _log.debug("trying again in %.1f s", delay)
-                emit(Retrying(patience.attempt, delay, str(error), discard=emit.shown))
+                emit(Retrying(backoff.attempt, delay, str(error), discard=emit.shown))
                 await asyncio.sleep(delay)
 
     async def _attempt(
@@ -162,16 +162,16 @@ class SupervisedModelCalls:
         started = time.monotonic()
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("request to %s: %s, try %d", call.model, _described_request(call), attempt)
-        mark = self._mark if self._lineup.by_text else None
+        mark = self._mark if self._chain.by_text else None
         try:
             try:
-                answer = await read_answer(stream_once, call, emit, form=self._lineup.endpoint.form, mark=mark)
+                answer = await read_answer(stream_once, call, emit, form=self._chain.endpoint.form, mark=mark)
             except ModelError as error:
-                if self._tape is not None:
-                    self._tape.exchange(call, error=f"{type(error).__name__}: {error}")
+                if self._recording is not None:
+                    self._recording.exchange(call, error=f"{type(error).__name__}: {error}")
                 raise
-            if self._tape is not None:
-                self._tape.exchange(call, answer=answer)
+            if self._recording is not None:
+                self._recording.exchange(call, answer=answer)
             check_answer(answer.message)
         except (ModelError, asyncio.CancelledError) as error:
             why = "canceled" if isinstance(error, asyncio.CancelledError) else f"{type(error).__name__}: {error}"
@@ -182,7 +182,7 @@ class SupervisedModelCalls:
         return answer
 
     def _call(self) -> ModelCall:
-        request, endpoint = self._request, self._lineup.endpoint
+        request, endpoint = self._request, self._chain.endpoint
         tools = request.tools
         if endpoint.tools is not None:
             tools = tuple(tool for tool in tools if tool.name in endpoint.tools)
@@ -194,12 +194,12 @@ class SupervisedModelCalls:
         messages = (UserMessage.from_text(text),)
 
         def make_call() -> ModelCall:
-            endpoint = self._lineup.endpoint
+            endpoint = self._chain.endpoint
             return ModelCall(messages, system, endpoint.model, endpoint.settings, ())
 
         completed = await self._complete(stream_once, make_call, Emitter(self._show_trouble))
-        estimate = partial(estimate_usage, messages, completed.message, frame=weigh_text(system))
-        self._limits.add_usage(completed.usage, model=self._lineup.endpoint.model, estimate=estimate)
+        estimate = partial(estimate_usage, messages, completed.message, overhead=estimate_text_tokens(system))
+        self._limits.add_usage(completed.usage, model=self._chain.endpoint.model, estimate=estimate)
         return spoken(completed.message)
 
     def _show_trouble(self, event: BackendEvent) -> None:

@@ -8,7 +8,7 @@ from vmpilot.contract import Finish, MessageCompleted, ModelCall, StreamOnce
 from vmpilot.engine.calls.bounds import Bounds, cut_message
 from vmpilot.engine.calls.emitter import Emitter
 from vmpilot.engine.calls.message_form import MessageForm, with_stored_ids
-from vmpilot.engine.calls.watch import WatchedStream
+from vmpilot.engine.calls.timed_stream import TimedStream
 from vmpilot.engine.text_tools import CallMark, TextToolsAnswer, without_tools
 
 
@@ -26,7 +26,7 @@ async def read_answer(
     sent, stored_ids = form.fit(call if mark is None or text_tools is None else without_tools(call, mark))
     bounds = Bounds()
     completed: MessageCompleted | None = None
-    async with WatchedStream(stream_once(sent), sent) as stream:
+    async with TimedStream(stream_once(sent), sent) as stream:
         while completed is None and not bounds.exceeded and not (text_tools and text_tools.is_over):
             match bounds.fit(await stream.next_event()):
                 case MessageCompleted() as event:

@@ -180,7 +180,7 @@ class PlainModelCalls:
         return ModelCall(tuple(messages), request.system, request.model, request.settings, request.tools)
 
 
-class SupervisedStandIn(PlainModelCalls):
+class RetryingModelCalls(PlainModelCalls):
     """`ModelCalls` with as much supervision as a backend can tell: further tries, harmless histories, a limit.
 
     A failed call whose error says so is made again, up to `tries` times in all and without a wait. From call number

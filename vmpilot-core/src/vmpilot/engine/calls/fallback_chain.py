@@ -24,7 +24,7 @@ _OUTPUT_LIMITS = {"max_tokens", "max_completion_tokens"}
 """Two names for one thing: a server that takes one of them is asked with it."""
 
 
-class Lineup:
+class FallbackChain:
     """`endpoint` is the one in use; `answering` its model where it is a fallback, else empty."""
 
     def __init__(

@@ -18,18 +18,18 @@ from vmpilot.contract import (
     ToolResult,
     TurnStopped,
 )
-from vmpilot.engine.calls import Emitter, Lineup
+from vmpilot.engine.calls import Emitter, FallbackChain
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.limits import Limits
-from vmpilot.engine.recording import TurnTape
+from vmpilot.engine.recording import TurnRecorder
 from vmpilot.plugins import Backend
 
 
-async def ask_plainly(
-    backend: Backend, lineup: Lineup, messages: Sequence[Message], *, system: str, retry: RetryPolicy
+async def ask_without_tools(
+    backend: Backend, chain: FallbackChain, messages: Sequence[Message], *, system: str, retry: RetryPolicy
 ) -> AssistantMessage:
     """The model's answer. Calls of tools in it are not run. Raises what a turn's call to the model raises."""
-    endpoint = lineup.endpoint
+    endpoint = chain.endpoint
     request = GenerationRequest(
         secrets.token_hex(6),
         secrets.token_hex(6),
@@ -40,18 +40,18 @@ async def ask_plainly(
         retry=retry,
     )
     emit = Emitter(lambda _event: None)
-    return (await ask_once(backend, request, lineup, limits=Limits(max_steps=1), emit=emit)).message
+    return (await ask_once(backend, request, chain, limits=Limits(max_steps=1), emit=emit)).message
 
 
 async def ask_once(
     backend: Backend,
     request: GenerationRequest,
-    lineup: Lineup,
+    chain: FallbackChain,
     *,
     limits: Limits,
     emit: Emitter,
     cache: TurnCache | None = None,
-    tape: TurnTape | None = None,
+    recording: TurnRecorder | None = None,
 ) -> MessageCompleted:
     """The first answer that the backend gets or gives in an ordinary turn, which is ended then."""
     answer: MessageCompleted | None = None
@@ -67,7 +67,7 @@ async def ask_once(
         emit(event)
 
     model_calls = SupervisedModelCalls(
-        request, limits=limits, emit=emit, record=record, lineup=lineup, cache=cache, tape=tape
+        request, limits=limits, emit=emit, record=record, chain=chain, cache=cache, recording=recording
     )
     try:
         await backend.run(request, _NoTools(), model_calls, take)

@@ -23,7 +23,7 @@ from vmpilot.contract import (
     TurnStopped,
     UserMessage,
 )
-from vmpilot.testing import ScriptedToolbox, SupervisedStandIn
+from vmpilot.testing import RetryingModelCalls, ScriptedToolbox
 
 CALL = ToolCall("c1", "shell", '{"command": "ls"}')
 REQUEST = GenerationRequest("c", "t", (UserMessage.from_text("hi"),), "", "m")
@@ -107,7 +107,7 @@ class Breaks:
 
 
 async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> None:
-    model_calls = SupervisedStandIn(REQUEST, tries=2)
+    model_calls = RetryingModelCalls(REQUEST, tries=2)
     events: list[BackendEvent] = []
     model_calls.emit = events.append
     await model_calls.ask(Breaks(1, StreamInterrupted("broke")), REQUEST.messages)
@@ -119,21 +119,21 @@ async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> Non
 async def test_what_cannot_heal_or_is_out_of_tries_is_raised(error: Exception) -> None:
     stream_once = Breaks(9, error)
     with pytest.raises(type(error)):
-        await SupervisedStandIn(REQUEST, tries=2).ask(stream_once, REQUEST.messages)
+        await RetryingModelCalls(REQUEST, tries=2).ask(stream_once, REQUEST.messages)
     assert len(stream_once.calls) == (2 if isinstance(error, StreamInterrupted) else 1)
 
 
 async def test_broken_arguments_are_sent_in_a_harmless_form() -> None:
     stream_once = Breaks(0, LookupError())
     asks = AssistantMessage(tool_calls=(CALL, ToolCall("c2", "shell", '{"comm')), finish="tool_calls")
-    await SupervisedStandIn(REQUEST).ask(stream_once, [asks])
+    await RetryingModelCalls(REQUEST).ask(stream_once, [asks])
     (sent,) = stream_once.calls[0].messages
     assert isinstance(sent, AssistantMessage)
     assert [call.arguments for call in sent.tool_calls] == [CALL.arguments, "{}"]
 
 
 async def test_the_stop_comes_with_its_call() -> None:
-    model_calls = SupervisedStandIn(REQUEST, stop_at=2, stop=TurnStopped("enough"))
+    model_calls = RetryingModelCalls(REQUEST, stop_at=2, stop=TurnStopped("enough"))
     stream_once = Breaks(0, LookupError())
     assert await model_calls.ask(stream_once, REQUEST.messages)
     with pytest.raises(TurnStopped):
