@@ -16,7 +16,7 @@ TWO_CALLS = Reply(
     "Looking.",
     tool_calls=(ScriptedCall("shell", {"command": "printf one"}), ScriptedCall("shell", {"command": "printf two"})),
 )
-NOTICES = {"graph": ["about to run: shell, shell"], "middleware": ["step 1", "step 2"]}
+NOTICES: dict[str, list[str]] = {"graph": ["about to run: shell, shell"], "middleware": []}
 
 
 @pytest.fixture(params=KINDS)
@@ -64,3 +64,12 @@ async def test_stopping_ends_the_call_to_the_model_and_the_commands(kind: str, m
             async for event in agent.run("Do it."):
                 if isinstance(event, ToolStarted):
                     break
+
+
+@pytest.mark.parametrize("kind", ["middleware"], indirect=True)
+async def test_the_middleware_stops_the_turn(kind: str, make_agent: Any, play: Any) -> None:
+    steps = [Reply(tool_calls=(ScriptedCall("shell", {"command": f"echo {number}"}),)) for number in range(5)]
+    with ScriptedServer(steps) as server:
+        events = await play(make_agent(server))
+        assert len(server.requests) == 5
+    assert events[-1].error == "This agent asks the model at most five times."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
@@ -11,12 +11,11 @@ from vmpilot.contract import (
     BackendEvent,
     GenerationRequest,
     ModelSettings,
-    Toolbox,
     ToolSpec,
     UserMessage,
 )
 from vmpilot.testing import ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 from vmpilot_backend_langchain.agent import generate_responses
 
 SHELL = ToolSpec(
@@ -42,9 +41,18 @@ def _make_request(server: ScriptedServer | None = None, **changes: Any) -> Gener
     return GenerationRequest(settings=settings, **{**defaults, **changes})
 
 
-async def _run_turn(request: GenerationRequest, toolbox: Toolbox | None = None) -> list[BackendEvent]:
-    events = generate_responses(request, toolbox or ScriptedToolbox(), PlainModelCalls(request))
-    return [event async for event in events]
+def stream(
+    request: GenerationRequest,
+    toolbox: ScriptedToolbox | None = None,
+    model_calls: PlainModelCalls | None = None,
+) -> AsyncGenerator[BackendEvent, None]:
+    """The events of one turn of the backend as they come."""
+    tools, calls = toolbox or ScriptedToolbox(), model_calls or PlainModelCalls(request)
+    return stream_turn(lambda _take: generate_responses(request, tools, calls), tools, calls)
+
+
+async def _run_turn(request: GenerationRequest, toolbox: ScriptedToolbox | None = None) -> list[BackendEvent]:
+    return [event async for event in stream(request, toolbox)]
 
 
 @pytest.fixture

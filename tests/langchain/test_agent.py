@@ -5,11 +5,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from importlib.metadata import entry_points
 
 import pluggy
 import pytest
+from tests.langchain.conftest import stream
 
 from vmpilot.contract import (
     CONTRACT_VERSION,
@@ -37,7 +39,7 @@ from vmpilot.contract import (
 )
 from vmpilot.providers import chat_messages, chat_tool
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox
 from vmpilot_backend_langchain import agent
 
 RequestMaker = Callable[..., GenerationRequest]
@@ -127,7 +129,7 @@ async def test_calls_of_a_message_without_a_proper_end_are_left_to_the_toolbox(
     with ScriptedServer([reply, Reply("Sorry.")]) as server:
         events = await run_turn(make_request(server), toolbox)
     assert [message.ended_properly for message in completed(events)] == [False, True]
-    assert len(toolbox.calls) == 1
+    assert len(toolbox.refused) == 1
 
 
 async def test_the_history_goes_out_unchanged(make_request: RequestMaker, run_turn: TurnRunner) -> None:
@@ -148,32 +150,6 @@ async def test_the_history_goes_out_unchanged(make_request: RequestMaker, run_tu
     assert body["messages"] == chat_messages(history, system=request.system)
     assert body["tools"] == [chat_tool(tool) for tool in request.tools]
     assert body["stream_options"] == {"include_usage": True}
-
-
-class WaitingToolbox:
-    """Lets no call run before the receiver has the message that holds it."""
-
-    def __init__(self) -> None:
-        self.recorded = asyncio.Event()
-        self.calls: list[ToolCall] = []
-
-    async def call(self, tool_call: ToolCall) -> ToolResult:
-        await asyncio.wait_for(self.recorded.wait(), 5)
-        self.calls.append(tool_call)
-        return ToolResult(tool_call.id, tool_call.name, "done")
-
-    async def call_all(self, tool_calls: object) -> tuple[ToolResult, ...]:
-        raise AssertionError("this backend runs its calls one by one, side by side")
-
-
-async def test_a_message_arrives_before_its_tools_have_run(make_request: RequestMaker) -> None:
-    toolbox = WaitingToolbox()
-    with ScriptedServer([Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),)), Reply("Done.")]) as server:
-        request = make_request(server)
-        async for event in agent.generate_responses(request, toolbox, PlainModelCalls(request)):
-            if isinstance(event, MessageCompleted):
-                toolbox.recorded.set()
-    assert len(toolbox.calls) == 1
 
 
 class SleepyToolbox(ScriptedToolbox):
@@ -217,14 +193,15 @@ async def test_a_cancelled_tool_cancels_the_turn(make_request: RequestMaker, run
         await run_turn(make_request(server), RaisingToolbox(asyncio.CancelledError()))
 
 
-class FailingModelCalls:
-    """Gives one delta and then fails, as the core's supervision does at the end of its patience."""
+class FailingModelCalls(PlainModelCalls):
+    """Emits one delta and then fails, as the core's supervision does when its retries are used up."""
 
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, request: GenerationRequest, error: Exception) -> None:
+        super().__init__(request)
         self._error = error
 
-    async def run(self, stream_once: StreamOnce, messages: object) -> AsyncGenerator[BackendEvent, None]:
-        yield TextDelta("I be")
+    async def ask(self, stream_once: StreamOnce, messages: object) -> AssistantMessage:
+        self.emit(TextDelta("I be"))
         raise self._error
 
 
@@ -232,7 +209,7 @@ async def test_errors_of_supervision_pass_unchanged_after_what_came_before(
     make_request: RequestMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = ProviderUnavailable("it is down", retry_after=3)
-    events = agent.generate_responses(make_request(), ScriptedToolbox(), FailingModelCalls(error))
+    events = stream(make_request(), model_calls=FailingModelCalls(make_request(), error))
     assert await anext(events) == TextDelta("I be")
     with pytest.raises(ProviderUnavailable) as caught:
         await anext(events)
@@ -243,14 +220,13 @@ async def test_errors_of_supervision_pass_unchanged_after_what_came_before(
 
 async def test_supervision_may_change_what_is_sent(make_request: RequestMaker) -> None:
     class Compacting(PlainModelCalls):
-        def run(self, stream_once: StreamOnce, messages: object) -> AsyncGenerator[BackendEvent, None]:
+        def prepare(self, messages: object) -> ModelCall:
             changed = (UserMessage.from_text("In short: hello."),)
-            return stream_once(ModelCall(changed, "Other.", "other", request.settings, ()))
+            return ModelCall(changed, "Other.", "other", request.settings, ())
 
     with ScriptedServer([Reply("Hello.")]) as server:
         request = make_request(server)
-        async for _ in agent.generate_responses(request, ScriptedToolbox(), Compacting(request)):
-            pass
+        assert [event async for event in stream(request, model_calls=Compacting(request))]
     body = server.requests[0].body
     assert body["model"] == "other"
     assert body["messages"] == chat_messages((UserMessage.from_text("In short: hello."),), system="Other.")
@@ -260,7 +236,7 @@ async def test_supervision_may_change_what_is_sent(make_request: RequestMaker) -
 async def test_closing_the_turn_closes_the_connection(make_request: RequestMaker) -> None:
     with ScriptedServer([Stall(after=3)]) as server:
         request = make_request(server)
-        events = agent.generate_responses(request, ScriptedToolbox(), PlainModelCalls(request))
+        events = stream(request)
         assert await anext(events) == TextDelta("This ")
         await events.aclose()
         assert (await asyncio.to_thread(server.wait_for_hangup)).number == 1
@@ -280,9 +256,11 @@ async def test_closing_the_turn_cancels_its_tools(make_request: RequestMaker) ->
     class EndlessToolbox(ScriptedToolbox):
         def __init__(self) -> None:
             super().__init__()
+            self.started = asyncio.Event()
             self.cancelled = False
 
         async def call(self, tool_call: ToolCall) -> ToolResult:
+            self.started.set()
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -292,36 +270,12 @@ async def test_closing_the_turn_cancels_its_tools(make_request: RequestMaker) ->
 
     toolbox = EndlessToolbox()
     with ScriptedServer([Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))]) as server:
-        request = make_request(server)
-        events = agent.generate_responses(request, toolbox, PlainModelCalls(request))
-        async for event in events:
-            if isinstance(event, MessageCompleted):
-                await asyncio.sleep(0.05)
-                break
-        await events.aclose()
+        async with aclosing(stream(make_request(server), toolbox)) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted):
+                    break
+            await toolbox.started.wait()
     assert toolbox.cancelled
-
-
-class FloodingModelCalls:
-    """Gives deltas for ever, faster than anybody takes them."""
-
-    def __init__(self) -> None:
-        self.closed = False
-
-    async def run(self, stream_once: StreamOnce, messages: object) -> AsyncGenerator[BackendEvent, None]:
-        try:
-            while True:
-                yield TextDelta("word ")
-        finally:
-            self.closed = True
-
-
-async def test_closing_amid_a_flood_closes_its_source(make_request: RequestMaker) -> None:
-    flood = FloodingModelCalls()
-    events = agent.generate_responses(make_request(), ScriptedToolbox(), flood)
-    await anext(events)
-    await asyncio.wait_for(events.aclose(), 5)
-    assert flood.closed
 
 
 async def test_no_thread_is_needed(make_request: RequestMaker, run_turn: TurnRunner) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ from vmpilot.contract import (
     ToolSpec,
     UserMessage,
 )
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 from vmpilot_backend_litellm import agent
 from vmpilot_backend_litellm.library import import_litellm
 
@@ -69,7 +69,7 @@ class Turn:
         return self.completed[-1].message
 
 
-class Player:
+class TurnRunner:
     """Runs turns of the backend."""
 
     def request(
@@ -96,14 +96,18 @@ class Player:
         """Run a turn to its end."""
         request = self.request(base_url, **options)
         toolbox = toolbox or ScriptedToolbox()
-        events = [event async for event in agent.generate_responses(request, toolbox, PlainModelCalls(request))]
-        return Turn(events, toolbox)
+        return Turn([event async for event in self.stream(request, toolbox)], toolbox)
+
+    def stream(self, request: GenerationRequest, toolbox: ScriptedToolbox) -> AsyncGenerator[BackendEvent, None]:
+        """The events of a turn as they come."""
+        calls = PlainModelCalls(request)
+        return stream_turn(lambda _take: agent.generate_responses(request, toolbox, calls), toolbox, calls)
 
 
 @pytest.fixture
-def play() -> Player:
-    """Runs a turn against a server: `turn = await play(server.base_url)`."""
-    return Player()
+def run_turn() -> TurnRunner:
+    """Runs a turn against a server: `turn = await run_turn(server.base_url)`."""
+    return TurnRunner()
 
 
 @dataclass

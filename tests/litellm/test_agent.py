@@ -20,22 +20,22 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.testing import Framing, Raw, Reply, ScriptedCall, ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import ScriptedToolbox
 from vmpilot_backend_litellm import agent
 
 if TYPE_CHECKING:
-    from tests.litellm.conftest import Player
+    from tests.litellm.conftest import TurnRunner
 
 MODELS = ("openai/m", "hosted_vllm/m", "groq/m", "xai/m")
 """The openai client; LiteLLM's own client, its OpenAI format read by us; renamed fields; LiteLLM's translation."""
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_text_and_reasoning_are_streamed_and_completed(play: Player, model: str) -> None:
+async def test_text_and_reasoning_are_streamed_and_completed(run_turn: TurnRunner, model: str) -> None:
     usage = Usage(input_tokens=11, output_tokens=7, cached_tokens=3)
     reply = Reply("Grüße, 世界 😀!", reasoning="First I think.", usage=usage)
     with ScriptedServer([reply]) as server:
-        turn = await play(server.base_url, model=model)
+        turn = await run_turn(server.base_url, model=model)
     assert turn.text == turn.answer.text == "Grüße, 世界 😀!"
     assert turn.reasoning == turn.answer.reasoning == "First I think."
     assert turn.completed == [MessageCompleted(turn.answer, usage)]
@@ -44,7 +44,7 @@ async def test_text_and_reasoning_are_streamed_and_completed(play: Player, model
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_an_answer_in_one_piece(play: Player, model: str) -> None:
+async def test_an_answer_in_one_piece(run_turn: TurnRunner, model: str) -> None:
     usage = Usage(input_tokens=11, output_tokens=7, cached_tokens=3)
     calls = (
         ScriptedCall("shell", '{"command": "rm -rf /srv', id="a"),
@@ -52,7 +52,7 @@ async def test_an_answer_in_one_piece(play: Player, model: str) -> None:
     )
     script = [Reply("One moment.", reasoning="Hm.", tool_calls=calls, usage=usage), Reply("Done.", finish="length")]
     with ScriptedServer(script, strict=False) as server:
-        turn = await play(server.base_url, model=model, streaming=False)
+        turn = await run_turn(server.base_url, model=model, streaming=False)
     first, second = turn.completed
     assert (first.message.text, first.message.reasoning, first.usage) == ("One moment.", "Hm.", usage)
     assert [event.text for event in turn.events if isinstance(event, TextDelta)] == ["One moment.", "Done."]
@@ -64,31 +64,33 @@ async def test_an_answer_in_one_piece(play: Player, model: str) -> None:
     ("model", "stream"), [*((model, False) for model in MODELS), *((model, True) for model in MODELS[:3])]
 )
 async def test_a_stream_where_none_was_asked_for_is_read_and_the_other_way_round(
-    play: Player, model: str, stream: bool
+    run_turn: TurnRunner, model: str, stream: bool
 ) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
     message = {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}
     body = json.dumps(message) if stream else f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n"
     with ScriptedServer([Raw(text=body)]) as server:
-        turn = await play(server.base_url, model=model, streaming=stream)
+        turn = await run_turn(server.base_url, model=model, streaming=stream)
     assert (turn.text, turn.answer.finish) == ("hi", "stop")
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_usage_is_none_where_the_provider_told_none(play: Player, model: str) -> None:
+async def test_usage_is_none_where_the_provider_told_none(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply("hi", usage=None)]) as server:
-        turn = await play(server.base_url, model=model)
+        turn = await run_turn(server.base_url, model=model)
     assert turn.completed[0].usage is None
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_parallel_calls_run_and_their_results_go_back_in_order(play: Player, model: str) -> None:
+async def test_parallel_calls_run_and_their_results_go_back_in_order(run_turn: TurnRunner, model: str) -> None:
     calls = (
         ScriptedCall("shell", {"command": "echo grüße 世界 😀"}, id="call_a"),
         ScriptedCall("shell", {"command": "ls"}, id="call_b"),
     )
     with ScriptedServer([Reply("One moment.", tool_calls=calls), Reply("Done.")]) as server:
-        turn = await play(server.base_url, model=model, toolbox=ScriptedToolbox(lambda call: f"result of {call.id}"))
+        turn = await run_turn(
+            server.base_url, model=model, toolbox=ScriptedToolbox(lambda call: f"result of {call.id}")
+        )
     first, second = turn.completed
     assert first.message.finish == "tool_calls"
     assert [call.arguments for call in first.message.tool_calls] == [call.argument_text for call in calls]
@@ -113,52 +115,52 @@ async def test_parallel_calls_run_and_their_results_go_back_in_order(play: Playe
     "arguments",
     ['{"command": "rm -rf /srv', "[1, 2]", '"text"', "null", "", "{}{}", '{"command": "\\ud83d"}', '{"a": 1, "a": 2}'],
 )
-async def test_broken_arguments_reach_the_toolbox_untouched(play: Player, model: str, arguments: str) -> None:
+async def test_broken_arguments_reach_the_toolbox_untouched(run_turn: TurnRunner, model: str, arguments: str) -> None:
     call = ScriptedCall("shell", arguments, id="call_a")
     with ScriptedServer([Reply(tool_calls=(call,)), Reply("Sorry.")], strict=False) as server:
-        turn = await play(server.base_url, model=model)
+        turn = await run_turn(server.base_url, model=model)
     assert turn.toolbox.calls == [ToolCall("call_a", "shell", arguments)]
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("reason", "finish"), [("length", "length"), ("content_filter", "content_filter")])
 async def test_an_improper_end_is_marked_and_the_loop_goes_on(
-    play: Player, model: str, reason: str, finish: str
+    run_turn: TurnRunner, model: str, reason: str, finish: str
 ) -> None:
     call = ScriptedCall("shell", {"command": "ls"}, id="call_a")
     with ScriptedServer([Reply(tool_calls=(call,), finish=reason), Reply("Done.")]) as server:
-        turn = await play(server.base_url, model=model)
+        turn = await run_turn(server.base_url, model=model)
     assert [event.message.finish for event in turn.completed] == [finish, "stop"]
-    assert [call.id for call in turn.toolbox.calls] == ["call_a"]
+    assert [call.id for call in turn.toolbox.refused] == ["call_a"]
 
 
-async def test_a_refusal_is_text_and_an_end(play: Player) -> None:
+async def test_a_refusal_is_text_and_an_end(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply(refusal="I will not.")]) as server:
-        turn = await play(server.base_url)
+        turn = await run_turn(server.base_url)
     assert (turn.text, turn.answer.finish) == ("I will not.", "refusal")
 
 
-async def test_equal_chunks_without_end_are_no_loop(play: Player) -> None:
+async def test_equal_chunks_without_end_are_no_loop(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply(chunks=("again ",) * 300)]) as server:
-        turn = await play(server.base_url, model="xai/m")
+        turn = await run_turn(server.base_url, model="xai/m")
     assert turn.text == "again " * 300
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_closing_the_turn_closes_the_connection(play: Player, model: str) -> None:
+async def test_closing_the_turn_closes_the_connection(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply(chunks=("word ",) * 1000, gap=0.01)]) as server:
-        request = play.request(server.base_url, model=model)
-        turn = agent.generate_responses(request, ScriptedToolbox(), PlainModelCalls(request))
+        request = run_turn.request(server.base_url, model=model)
+        turn = run_turn.stream(request, ScriptedToolbox())
         assert isinstance(await anext(turn), TextDelta)
-        await turn.aclose()  # type: ignore[attr-defined]
+        await turn.aclose()
         await asyncio.to_thread(server.wait_for_hangup)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("model", MODELS)
-async def test_cancelling_the_turn_closes_the_connection(play: Player, model: str, streaming: bool) -> None:
+async def test_cancelling_the_turn_closes_the_connection(run_turn: TurnRunner, model: str, streaming: bool) -> None:
     with ScriptedServer([Reply("late", delay=60.0)]) as server:
-        turn = asyncio.create_task(play(server.base_url, model=model, streaming=streaming))
+        turn = asyncio.create_task(run_turn(server.base_url, model=model, streaming=streaming))
         await asyncio.to_thread(server.wait_for_requests, 1)
         turn.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -179,10 +181,10 @@ async def test_cancelling_the_turn_closes_the_connection(play: Player, model: st
     ],
     ids=str,
 )
-async def test_every_framing_is_read(play: Player, framing: Framing) -> None:
+async def test_every_framing_is_read(run_turn: TurnRunner, framing: Framing) -> None:
     call = ScriptedCall("shell", {"command": "grüße 世界 😀"}, id="call_a")
     with ScriptedServer([Reply("Größe 😀", tool_calls=(call,), framing=framing), Reply("ok")]) as server:
-        turn = await play(server.base_url)
+        turn = await run_turn(server.base_url)
     assert turn.completed[0].message.text == "Größe 😀"
     assert turn.toolbox.calls == [ToolCall("call_a", "shell", call.argument_text)]
 
@@ -205,7 +207,7 @@ def test_importing_the_backend_imports_nothing_heavy() -> None:
     assert not {"litellm", "openai", "httpx", "pydantic"} & set(json.loads(output))
 
 
-async def test_a_history_of_every_kind_reaches_the_wire(play: Player) -> None:
+async def test_a_history_of_every_kind_reaches_the_wire(run_turn: TurnRunner) -> None:
     history = (
         UserMessage.from_text("list"),
         AssistantMessage(tool_calls=(ToolCall("call_a", "shell", '{"command":"ls"}'),), finish="tool_calls"),
@@ -214,7 +216,7 @@ async def test_a_history_of_every_kind_reaches_the_wire(play: Player) -> None:
         UserMessage.from_text("thanks"),
     )
     with ScriptedServer([Reply("welcome")]) as server:
-        await play(server.base_url, messages=history)
+        await run_turn(server.base_url, messages=history)
     assert server.requests[0].messages == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "list"},

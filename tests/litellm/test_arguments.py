@@ -25,16 +25,18 @@ from vmpilot.testing import Reply, ScriptedServer
 from vmpilot_backend_litellm.arguments import make_arguments
 
 if TYPE_CHECKING:
-    from tests.litellm.conftest import Player
+    from tests.litellm.conftest import TurnRunner
 
 WHOLE_ROUTES = ("groq/m", "openrouter/m")
 BODY_ROUTES = ("openai/m", "hosted_vllm/m", "Qwen/Qwen3-8B")
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
-async def test_settings_and_tools_reach_the_wire(play: Player, model: str) -> None:
+async def test_settings_and_tools_reach_the_wire(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply("ok")]) as server:
-        await play(server.base_url, model=model, temperature=0.25, max_tokens=123, seed=7, api_key=Secret("sk-mine"))
+        await run_turn(
+            server.base_url, model=model, temperature=0.25, max_tokens=123, seed=7, api_key=Secret("sk-mine")
+        )
         request = server.requests[0]
     name = model.removeprefix("openai/").removeprefix("hosted_vllm/").removeprefix("groq/").removeprefix("openrouter/")
     expected = {"model": name, "temperature": 0.25, "max_tokens": 123, "seed": 7, "stream": True}
@@ -45,23 +47,25 @@ async def test_settings_and_tools_reach_the_wire(play: Player, model: str) -> No
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES)
-async def test_reasoning_effort_reaches_a_server_whose_models_litellm_does_not_know(play: Player, model: str) -> None:
+async def test_reasoning_effort_reaches_a_server_whose_models_litellm_does_not_know(
+    run_turn: TurnRunner, model: str
+) -> None:
     with ScriptedServer([Reply("ok")]) as server:
-        await play(server.base_url, model=model, reasoning_effort="low")
+        await run_turn(server.base_url, model=model, reasoning_effort="low")
     assert server.requests[0].body["reasoning_effort"] == "low"
 
 
-async def test_what_is_not_set_is_not_sent(play: Player) -> None:
+async def test_what_is_not_set_is_not_sent(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("ok")]) as server:
-        await play(server.base_url, tools=())
+        await run_turn(server.base_url, tools=())
     assert set(server.requests[0].body) == {"messages", "model", "stream", "stream_options"}
 
 
 @pytest.mark.parametrize("model", [*BODY_ROUTES, "openrouter/m"])
-async def test_what_the_server_does_not_take_is_left_out(play: Player, model: str) -> None:
+async def test_what_the_server_does_not_take_is_left_out(run_turn: TurnRunner, model: str) -> None:
     omitted = ("stream_options", "temperature", "seed", "max_tokens", "reasoning_effort")
     with ScriptedServer([Reply("ok")]) as server:
-        await play(
+        await run_turn(
             server.base_url, model=model, temperature=0.5, max_tokens=9, seed=7, reasoning_effort="low", omitted=omitted
         )
     body = server.requests[0].body
@@ -72,47 +76,49 @@ async def test_what_the_server_does_not_take_is_left_out(play: Player, model: st
 @pytest.mark.parametrize("model", BODY_ROUTES)
 @pytest.mark.parametrize(("settings", "asked"), [({"streaming": False}, False), ({"omitted": ("stream",)}, None)])
 async def test_an_answer_in_one_piece_is_asked_for(
-    play: Player, model: str, settings: dict[str, Any], asked: bool | None
+    run_turn: TurnRunner, model: str, settings: dict[str, Any], asked: bool | None
 ) -> None:
     with ScriptedServer([Reply("ok")]) as server:
-        turn = await play(server.base_url, model=model, **settings)
+        turn = await run_turn(server.base_url, model=model, **settings)
     assert turn.text == "ok"
     assert server.requests[0].body.get("stream") is asked
     assert "stream_options" not in server.requests[0].body
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
-async def test_the_whole_history_reaches_the_wire_unchanged(play: Player, model: str) -> None:
+async def test_the_whole_history_reaches_the_wire_unchanged(run_turn: TurnRunner, model: str) -> None:
     history = _long_history()
     with ScriptedServer([Reply("ok")]) as server:
-        await play(server.base_url, model=model, messages=history)
+        await run_turn(server.base_url, model=model, messages=history)
     assert server.requests[0].messages == chat_messages(history, system="Be brief.")
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "groq/m"])
 async def test_a_server_of_the_users_never_gets_the_providers_own_key(
-    play: Player, model: str, monkeypatch: pytest.MonkeyPatch
+    run_turn: TurnRunner, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_API_KEY", "HOSTED_VLLM_API_KEY", "GROQ_API_KEY"):
         monkeypatch.setenv(name, "sk-of-the-provider")
     with ScriptedServer([Reply("ok")]) as server:
-        await play(server.base_url, model=model, api_key=None)
+        await run_turn(server.base_url, model=model, api_key=None)
     assert server.requests[0].headers["authorization"] == "Bearer none"
 
 
 @pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
-async def test_the_providers_own_variables_apply(play: Player, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_providers_own_variables_apply(
+    run_turn: TurnRunner, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         monkeypatch.setenv(variable, server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-provider")
-        await play(None, model="gpt-4o", api_key=None)
+        await run_turn(None, model="gpt-4o", api_key=None)
     assert server.requests[0].headers["authorization"] == "Bearer sk-of-the-provider"
     assert server.requests[0].body["model"] == "gpt-4o"
 
 
-async def test_a_bare_name_of_no_family_is_no_model(play: Player) -> None:
+async def test_a_bare_name_of_no_family_is_no_model(run_turn: TurnRunner) -> None:
     with pytest.raises(ModelNotFound, match="provider/wizard"):
-        await play(None, model="wizard")
+        await run_turn(None, model="wizard")
 
 
 @pytest.mark.parametrize(

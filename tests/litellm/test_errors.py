@@ -10,19 +10,19 @@ from vmpilot.contract import AuthenticationFailed, ModelTimeout, RateLimited, Se
 from vmpilot.testing import Drop, Framing, HttpError, Raw, Reply, ScriptedServer
 
 if TYPE_CHECKING:
-    from tests.litellm.conftest import Player
+    from tests.litellm.conftest import TurnRunner
 
 KEY = "sk-test-0123456789abcdef"
 
 
-async def test_an_answer_without_a_reason_for_its_end_is_cut(play: Player) -> None:
+async def test_an_answer_without_a_reason_for_its_end_is_cut(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("an answer", framing=Framing(finish=False))]) as server:
-        turn = await play(server.base_url)
+        turn = await run_turn(server.base_url)
     assert (turn.answer.text, turn.answer.finish) == ("an answer", "cut")
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m"])
-async def test_a_whole_answer_where_a_stream_was_asked_for_is_read(play: Player, model: str) -> None:
+async def test_a_whole_answer_where_a_stream_was_asked_for_is_read(run_turn: TurnRunner, model: str) -> None:
     body = (
         '\n{"choices": [{"message": {"role": "assistant", "content": "whole", "tool_calls": ['
         '{"id": "a", "type": "function", "function": {"name": "shell", "arguments": "{}"}},'
@@ -30,16 +30,16 @@ async def test_a_whole_answer_where_a_stream_was_asked_for_is_read(play: Player,
         '"finish_reason": "tool_calls"}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}'
     )
     with ScriptedServer([Raw(text=body), Reply("ok")], strict=False) as server:
-        turn = await play(server.base_url, model=model)
+        turn = await run_turn(server.base_url, model=model)
     assert turn.completed[0].message.text == "whole"
     assert [call.arguments for call in turn.toolbox.calls] == ["{}", "[]"]
 
 
-async def test_silence_beyond_the_clients_limit_is_a_timeout(play: Player) -> None:
+async def test_silence_beyond_the_clients_limit_is_a_timeout(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("late", delay=60.0)]) as server:
         limits = TimeLimits(whole=-59.8)  # the client waits for a minute more
         with pytest.raises(ModelTimeout, match="did not answer in time"):
-            await play(server.base_url, time_limits=limits)
+            await run_turn(server.base_url, time_limits=limits)
 
 
 @pytest.mark.parametrize(
@@ -47,23 +47,23 @@ async def test_silence_beyond_the_clients_limit_is_a_timeout(play: Player) -> No
     [("gpt-4o", "OPENAI_API_KEY"), ("claude-sonnet-4-5", "ANTHROPIC_API_KEY")],
 )
 async def test_a_missing_key_names_its_variable(
-    play: Player, model: str, variable: str, monkeypatch: pytest.MonkeyPatch
+    run_turn: TurnRunner, model: str, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(variable, raising=False)
     for name in ("OPENAI_BASE_URL", "ANTHROPIC_API_BASE"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is asked; if somebody were, not over the network
     with pytest.raises(AuthenticationFailed, match=f"^There is no key for .*: set {variable} or VMPILOT_API_KEY$"):
-        await play(None, model=model, api_key=None)
+        await run_turn(None, model=model, api_key=None)
 
 
-async def test_an_earlier_try_does_not_change_what_a_later_one_is(play: Player) -> None:
+async def test_an_earlier_try_does_not_change_what_a_later_one_is(run_turn: TurnRunner) -> None:
     with ScriptedServer([HttpError(429, "slow down"), Drop("headers")]) as server:
         try:
-            await play(server.base_url)
+            await run_turn(server.base_url)
         except RateLimited:
             with pytest.raises(StreamInterrupted):
-                await play(server.base_url)
+                await run_turn(server.base_url)
 
 
-def test_a_secret_is_masked_wherever_it_stands(play: Player) -> None:
-    assert KEY not in repr(play.request("http://server/v1", api_key=Secret(KEY)))
+def test_a_secret_is_masked_wherever_it_stands(run_turn: TurnRunner) -> None:
+    assert KEY not in repr(run_turn.request("http://server/v1", api_key=Secret(KEY)))

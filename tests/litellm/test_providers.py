@@ -18,10 +18,10 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
-from vmpilot.testing.stand_ins import ScriptedToolbox
+from vmpilot.testing.fakes import ScriptedToolbox
 
 if TYPE_CHECKING:
-    from tests.litellm.conftest import ByteServer, Player
+    from tests.litellm.conftest import ByteServer, TurnRunner
 
 Serve = Callable[[bytes], Awaitable["ByteServer"]]
 
@@ -85,14 +85,16 @@ def _name(event: dict[str, Any]) -> bytes:
     return b"event: %b\n" % event["type"].encode() if "type" in event else b""
 
 
-async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(
+    run_turn: TurnRunner, serve_bytes: Serve
+) -> None:
     server = await serve_bytes(_stream(ANTHROPIC))
     toolbox = _StopAfter(2)
     with pytest.raises(_EnoughError):
-        await play(server.address, model="anthropic/claude-sonnet-4-5", toolbox=toolbox)
+        await run_turn(server.address, model="anthropic/claude-sonnet-4-5", toolbox=toolbox)
     assert [(call.id, call.name, call.arguments) for call in toolbox.calls] == [
         ("toolu_1", "shell", '{"command": "ls"}'),
-        ("toolu_1", "shell", '{"command": "ls"}'),
+        ("call_2", "shell", '{"command": "ls"}'),
     ]
     sent = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
     answer = next(message for message in sent["messages"] if message["role"] == "assistant")
@@ -102,11 +104,11 @@ async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(play
     assert b"x-api-key: sk-test-0123456789abcdef" in server.requests[0].lower()
 
 
-async def test_anthropics_message_and_usage(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_message_and_usage(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     events = [event for event in ANTHROPIC if event.get("index") != 2]
     events[-2]["delta"] = {"stop_reason": "end_turn"}
     server = await serve_bytes(_stream(events))
-    turn = await play(server.address, model="anthropic/claude-sonnet-4-5")
+    turn = await run_turn(server.address, model="anthropic/claude-sonnet-4-5")
     assert (turn.text, turn.reasoning, turn.answer.finish) == ("I will look.", "I think.", "stop")
     assert turn.completed[0].usage == Usage(input_tokens=12, output_tokens=30)
     assert turn.answer.provider == "anthropic"
@@ -115,7 +117,7 @@ async def test_anthropics_message_and_usage(play: Player, serve_bytes: Serve) ->
     }
 
 
-async def test_anthropics_answer_in_one_piece(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_answer_in_one_piece(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     content = [
         {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"},
         {"type": "text", "text": "I will look."},
@@ -125,57 +127,59 @@ async def test_anthropics_answer_in_one_piece(play: Player, serve_bytes: Serve) 
     body = json.dumps({**message, "stop_reason": "max_tokens"}).encode()
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     server = await serve_bytes(head + body)
-    turn = await play(server.address, model="anthropic/claude-sonnet-4-5", streaming=False)
+    turn = await run_turn(server.address, model="anthropic/claude-sonnet-4-5", streaming=False)
     assert (turn.text, turn.reasoning, turn.answer.finish) == ("I will look.", "I think.", "length")
     assert turn.completed[0].usage == Usage(input_tokens=12, output_tokens=30)
     assert turn.answer.provider_data == {"thinking_blocks": [content[0]]}
     assert b'"stream":true' not in server.requests[0].replace(b" ", b"")
 
 
-async def test_anthropics_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_stream_without_its_end_is_interrupted(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     server = await serve_bytes(_stream(ANTHROPIC[:-3]))
     with pytest.raises(StreamInterrupted):
-        await play(server.address, model="anthropic/claude-sonnet-4-5")
+        await run_turn(server.address, model="anthropic/claude-sonnet-4-5")
     assert len(server.requests) == 1
 
 
-async def test_anthropics_error_within_the_stream(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_error_within_the_stream(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     error = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
     server = await serve_bytes(_stream([*ANTHROPIC[:3], error]))
     with pytest.raises(ProviderUnavailable, match="Overloaded"):
-        await play(server.address, model="anthropic/claude-sonnet-4-5")
+        await run_turn(server.address, model="anthropic/claude-sonnet-4-5")
 
 
-async def test_anthropics_refusal_of_the_key(play: Player, serve_bytes: Serve) -> None:
+async def test_anthropics_refusal_of_the_key(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     body = b'{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}'
     head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     server = await serve_bytes(head + body)
     with pytest.raises(AuthenticationFailed, match="invalid x-api-key"):
-        await play(server.address, model="anthropic/claude-sonnet-4-5")
+        await run_turn(server.address, model="anthropic/claude-sonnet-4-5")
     assert len(server.requests) == 1
 
 
-async def test_geminis_answer_and_its_signature(play: Player, serve_bytes: Serve) -> None:
+async def test_geminis_answer_and_its_signature(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     server = await serve_bytes(_stream(GEMINI))
-    turn = await play(server.address, model="gemini/gemini-2.5-pro", tools=())
+    turn = await run_turn(server.address, model="gemini/gemini-2.5-pro", tools=())
     assert (turn.text, turn.reasoning, turn.answer.finish) == ("Hello.", "I think.", "stop")
     assert turn.completed[0].usage == Usage(input_tokens=8, output_tokens=5)
     assert turn.answer.provider_data == {"provider_specific_fields": {"thought_signatures": ["c2lnbmVk"]}}
 
 
-async def test_geminis_signature_of_a_call_goes_back_with_it(play: Player, serve_bytes: Serve) -> None:
+async def test_geminis_signature_of_a_call_goes_back_with_it(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     call = {"functionCall": {"name": "shell", "args": {"command": "ls"}}, "thoughtSignature": "c2lnbmVk"}
     content = {"role": "model", "parts": [call]}
     server = await serve_bytes(_stream([{"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}]))
     toolbox = _StopAfter(2)
     with pytest.raises(_EnoughError):
-        await play(server.address, model="gemini/gemini-3-pro-preview", toolbox=toolbox)
+        await run_turn(server.address, model="gemini/gemini-3-pro-preview", toolbox=toolbox)
     sent = json.loads(server.requests[1].partition(b"\r\n\r\n")[2])
     (part,) = next(content["parts"] for content in sent["contents"] if content["role"] == "model")
     assert part["thoughtSignature"] == "c2lnbmVk"
 
 
-async def test_a_conversation_of_langchain_takes_its_signed_reasoning_along(play: Player, serve_bytes: Serve) -> None:
+async def test_a_conversation_of_langchain_takes_its_signed_reasoning_along(
+    run_turn: TurnRunner, serve_bytes: Serve
+) -> None:
     """The other backend keeps Anthropic's own blocks."""
     thinking = {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk", "index": 0}
     call = ToolCall("toolu_1", "shell", '{"command": "ls"}')
@@ -186,17 +190,17 @@ async def test_a_conversation_of_langchain_takes_its_signed_reasoning_along(play
         ToolResult("toolu_1", "shell", "a.txt"),
     )
     server = await serve_bytes(_stream([event for event in ANTHROPIC if event.get("index") != 2]))
-    await play(server.address, model="anthropic/claude-sonnet-4-5", messages=history)
+    await run_turn(server.address, model="anthropic/claude-sonnet-4-5", messages=history)
     sent = json.loads(server.requests[0].partition(b"\r\n\r\n")[2])
     answer = next(message for message in sent["messages"] if message["role"] == "assistant")
     assert [block["type"] for block in answer["content"]] == ["thinking", "tool_use"]
     assert answer["content"][0]["signature"] == "c2lnbmVk"
 
 
-async def test_geminis_stream_without_its_end_is_interrupted(play: Player, serve_bytes: Serve) -> None:
+async def test_geminis_stream_without_its_end_is_interrupted(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     server = await serve_bytes(_stream(GEMINI[:2]))
     with pytest.raises(StreamInterrupted):
-        await play(server.address, model="gemini/gemini-2.5-pro", tools=())
+        await run_turn(server.address, model="gemini/gemini-2.5-pro", tools=())
 
 
 class _EnoughError(Exception):

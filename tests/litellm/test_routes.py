@@ -11,37 +11,37 @@ from vmpilot.providers.provider_table import PROVIDERS
 from vmpilot.testing import Raw, Reply, ScriptedServer
 
 if TYPE_CHECKING:
-    from tests.litellm.conftest import Player
+    from tests.litellm.conftest import TurnRunner
 
 OPENAI_LIKE = sorted(name for name, provider in PROVIDERS.items() if provider.speaks_openai)
 
 
 @pytest.mark.parametrize("provider", OPENAI_LIKE)
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_no_redirect_is_followed(play: Player, provider: str, streaming: bool) -> None:
+async def test_no_redirect_is_followed(run_turn: TurnRunner, provider: str, streaming: bool) -> None:
     with ScriptedServer([]) as other:
         redirect = Raw(status=307, headers={"Location": f"{other.base_url}/chat/completions"}, text="")
         with ScriptedServer([redirect]) as server, pytest.raises(InvalidRequest, match="redirects to"):
-            await play(server.base_url, model=f"{provider}/m", streaming=streaming)
+            await run_turn(server.base_url, model=f"{provider}/m", streaming=streaming)
     assert other.requests == ()
 
 
 @pytest.mark.parametrize("provider", ["moonshot", "perplexity"])
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_an_answer_is_read(play: Player, provider: str, streaming: bool) -> None:
+async def test_an_answer_is_read(run_turn: TurnRunner, provider: str, streaming: bool) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
-        turn = await play(server.base_url, model=f"{provider}/m", streaming=streaming)
+        turn = await run_turn(server.base_url, model=f"{provider}/m", streaming=streaming)
     assert turn.text == "Yes."
     assert server.requests[0].body["model"] == "m"
 
 
-async def test_the_key_of_openai_stays_with_openai(play: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_key_of_openai_stays_with_openai(run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         monkeypatch.setenv("MOONSHOT_API_BASE", server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
         monkeypatch.delenv("MOONSHOT_API_KEY", raising=False)
         with pytest.raises(AuthenticationFailed, match="set MOONSHOT_API_KEY or VMPILOT_API_KEY"):
-            await play(None, model="moonshot/m", api_key=None)
+            await run_turn(None, model="moonshot/m", api_key=None)
         monkeypatch.setenv("MOONSHOT_API_KEY", "sk-of-moonshot")
-        await play(None, model="moonshot/m", api_key=None)
+        await run_turn(None, model="moonshot/m", api_key=None)
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer sk-of-moonshot"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from vmpilot.contract import ModelInfo, Usage
-from vmpilot.engine.money import price
+from vmpilot.engine.costs import price
 from vmpilot_backend_langchain.agent import describe_model as describe_by_langchain
 from vmpilot_backend_litellm.agent import describe_model as describe_by_litellm
 

@@ -9,7 +9,7 @@ import asyncio
 import socket
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ import pytest
 
 from vmpilot.contract import (
     AuthenticationFailed,
+    BackendEvent,
     BadResponse,
     ContentFiltered,
     ContextOverflow,
@@ -39,7 +40,7 @@ from vmpilot.contract import (
 )
 from vmpilot.plugins import Backend, installed_backends, load_backend
 from vmpilot.testing import Drop, Framing, HttpError, Raw, Reply, ScriptedCall, ScriptedServer, Step
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox
 
 KEY = "sk-system-0123456789abcdef"
 ROUTES = ("openai/m", "hosted_vllm/m", "xai/m")
@@ -240,9 +241,10 @@ async def _fail(
 
 
 async def _run(backend: Backend, request: GenerationRequest) -> None:
-    async with aclosing(backend.generate(request, ScriptedToolbox(), PlainModelCalls(request))) as events:
-        async for _ in events:
-            pass
+    async def take(_event: BackendEvent) -> None:
+        pass
+
+    await backend.run(request, ScriptedToolbox(), PlainModelCalls(request), take)
 
 
 async def _fail_at(backends: list[Backend], step: Step, model: str, modes: tuple[bool, ...] = BOTH_MODES) -> ModelError:

@@ -1,4 +1,4 @@
-"""A session on tape, played to the backend that it was made with and to the other."""
+"""A recorded session, replayed on the backend that it was made with and on the other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vmpilot.contract import TextDelta
-from vmpilot.engine.recording import read_tape
+from vmpilot.engine.recording import read_recording
 from vmpilot.lab.replay import RecordingMismatch, Replay, replay_turn
 from vmpilot.plugins import choose_backend, installed_backends, load_backend
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer, Stall
@@ -36,19 +36,19 @@ SCRIPT: list[Any] = [
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Path:
-    return tmp_path / "session.tape"
+def recording(tmp_path: Path) -> Path:
+    return tmp_path / "session.recording"
 
 
-async def record(machine: Machine, tape: Path, script: list[Any], requests: int = 1, **settings: Any) -> None:
+async def record(machine: Machine, recording: Path, script: list[Any], requests: int = 1, **settings: Any) -> None:
     with ScriptedServer(script) as server:
-        async with machine.agent(server, record=tape, **settings) as agent:
+        async with machine.agent(server, record=recording, **settings) as agent:
             for number in range(requests):
                 await machine.play(agent, f"Request {number}.")
 
 
-def rewrite(tape: Path, change: Callable[[list[str]], list[str]]) -> None:
-    tape.write_text("\n".join(change(tape.read_text().splitlines())) + "\n")
+def rewrite(recording: Path, change: Callable[[list[str]], list[str]]) -> None:
+    recording.write_text("\n".join(change(recording.read_text().splitlines())) + "\n")
 
 
 def without_last(kind: str, lines: list[str]) -> list[str]:
@@ -57,32 +57,32 @@ def without_last(kind: str, lines: list[str]) -> list[str]:
     return lines[:last] + lines[last + 1 :]
 
 
-async def play(tape: Path, backend: str) -> list[Replay]:
+async def play(recording: Path, backend: str) -> list[Replay]:
     loaded = load_backend(choose_backend(installed_backends(), backend).backend)
-    return [await replay_turn(turn, loaded) for turn in read_tape(tape).turns]
+    return [await replay_turn(turn, loaded) for turn in read_recording(recording).turns]
 
 
 @pytest.mark.parametrize("other", ["litellm", "langchain"])
-async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, tape: Path, other: str) -> None:
-    await record(machine, tape, SCRIPT)
-    (replay,) = await play(tape, other)
+async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, recording: Path, other: str) -> None:
+    await record(machine, recording, SCRIPT)
+    (replay,) = await play(recording, other)
     assert (replay.requests, replay.calls, replay.reason) == (3, 2, "answered")
     assert replay.differences == ()
     assert (machine.folder / "runs").read_text() == "one\ntwo\n"
 
 
-async def test_a_tape_holds_for_any_provider(machine: Machine, tape: Path) -> None:
+async def test_a_tape_holds_for_any_provider(machine: Machine, recording: Path) -> None:
     """Ids that were translated for Mistral are not on it."""
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "true"}, id="call_long_id"),)), Reply("Done.")]
-    await record(machine, tape, script, model="mistral/mistral-large-latest")
-    (replay,) = await play(tape, machine.backend)
+    await record(machine, recording, script, model="mistral/mistral-large-latest")
+    (replay,) = await play(recording, machine.backend)
     assert (replay.requests, replay.differences) == (2, ())
-    assert "call_long_id" in repr(read_tape(tape).turns[0].calls[1].messages)
+    assert "call_long_id" in repr(read_recording(recording).turns[0].calls[1].messages)
 
 
-async def test_each_turn_of_a_session_is_played(machine: Machine, tape: Path) -> None:
-    await record(machine, tape, [Reply("First."), Reply("Second.")], requests=2)
-    replays = await play(tape, machine.backend)
+async def test_each_turn_of_a_session_is_played(machine: Machine, recording: Path) -> None:
+    await record(machine, recording, [Reply("First."), Reply("Second.")], requests=2)
+    replays = await play(recording, machine.backend)
     assert [(replay.requests, replay.differences) for replay in replays] == [(1, ()), (1, ())]
 
 
@@ -93,49 +93,51 @@ async def test_each_turn_of_a_session_is_played(machine: Machine, tape: Path) ->
         ('"reason":"answered"', '"reason":"limit"', {"end"}),
     ],
 )
-async def test_a_difference_is_shown(machine: Machine, tape: Path, old: str, new: str, what: set[str]) -> None:
-    await record(machine, tape, SCRIPT)
-    rewrite(tape, lambda lines: [line if '"type":"turn"' in line[:20] else line.replace(old, new) for line in lines])
-    (replay,) = await play(tape, machine.backend)
+async def test_a_difference_is_shown(machine: Machine, recording: Path, old: str, new: str, what: set[str]) -> None:
+    await record(machine, recording, SCRIPT)
+    rewrite(
+        recording, lambda lines: [line if '"type":"turn"' in line[:20] else line.replace(old, new) for line in lines]
+    )
+    (replay,) = await play(recording, machine.backend)
     assert {difference.what for difference in replay.differences} == what
-    assert all(difference.taped != difference.now for difference in replay.differences)
+    assert all(difference.recorded != difference.now for difference in replay.differences)
 
 
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("exchange", "the model was asked 3 times; the tape has 2 answers"),
-        ("tool_finished", "the tape has no result for shell with"),
+        ("exchange", "the model was asked 3 times; the recording has 2 answers"),
+        ("tool_finished", "the recording has no result for shell with"),
     ],
 )
-async def test_a_miss_is_an_error(machine: Machine, tape: Path, kind: str, told: str) -> None:
-    await record(machine, tape, SCRIPT)
-    rewrite(tape, lambda lines: without_last(kind, lines))
+async def test_a_miss_is_an_error(machine: Machine, recording: Path, kind: str, told: str) -> None:
+    await record(machine, recording, SCRIPT)
+    rewrite(recording, lambda lines: without_last(kind, lines))
     with pytest.raises(RecordingMismatch, match=told):
-        await play(tape, machine.backend)
+        await play(recording, machine.backend)
 
 
-async def test_a_turn_that_failed_fails_again(machine: Machine, tape: Path) -> None:
-    await record(machine, tape, [*SCRIPT[:1], HttpError(401, "No.")])
-    (replay,) = await play(tape, machine.backend)
-    assert (replay.requests, replay.reason, replay.taped_reason) == (2, "failed", "failed")
+async def test_a_turn_that_failed_fails_again(machine: Machine, recording: Path) -> None:
+    await record(machine, recording, [*SCRIPT[:1], HttpError(401, "No.")])
+    (replay,) = await play(recording, machine.backend)
+    assert (replay.requests, replay.reason, replay.recorded_reason) == (2, "failed", "failed")
     assert replay.differences == ()
 
 
-async def test_an_answer_that_was_interrupted_is_no_difference(machine: Machine, tape: Path) -> None:
+async def test_an_answer_that_was_interrupted_is_no_difference(machine: Machine, recording: Path) -> None:
     with ScriptedServer([SCRIPT[0], Stall(after=4, reply=Reply("One two three."))]) as server:
-        async with machine.agent(server, record=tape) as agent, aclosing(agent.run("Go.")) as events:
+        async with machine.agent(server, record=recording) as agent, aclosing(agent.run("Go.")) as events:
             async for event in events:
                 if isinstance(event, TextDelta) and "two" in event.text:
                     agent.stop()
-    (replay,) = await play(tape, machine.backend)
-    assert (replay.requests, replay.reason, replay.taped_reason) == (2, "failed", "interrupted")
+    (replay,) = await play(recording, machine.backend)
+    assert (replay.requests, replay.reason, replay.recorded_reason) == (2, "failed", "interrupted")
     assert replay.differences == ()
 
 
-async def test_what_was_denied_is_denied_on_tape(machine: Machine, tape: Path) -> None:
+async def test_what_was_denied_is_denied_on_tape(machine: Machine, recording: Path) -> None:
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "touch x"}),)), Reply("I may not.")]
-    await record(machine, tape, script, mode="observe")
-    (replay,) = await play(tape, machine.backend)
-    assert (replay.calls, replay.taped_reason) == (1, "denied")
+    await record(machine, recording, script, mode="observe")
+    (replay,) = await play(recording, machine.backend)
+    assert (replay.calls, replay.recorded_reason) == (1, "denied")
     assert replay.differences == ()

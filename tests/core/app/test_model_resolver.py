@@ -21,7 +21,7 @@ async def test_a_small_model_is_asked_for_its_likeliest_words(
     environment = Environment(write_engine(tmp_path), tmp_path, tmp_path, tmp_path, "tester")
     desk = ModelResolver(Settings(model=model.format(tmp_path), temperature=given), environment)
     try:
-        lineup = await desk.lineup("any", progress=lambda _progress: None)
-        assert lineup.endpoint.settings.temperature == (expected if given is None else given)
+        chain = await desk.chain("any", progress=lambda _progress: None)
+        assert chain.endpoint.settings.temperature == (expected if given is None else given)
     finally:
         await desk.aclose()

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias
 import pytest
 from tests.redis_server import RedisServer, redis, running_redis
 
-from vmpilot.cache import AnswerCache, Origin, TurnCache, cached, open_cache
+from vmpilot.cache import AnswerCache, Origin, TurnCache, open_cache
+from vmpilot.cache.key import EntryKey, entry_key
 from vmpilot.config import read_cache_place
 from vmpilot.contract import (
     AssistantMessage,
@@ -36,6 +37,13 @@ def make_call(text: str = "Why?", **settings: Any) -> ModelCall:
     """A call that may be cached; `settings` change it."""
     changed = {name: getattr(SETTINGS, name) for name in ModelSettings.__struct_fields__} | settings
     return ModelCall((UserMessage.from_text(text),), "Be brief.", "openai/m", ModelSettings(**changed), ())
+
+
+def key_of(call: ModelCall) -> EntryKey:
+    """The key under which `Turns.ask` caches the answer."""
+    key = entry_key(call, Origin("engine 1"), comparable=lambda message: message)
+    assert key is not None
+    return key
 
 
 @dataclass
@@ -67,9 +75,22 @@ class Turns:
         turn = TurnCache(self.cache, origin or Origin("engine 1"), **options)
         return await self.go_on(turn, call)
 
-    async def go_on(self, turn: TurnCache, call: ModelCall | None = None) -> list[BackendEvent]:
-        """The events of one call in a turn."""
-        return [event async for event in cached(self.model.stream_once, turn)(call or make_call())]
+    async def go_on(
+        self, turn: TurnCache, call: ModelCall | None = None, *, sent: ModelSettings | None = None
+    ) -> list[BackendEvent]:
+        """The events of one call in a turn, its message last."""
+        call = call or make_call()
+        events: list[BackendEvent] = []
+
+        async def ask() -> MessageCompleted:
+            async for event in self.model.stream_once(call):
+                if isinstance(event, MessageCompleted):
+                    return event
+                events.append(event)
+            raise AssertionError("the model gave no message")
+
+        completed = await turn.answer(call, ask, events.append, sent=lambda: sent or call.settings)
+        return [*events, completed]
 
 
 @pytest.fixture(params=["disk", "redis"])

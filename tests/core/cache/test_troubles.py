@@ -23,7 +23,7 @@ from vmpilot.cache.turn_cache import FROM_CACHE, PATIENCE
 from vmpilot.config import read_cache_place
 from vmpilot.contract import BackendEvent, Notice, TextDelta
 
-from .conftest import BECAUSE, Turns, make_call
+from .conftest import BECAUSE, Turns, key_of, make_call
 
 Told = Callable[..., Any]
 
@@ -164,8 +164,7 @@ async def test_an_address_with_a_strange_option(redis: RedisServer, option: str)
 async def test_somebody_elses_key_under_our_name(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         turns = Turns(cache)
-        key = TurnCache(cache, Origin("engine 1")).key_for(make_call())
-        assert key is not None
+        key = key_of(make_call())
         redis.ask("RPUSH", f"vmpilot:{{answers:1}}:entry:{key.name}", "foreign")
         for _ in range(2):
             await turns.ask()

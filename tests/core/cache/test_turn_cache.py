@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from vmpilot.cache import Origin, TurnCache, cached
+from vmpilot.cache import Origin, TurnCache
 from vmpilot.cache.replay import decode_answer
 from vmpilot.cache.turn_cache import FROM_CACHE
 from vmpilot.contract import (
@@ -24,7 +24,7 @@ from vmpilot.contract import (
     Usage,
 )
 
-from .conftest import Model, OpenCache, Turns, make_call
+from .conftest import Model, OpenCache, Turns, key_of, make_call
 
 LONG = "Words and words. " * 100
 CALLS = (ToolCall("c1", "shell", json.dumps({"command": "x" * 900})), ToolCall("c2", "jobs", "{}"))
@@ -129,7 +129,7 @@ async def test_an_answer_that_was_got_without_the_temperature_is_not_kept(turns:
     sent = make_call(omitted=("temperature",)).settings
     for any_temperature in (False, True):
         turn = TurnCache(turns.cache, Origin("engine 1"), any_temperature=any_temperature)
-        assert [event async for event in cached(turns.model.stream_once, turn, sent=lambda: sent)(call)]
+        await turns.go_on(turn, call, sent=sent)
         assert (await turns.cache.stats()).entries == int(any_temperature)
 
 
@@ -153,8 +153,7 @@ async def test_a_turn_tells_once_that_it_repeats(turns: Turns) -> None:
 @pytest.mark.parametrize("damage", ["foreign", "cut", "other words", "no answer"])
 async def test_a_broken_entry_is_ignored_and_overwritten(turns: Turns, damage: str) -> None:
     await turns.ask()
-    key = TurnCache(turns.cache, Origin("engine 1")).key_for(make_call())
-    assert key is not None
+    key = key_of(make_call())
     whole = await turns.cache.get(key.name)
     assert whole is not None
     broken = {
@@ -177,8 +176,7 @@ def test_bytes_that_are_no_answer(data: bytes) -> None:
 async def test_nothing_of_the_request_or_the_key_is_kept(turns: Turns) -> None:
     call = msgspec.structs.replace(make_call("a question of mine"), system="a system of mine")
     await turns.ask(call)
-    key = TurnCache(turns.cache, Origin("engine 1")).key_for(call)
-    assert key is not None
+    key = key_of(call)
     entry = await turns.cache.get(key.name)
     assert entry is not None
     assert not any(word in entry for word in (b"of mine", b"sk-cache", b"127.0.0.1"))

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def tape(here: Here, tmp_path: Path) -> Path:
+def recording(here: Here, tmp_path: Path) -> Path:
     """A session in which a file was made."""
-    path = tmp_path / "session.tape"
+    path = tmp_path / "session.recording"
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "echo x >> made"}),)), Reply("Done.")]
     with ScriptedServer(script) as server:
         ran = here("do", "it", "--mode", "full", "--record", str(path), server=server)
@@ -25,47 +25,47 @@ def tape(here: Here, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_tape_is_played_and_nothing_is_run(here: Here, tape: Path, tmp_path: Path) -> None:
-    ran = here("replay", str(tape))
+def test_a_tape_is_played_and_nothing_is_run(here: Here, recording: Path, tmp_path: Path) -> None:
+    ran = here("replay", str(recording))
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == "turn 1 (bare): 2 requests, 1 tool call, answered: the same\n"
     assert (tmp_path / "work" / "made").read_text() == "x\n"
 
 
-def test_a_difference_is_shown_as_one(here: Here, tape: Path) -> None:
-    tape.write_text(tape.read_text().replace("do it", "do that", 1).replace("do it", "do this"))
-    ran = here("replay", str(tape))
+def test_a_difference_is_shown_as_one(here: Here, recording: Path) -> None:
+    recording.write_text(recording.read_text().replace("do it", "do that", 1).replace("do it", "do this"))
+    ran = here("replay", str(recording))
     assert ran.code == 1
     assert ran.out.startswith(
         "turn 1 (bare): 2 requests, 1 tool call, answered: 2 differences\n\nrequest 1, message 2\n"
     )
     assert "  -do this\n  +do that\n" in ran.out
-    (replay,) = json.loads(here("replay", str(tape), "--output", "json").out)
+    (replay,) = json.loads(here("replay", str(recording), "--output", "json").out)
     assert [difference["what"] for difference in replay["differences"]] == [
         "request 1, message 2",
         "request 2, message 2",
     ]
 
 
-def test_what_is_not_on_the_tape_is_an_error(here: Here, tape: Path) -> None:
-    lines = [line for line in tape.read_text().splitlines() if '"tool_finished"' not in line]
-    tape.write_text("\n".join(lines) + "\n")
-    ran = here("replay", str(tape))
+def test_what_is_not_on_the_tape_is_an_error(here: Here, recording: Path) -> None:
+    lines = [line for line in recording.read_text().splitlines() if '"tool_finished"' not in line]
+    recording.write_text("\n".join(lines) + "\n")
+    ran = here("replay", str(recording))
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == 'vmpilot: the tape has no result for shell with {"command": "echo x >> made"}\n'
+    assert ran.err == 'vmpilot: the recording has no result for shell with {"command": "echo x >> made"}\n'
 
 
 def test_what_a_tape_says_does_not_steer_the_terminal(here: Here, tmp_path: Path) -> None:
-    forged = tmp_path / "forged.tape"
+    forged = tmp_path / "forged.recording"
     forged.write_text('{"type":"tape","vmpilot":"\\u001b[31mX","version":99}\n')
     ran = here("replay", str(forged))
     assert ran.code == 2
     assert "use VMPilot \\x1b[31mX" in ran.err
 
 
-def test_what_cannot_begin(here: Here, tape: Path, tmp_path: Path) -> None:
+def test_what_cannot_begin(here: Here, recording: Path, tmp_path: Path) -> None:
     assert here("replay", str(tmp_path / "nowhere")).code == 2
-    assert here("replay", str(tape), "--backend", "nobody").code == 5
-    again = here("do it", "--record", str(tape))
+    assert here("replay", str(recording), "--backend", "nobody").code == 5
+    again = here("do it", "--record", str(recording))
     assert again.code == 2
     assert "is there already" in again.err

@@ -127,7 +127,7 @@ def _content(path: Path) -> bytes:
 def runner(
     tmp_path_factory: pytest.TempPathFactory, sample_folders: Callable[..., tuple[Path, ...]]
 ) -> Iterator[Runner]:
-    """A log with one conversation, a tape of it, and the commands for them."""
+    """A log with one conversation, a recording of it, and the commands for them."""
     folder = tmp_path_factory.mktemp("streams")
     with ScriptedServer([Reply(ANSWER)], repeat_last=True) as server:
         variables = {
@@ -141,7 +141,7 @@ def runner(
             "VMPILOT_API_KEY": "sk-streams-0123456789",
         }
         made = subprocess.run(
-            [sys.executable, "-m", "vmpilot", "--record", "tape", "--output", "json", "Grüß die Welt"],
+            [sys.executable, "-m", "vmpilot", "--record", "recording", "--output", "json", "Grüß die Welt"],
             env=variables,
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -151,7 +151,7 @@ def runner(
         words = {
             "ID": json.loads(made.stdout)["conversation_id"],
             "NAME": "bare",
-            "FILE": "tape",
+            "FILE": "recording",
             "WORD": "Welt",
             "TITLE": "Späße",
             "TASK": "Grüß",

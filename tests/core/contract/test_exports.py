@@ -74,7 +74,7 @@ def test_the_hook_for_tools() -> None:
     ("owner", "members"),
     [
         (contract.Toolbox, {"call": ["self", "tool_call"], "call_all": ["self", "tool_calls"]}),
-        (contract.ModelCalls, {"run": ["self", "stream_once", "messages"]}),
+        (contract.ModelCalls, {"ask": ["self", "stream_once", "messages"]}),
         (
             providers.MessageBuilder,
             {

@@ -34,7 +34,7 @@ from vmpilot.contract import (
     hookimpl,
     hooks,
 )
-from vmpilot.engine import Approver, Conversation, Endpoint, Lineup, Turn, TurnPlan
+from vmpilot.engine import Approver, Conversation, Endpoint, FallbackChain, Turn, TurnPlan
 from vmpilot.engine.journal import Journal
 from vmpilot.engine.toolbox import TurnToolbox
 from vmpilot.machine.secrets.masking import Masker
@@ -106,7 +106,7 @@ class Bench:
         """Record a message with these calls, as the turn does."""
         message = AssistantMessage(tool_calls=calls, **{"finish": "tool_calls", **members})
         await self.journal.record(MessageCompleted(message))
-        await self.toolbox.message_recorded(message)
+        self.toolbox.message_recorded(message)
         return message
 
     async def events(self) -> list[Event]:
@@ -142,7 +142,7 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
 
 
 @dataclass
-class Desk:
+class TurnRunner:
     """Runs turns of a backend that is one function."""
 
     conversation: Conversation
@@ -159,7 +159,7 @@ class Desk:
         defaults: dict[str, Any] = {
             "conversation": self.conversation,
             "backend": _make_backend(generate, known),
-            "lineup": Lineup(Endpoint("m", ModelSettings())),
+            "chain": FallbackChain(Endpoint("m", ModelSettings())),
             "system": "Be brief.",
             "tools": tools,
             "policy": PermissionPolicy("full", workspace=Path("/"), confines=lambda: True),
@@ -170,7 +170,7 @@ class Desk:
         }
         return Turn(TurnPlan(**{**defaults, **plan}), UserMessage.from_text(text))
 
-    async def play(self, generate: Callable[..., Any], *tools: Tool, **plan: Any) -> list[Event]:
+    async def run_turn(self, generate: Callable[..., Any], *tools: Tool, **plan: Any) -> list[Event]:
         """A turn's events, to its end."""
         async with asyncio.timeout(20), aclosing(self.turn(generate, *tools, **plan).events()) as events:
             return [event async for event in events]
@@ -190,5 +190,5 @@ def _make_backend(generate: Callable[..., Any], known: Mapping[str, ModelInfo]) 
 
 
 @pytest.fixture
-def desk(conversation: Conversation) -> Desk:
-    return Desk(conversation)
+def runner(conversation: Conversation) -> TurnRunner:
+    return TurnRunner(conversation)

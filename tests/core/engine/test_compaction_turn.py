@@ -27,7 +27,7 @@ from vmpilot.contract import (
 from vmpilot.engine import CompactionTurn
 
 if TYPE_CHECKING:
-    from tests.core.engine.conftest import Desk
+    from tests.core.engine.conftest import TurnRunner
 
 Items = AsyncGenerator[Any, None]
 LONG = "x" * 4_000
@@ -39,13 +39,12 @@ def echo(request: GenerationRequest) -> Iterator[str]:
     yield request.messages[-1].text[-20:] + LONG[:100]
 
 
-async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> Items:
+async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> None:
     async def stream_once(_call: ModelCall) -> Items:
         yield TextDelta("Short.")
         yield MessageCompleted(AssistantMessage("Short."), Usage(10, 2))
 
-    async for event in model_calls.run(stream_once, request.messages):
-        yield event
+    await model_calls.ask(stream_once, request.messages)
 
 
 async def calls_for_ever(toolbox: Toolbox) -> Items:
@@ -66,31 +65,31 @@ async def says_nothing() -> Items:
         yield event
 
 
-async def compact(desk: Desk, generate: Callable[..., Any]) -> list[Event]:
-    turn = CompactionTurn(desk.turn(generate)._plan)
+async def compact(runner: TurnRunner, generate: Callable[..., Any]) -> list[Event]:
+    turn = CompactionTurn(runner.turn(generate)._plan)
     async with aclosing(turn.events()) as events:
         return [event async for event in events]
 
 
-async def talk(desk: Desk) -> None:
+async def talk(runner: TurnRunner) -> None:
     def answer(request: GenerationRequest) -> Iterator[str]:
         yield f"You said {request.messages[-1].text} {LONG}"
 
     for text in ("1?", "2?"):
-        await desk.play(answer, text=text)
+        await runner.run_turn(answer, text=text)
 
 
 @pytest.mark.parametrize(("generate", "usage"), [(echo, Usage()), (supervised, Usage(10, 2))])
-async def test_every_backend_can_summarise(desk: Desk, generate: Callable[..., Any], usage: Usage) -> None:
-    await talk(desk)
-    events = await compact(desk, generate)
+async def test_every_backend_can_summarise(runner: TurnRunner, generate: Callable[..., Any], usage: Usage) -> None:
+    await talk(runner)
+    events = await compact(runner, generate)
     started, compacted, ended = events
     assert isinstance(started, TurnStarted)
     assert isinstance(compacted, HistoryCompacted)
     assert isinstance(ended, TurnEnded)
     assert (ended.reason, ended.usage) == ("answered", usage)
-    assert tuple(events) == (await desk.conversation.log.read())[-3:]
-    history = desk.conversation.history()
+    assert tuple(events) == (await runner.conversation.log.read())[-3:]
+    history = runner.conversation.history()
     assert [message.text[:4] for message in history] == ["(The", compacted.summary[:4], "2?", "You "]
 
 
@@ -99,28 +98,28 @@ async def test_every_backend_can_summarise(desk: Desk, generate: Callable[..., A
     [
         (calls_for_ever, "gave no summary", True),
         (refuses, "refused to summarise", True),
-        (says_nothing, "backend fake gave no summary", False),
+        (says_nothing, "backend fake gave no answer", False),
     ],
 )
 async def test_a_backend_that_gives_no_summary(
-    desk: Desk, generate: Callable[..., Any], told: str, *, asked: bool
+    runner: TurnRunner, generate: Callable[..., Any], told: str, *, asked: bool
 ) -> None:
     """What it cost is recorded, the conversation stays as it is."""
-    await talk(desk)
-    before = await desk.conversation.log.read()
-    *_, ended = await compact(desk, generate)
+    await talk(runner)
+    before = await runner.conversation.log.read()
+    *_, ended = await compact(runner, generate)
     assert isinstance(ended, TurnEnded)
     assert (ended.reason, ended.exit_code) == ("failed", 1)
     assert told in (ended.error or "")
-    recorded = (await desk.conversation.log.read())[len(before) :]
+    recorded = (await runner.conversation.log.read())[len(before) :]
     assert [type(event) for event in recorded] == ([TurnStarted, TurnEnded] if asked else [])
-    assert len(desk.conversation.history()) == 4
+    assert len(runner.conversation.history()) == 4
 
 
-async def test_where_there_is_nothing_to_gain_nobody_is_asked_and_nothing_recorded(desk: Desk) -> None:
-    await desk.play(echo, text="1?")
-    before = await desk.conversation.log.read()
-    events = await compact(desk, says_nothing)
+async def test_where_there_is_nothing_to_gain_nobody_is_asked_and_nothing_recorded(runner: TurnRunner) -> None:
+    await runner.run_turn(echo, text="1?")
+    before = await runner.conversation.log.read()
+    events = await compact(runner, says_nothing)
     assert [type(event) for event in events] == [TurnStarted, Notice, TurnEnded]
     assert "nothing to compact" in str(events[1])
-    assert await desk.conversation.log.read() == before
+    assert await runner.conversation.log.read() == before

@@ -18,10 +18,13 @@ class Log:
         self.running: set[int] = set()
         self.entered: list[int] = []
         self.together: list[frozenset[int]] = []
+        self.begun = asyncio.Event()
 
     async def call(self, number: int, *, alone: bool, rounds: int = 3) -> None:
-        async with self.order.turn_of(alone=alone):
+        async with self.order.turn() as turn:
+            await turn.decide(alone=alone)
             self.entered.append(number)
+            self.begun.set()
             self.running.add(number)
             self.together.append(frozenset(self.running))
             for _ in range(rounds):
@@ -29,7 +32,7 @@ class Log:
             self.running.remove(number)
 
 
-async def play(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
+async def run_turn(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
     log = Log()
     calls = (
         log.call(number, alone=alone, rounds=count)
@@ -41,18 +44,18 @@ async def play(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
 
 
 async def test_calls_that_may_run_side_by_side() -> None:
-    log = await play([False] * 4, [9, 1, 5, 3])
+    log = await run_turn([False] * 4, [50] * 4)
     assert log.together[-1] == {0, 1, 2, 3}
 
 
 async def test_a_call_alone_waits_for_those_before_and_holds_those_behind() -> None:
-    log = await play([False, False, True, False, False], [5, 9, 5, 9, 1])
+    log = await run_turn([False, False, True, False, False], [50, 50, 5, 50, 1])
     assert log.together == [{0}, {0, 1}, {2}, {3}, {3, 4}]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=12))
 def test_whatever_the_calls_the_alone_run_alone_and_in_order(calls: list[tuple[bool, int]]) -> None:
-    log = asyncio.run(play([alone for alone, _ in calls], [rounds for _, rounds in calls]))
+    log = asyncio.run(run_turn([alone for alone, _ in calls], [rounds for _, rounds in calls]))
     alone = [number for number, (alone, _) in enumerate(calls) if alone]
     assert all(len(together) == 1 for together in log.together if together & set(alone))
     assert sorted(log.entered) == list(range(len(calls)))
@@ -67,7 +70,7 @@ async def test_a_call_that_is_cancelled_lets_the_next_one_on(alone: bool) -> Non
     first = asyncio.create_task(log.call(0, alone=True, rounds=50))
     second = asyncio.create_task(log.call(1, alone=alone))
     third = asyncio.create_task(log.call(2, alone=True))
-    await asyncio.sleep(0)
+    await log.begun.wait()
     second.cancel()
     await asyncio.wait([first, second, third], timeout=5)
     assert log.entered == [0, 2]

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import AssistantMessage, Message, ToolResult, UserMessage
 from vmpilot.engine.outgoing import Outgoing, Prepared
-from vmpilot.engine.tokens import weigh_all
+from vmpilot.engine.tokens import estimate_tokens
 
 
 def user(text: str) -> UserMessage:
@@ -22,7 +22,7 @@ def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
     assert outgoing.ready == (user("a\ufffdbcd"), messages[1])
     assert outgoing.ready[0] is first
     assert outgoing.messages == messages
-    assert outgoing.weight == weigh_all(messages)
+    assert outgoing.estimate == estimate_tokens(messages)
 
 
 def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
@@ -31,7 +31,7 @@ def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
     outgoing.replace([user("short")])
     outgoing.take([user("1"), AssistantMessage("2"), user("3"), AssistantMessage("4")])
     assert outgoing.ready == (user("short"), AssistantMessage("4"))
-    assert outgoing.weight == weigh_all(outgoing.ready)
+    assert outgoing.estimate == estimate_tokens(outgoing.ready)
 
 
 def test_a_backend_that_says_something_else_begins_anew() -> None:
@@ -41,7 +41,7 @@ def test_a_backend_that_says_something_else_begins_anew() -> None:
     outgoing.take([user("other")])
     assert outgoing.ready == (user("other"),)
     outgoing.take([])
-    assert len(outgoing.ready) == outgoing.weight == 0
+    assert len(outgoing.ready) == outgoing.estimate == 0
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=6))
@@ -51,12 +51,12 @@ def test_without_a_replacement_what_is_sent_is_what_was_given(rounds: list[list[
         messages = [user(text) for text in texts]
         outgoing.take(messages)
         assert list(outgoing.ready) == outgoing.messages == messages
-        assert outgoing.weight == weigh_all(messages)
+        assert outgoing.estimate == estimate_tokens(messages)
 
 
 def test_what_was_made_ready_in_one_turn_is_not_made_again_in_the_next() -> None:
     prepared = Prepared("chat")
     result = ToolResult("a", "shell", "some output")
-    first, weight = prepared.of(result)
-    assert prepared.of(result) == (first, weight)
+    first, estimate = prepared.of(result)
+    assert prepared.of(result) == (first, estimate)
     assert prepared.of(result)[0] is first

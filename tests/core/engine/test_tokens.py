@@ -3,13 +3,13 @@ from __future__ import annotations
 import pytest
 
 from vmpilot.contract import AssistantMessage, ImagePart, Message, TextPart, ToolCall, ToolResult, ToolSpec, UserMessage
-from vmpilot.engine.tokens import TokenGauge, weigh, weigh_frame, weigh_text
+from vmpilot.engine.tokens import TokenGauge, estimate_message_tokens, estimate_overhead, estimate_text_tokens
 
 TEXT = "x" * 400
 
 
 @pytest.mark.parametrize(
-    ("message", "weight"),
+    ("message", "estimate"),
     [
         (UserMessage.from_text(TEXT), 104),
         (UserMessage((TextPart(TEXT), ImagePart("https://example.org/a.png", "low"))), 204),
@@ -20,25 +20,25 @@ TEXT = "x" * 400
         (AssistantMessage(TEXT, provider="p", provider_data={"s": TEXT}), 206),
     ],
 )
-def test_weights(message: Message, weight: int) -> None:
-    assert weigh(message) == weight
+def test_weights(message: Message, estimate: int) -> None:
+    assert estimate_message_tokens(message) == estimate
 
 
 def test_other_scripts_weigh_their_bytes() -> None:
-    assert weigh_text("汉" * 400) == 300
-    assert weigh_text("\ud800" * 4) == 3
+    assert estimate_text_tokens("汉" * 400) == 300
+    assert estimate_text_tokens("\ud800" * 4) == 3
 
 
 def test_the_frame_is_the_system_prompt_and_the_tools() -> None:
-    assert weigh_frame(TEXT, ()) == 100
-    assert weigh_frame(TEXT, (ToolSpec("shell", TEXT, {"type": "object"}),)) == 204
+    assert estimate_overhead(TEXT, ()) == 100
+    assert estimate_overhead(TEXT, (ToolSpec("shell", TEXT, {"type": "object"}),)) == 204
 
 
 def test_what_the_provider_counts_sets_the_next_estimate_right() -> None:
     gauge = TokenGauge()
-    assert (gauge.tokens(100), gauge.weight(100)) == (100, 100)
+    assert (gauge.tokens(100), gauge.estimate(100)) == (100, 100)
     gauge.learn(100, 150)
-    assert (gauge.tokens(1_000), gauge.weight(1_500)) == (1_500, 1_000)
+    assert (gauge.tokens(1_000), gauge.estimate(1_500)) == (1_500, 1_000)
 
 
 @pytest.mark.parametrize("told", [0, -1, 1, 10**12])

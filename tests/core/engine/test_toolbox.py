@@ -13,6 +13,7 @@ from vmpilot.contract import (
     AssistantMessage,
     ChangesFiles,
     MessageCompleted,
+    ReadsFiles,
     RunsCommand,
     StoreError,
     ToolCall,
@@ -23,7 +24,6 @@ from vmpilot.contract import (
     ToolResult,
     ToolStarted,
 )
-from vmpilot.engine import toolbox as toolbox_module
 from vmpilot.permissions import Rules
 
 if TYPE_CHECKING:
@@ -42,25 +42,21 @@ async def done(_arguments: Mapping[str, Any], _on_output: Callable[[str], None])
 async def test_a_call_runs_once_its_message_is_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
-    early = asyncio.create_task(bench.toolbox.call(A))
-    await asyncio.sleep(0.02)
+    assert (await bench.toolbox.call(A)).is_error
     assert tool.runs == []
     await bench.message(A)
-    assert await early == ToolResult("a", "work", "done")
+    assert await bench.toolbox.call(A) == ToolResult("a", "work", "done")
     assert tool.runs == [{"n": 1}]
     assert [type(event) for event in (await bench.events())[1:]] == [ToolStarted, ToolFinished]
 
 
-async def test_a_call_of_no_recorded_message_is_not_run(
-    make_bench: MakeBench, fake_tool: MakeTool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(toolbox_module, "RECORD_PATIENCE", 0.02)
+async def test_a_call_of_no_recorded_message_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
     await bench.message(A)
     result = await bench.toolbox.call(B)
     assert result.is_error
-    assert "no message" in result.text
+    assert "not part of a recorded message" in result.text
     assert tool.runs == []
 
 
@@ -236,6 +232,24 @@ async def test_what_would_do_something_else_by_now_is_not_run(make_bench: MakeBe
     assert tool.runs == []
 
 
+async def test_a_call_that_waited_for_others_is_not_run_if_it_would_now_do_something_else(
+    make_bench: MakeBench, fake_tool: MakeTool
+) -> None:
+    async def look(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
+        await asyncio.sleep(0)
+        tool.effects = [ChangesFiles((Path("/elsewhere"),))]
+        return ToolOutcome("seen")
+
+    tool = fake_tool(done, effects=[ChangesFiles((Path("/here"),))])
+    bench = make_bench(tool, fake_tool(look, name="look", effects=[ReadsFiles((Path("/here"),))]))
+    calls = (ToolCall("l", "look", "{}"), A)
+    await bench.message(*calls)
+    seen, changed = await bench.toolbox.call_all(calls)
+    assert not seen.is_error
+    assert "has changed since it was allowed" in changed.text
+    assert tool.runs == []
+
+
 async def test_an_approval_names_the_very_call(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     asked: list[ApprovalRequested] = []
 
@@ -330,7 +344,7 @@ async def test_calls_with_one_id_get_a_result_each(make_bench: MakeBench, fake_t
     await bench.journal.record(
         MessageCompleted(message := AssistantMessage(tool_calls=tuple(own), finish="tool_calls"))
     )
-    await bench.toolbox.message_recorded(message, asked=asked)
+    bench.toolbox.message_recorded(message, asked=asked)
     results = await bench.toolbox.call_all([asked[1], asked[0], asked[2]])
     assert [result.text for result in results] == ["{'n': 2}", "{'n': 1}", "{'n': 2}"]
     assert {result.call_id for result in results} == {""}

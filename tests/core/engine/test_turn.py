@@ -37,7 +37,7 @@ from vmpilot.permissions import PermissionPolicy
 from vmpilot.store import ConversationLog, ConversationStore
 
 if TYPE_CHECKING:
-    from tests.core.engine.conftest import Desk, FakeTool
+    from tests.core.engine.conftest import FakeTool, TurnRunner
 
     MakeTool = Callable[..., FakeTool]
 
@@ -66,43 +66,43 @@ async def tools_then_answer(toolbox: Toolbox) -> Items:
     yield ANSWERS
 
 
-async def test_a_turn_with_a_tool(desk: Desk, fake_tool: MakeTool) -> None:
-    events = await desk.play(tools_then_answer, fake_tool(work))
+async def test_a_turn_with_a_tool(runner: TurnRunner, fake_tool: MakeTool) -> None:
+    events = await runner.run_turn(tools_then_answer, fake_tool(work))
     kinds = [TurnStarted, MessageCompleted, ToolStarted, ToolFinished, TextDelta, MessageCompleted, TurnEnded]
     assert [type(event) for event in events] == kinds
     end = end_of(events)
     assert (end.reason, end.exit_code, end.usage, end.cost) == ("answered", 0, Usage(30, 12), None)
 
 
-async def test_the_log_holds_all_but_the_deltas(desk: Desk, fake_tool: MakeTool) -> None:
-    events = await desk.play(tools_then_answer, fake_tool(work))
-    assert await desk.conversation.log.read() == tuple(event for event in events if not isinstance(event, TextDelta))
+async def test_the_log_holds_all_but_the_deltas(runner: TurnRunner, fake_tool: MakeTool) -> None:
+    events = await runner.run_turn(tools_then_answer, fake_tool(work))
+    assert await runner.conversation.log.read() == tuple(event for event in events if not isinstance(event, TextDelta))
 
 
-async def test_the_request_holds_the_history_and_ends_in_the_users_message(desk: Desk) -> None:
+async def test_the_request_holds_the_history_and_ends_in_the_users_message(runner: TurnRunner) -> None:
     requests: list[GenerationRequest] = []
 
     async def answer(request: GenerationRequest) -> Items:
         requests.append(request)
         yield "Hello."
 
-    await desk.play(answer, text="One?")
-    await desk.play(answer, text="Two?")
+    await runner.run_turn(answer, text="One?")
+    await runner.run_turn(answer, text="Two?")
     assert requests[1].messages == (
         UserMessage.from_text("One?"),
         AssistantMessage("Hello."),
         UserMessage.from_text("Two?"),
     )
-    assert requests[0].conversation_id == requests[1].conversation_id == desk.conversation.id
+    assert requests[0].conversation_id == requests[1].conversation_id == runner.conversation.id
     assert requests[0].turn_id != requests[1].turn_id
 
 
-async def test_a_backend_that_gives_plain_text(desk: Desk) -> None:
+async def test_a_backend_that_gives_plain_text(runner: TurnRunner) -> None:
     def echo(request: GenerationRequest) -> Iterator[str]:
         yield "You said: "
         yield request.messages[-1].text
 
-    events = await desk.play(echo, text="hi")
+    events = await runner.run_turn(echo, text="hi")
     assert [event.message.text for event in events if isinstance(event, MessageCompleted)] == ["You said: hi"]
     assert end_of(events).exit_code == 0
 
@@ -150,20 +150,20 @@ async def yields_rubbish() -> AsyncGenerator[Any, None]:
     ],
 )
 async def test_a_backend_that_fails_ends_the_turn_with_a_sentence(
-    desk: Desk, generate: Callable[..., Any], exit_code: int, told: str
+    runner: TurnRunner, generate: Callable[..., Any], exit_code: int, told: str
 ) -> None:
-    events = await desk.play(generate)
+    events = await runner.run_turn(generate)
     end = end_of(events)
     assert (end.reason, end.exit_code) == ("failed", exit_code)
     assert told in (end.error or "")
     partial = [event.message for event in events if isinstance(event, MessageCompleted) and event.message.text]
     expected = [AssistantMessage("So far.", finish="cut")] if generate in {no_end, crash} else []
     assert partial == expected
-    assert (await desk.conversation.log.read())[-1] == end
+    assert (await runner.conversation.log.read())[-1] == end
 
 
-async def test_calls_that_were_never_run_get_a_result(desk: Desk) -> None:
-    events = await desk.play(calls_only)
+async def test_calls_that_were_never_run_get_a_result(runner: TurnRunner) -> None:
+    events = await runner.run_turn(calls_only)
     (finished,) = [event for event in events if isinstance(event, ToolFinished)]
     assert finished.result.call_id == "a"
     assert "never started" in finished.result.text
@@ -173,15 +173,15 @@ async def test_calls_that_were_never_run_get_a_result(desk: Desk) -> None:
     ("finish", "reason", "exit_code"),
     [("length", "limit", 3), ("content_filter", "failed", 1), ("refusal", "failed", 1), ("cut", "failed", 1)],
 )
-async def test_an_answer_that_was_cut(desk: Desk, finish: Any, reason: str, exit_code: int) -> None:
+async def test_an_answer_that_was_cut(runner: TurnRunner, finish: Any, reason: str, exit_code: int) -> None:
     async def cut() -> Items:
         yield MessageCompleted(AssistantMessage("Half", finish=finish))
 
-    end = end_of(await desk.play(cut))
+    end = end_of(await runner.run_turn(cut))
     assert (end.reason, end.exit_code, end.error is None) == (reason, exit_code, reason == "limit")
 
 
-async def test_a_backend_that_goes_past_the_supervision_is_limited_too(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_a_backend_that_goes_past_the_supervision_is_limited_too(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def for_ever(toolbox: Toolbox) -> Items:
         for number in range(100):
             call = ToolCall(f"c{number}", "work", "{}")
@@ -189,13 +189,15 @@ async def test_a_backend_that_goes_past_the_supervision_is_limited_too(desk: Des
             await toolbox.call(call)
 
     tool = fake_tool(work)
-    events = await desk.play(for_ever, tool, max_steps=3)
+    events = await runner.run_turn(for_ever, tool, max_steps=3)
     assert (end_of(events).reason, end_of(events).exit_code) == ("limit", 3)
     assert [event.maximum for event in events if isinstance(event, LimitReached)] == [3]
     assert len(tool.runs) == 3
 
 
-async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(
+    runner: TurnRunner, fake_tool: MakeTool
+) -> None:
     async def careless(toolbox: Toolbox) -> Items:
         for number in range(3):
             calls = (ToolCall("", "work", f'{{"n": {number}}}'), ToolCall("call_1", "work", f'{{"n": {number + 10}}}'))
@@ -206,29 +208,29 @@ async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(d
 
     tool = fake_tool(work)
     for _ in range(2):
-        assert end_of(await desk.play(careless, tool)).reason == "answered"
+        assert end_of(await runner.run_turn(careless, tool)).reason == "answered"
     assert [run["n"] for run in tool.runs] == [0, 10, 1, 11, 2, 12] * 2
-    log = await desk.conversation.log.read()
+    log = await runner.conversation.log.read()
     asked = [call.id for event in log if isinstance(event, MessageCompleted) for call in event.message.tool_calls]
     assert len(set(asked)) == len(asked) == 12
     assert [event.result.call_id for event in log if isinstance(event, ToolFinished)] == asked
 
 
-async def test_a_message_too_many_is_kept_for_it_was_paid_for(desk: Desk, fake_tool: MakeTool) -> None:
-    events = await desk.play(tools_then_answer, fake_tool(work), max_total_tokens=15)
+async def test_a_message_too_many_is_kept_for_it_was_paid_for(runner: TurnRunner, fake_tool: MakeTool) -> None:
+    events = await runner.run_turn(tools_then_answer, fake_tool(work), max_total_tokens=15)
     assert (end_of(events).reason, end_of(events).usage) == ("limit", Usage(30, 12))
     assert [event.message.text for event in events if isinstance(event, MessageCompleted)] == ["", "Done."]
     assert [event.limit for event in events if isinstance(event, LimitReached)] == ["tokens"]
 
 
-async def test_usage_that_is_not_told_is_estimated_from_what_was_said(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_usage_that_is_not_told_is_estimated_from_what_was_said(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def silent(toolbox: Toolbox) -> Items:
         yield MessageCompleted(ASKS.message)
         await toolbox.call(CALL)
         yield "Done."
 
-    await desk.play(silent, fake_tool(work), text="x" * 40_000)
-    events = await desk.play(silent, fake_tool(work), max_total_tokens=9_000)
+    await runner.run_turn(silent, fake_tool(work), text="x" * 40_000)
+    events = await runner.run_turn(silent, fake_tool(work), max_total_tokens=9_000)
     assert end_of(events).reason == "limit"
     assert [event.text for event in events if isinstance(event, Notice)] == [
         "m does not tell how many tokens it used: they are estimated for the limits of this request."
@@ -237,7 +239,9 @@ async def test_usage_that_is_not_told_is_estimated_from_what_was_said(desk: Desk
     assert "Stopped after 10," in reached.text
 
 
-async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(
+    runner: TurnRunner, fake_tool: MakeTool
+) -> None:
     ended: list[str] = []
 
     async def wait(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
@@ -248,7 +252,7 @@ async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(des
             ended.append("tool")
         raise AssertionError
 
-    events = await desk.play(tools_then_answer, fake_tool(wait), max_seconds=0.2)
+    events = await runner.run_turn(tools_then_answer, fake_tool(wait), max_seconds=0.2)
     end = end_of(events)
     assert (end.reason, end.exit_code, end.error) == ("limit", 3, None)
     assert 0.15 < end.seconds < 5
@@ -262,30 +266,34 @@ async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(des
     assert result.text.startswith("so far\n[The turn was interrupted while this call ran")
     (reached,) = [event for event in events if isinstance(event, LimitReached)]
     assert (reached.limit, reached.maximum) == ("seconds", 0.2)
-    assert [type(event) for event in await desk.conversation.log.read()][-3:] == [ToolFinished, LimitReached, TurnEnded]
+    assert [type(event) for event in await runner.conversation.log.read()][-3:] == [
+        ToolFinished,
+        LimitReached,
+        TurnEnded,
+    ]
 
 
-async def test_when_the_time_is_up_the_partial_answer_is_kept(desk: Desk) -> None:
-    events = await desk.play(endless, max_seconds=0.05)
+async def test_when_the_time_is_up_the_partial_answer_is_kept(runner: TurnRunner) -> None:
+    events = await runner.run_turn(endless, max_seconds=0.05)
     assert end_of(events).reason == "limit"
     (message,) = [event.message for event in events if isinstance(event, MessageCompleted)]
     assert message == AssistantMessage("So far.", finish="cut")
 
 
-async def test_the_time_in_which_the_person_is_asked_does_not_count(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_the_time_in_which_the_person_is_asked_does_not_count(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def approve(_request: ApprovalRequested) -> bool:
         await asyncio.sleep(1.2)
         return True
 
     policy = PermissionPolicy("operate", workspace=Path("/"), confines=lambda: True)
-    events = await desk.play(tools_then_answer, fake_tool(work), policy=policy, approver=approve, max_seconds=1.0)
+    events = await runner.run_turn(tools_then_answer, fake_tool(work), policy=policy, approver=approve, max_seconds=1.0)
     end = end_of(events)
     assert end.reason == "answered"
     assert end.seconds < 1.0
 
 
-async def test_a_stop_that_comes_first_is_the_reason(desk: Desk) -> None:
-    turn = desk.turn(endless, max_seconds=0.05)
+async def test_a_stop_that_comes_first_is_the_reason(runner: TurnRunner) -> None:
+    turn = runner.turn(endless, max_seconds=0.05)
     events = []
     async for event in turn.events():
         events.append(event)
@@ -294,14 +302,14 @@ async def test_a_stop_that_comes_first_is_the_reason(desk: Desk) -> None:
     assert not any(isinstance(event, LimitReached) for event in events)
 
 
-async def test_a_notice_is_seen_and_not_kept(desk: Desk) -> None:
+async def test_a_notice_is_seen_and_not_kept(runner: TurnRunner) -> None:
     async def notice() -> Items:
         yield Notice("Mind the gap.")
         yield ANSWERS
 
-    events = await desk.play(notice)
+    events = await runner.run_turn(notice)
     assert Notice("Mind the gap.") in events
-    assert Notice("Mind the gap.") not in await desk.conversation.log.read()
+    assert Notice("Mind the gap.") not in await runner.conversation.log.read()
 
 
 async def endless(toolbox: Toolbox, model_calls: ModelCalls) -> Items:
@@ -309,10 +317,10 @@ async def endless(toolbox: Toolbox, model_calls: ModelCalls) -> Items:
     await asyncio.Event().wait()
 
 
-async def test_stop_is_heard_at_any_moment(desk: Desk) -> None:
+async def test_stop_is_heard_at_any_moment(runner: TurnRunner) -> None:
     """Also before the turn's task has run at all, and also twice."""
     for rounds in range(12):
-        turn = desk.turn(endless)
+        turn = runner.turn(endless)
         seen: list[Event] = []
 
         async def consume(turn: Any = turn, seen: list[Event] = seen) -> None:
@@ -327,15 +335,15 @@ async def test_stop_is_heard_at_any_moment(desk: Desk) -> None:
             await consumer
         assert end_of(seen).reason == "interrupted"
         assert turn.over
-    assert [type(event) for event in await desk.conversation.log.read()].count(TurnEnded) == 12
+    assert [type(event) for event in await runner.conversation.log.read()].count(TurnEnded) == 12
 
 
 async def test_a_stop_while_a_message_is_being_written_leaves_log_and_memory_alike(
-    desk: Desk, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
+    runner: TurnRunner, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = desk.conversation.workspace
-    desk.conversation = await Conversation.open(await store.create(), folder)
-    turn = desk.turn(tools_then_answer)
+    folder = runner.conversation.workspace
+    runner.conversation = await Conversation.open(await store.create(), folder)
+    turn = runner.turn(tools_then_answer)
     append = ConversationLog.append
 
     async def stopped_append(log: ConversationLog, *events: Event) -> None:
@@ -346,15 +354,15 @@ async def test_a_stop_while_a_message_is_being_written_leaves_log_and_memory_ali
     monkeypatch.setattr(ConversationLog, "append", stopped_append)
     events = [event async for event in turn.events()]
     assert end_of(events).reason == "interrupted"
-    assert await desk.conversation.log.read() == tuple(events)
-    history = desk.conversation.history(UserMessage.from_text("Next."))
-    await desk.conversation.close()
-    again = await Conversation.open(await store.open(desk.conversation.id), folder)
+    assert await runner.conversation.log.read() == tuple(events)
+    history = runner.conversation.history(UserMessage.from_text("Next."))
+    await runner.conversation.close()
+    again = await Conversation.open(await store.open(runner.conversation.id), folder)
     assert again.history(UserMessage.from_text("Next.")) == history
     await again.close()
 
 
-async def test_closing_stops_the_backend_and_the_tool(desk: Desk, fake_tool: MakeTool) -> None:
+async def test_closing_stops_the_backend_and_the_tool(runner: TurnRunner, fake_tool: MakeTool) -> None:
     ended: list[str] = []
 
     async def wait(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
@@ -372,13 +380,13 @@ async def test_closing_stops_the_backend_and_the_tool(desk: Desk, fake_tool: Mak
         finally:
             ended.append("backend")
 
-    events = desk.turn(generate, fake_tool(wait)).events()
+    events = runner.turn(generate, fake_tool(wait)).events()
     async for event in events:
         if isinstance(event, ToolOutput):
             break
     await events.aclose()
     assert ended == ["tool", "backend"]
-    log = await desk.conversation.log.read()
+    log = await runner.conversation.log.read()
     assert isinstance(log[-2], ToolFinished)
     assert "may have run in part" in log[-2].result.text
     assert isinstance(log[-1], TurnEnded)
@@ -386,7 +394,7 @@ async def test_closing_stops_the_backend_and_the_tool(desk: Desk, fake_tool: Mak
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
 async def test_a_log_that_cannot_be_written_stops_the_turn_before_its_next_effect(
-    desk: Desk, fake_tool: MakeTool, monkeypatch: pytest.MonkeyPatch, lost: int
+    runner: TurnRunner, fake_tool: MakeTool, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
     append = ConversationLog.append
     count = 0
@@ -400,18 +408,18 @@ async def test_a_log_that_cannot_be_written_stops_the_turn_before_its_next_effec
 
     monkeypatch.setattr(ConversationLog, "append", failing_append)
     tool = fake_tool(work)
-    events = await desk.play(tools_then_answer, tool)
+    events = await runner.run_turn(tools_then_answer, tool)
     end = end_of(events)
     assert (end.reason, end.exit_code, end.error) == ("failed", 1, "the disk is full: free some space")
     assert len(tool.runs) == (0 if lost < 2 else 1)
     shown = tuple(event for event in events if not isinstance(event, TextDelta | TurnEnded))
-    stored = await desk.conversation.log.read()
+    stored = await runner.conversation.log.read()
     assert stored == shown[: len(stored)]
     # Only a message that asked for tools may be seen before it is stored: it goes to disk with the start of the first.
     assert [type(event) for event in shown[len(stored) :]] == ([MessageCompleted] if lost == 1 else [])
 
 
-async def test_a_log_that_cannot_be_written_at_the_limit(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_cannot_be_written_at_the_limit(runner: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     append = ConversationLog.append
 
     async def failing_append(log: ConversationLog, *events: Event) -> None:
@@ -424,7 +432,7 @@ async def test_a_log_that_cannot_be_written_at_the_limit(desk: Desk, monkeypatch
     async def cut() -> Items:
         yield MessageCompleted(AssistantMessage("Half", finish="length"))
 
-    assert end_of(await desk.play(cut)).error == "the disk is full"
+    assert end_of(await runner.run_turn(cut)).error == "the disk is full"
 
 
 async def test_a_conversation_that_was_left_in_mid_call_is_mended_once(

@@ -20,15 +20,15 @@ from vmpilot.contract import (
     TurnEnded,
     Usage,
 )
-from vmpilot.engine import Endpoint, Fallback, Lineup
+from vmpilot.engine import Endpoint, Fallback, FallbackChain
 
 if TYPE_CHECKING:
-    from tests.core.engine.conftest import Desk
+    from tests.core.engine.conftest import TurnRunner
 
 PRICES = {"dear": ModelInfo(input_price=2.0, output_price=10.0)}
 
 
-async def test_a_free_model_is_free_also_once_another_has_taken_its_place(desk: Desk) -> None:
+async def test_a_free_model_is_free_also_once_another_has_taken_its_place(runner: TurnRunner) -> None:
     script: list[BackendEvent | AuthenticationFailed] = [
         MessageCompleted(
             AssistantMessage(tool_calls=(ToolCall("a", "nothing", "{}"),), finish="tool_calls"), Usage(100, 100)
@@ -43,20 +43,16 @@ async def test_a_free_model_is_free_also_once_another_has_taken_its_place(desk: 
             raise step
         yield step
 
-    async def generate_responses(
-        request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+    async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         messages = list(request.messages)
         for _ in range(2):
-            async for event in model_calls.run(stream_once, messages):
-                yield event
-                if isinstance(event, MessageCompleted):
-                    messages += [event.message, *await toolbox.call_all(event.message.tool_calls)]
+            answer = await model_calls.ask(stream_once, messages)
+            messages += [answer, *await toolbox.call_all(answer.tool_calls)]
 
     async def prepare() -> Endpoint:
         return Endpoint("dear", ModelSettings())
 
-    lineup = Lineup(Endpoint("own", ModelSettings(), free=True), [Fallback("dear", prepare)])
-    *_, end = await desk.play(generate_responses, known=PRICES, lineup=lineup)
+    chain = FallbackChain(Endpoint("own", ModelSettings(), free=True), [Fallback("dear", prepare)])
+    *_, end = await runner.run_turn(generate_responses, known=PRICES, chain=chain)
     assert isinstance(end, TurnEnded)
     assert (end.reason, end.usage, end.cost) == ("answered", Usage(103, 101), 3 * 2.0 + 1 * 10.0)

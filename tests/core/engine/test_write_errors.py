@@ -25,7 +25,7 @@ from vmpilot.contract import (
 )
 from vmpilot.engine import Conversation
 
-from .conftest import Desk, FakeTool
+from .conftest import FakeTool, TurnRunner
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ async def answer(request: GenerationRequest) -> AsyncIterator[BackendEvent]:
 async def test_no_tool_starts_after_a_write_error(
     conversation: Conversation, refuse: Callable[[str | None], None], kind: str, runs: int
 ) -> None:
-    desk = Desk(conversation)
-    await desk.play(answer)
+    runner = TurnRunner(conversation)
+    await runner.run_turn(answer)
 
     async def work(arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
         return ToolOutcome("worked")
@@ -75,7 +75,7 @@ async def test_no_tool_starts_after_a_write_error(
         yield MessageCompleted(AssistantMessage("Done."))
 
     tool = FakeTool(work)
-    *_, end = await desk.play(two_calls, tool)
+    *_, end = await runner.run_turn(two_calls, tool)
     assert isinstance(end, TurnEnded)
     assert (end.reason, end.exit_code) == ("failed", 1)
     assert "no room" in str(end.error)
@@ -85,8 +85,8 @@ async def test_no_tool_starts_after_a_write_error(
 async def test_the_next_turn_reads_what_is_really_there(
     conversation: Conversation, refuse: Callable[[str | None], None]
 ) -> None:
-    desk = Desk(conversation)
-    await desk.play(answer)
+    runner = TurnRunner(conversation)
+    await runner.run_turn(answer)
 
     async def work(arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
         refuse("tool_finished")
@@ -97,7 +97,7 @@ async def test_the_next_turn_reads_what_is_really_there(
         await toolbox.call_all(message.message.tool_calls)
         yield MessageCompleted(AssistantMessage("Done."))
 
-    await desk.play(one_call, FakeTool(work))
+    await runner.run_turn(one_call, FakeTool(work))
     refuse(None)
     seen: list[GenerationRequest] = []
 
@@ -105,7 +105,7 @@ async def test_the_next_turn_reads_what_is_really_there(
         seen.append(request)
         yield MessageCompleted(AssistantMessage("Done again."))
 
-    *_, end = await desk.play(listen)
+    *_, end = await runner.run_turn(listen)
     assert isinstance(end, TurnEnded)
     assert end.reason == "answered"
     events: tuple[Event, ...] = await conversation.log.read()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from importlib.metadata import EntryPoint
 from types import SimpleNamespace
 from typing import Any
@@ -22,6 +23,8 @@ from vmpilot.contract import (
     BackendInfo,
     GenerationRequest,
     MessageCompleted,
+    ModelCall,
+    ModelCalls,
     ModelInfo,
     Notice,
     RateLimited,
@@ -31,7 +34,7 @@ from vmpilot.contract import (
     hooks,
 )
 from vmpilot.plugins import Backend, InstalledBackend
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox
+from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox, stream_turn
 
 INSTALLED = InstalledBackend("own", "vmpilot-own", "3.1", EntryPoint("own", "own", ENTRY_POINT_GROUP))
 REQUEST = GenerationRequest("c", "t", (UserMessage.from_text("hello"),), "", "m")
@@ -46,8 +49,13 @@ def backend_of(**functions: Callable[..., Any]) -> Backend:
 
 
 async def events_of(generate: Callable[..., Any]) -> list[BackendEvent]:
-    backend = backend_of(generate_responses=generate)
-    return [event async for event in backend.generate(REQUEST, ScriptedToolbox(), PlainModelCalls(REQUEST))]
+    return [event async for event in turn_of(generate)]
+
+
+def turn_of(generate: Callable[..., Any]) -> AsyncGenerator[BackendEvent, None]:
+    toolbox, model_calls = ScriptedToolbox(), PlainModelCalls(REQUEST)
+    run = partial(backend_of(generate_responses=generate).run, REQUEST, toolbox, model_calls)
+    return stream_turn(run, toolbox, model_calls)
 
 
 def completed(text: str) -> MessageCompleted:
@@ -113,15 +121,38 @@ async def test_a_list_is_as_good_as_a_generator() -> None:
     assert await events_of(lambda: ["a"]) == [TextDelta("a"), completed("a")]
 
 
-async def test_the_core_says_when_there_is_no_generator() -> None:
-    async def forgot_to_yield() -> str:
-        return "never"
+async def test_a_coroutine_asks_and_the_core_shows() -> None:
+    async def stream_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        yield TextDelta("a")
+        yield completed("a")
 
-    with pytest.raises(BackendError, match="backend own failed: TypeError: generate_responses is a coroutine"):
-        await events_of(forgot_to_yield)
-    with pytest.raises(BackendError, match="generate_responses returned a int, not a generator"):
+    async def generate(request: GenerationRequest, model_calls: ModelCalls) -> None:
+        assert await model_calls.ask(stream_once, request.messages) == AssistantMessage("a")
+
+    assert await events_of(generate) == [TextDelta("a"), completed("a")]
+
+
+async def test_a_generator_may_ask_as_well() -> None:
+    async def stream_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        yield completed("a")
+
+    async def generate(request: GenerationRequest, model_calls: ModelCalls) -> AsyncIterator[BackendEvent]:
+        yield Notice("before")
+        await model_calls.ask(stream_once, request.messages)
+        yield Notice("after")
+
+    assert await events_of(generate) == [Notice("before"), completed("a"), Notice("after")]
+
+
+async def test_what_is_neither_a_coroutine_nor_a_generator_is_refused() -> None:
+    async def returns_text() -> str:
+        return "never shown"
+
+    with pytest.raises(BackendError, match="backend own returned a str, not None"):
+        await events_of(returns_text)
+    with pytest.raises(BackendError, match="generate_responses returned a int, neither a coroutine nor a generator"):
         await events_of(lambda: 7)
-    with pytest.raises(BackendError, match="generate_responses returned a NoneType, not a generator"):
+    with pytest.raises(BackendError, match="returned a NoneType, neither a coroutine nor a generator"):
         await events_of(lambda: None)
 
 
@@ -157,7 +188,7 @@ async def test_closing_a_turn_closes_the_backend() -> None:
     async def generate() -> AsyncIterator[str]:
         try:
             yield "a"
-            yield "b"
+            await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             closed.append("async")
@@ -170,8 +201,7 @@ async def test_closing_a_turn_closes_the_backend() -> None:
             closed.append("sync")
 
     for function in (generate, generate_in_thread):
-        backend = backend_of(generate_responses=function)
-        async with aclosing(backend.generate(REQUEST, ScriptedToolbox(), PlainModelCalls(REQUEST))) as events:
+        async with aclosing(turn_of(function)) as events:
             assert await anext(events) == TextDelta("a")
     assert closed == ["async", "sync"]
 

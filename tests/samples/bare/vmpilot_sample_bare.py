@@ -16,17 +16,10 @@ _ERRORS = {401: contract.AuthenticationFailed, 404: contract.ModelNotFound, 429:
 @hookimpl
 async def generate_responses(
     request: contract.GenerationRequest, toolbox: contract.Toolbox, model_calls: contract.ModelCalls
-) -> AsyncGenerator[BackendEvent, None]:
+) -> None:
     """Ask, run the tools, ask again, until there is an answer without calls."""
     messages = list(request.messages)
-    while True:
-        answer = contract.AssistantMessage()
-        async for event in model_calls.run(stream_once, messages):
-            yield event
-            if isinstance(event, MessageCompleted):
-                answer = event.message
-        if not answer.tool_calls:
-            return
+    while (answer := await model_calls.ask(stream_once, messages)).tool_calls:
         messages += [answer, *await toolbox.call_all(answer.tool_calls)]
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-
-from vmpilot.contract import BackendEvent, BackendInfo, GenerationRequest, ModelCalls, Toolbox, hookimpl
+from vmpilot.contract import BackendInfo, GenerationRequest, ModelCalls, Toolbox, hookimpl
 from vmpilot.providers import paused_gc
 
 LEVELS = "core streaming tools parallel errors cancel usage resume"
@@ -17,12 +14,8 @@ def describe_backend() -> BackendInfo:
 
 
 @hookimpl
-async def generate_responses(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncGenerator[BackendEvent, None]:
+async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
     """Run one turn of pydantic-ai's agent."""
     with paused_gc():
         from vmpilot_sample_pydantic_ai_engine import run_turn
-    async with aclosing(run_turn(request, toolbox, model_calls)) as events:
-        async for event in events:
-            yield event
+    await run_turn(request, toolbox, model_calls)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
@@ -15,15 +14,12 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import UsageLimits
 
 from vmpilot.contract import (
-    AssistantMessage,
     BackendEvent,
     GenerationRequest,
     InvalidRequest,
     Message,
-    MessageCompleted,
     ModelCall,
     ModelCalls,
-    StreamInterrupted,
     Toolbox,
     ToolCall,
     ToolResult,
@@ -39,73 +35,39 @@ from vmpilot.providers import (
     translated_errors,
 )
 
-_EVENTS_AHEAD = 256
 
-
-async def run_turn(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncGenerator[BackendEvent, None]:
-    """Run the agent in a task of its own and give the events of its calls to the model, in their order."""
+async def run_turn(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+    """Run the agent to its end. The contract's errors pass through it."""
     turn = Turn(request, toolbox, model_calls)
-    task = asyncio.create_task(turn.run())
-    try:
-        while (event := await turn.events.get()) is not None:
-            yield event
-        await task
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # taken, or asyncio complains that nobody did
+    await AGENT.run("Go.", model=SupervisedModel(turn), deps=turn, usage_limits=NO_LIMITS)
 
 
 class Turn:
-    """The history that is the truth, beside an agent that sees stand-ins only: an id for each call, and no content.
+    """The history that is the truth, beside an agent that sees placeholders only: an id for each call, and no content.
 
     pydantic-ai reads the arguments of a call, and answers those that do not fit by itself; here that is the toolbox's.
     """
 
     def __init__(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
-        self.events: asyncio.Queue[BackendEvent | None] = asyncio.Queue(_EVENTS_AHEAD)
         self._history: list[Message] = [*request.messages]
         self._toolbox = toolbox
         self._model_calls = model_calls
         self._asked: dict[str, ToolCall] = {}
         self._answered: dict[str, ToolResult] = {}
 
-    async def run(self) -> None:
-        """Run the agent to its end; None is the last of the events. The contract's errors pass through it."""
-        try:
-            await AGENT.run("Go.", model=SupervisedModel(self), deps=self, usage_limits=NO_LIMITS)
-        finally:
-            task = asyncio.current_task()
-            if task is None or not task.cancelling():  # nobody takes events any more while the turn is being closed
-                await self.events.put(None)
-
     async def ask_model(self) -> tuple[str, ...]:
-        """Make the next call to the model and pass its events on; the ids of the stand-ins for its tool calls."""
-        self._history += [self._answered[stand_in] for stand_in in self._asked]
-        message = await self._complete_message()
+        """Make the next call to the model; the ids of the placeholders for its tool calls."""
+        self._history += [self._answered[placeholder] for placeholder in self._asked]
+        message = await self._model_calls.ask(ask_server, tuple(self._history))
         self._asked = {f"{len(self._history)}.{number}": call for number, call in enumerate(message.tool_calls)}
         self._answered = {}
         self._history.append(message)
         return tuple(self._asked)
 
-    async def run_tool(self, stand_in: str) -> str:
-        """Have the toolbox run a call as the model wrote it; it waits until the call's message is on disk."""
-        self._answered[stand_in] = await self._toolbox.call(self._asked[stand_in])
+    async def run_tool(self, placeholder: str) -> str:
+        """Have the toolbox run a call as the model wrote it."""
+        self._answered[placeholder] = await self._toolbox.call(self._asked[placeholder])
         return "done"
-
-    async def _complete_message(self) -> AssistantMessage:
-        message = None
-        async with aclosing(self._model_calls.run(ask_server, tuple(self._history))) as events:
-            async for event in events:
-                if isinstance(event, MessageCompleted):
-                    message = event.message
-                await self.events.put(event)
-        if message is None:
-            raise StreamInterrupted("the call to the model ended without a message")
-        return message
 
 
 async def ask_server(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
@@ -164,8 +126,8 @@ class SupervisedModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         del messages, model_settings, model_request_parameters
-        stand_ins = await self._turn.ask_model()
-        calls = [ToolCallPart("call", {}, tool_call_id=stand_in) for stand_in in stand_ins]
+        placeholders = await self._turn.ask_model()
+        calls = [ToolCallPart("call", {}, tool_call_id=placeholder) for placeholder in placeholders]
         return ModelResponse(parts=[*calls] or [TextPart("done")])
 
 

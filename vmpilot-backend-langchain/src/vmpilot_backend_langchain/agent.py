@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from importlib.metadata import version
 
-from vmpilot.contract import BackendEvent, BackendInfo, GenerationRequest, ModelCalls, ModelInfo, Toolbox, hookimpl
+from vmpilot.contract import BackendInfo, GenerationRequest, ModelCalls, ModelInfo, Toolbox, hookimpl
 from vmpilot.providers import paused_gc
 
 _CAPABILITIES = frozenset({"core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"})
 
 
 @hookimpl
-async def generate_responses(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncGenerator[BackendEvent, None]:
+async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
     """Run one turn of LangChain's agent."""
     with paused_gc():
         from vmpilot_backend_langchain.graph import run_turn
-    async with aclosing(run_turn(request, toolbox, model_calls)) as events:
-        async for event in events:
-            yield event
+    await run_turn(request, toolbox, model_calls)
 
 
 @hookimpl

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain.agents import create_agent
@@ -20,7 +19,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 from langsmith import tracing_context
 
-from vmpilot.contract import BackendEvent, GenerationRequest, ModelCalls, Toolbox
+from vmpilot.contract import GenerationRequest, ModelCalls, Toolbox
 from vmpilot_backend_langchain.stream import ModelStream
 from vmpilot_backend_langchain.turn import Turn, TurnContext
 
@@ -73,42 +72,19 @@ async def run_turn(
     model_calls: ModelCalls,
     *,
     graph: CompiledStateGraph[Any, TurnContext, Any, Any] | None = None,
-) -> AsyncGenerator[BackendEvent, None]:
-    """Run the agent, or a `graph` of somebody else's in its place, for one turn and give its events in their order.
-
-    The graph runs in a task of its own: it goes on while the receiver of a `MessageCompleted` writes it down (which the
-    message's tools wait for), its context variables stay its own, and closing waits until all of it has ended.
-    """
+) -> None:
+    """Run the agent, or a `graph` in its place, for one turn."""
     stream = ModelStream()
     turn = Turn(request, toolbox, model_calls, stream_once=stream.stream_once)
-    task = asyncio.create_task(_drive(turn, graph or agent_graph()))
-    try:
-        while (event := await turn.events.get()) is not None:
-            yield event
-        await asyncio.wait([task])
-        if turn.failure is not None:
-            raise _without_notes(turn.failure)
-        task.result()
-    finally:
-        await _end(task)
-        await stream.close()
-
-
-async def _drive(turn: Turn, graph: CompiledStateGraph[Any, TurnContext, Any, Any]) -> None:
     try:
         with tracing_context(enabled=False):
-            await graph.ainvoke({"messages": []}, {"recursion_limit": _BEYOND_ALL_LIMITS}, context=TurnContext(turn))
+            await (graph or agent_graph()).ainvoke(
+                {"messages": []}, {"recursion_limit": _BEYOND_ALL_LIMITS}, context=TurnContext(turn)
+            )
     finally:
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():  # nobody takes events any more while the turn is being closed
-            await turn.events.put(None)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
-    if not task.cancelled():
-        task.exception()  # taken, or asyncio complains that nobody did
+        await stream.close()
+        if turn.failure is not None:  # as it was raised: LangGraph wraps some exceptions in its own
+            raise _without_notes(turn.failure)
 
 
 def _without_notes(error: BaseException) -> BaseException:

@@ -1,44 +1,35 @@
-"""What one agent turn works on: the history that is the truth, and the events on their way out."""
+"""What one agent turn works on: the history that is the truth, beside a graph that sees placeholders."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from langchain_core.messages import AIMessage, ToolMessage
 
 from vmpilot.contract import (
-    AssistantMessage,
-    BackendEvent,
     GenerationRequest,
     Message,
-    MessageCompleted,
     ModelCalls,
-    StreamInterrupted,
     StreamOnce,
     Toolbox,
     ToolCall,
     ToolResult,
 )
 
-_EVENTS_AHEAD = 256
-
 
 class Turn:
     """One turn of the agent.
 
-    The graph's own state carries stand-ins only, an id for each call and no content: LangChain's messages lose what
+    The graph's own state carries placeholders only, an id for each call and no content: LangChain's messages lose what
     models and providers wrote (broken arguments, reasoning, ids), and the graph copies its state on each step. What
-    the model gets is this history, in the contract's messages. `events` ends with None. `failure` is what ended the
-    turn early, as it was raised; LangGraph wraps some exceptions in its own.
+    the model gets is this history, in the contract's messages. `failure` is what ended the turn early, unwrapped.
     """
 
     def __init__(
         self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls, *, stream_once: StreamOnce
     ) -> None:
-        self.events: asyncio.Queue[BackendEvent | None] = asyncio.Queue(_EVENTS_AHEAD)
         self.failure: BaseException | None = None
         self._history: list[Message] = list(request.messages)
         self._toolbox = toolbox
@@ -49,21 +40,23 @@ class Turn:
         self._step = 0
 
     async def ask_model(self) -> AIMessage:
-        """Make the next call to the model, pass its events on, and give the graph's stand-in for its message."""
-        self._history += [self._answered[stand_in] for stand_in in self._asked]
+        """Make the next call to the model, and return the graph's placeholder for its message."""
+        self._history += [self._answered[placeholder] for placeholder in self._asked]
         with self._remembered_failure():
-            message = await self._complete_message()
+            message = await self._model_calls.ask(self._stream_once, tuple(self._history))
         self._history.append(message)
         self._step += 1
         self._asked = {f"{self._step}.{position}": call for position, call in enumerate(message.tool_calls)}
         self._answered = {}
-        return AIMessage("", tool_calls=[{"name": "call", "args": {}, "id": stand_in} for stand_in in self._asked])
+        return AIMessage(
+            "", tool_calls=[{"name": "call", "args": {}, "id": placeholder} for placeholder in self._asked]
+        )
 
-    async def run_tool(self, stand_in: str) -> ToolMessage:
-        """Have the toolbox run one call; the toolbox itself waits until the call's message is recorded."""
+    async def run_tool(self, placeholder: str) -> ToolMessage:
+        """Have the toolbox run one call."""
         with self._remembered_failure():
-            self._answered[stand_in] = await self._toolbox.call(self._asked[stand_in])
-        return ToolMessage("", tool_call_id=stand_in)
+            self._answered[placeholder] = await self._toolbox.call(self._asked[placeholder])
+        return ToolMessage("", tool_call_id=placeholder)
 
     @contextmanager
     def _remembered_failure(self) -> Iterator[None]:
@@ -72,17 +65,6 @@ class Turn:
         except BaseException as error:
             self.failure = self.failure or error
             raise
-
-    async def _complete_message(self) -> AssistantMessage:
-        message: AssistantMessage | None = None
-        async with aclosing(self._model_calls.run(self._stream_once, tuple(self._history))) as events:
-            async for event in events:
-                if isinstance(event, MessageCompleted):
-                    message = event.message
-                await self.events.put(event)
-        if message is None:
-            raise StreamInterrupted("the call to the model ended without a message")
-        return message
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
 from vmpilot.contract import (
-    BackendEvent,
     BackendInfo,
     GenerationRequest,
     Message,
-    MessageCompleted,
     ModelCalls,
     ModelInfo,
     Toolbox,
@@ -27,11 +24,9 @@ _LEVELS = frozenset({"core", "streaming", "tools", "parallel", "errors", "cancel
 
 
 @hookimpl
-def generate_responses(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncIterator[BackendEvent]:
+async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
     """Run one turn; see the hook's specification."""
-    return agent_loop(request, toolbox, model_calls)
+    await agent_loop(request, toolbox, model_calls)
 
 
 @hookimpl
@@ -48,10 +43,8 @@ def describe_model(model: str) -> ModelInfo | None:
     return look_up_model(model)
 
 
-async def agent_loop(
-    request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncGenerator[BackendEvent, None]:
-    """Ask the model, run the tools that it asks for, go on until it answers without asking for any.
+async def agent_loop(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+    """Ask the model and run the tools that it asks for, until it answers without asking for any.
 
     Calls of a message that did not end properly go to the toolbox as well: it refuses them and tells the model so.
     """
@@ -59,17 +52,8 @@ async def agent_loop(
 
     messages: list[Message] = list(request.messages)
     async with await ModelClient.open() as client:
-        while True:
-            answer = None
-            async with aclosing(model_calls.run(client.stream_once, messages)) as events:
-                async for event in events:
-                    yield event
-                    if isinstance(event, MessageCompleted):
-                        answer = event.message
-            if answer is None or not answer.tool_calls:
-                return
-            results = await toolbox.call_all(answer.tool_calls)
-            messages += [answer, *results]
+        while (answer := await model_calls.ask(client.stream_once, messages)).tool_calls:
+            messages += [answer, *await toolbox.call_all(answer.tool_calls)]
 
 
 def parse_tool_calls(response: Any) -> tuple[ToolCall, ...]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from itertools import cycle
 
 import pytest
@@ -9,8 +8,6 @@ from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
     MessageCompleted,
-    ModelCall,
-    ModelSettings,
     Notice,
     ReasoningDelta,
     TextDelta,
@@ -18,80 +15,83 @@ from vmpilot.contract import (
     ToolCallDelta,
     Usage,
 )
-from vmpilot.engine.calls import Bounds, bounded, cut_message
+from vmpilot.engine.calls import Bounds, Emitter, cut_message
 from vmpilot.engine.calls.bounds import MAX_ARGUMENTS, MAX_CALLS, MAX_TEXT
 
 LARGE = 100_000
-CALL = ModelCall((), "", "m", ModelSettings(), ())
 
 
-def take_all(*pieces: BackendEvent) -> tuple[Bounds, list[BackendEvent]]:
-    """What is taken of a stream that repeats these pieces for ever."""
-    taken: list[BackendEvent] = []
-    bounds = Bounds()
+def take_all(*pieces: BackendEvent) -> tuple[Emitter, Bounds]:
+    """What is read of a stream that repeats these pieces for ever."""
+    emitter, bounds = Emitter(lambda _event: None), Bounds()
     for piece in cycle(pieces):
-        taken.append(bounds.take(piece))
-        if bounds.full:
+        if (fitting := bounds.fit(piece)) is not None:
+            emitter(fitting)
+        if bounds.exceeded:
             break
-    return bounds, taken
+    return emitter, bounds
+
+
+def told(bounds: Bounds) -> str:
+    assert bounds.exceeded is not None
+    return bounds.exceeded.text
 
 
 def test_text_and_reasoning_share_one_bound() -> None:
-    bounds, taken = take_all(ReasoningDelta("r" * LARGE), TextDelta("t" * LARGE))
-    notice, completed = bounds.finish()
-    message = completed.message
+    emitter, bounds = take_all(ReasoningDelta("r" * LARGE), TextDelta("t" * LARGE))
+    message = emitter.message("length")
     assert len(message.text) + len(message.reasoning) == MAX_TEXT
-    assert message.text == "".join(event.text for event in taken if isinstance(event, TextDelta))
-    assert message.reasoning == "".join(event.text for event in taken if isinstance(event, ReasoningDelta))
-    assert (message.finish, completed.usage) == ("length", None)
-    assert notice.text == "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
+    assert set(message.text) == {"t"}
+    assert set(message.reasoning) == {"r"}
+    assert told(bounds) == "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
 
 
 def test_of_one_huge_piece_the_beginning_is_kept() -> None:
     bounds = Bounds()
-    assert bounds.take(TextDelta("x" * 8 * MAX_TEXT)) == TextDelta("x" * MAX_TEXT)
-    assert bounds.full
+    assert bounds.fit(TextDelta("x" * 8 * MAX_TEXT)) == TextDelta("x" * MAX_TEXT)
+    assert bounds.exceeded
 
 
 def test_what_just_fits_is_taken_as_it_is() -> None:
     bounds = Bounds()
     for piece in (TextDelta("x" * MAX_TEXT), ToolCallDelta(MAX_CALLS - 1, "x" * MAX_ARGUMENTS, "a")):
-        assert bounds.take(piece) is piece
-    assert not bounds.full
+        assert bounds.fit(piece) is piece
+    assert not bounds.exceeded
 
 
 @pytest.mark.parametrize("piece", [TextDelta(""), ToolCallDelta(0)])
-def test_pieces_without_anything_come_to_an_end(piece: BackendEvent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_pieces_come_to_an_end(piece: BackendEvent, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAX_TEXT", "MAX_ARGUMENTS"):
         monkeypatch.setattr(f"vmpilot.engine.calls.bounds.{name}", 100)
-    _, taken = take_all(piece)
-    assert len(taken) == 101
+    bounds = Bounds()
+    for _ in range(100):
+        bounds.fit(piece)
+    assert not bounds.exceeded
+    bounds.fit(piece)
+    assert bounds.exceeded
 
 
 def test_arguments_have_a_bound_over_all_calls() -> None:
-    bounds, _ = take_all(ToolCallDelta(0, "a" * LARGE, "first"), ToolCallDelta(1, "b" * LARGE, "second"))
-    notice, completed = bounds.finish()
-    assert [call.name for call in completed.message.tool_calls] == ["first", "second"]
-    assert sum(len(call.arguments) for call in completed.message.tool_calls) == MAX_ARGUMENTS
-    assert not completed.message.ended_properly
-    assert "nothing of it is run" in notice.text
+    emitter, bounds = take_all(ToolCallDelta(0, "a" * LARGE, "first"), ToolCallDelta(1, "b" * LARGE, "second"))
+    calls = emitter.message("length", with_calls=True).tool_calls
+    assert [call.name for call in calls] == ["first", "second"]
+    assert sum(len(call.arguments) for call in calls) == MAX_ARGUMENTS
+    assert "nothing of it is run" in told(bounds)
 
 
-def test_of_too_many_calls_the_first_are_kept_and_none_counts() -> None:
-    bounds = Bounds()
+def test_of_too_many_calls_the_first_are_kept() -> None:
+    emitter, bounds = Emitter(lambda _event: None), Bounds()
     for position in range(MAX_CALLS + 1):
-        assert not bounds.full
-        bounds.take(ToolCallDelta(position, "{}", "work"))
-    notice, completed = bounds.finish()
-    assert len(completed.message.tool_calls) == MAX_CALLS
-    assert not completed.message.ended_properly
-    assert "more than 64 calls" in notice.text
+        assert not bounds.exceeded
+        if (fitting := bounds.fit(ToolCallDelta(position, "{}", "work"))) is not None:
+            emitter(fitting)
+    assert len(emitter.message("length", with_calls=True).tool_calls) == MAX_CALLS
+    assert "more than 64 calls" in told(bounds)
 
 
-def test_a_call_of_which_nothing_came_is_none() -> None:
-    bounds, _ = take_all(ToolCallDelta(1), ToolCallDelta(0, "{}", "work"), TextDelta("x" * MAX_TEXT))
-    _, completed = bounds.finish()
-    assert [call.name for call in completed.message.tool_calls] == ["work"]
+def test_a_call_of_which_nothing_came_is_left_out() -> None:
+    emitter, _ = take_all(ToolCallDelta(1), ToolCallDelta(0, "{}", "work"), TextDelta("x" * MAX_TEXT))
+    assert [call.name for call in emitter.message("length", with_calls=True).tool_calls] == ["work"]
 
 
 @pytest.mark.parametrize(
@@ -115,29 +115,3 @@ def test_a_whole_message_has_the_same_bounds(message: AssistantMessage) -> None:
 
 def test_an_ordinary_message_is_left_alone() -> None:
     assert cut_message(MessageCompleted(AssistantMessage("Fine.", "Hm.", (ToolCall("1", "a", "{}"),)))) is None
-
-
-async def test_what_collects_an_answer_gets_no_more_of_it() -> None:
-    closed = False
-
-    async def endless(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        nonlocal closed
-        try:
-            while True:
-                yield TextDelta("x" * LARGE)
-        finally:
-            closed = True
-
-    events = [event async for event in bounded(endless)(CALL)]
-    assert sum(len(event.text) for event in events if isinstance(event, TextDelta)) == MAX_TEXT
-    assert isinstance(events[-1], MessageCompleted)
-    assert events[-1].message.finish == "length"
-    assert closed
-
-
-async def test_what_fits_passes() -> None:
-    async def short(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        yield TextDelta("x")
-        yield MessageCompleted(AssistantMessage("x"))
-
-    assert [event async for event in bounded(short)(CALL)] == [TextDelta("x"), MessageCompleted(AssistantMessage("x"))]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from vmpilot.contract import (
     AssistantMessage,
-    BackendEvent,
     IdForm,
     ImagePart,
     Message,
@@ -17,7 +15,6 @@ from vmpilot.contract import (
     ModelCall,
     ModelSettings,
     RefusedMessages,
-    TextDelta,
     TextPart,
     ToolCall,
     ToolResult,
@@ -25,7 +22,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.calls.endpoint import Endpoint
-from vmpilot.engine.calls.message_form import MessageForm, fitted, usual_form
+from vmpilot.engine.calls.message_form import MessageForm, usual_form, with_stored_ids
 from vmpilot.providers import chat_messages
 
 TOOLS = (ToolSpec("shell", "Run a command.", {"type": "object"}),)
@@ -44,22 +41,13 @@ def make_call(*messages: Message, model: str = "openai/m", tools: tuple[ToolSpec
     return ModelCall((ASK, *messages), "Be brief.", model, ModelSettings(base_url="http://host/v1"), tools)
 
 
-async def send(form: MessageForm, call: ModelCall, answer: AssistantMessage | None = None) -> tuple[ModelCall, Any]:
-    """What the backend is asked, and the events that come back."""
-    asked: list[ModelCall] = []
-
-    async def stream_once(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        asked.append(call)
-        yield TextDelta("Fine.")
-        yield MessageCompleted(answer or AssistantMessage("Fine."))
-
-    events = [event async for event in fitted(stream_once, form)(call)]
-    return asked[0], events
+def send(form: MessageForm, call: ModelCall) -> ModelCall:
+    return form.fit(call)[0]
 
 
-async def test_without_anything_special_the_call_is_sent_as_it_is() -> None:
+def test_without_anything_special_the_call_is_sent_as_it_is() -> None:
     call = make_call(called("call_1", provider="openai", tool_calls=[EXTRA]))
-    assert (await send(MessageForm(), call))[0] is call
+    assert send(MessageForm(), call) is call
 
 
 @pytest.mark.parametrize(
@@ -82,12 +70,12 @@ def test_what_is_known_of_a_provider(model: str, base_url: str | None, form: Mes
     assert Endpoint(model, ModelSettings(base_url=base_url)).form == form
 
 
-async def test_ids_are_translated_there_and_back() -> None:
+def test_ids_are_translated_there_and_back() -> None:
     repeated = AssistantMessage(tool_calls=(ToolCall("call_1", "shell", "{}"), ToolCall("AbCdEfGh1", "shell", "{}")))
     call = make_call(
         called("call_1", "AbCdEfGh1"), ToolResult("call_1", "shell", "a"), ToolResult("AbCdEfGh1", "s", "b")
     )
-    asked, _ = await send(MessageForm(ids=NINE), call)
+    asked, stored_ids = MessageForm(ids=NINE).fit(call)
     sent = asked.messages[1]
     assert isinstance(sent, AssistantMessage)
     translated, native = (one.id for one in sent.tool_calls)
@@ -95,24 +83,23 @@ async def test_ids_are_translated_there_and_back() -> None:
     assert native == "AbCdEfGh1"
     assert [message.call_id for message in asked.messages if isinstance(message, ToolResult)] == [translated, native]
     answer = AssistantMessage(tool_calls=(ToolCall(translated, "shell", "{}"), ToolCall("AbCdEfGh1", "shell", "{}")))
-    _, events = await send(MessageForm(ids=NINE), call, answer)
-    assert events == [TextDelta("Fine."), MessageCompleted(repeated)]
+    assert with_stored_ids(MessageCompleted(answer), stored_ids) == MessageCompleted(repeated)
 
 
-async def test_reasoning_goes_back_with_each_answer_while_tools_are_offered() -> None:
+def test_reasoning_goes_back_with_each_answer_while_tools_are_offered() -> None:
     history = (called("a", reasoning="Hm."), ToolResult("a", "shell", ""), AssistantMessage("Done.", "So."), ASK)
     form = MessageForm(reasoning=True)
-    asked, _ = await send(form, make_call(*history, called("b"), ToolResult("b", "shell", "")))
+    asked = send(form, make_call(*history, called("b"), ToolResult("b", "shell", "")))
     sent = chat_messages(asked.messages, provider="openai")
     assert [one.get("reasoning_content") for one in sent if one["role"] == "assistant"] == ["Hm.", "So.", ""]
     plain = make_call(*history, tools=())
-    asked, _ = await send(form, plain)
+    asked = send(form, plain)
     assert not any("reasoning_content" in one for one in chat_messages(asked.messages, provider="openai"))
 
 
-async def test_data_of_another_provider_are_not_sent_beside_what_is_wanted() -> None:
+def test_data_of_another_provider_are_not_sent_beside_what_is_wanted() -> None:
     foreign = called("a", reasoning="Hm.", provider="anthropic", thinking_blocks=[{"signature": "s"}])
-    asked, _ = await send(MessageForm(reasoning=True, signatures=True), make_call(foreign))
+    asked = send(MessageForm(reasoning=True, signatures=True), make_call(foreign))
     (sent,) = chat_messages(asked.messages[1:], provider="openai")
     assert sent["reasoning_content"] == "Hm."
     assert "thinking_blocks" not in sent
@@ -130,18 +117,18 @@ async def test_data_of_another_provider_are_not_sent_beside_what_is_wanted() -> 
         (AssistantMessage("Done."), None),
     ],
 )
-async def test_only_calls_without_a_signature_get_the_word_for_that(
+def test_only_calls_without_a_signature_get_the_word_for_that(
     message: AssistantMessage, signatures: list[dict[str, Any]] | None
 ) -> None:
-    asked, _ = await send(MessageForm(signatures=True), make_call(message))
+    asked = send(MessageForm(signatures=True), make_call(message))
     (sent,) = chat_messages(asked.messages[1:], provider="openai")
     found = [{name: call[name] for name in call if name == "extra_content"} for call in sent.get("tool_calls", [])]
     assert found == (signatures or [])
 
 
-async def test_what_is_refused_is_left_out() -> None:
+def test_what_is_refused_is_left_out() -> None:
     message = called("a", provider="openai", tool_calls=[EXTRA], reasoning_details=[{"data": "x"}])
-    asked, _ = await send(MessageForm(opaque_data=False), make_call(message))
+    asked = send(MessageForm(opaque_data=False), make_call(message))
     assert asked.messages[1] == called("a")
 
 
@@ -159,9 +146,9 @@ async def test_what_is_refused_is_left_out() -> None:
         ),
     ],
 )
-async def test_the_system_prompt_is_folded_into_the_first_message(first: UserMessage, content: tuple[Any, ...]) -> None:
+def test_the_system_prompt_is_folded_into_the_first_message(first: UserMessage, content: tuple[Any, ...]) -> None:
     call = ModelCall((first, AssistantMessage("Yes."), ASK), "Be brief.", "m", ModelSettings(base_url="http://h"), ())
-    asked, _ = await send(MessageForm(system_role=False), call)
+    asked = send(MessageForm(system_role=False), call)
     assert (asked.system, asked.messages) == ("", (UserMessage(content), *call.messages[1:]))
 
 

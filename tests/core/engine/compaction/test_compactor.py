@@ -31,6 +31,7 @@ from vmpilot.contract import (
     Usage,
     UserMessage,
 )
+from vmpilot.engine.calls import Emitter
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.compacted_history import ASK
 from vmpilot.engine.compaction.compactor import Compactor
@@ -71,14 +72,34 @@ class Bench:
     def __init__(self, journal: Journal, *, max_tokens: int | None = None, **options: Any) -> None:
         self.journal = journal
         self.limits = Limits(max_steps=99)
-        self.compactor = Compactor(journal, **{"frame": 100, "reserve": max_tokens or 0, **options})
+        self.compactor = Compactor(journal, **{"overhead": 100, "reserve": max_tokens or 0, **options})
         request = GenerationRequest(
             "c", "t", (), "Be brief.", "m", ModelSettings(), (SPEC,), RetryPolicy(attempts=2, total_seconds=9)
         )
-        self.calls = SupervisedModelCalls(request, limits=self.limits, compactor=self.compactor)
+        self.events: list[BackendEvent] = []
+        self.emit = Emitter(self._show)
+        self.calls = SupervisedModelCalls(
+            request,
+            limits=self.limits,
+            emit=self.emit,
+            record=self._record,
+            compactor=self.compactor,
+        )
 
     async def run(self, model: Model, messages: list[Message]) -> list[BackendEvent]:
-        return [event async for event in self.calls.run(model, messages)]
+        self.events = []
+        await self.calls.ask(model, messages)
+        return self.events
+
+    def _show(self, event: BackendEvent) -> None:
+        self.events.append(event)
+        if isinstance(event, Retrying | Notice):
+            self.journal.emit(event)
+
+    async def _record(self, completed: MessageCompleted) -> AssistantMessage:
+        self.events.append(completed)
+        self.emit.clear()
+        return completed.message
 
     async def seen(self) -> list[Event]:
         self.journal.close()
@@ -114,7 +135,7 @@ def fine(usage: Usage | None = None) -> MessageCompleted:
 
 
 TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
-"""10,050 tokens in round figures; 10,150 with the frame."""
+"""10,050 tokens in round figures; 10,150 with the overhead."""
 
 
 @pytest.mark.parametrize(
@@ -128,7 +149,7 @@ TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
         ({"window": 12_500, "find_window": lambda: 11_000}, False),
         ({"window": 12_500, "max_tokens": 3_000}, True),
         ({"window": 12_500, "max_tokens": 12_000}, False),
-        ({"window": 12_500, "frame": 1_000}, True),
+        ({"window": 12_500, "overhead": 1_000}, True),
     ],
 )
 async def test_when_it_is_near_the_windows_end(

@@ -23,7 +23,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.compaction.summary import MAX_CALLS, SMALLEST_PART, spoken, summarise
-from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.tokens import estimate_text_tokens
 
 
 class Asked:
@@ -38,7 +38,7 @@ class Asked:
     async def __call__(self, system: str, text: str) -> str:
         self.systems.append(system)
         self.texts.append(text)
-        if weigh_text(text) > self.room:
+        if estimate_text_tokens(text) > self.room:
             raise ContextOverflow("too long")
         return self.answer
 
@@ -86,7 +86,7 @@ async def test_a_part_that_is_too_long_for_the_model_is_halved() -> None:
     ask = Asked(room=700)
     history = [AssistantMessage(f"{at} " + "y" * 1_000) for at in range(4)]
     assert await summarise(history, ask, room=2_000, longest=100) == "S"
-    assert max(map(weigh_text, ask.texts[1:])) <= 700
+    assert max(map(estimate_text_tokens, ask.texts[1:])) <= 700
 
 
 async def test_what_is_too_long_for_all_calls_is_left_out_the_oldest_first() -> None:
@@ -115,7 +115,7 @@ def test_it_ends_whatever_the_model_has_room_for(history: list[Message], room: i
     try:
         assert asyncio.run(summarise(history, ask, room=room, longest=100)) == "S"
     except ContextOverflow:
-        assert weigh_text(ask.texts[-1]) > real_room
+        assert estimate_text_tokens(ask.texts[-1]) > real_room
     assert len(ask.texts) <= MAX_CALLS
 
 

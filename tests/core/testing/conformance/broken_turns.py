@@ -26,6 +26,7 @@ from vmpilot.contract import (
     Toolbox,
     ToolResult,
     TurnStopped,
+    Usage,
     hookimpl,
 )
 from vmpilot.providers import chat_messages
@@ -34,14 +35,13 @@ from vmpilot.providers import chat_messages
 class Framing(Reference):
     """A base for those that do something before a turn, or say something behind it."""
 
-    async def loop(
+    @hookimpl
+    async def generate_responses(  # type: ignore[override]  # a generator is the other form of a hookimpl
         self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
     ) -> AsyncGenerator[BackendEvent, None]:
         for event in self.open(request):
             yield event
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
+        await self.loop(request, toolbox, model_calls)
         for event in self.close():
             yield event
 
@@ -64,15 +64,16 @@ class LeaksTheKey(Framing):
 
 
 class AddsUsageUp(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        total = None
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+    def begin(self, request: GenerationRequest) -> list[Message]:
+        self._total: Usage | None = None
+        return super().begin(request)
+
+    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        async with aclosing(super().ask(call)) as events:
             async for event in events:
                 if isinstance(event, MessageCompleted) and event.usage:
-                    total = event.usage if total is None else total + event.usage
-                    yield MessageCompleted(event.message, total)
+                    self._total = event.usage if self._total is None else self._total + event.usage
+                    yield MessageCompleted(event.message, self._total)
                 else:
                     yield event
 
@@ -103,14 +104,10 @@ class KeepsStateBetweenTurns(Reference):
 class MixesTurns(Reference):
     """Keeps the request of the turn under way where another turn finds it."""
 
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+    async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         self._request = request
         await asyncio.sleep(0)
-        async with aclosing(super().loop(self._request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
+        await super().loop(self._request, toolbox, model_calls)
 
 
 class RunsCommandsItself(Reference):
@@ -138,37 +135,27 @@ class HandsOverTwice(Reference):
 
 
 class CallsBeforeItsMessage(Reference):
-    """Runs the tools of a call to the model before it yields that call's message."""
+    """Runs the tools of a call to the model before that call's message is recorded."""
 
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        messages = self.begin(request)
-        while True:
-            results: Sequence[ToolResult] = ()
-            answer = AssistantMessage()
-            async with aclosing(model_calls.run(self.ask, messages)) as events:
-                async for event in events:
-                    if isinstance(event, MessageCompleted) and event.message.tool_calls:
-                        results = await toolbox.call_all(event.message.tool_calls)
-                    if isinstance(event, MessageCompleted):
-                        answer = event.message
-                    yield event
-            if not answer.tool_calls:
-                return
-            messages += [answer, *results]
+    async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+        self._toolbox = toolbox
+        await super().loop(request, toolbox, model_calls)
+
+    async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+        async with aclosing(super().ask(call)) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted) and event.message.tool_calls:
+                    self._results = await self._toolbox.call_all(event.message.tool_calls)
+                yield event
+
+    async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
+        return self._results
 
 
 class StopsAfterTheTools(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
-                if isinstance(event, MessageCompleted) and event.message.tool_calls:
-                    await toolbox.call_all(event.message.tool_calls)
-                    return
+    async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+        answer = await model_calls.ask(self.ask, self.begin(request))
+        await toolbox.call_all(answer.tool_calls)
 
 
 class RunsOneAfterTheOther(Reference):
@@ -199,15 +186,16 @@ class RunsTwinsOnce(Reference):
         return [ToolResult(call.id, call.name, results[0].text) for call in answer.tool_calls]
 
 
-class CatchesTheStop(Reference):
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+class CatchesTheStop(Framing):
+    async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+        self._stopped = False
         try:
-            async with aclosing(super().loop(request, toolbox, model_calls)) as events:
-                async for event in events:
-                    yield event
+            await super().loop(request, toolbox, model_calls)
         except TurnStopped:
+            self._stopped = True
+
+    def close(self) -> Iterator[BackendEvent]:
+        if self._stopped:
             yield MessageCompleted(AssistantMessage("Enough."))
 
 
@@ -224,15 +212,23 @@ class TellsTheModelOfTheLog(Reference):
 class SwallowsItsCancellation(Reference):
     """Ends in good order where it should let the cancellation pass."""
 
-    async def loop(
+    @hookimpl
+    async def generate_responses(  # type: ignore[override]  # a generator is the other form of a hookimpl
         self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
     ) -> AsyncGenerator[BackendEvent, None]:
         speaks = False
-        try:
-            async with aclosing(super().loop(request, toolbox, model_calls)) as events:
+
+        async def ask(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
+            nonlocal speaks
+            async with aclosing(self.ask(call)) as events:
                 async for event in events:
-                    yield event
                     speaks = isinstance(event, TextDelta)
+                    yield event
+
+        messages = self.begin(request)
+        try:
+            while (answer := await model_calls.ask(ask, messages)).tool_calls:
+                messages += [answer, *await self.run_tools(answer, toolbox)]
         except asyncio.CancelledError:
             if not speaks:
                 raise

@@ -14,7 +14,6 @@ from vmpilot.contract import (
     BackendInfo,
     GenerationRequest,
     Message,
-    MessageCompleted,
     ModelCall,
     ModelCalls,
     Toolbox,
@@ -33,26 +32,12 @@ class Reference:
         return BackendInfo("reference", "1.0", capabilities=frozenset(LEVELS))
 
     @hookimpl
-    async def generate_responses(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        async with aclosing(self.loop(request, toolbox, model_calls)) as events:
-            async for event in events:
-                yield event
+    async def generate_responses(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+        await self.loop(request, toolbox, model_calls)
 
-    async def loop(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
+    async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         messages = self.begin(request)
-        while True:
-            answer = AssistantMessage()
-            async with aclosing(model_calls.run(self.ask, messages)) as events:
-                async for event in events:
-                    yield event
-                    if isinstance(event, MessageCompleted):
-                        answer = event.message
-            if not answer.tool_calls:
-                return
+        while (answer := await model_calls.ask(self.ask, messages)).tool_calls:
             messages += [answer, *await self.run_tools(answer, toolbox)]
 
     def begin(self, request: GenerationRequest) -> list[Message]:

@@ -39,9 +39,9 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
-from vmpilot.engine import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_plainly, masked_history
+from vmpilot.engine import Approver, CompactionTurn, Conversation, Turn, TurnPlan, ask_without_tools, masked_history
 from vmpilot.engine.prompts import system_prompt
-from vmpilot.engine.recording import TapeWriter
+from vmpilot.engine.recording import RecordingWriter
 from vmpilot.local_model import Progress
 from vmpilot.machine.workspace import Workspace
 from vmpilot.permissions import Mode
@@ -94,7 +94,7 @@ class Agent:
         """`settings` are those of the configuration files (`model`, `backend`, `mode`, `base_url`, …).
 
         `conversation` is the id of one to go on with, or its beginning. `record` is a new file in which the turns are
-        taped. `origins` names where a setting comes from, for errors. Raises `UsageError` for settings that do not
+        recorded. `origins` names where a setting comes from, for errors. Raises `UsageError` for settings that do not
         exist or have the wrong type.
         """
         self.environment = environment or current_environment()
@@ -113,7 +113,7 @@ class Agent:
         self._models = ModelResolver(self._sourced.settings, self.environment)
         self._caches = CacheFactory(self._sourced.settings, self.environment)
         self._toolkit = ToolRegistry(self._sourced.settings, self.environment, self._folder)
-        self._tape = None if record is None else TapeWriter(Path(record), mask=self._toolkit.masker.mask)
+        self._recording = None if record is None else RecordingWriter(Path(record), mask=self._toolkit.masker.mask)
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None
 
@@ -200,11 +200,11 @@ class Agent:
         Raises the contract's errors.
         """
         backend = self._load_backend(None)
-        lineup = await self._models.lineup(backend.name, settings=self.settings, progress=self.progress)
+        chain = await self._models.chain(backend.name, settings=self.settings, progress=self.progress)
         masker = self._toolkit.masker
-        asking = ask_plainly(
+        asking = ask_without_tools(
             backend,
-            lineup,
+            chain,
             masked_history(messages, masker),
             system=masker.mask(instructions),
             retry=self.settings.retry_policy,
@@ -258,7 +258,7 @@ class Agent:
     @property
     def recording_problem(self) -> str | None:
         """Why what is recorded is not whole, None where it is, or nothing is recorded."""
-        return None if self._tape is None else self._tape.problem
+        return None if self._recording is None else self._recording.problem
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -297,8 +297,8 @@ class Agent:
         await self._toolkit.aclose()
         await self._models.aclose()
         await self._caches.aclose()
-        if self._tape is not None:
-            self._tape.close()
+        if self._recording is not None:
+            self._recording.close()
 
     def close(self) -> None:
         """`aclose`, blocking, for users of `ask`."""
@@ -337,12 +337,12 @@ class Agent:
             terms.mode,
             ", ".join(sorted(set(self._sourced.origins.values()))) or "nothing",
         )
-        lineup = await self._models.lineup(backend.name, settings=settings, progress=self.progress)
+        chain = await self._models.chain(backend.name, settings=settings, progress=self.progress)
         tools = await self._opened[conversation].offered(terms.model)
         return TurnPlan(
             conversation=conversation,
             backend=backend,
-            lineup=lineup,
+            chain=chain,
             system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
             tools=tools,
             policy=await self._toolkit.policy(settings.mode),
@@ -355,7 +355,7 @@ class Agent:
             retry=settings.retry_policy,
             compaction=settings.compaction,
             cache=self._caches.for_turn(backend, stand_ins=self._models.stand_ins),
-            tape=self._tape,
+            recording=self._recording,
             terms=terms,
             notices=(f"Continuing with {', '.join(recalled.changes)}.",) if recalled.changes else (),
             take_news=self._toolkit.take_news,

@@ -11,7 +11,7 @@ from pathlib import Path
 from vmpilot.app._memory import is_local
 from vmpilot.config import Environment, Settings
 from vmpilot.contract import ModelError, ModelSettings, Proxies, Secret, read_proxies
-from vmpilot.engine import Endpoint, Fallback, Lineup
+from vmpilot.engine import Endpoint, Fallback, FallbackChain
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 TOOLS_FOR_LOCAL = ("shell",)
@@ -37,9 +37,9 @@ class ModelResolver:
         """What the servers serve that are started here, whose addresses are of the moment: `{base_url: model}`."""
         return self._stand_ins
 
-    async def lineup(
+    async def chain(
         self, backend: str, *, settings: Settings | None = None, progress: Callable[[Progress], None]
-    ) -> Lineup:
+    ) -> FallbackChain:
         """The models for one turn on a backend, by the settings of its conversation if it has its own.
 
         The fallbacks are prepared when they are needed.
@@ -49,10 +49,10 @@ class ModelResolver:
         settings = settings or self._settings
         models = dict.fromkeys((settings.model_for(backend), *settings.fallback))
         choices = [Fallback(model, partial(self._endpoint, model, settings, progress)) for model in models]
-        return await Lineup.open(choices, tool_mode=settings.tool_mode)
+        return await FallbackChain.open(choices, tool_mode=settings.tool_mode)
 
     async def aclose(self) -> None:
-        """End the local model's server; the next `lineup` starts it anew."""
+        """End the local model's server; the next `chain` starts it anew."""
         await self._open.aclose()
         self._endpoints.clear()
         self._stand_ins.clear()

@@ -1,12 +1,12 @@
 """Answers of models, kept for requests that are made again: on this machine's disk, or in a Redis that servers share.
 
-It knows neither the agent nor the settings. `cached` goes around one call to the model.
+It knows neither the agent nor the settings.
 """
 
 from vmpilot.cache.answer_cache import AnswerCache, CacheError, CacheStats
 from vmpilot.cache.key import Origin
 from vmpilot.cache.opening import open_cache
-from vmpilot.cache.turn_cache import TurnCache, cached
+from vmpilot.cache.turn_cache import TurnCache
 
 __all__ = [
     "AnswerCache",
@@ -14,6 +14,5 @@ __all__ = [
     "CacheStats",
     "Origin",
     "TurnCache",
-    "cached",
     "open_cache",
 ]

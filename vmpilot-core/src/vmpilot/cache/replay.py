@@ -1,10 +1,9 @@
-"""A kept answer as bytes, and as the stream that it once was."""
+"""A cached answer as bytes, and as the pieces of a stream."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 
 from vmpilot.contract import (
     AssistantMessage,
@@ -14,7 +13,6 @@ from vmpilot.contract import (
     TextDelta,
     ToolCall,
     ToolCallDelta,
-    Usage,
     decode_event,
     encode_event,
 )
@@ -43,15 +41,8 @@ def is_whole(message: AssistantMessage) -> bool:
     return message.ended_properly and said and all(map(_is_readable, message.tool_calls))
 
 
-async def replay(event: MessageCompleted) -> AsyncGenerator[BackendEvent, None]:
-    """The answer in pieces, others getting their turn between them. It was paid for once, so it uses no tokens."""
-    for delta in _deltas(event.message):
-        yield delta
-        await asyncio.sleep(0)
-    yield MessageCompleted(event.message, Usage())
-
-
-def _deltas(message: AssistantMessage) -> Iterator[BackendEvent]:
+def deltas_of(message: AssistantMessage) -> Iterator[BackendEvent]:
+    """The message as the pieces of a stream."""
     yield from map(ReasoningDelta, _pieces(message.reasoning))
     yield from map(TextDelta, _pieces(message.text))
     for position, call in enumerate(message.tool_calls):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from vmpilot.cache.answer_cache import AnswerCache, CacheError
 from vmpilot.cache.key import EntryKey, Origin, entry_key
-from vmpilot.cache.replay import decode_answer, encode_answer, is_whole, replay
-from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, StreamOnce
+from vmpilot.cache.replay import decode_answer, deltas_of, encode_answer, is_whole
+from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, Usage
 
 PATIENCE = 1.0
 """Seconds that a turn waits for a cache that is slow or not there, all its calls together."""
@@ -44,34 +43,54 @@ class TurnCache:
         self._left = PATIENCE
         self._usable = True
         self._replayed = False
-        self._notices: list[Notice] = []
+        self._problem: Notice | None = None
 
-    def key_for(self, call: ModelCall) -> EntryKey | None:
-        """The key of a request whose answer may be cached."""
-        if not self._usable or not self._admits(call.settings):
-            return None
-        return entry_key(call, self._origin, comparable=self._comparable)
+    async def answer(
+        self,
+        call: ModelCall,
+        ask: Callable[[], Awaitable[MessageCompleted]],
+        emit: Callable[[BackendEvent], None],
+        *,
+        sent: Callable[[], ModelSettings],
+    ) -> MessageCompleted:
+        """The cached answer to the call, or the one that `ask` gets, which is cached if it is whole.
 
-    async def find(self, key: EntryKey) -> MessageCompleted | None:
-        """The answer that is kept; one that is not ours, or broken, is none."""
+        `ask` gets one answer of one model, tries and repairs included; `sent` gives the settings with which it got it.
+        What is in the call's messages must be masked already.
+        """
+        key = None
+        if self._usable and self._admits(call.settings):
+            key = entry_key(call, self._origin, comparable=self._comparable)
+        if key is None:
+            return await ask()
+        found = await self._find(key)
+        if found is not None and not self._replayed:
+            self._replayed = True
+            emit(Notice(FROM_CACHE))
+        self._tell_problem(emit)
+        if found is not None:
+            for piece in deltas_of(found.message):
+                emit(piece)
+                await asyncio.sleep(0)  # other turns run in between
+            return MessageCompleted(found.message, Usage())  # it was paid for when it was asked for
+        answer = await ask()
+        if self._usable and self._admits(sent()) and is_whole(answer.message):
+            await self._within_patience(lambda: self._cache.put(key.name, key.seal(encode_answer(answer))))
+            self._tell_problem(emit)
+        return answer
+
+    async def _find(self, key: EntryKey) -> MessageCompleted | None:
+        """The cached answer, or None if it is foreign or corrupt."""
         await self._cache.prepare()
         entry = await self._within_patience(lambda: self._cache.get(key.name))
         sealed = None if entry is None else key.unseal(entry)
-        answer = None if sealed is None else decode_answer(sealed)
-        if answer is not None and not self._replayed:
-            self._replayed = True
-            self._notices.append(Notice(FROM_CACHE))
-        return answer
+        return None if sealed is None else decode_answer(sealed)
 
-    async def keep(self, key: EntryKey, answer: MessageCompleted, *, sent: ModelSettings) -> None:
-        """Keep an answer that is worth it; `sent` are the settings with which it was got in the end."""
-        if self._usable and self._admits(sent) and is_whole(answer.message):
-            await self._within_patience(lambda: self._cache.put(key.name, key.seal(encode_answer(answer))))
-
-    def take_notices(self) -> tuple[Notice, ...]:
-        """What is to be told since it was asked last."""
-        told, self._notices = tuple(self._notices), []
-        return told
+    def _tell_problem(self, emit: Callable[[BackendEvent], None]) -> None:
+        """Say once why the cache is no longer used."""
+        problem, self._problem = self._problem, None
+        if problem is not None:
+            emit(problem)
 
     def _admits(self, settings: ModelSettings) -> bool:
         """Whether the temperature is one at which answers are cached; the provider's own is not."""
@@ -94,28 +113,4 @@ class TurnCache:
 
     def _give_up(self, why: str) -> None:
         self._usable = False
-        self._notices.append(Notice(f"Nothing more is cached in this turn: {why}."))
-
-
-def cached(stream_once: StreamOnce, cache: TurnCache, *, sent: Callable[[], ModelSettings] | None = None) -> StreamOnce:
-    """`stream_once` with the cache in front: a request that was made before is answered from it, and not made.
-
-    To go around whatever gets one answer of one model: tries, repairs and the text protocol are inside, other models
-    outside. A new answer is kept when it is whole; what is in the call's messages must be masked already. `sent` tells
-    the settings with which it was got, where repairs may have changed them.
-    """
-
-    async def stream(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        key = cache.key_for(call)
-        answer = None if key is None else await cache.find(key)
-        for notice in cache.take_notices():
-            yield notice
-        async with aclosing(stream_once(call) if answer is None else replay(answer)) as events:
-            async for event in events:
-                if isinstance(event, MessageCompleted) and key is not None and answer is None:
-                    await cache.keep(key, event, sent=call.settings if sent is None else sent())
-                    for notice in cache.take_notices():
-                        yield notice
-                yield event
-
-    return stream
+        self._problem = Notice(f"Nothing more is cached in this turn: {why}.")

@@ -137,7 +137,7 @@ def _add_output(parser: Parser) -> None:
         default="text",
         help="text; json: one object at the end; jsonl: each event as it comes",
     )
-    group.add_argument("--record", metavar="FILE", help="tape the session for vmpilot replay; FILE must be new")
+    group.add_argument("--record", metavar="FILE", help="recording the session for vmpilot replay; FILE must be new")
     group.add_argument("-v", "--verbose", action="store_true", help="show reasoning, whole outputs, tokens and cost")
     add_debug(group)
     group.add_argument("--version", action=_Version, nargs=0, help="show the version and end")

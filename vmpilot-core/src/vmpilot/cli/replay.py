@@ -1,4 +1,4 @@
-"""`vmpilot replay`: a tape played to a backend, and where it differs."""
+"""`vmpilot replay`: a recording played to a backend, and where it differs."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from pathlib import Path
 import msgspec
 
 from vmpilot.cli._style import printable
-from vmpilot.engine.recording import Tape, TapedTurn, read_tape
+from vmpilot.engine.recording import RecordedTurn, Recording, read_recording
 from vmpilot.lab.replay import Difference, Replay, replay_turn
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend
 
 
 def run_replay(options: argparse.Namespace) -> int:
-    """Play each turn of the tape; the exit code is 1 where one differs. Raises the contract's errors."""
+    """Play each turn of the recording; the exit code is 1 where one differs. Raises the contract's errors."""
     path = Path(options.file)
-    tape = read_tape(path)
-    if not tape.whole:
+    recording = read_recording(path)
+    if not recording.whole:
         print(f"vmpilot: {path} ends in the middle of a line; what is before it is played", file=sys.stderr)
-    return asyncio.run(_play(tape, options))
+    return asyncio.run(_play(recording, options))
 
 
-async def _play(tape: Tape, options: argparse.Namespace) -> int:
+async def _play(recording: Recording, options: argparse.Namespace) -> int:
     backends: dict[str, Backend] = {}
     replays: list[Replay] = []
-    for number, turn in enumerate(tape.turns, 1):
+    for number, turn in enumerate(recording.turns, 1):
         name = options.backend or turn.asked.backend
         if name not in backends:
-            asked_by = "--backend" if options.backend else "the tape"
+            asked_by = "--backend" if options.backend else "the recording"
             backends[name] = load_backend(choose_backend(installed_backends(), name, asked_by=asked_by).backend)
         replay = await replay_turn(turn, backends[name])
         replays.append(replay)
@@ -44,7 +44,7 @@ async def _play(tape: Tape, options: argparse.Namespace) -> int:
     return int(any(replay.differences for replay in replays))
 
 
-def _print(number: int, turn: TapedTurn, backend: str, replay: Replay) -> None:
+def _print(number: int, turn: RecordedTurn, backend: str, replay: Replay) -> None:
     way = backend if backend == turn.asked.backend else f"{turn.asked.backend} → {backend}"
     count = len(replay.differences)
     verdict = "the same" if not count else "1 difference" if count == 1 else f"{count} differences"
@@ -57,8 +57,8 @@ def _print(number: int, turn: TapedTurn, backend: str, replay: Replay) -> None:
 
 
 def _diff(difference: Difference) -> Iterator[str]:
-    before, after = difference.taped.splitlines(), difference.now.splitlines()
-    lines = difflib.unified_diff(before, after, "on the tape", "now", lineterm="")
+    before, after = difference.recorded.splitlines(), difference.now.splitlines()
+    lines = difflib.unified_diff(before, after, "on the recording", "now", lineterm="")
     return (f"  {line}" for line in lines)
 
 

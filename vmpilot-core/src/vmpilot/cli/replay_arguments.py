@@ -9,10 +9,12 @@ from vmpilot.cli._parser import Parser
 def fill_replay(parser: Parser) -> None:
     """The options of `vmpilot replay`."""
     parser.description = (
-        "Play a tape that --record made to a backend: the model's answers and the tools' results come from the tape, "
-        "nothing is run, no key is needed. Exit code 0 if the backend asked and did the same as on the tape."
+        "Replay a session recorded with --record. The model's answers and the tools' results come from the recording: "
+        "nothing is run, and no key is needed. Exit code 0 if the backend asked and did the same as in the recording."
     )
-    parser.add_argument("file", metavar="FILE", help="the tape")
-    parser.add_argument("--backend", metavar="NAME", help="the backend to play it to; the tape's own if left out")
+    parser.add_argument("file", metavar="FILE", help="the recording")
+    parser.add_argument(
+        "--backend", metavar="NAME", help="the backend to replay it on (default: the one that was recorded)"
+    )
     add_format(parser)
     add_debug(parser)

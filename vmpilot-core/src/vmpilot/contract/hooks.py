@@ -16,7 +16,7 @@ A hookimpl may take fewer arguments than the specification: that is how the cont
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import msgspec
@@ -60,12 +60,13 @@ class ModelInfo(msgspec.Struct, frozen=True):
 @hookspec(firstresult=True)
 def generate_responses(
     request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-) -> AsyncIterator[BackendEvent] | Any:
-    """Run one agent turn: ask the model, run the tools that it asks for, go on until it answers.
+) -> Coroutine[Any, Any, None] | AsyncIterator[BackendEvent] | Any:
+    """Run one agent turn: ask the model, run the tools that it asks for, repeat until it answers.
 
-    The hookimpl is an async generator of backend events. For small backends a sync generator (run in a thread) and
-    plain `str` items (text deltas, completed into one message) are taken as well. It ends when the model has answered;
-    it raises the contract's errors. Closing it must close its connections.
+    The hookimpl is a coroutine function: `model_calls.ask` shows and records what the model says. Or it is a generator
+    of backend events, async, or sync and run in a thread, for an agent that insists on its own model client; plain
+    `str` items are text deltas that become one message. It ends when the model has answered, and raises the contract's
+    errors. Canceling or closing it must close its connections.
     """
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from vmpilot.contract.events import BackendEvent
-from vmpilot.contract.messages import Message, ToolCall, ToolResult
+from vmpilot.contract.messages import AssistantMessage, Message, ToolCall, ToolResult
 from vmpilot.contract.request import ModelCall
 
 StreamOnce: TypeAlias = Callable[[ModelCall], AsyncGenerator[BackendEvent, None]]
@@ -26,13 +26,13 @@ class Toolbox(Protocol):
     It never raises for a tool's failure: an unknown tool, arguments that are no JSON or do not fit the schema, a
     denial, a crash or a timeout is a `ToolResult` with `is_error` that tells the model what to do instead.
 
-    The write-ahead rule: a call runs only once the `MessageCompleted` that holds it has been yielded by the backend and
-    is on disk (a call may wait for that), and its result is on disk before `call` returns. Calls of a message that did
-    not end properly are refused.
+    The write-ahead rule: a call runs only if `ModelCalls.ask` returned its message, or the backend has yielded it as a
+    `MessageCompleted`; the message is on disk before the call starts, and the result before `call` returns. Calls of a
+    message that did not end properly are refused.
     """
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
-        """Run one call of the message that was yielded last."""
+        """Run one call of the last message."""
         ...
 
     async def call_all(self, tool_calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
@@ -43,11 +43,11 @@ class Toolbox(Protocol):
 class ModelCalls(Protocol):
     """Supervision for a backend's calls to the model: time limits, retries, one proper end, limits of the turn."""
 
-    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
-        """Make one supervised call and give its events; the backend yields them on.
+    async def ask(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AssistantMessage:
+        """Make one supervised call to the model and return its message, which is recorded by then.
 
-        The last event is a `MessageCompleted` with a proper or a marked end; tool-call ids in it are unique. Raises a
-        `ModelError` when the call failed for good, `TurnStopped` when a limit of the turn is reached: a backend lets
-        both pass.
+        The core shows the deltas as they come. The message has a proper or a marked end, and its tool-call ids are
+        unique in the conversation. Raises a `ModelError` if the call failed for good and `TurnStopped` if a limit of
+        the turn is reached: a backend lets both pass.
         """
         ...

@@ -1,11 +1,11 @@
 """One turn, from the user's message to `TurnEnded`: the same for every backend."""
 
-from vmpilot.engine.calls import Endpoint, Fallback, Lineup
+from vmpilot.engine.calls import Endpoint, Fallback, FallbackChain
 from vmpilot.engine.compaction_turn import CompactionTurn
 from vmpilot.engine.conversation import Conversation
-from vmpilot.engine.plain_call import ask_plainly
 from vmpilot.engine.plan import TurnPlan
 from vmpilot.engine.secrecy import masked_history
+from vmpilot.engine.single_call import ask_without_tools
 from vmpilot.engine.toolbox import Approver
 from vmpilot.engine.turn import Turn
 
@@ -15,9 +15,9 @@ __all__ = [
     "Conversation",
     "Endpoint",
     "Fallback",
-    "Lineup",
+    "FallbackChain",
     "Turn",
     "TurnPlan",
-    "ask_plainly",
+    "ask_without_tools",
     "masked_history",
 ]

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import sys
-from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from vmpilot.contract import (
-    BadResponse,
+    BackendEvent,
     GenerationRequest,
-    MessageCompleted,
     Notice,
     Retrying,
     TurnEnded,
     Usage,
     UserMessage,
 )
-from vmpilot.engine.calls.model_calls import SupervisedModelCalls
+from vmpilot.engine.calls import Emitter
 from vmpilot.engine.compaction.summary import spoken
-from vmpilot.engine.money import estimate_usage
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.outgoing import Outgoing
 from vmpilot.engine.plan import TurnPlan
-from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.single_call import ask_once
+from vmpilot.engine.tokens import estimate_text_tokens
 from vmpilot.engine.turn import Turn
 
 NOTHING = "There is nothing to compact: the conversation is no longer than its summary would be."
@@ -53,21 +52,22 @@ class CompactionTurn(Turn):
         request = GenerationRequest(
             plan.conversation.id, self._id, messages, system, endpoint.model, endpoint.settings, retry=plan.retry
         )
-        model_calls = SupervisedModelCalls(
-            request, limits=self._limits, lineup=self._lineup, cache=self._cache, tape=self._tape
+        completed = await ask_once(
+            plan.backend,
+            request,
+            self._chain,
+            limits=self._limits,
+            emit=Emitter(self._show_trouble),
+            cache=self._cache,
+            recording=self._recording,
         )
-        async with aclosing(plan.backend.generate(request, self._toolbox, model_calls)) as events:
-            async for event in events:
-                match event:
-                    case MessageCompleted():
-                        estimate = partial(estimate_usage, messages, event.message, frame=weigh_text(system))
-                        self._limits.add_usage(event.usage, model=event.model, estimate=estimate)
-                        return spoken(event.message)
-                    case Retrying() | Notice():
-                        self._journal.emit(event)
-                    case _:
-                        pass
-        raise BadResponse(f"backend {plan.backend.name} gave no summary")
+        estimate = partial(estimate_usage, messages, completed.message, overhead=estimate_text_tokens(system))
+        self._limits.add_usage(completed.usage, model=completed.model, estimate=estimate)
+        return spoken(completed.message)
+
+    def _show_trouble(self, event: BackendEvent) -> None:
+        if isinstance(event, Retrying | Notice):
+            self._journal.emit(event)
 
     async def _end(self, end: TurnEnded) -> None:
         if self._journal.recorded or end.usage != Usage() or end.reason == "limit":

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vmpilot.contract import LimitName, LimitReached, ModelInfo, TurnStopped, Usage
-from vmpilot.engine.headway import Headway
-from vmpilot.engine.money import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, Bill
+from vmpilot.engine.costs import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, CostTracker
+from vmpilot.engine.loop_detector import LoopDetector
 
 WARNING = 0.8
 """Share of a limit from which on the person is told, once."""
@@ -46,15 +46,15 @@ class Limits:
         model: str = "the model",
         find_info: Callable[[str], ModelInfo | None] = lambda _model: None,
         tell: Callable[[str], None] = lambda _sentence: None,
-        headway: Headway | None = None,
+        loop_detector: LoopDetector | None = None,
     ) -> None:
         self._max_steps = max_steps
         self._max_cost = max_cost
         self._max_tokens = max_total_tokens
         self._model = model
         self._tell = tell
-        self._headway = headway or Headway()
-        self._bill = Bill(find_info)
+        self._loop_detector = loop_detector or LoopDetector()
+        self._costs = CostTracker(find_info)
         self._begun = False
         self._told: set[str] = set()
         self.steps = 0
@@ -62,16 +62,16 @@ class Limits:
     @property
     def usage(self) -> Usage:
         """What the providers counted."""
-        return self._bill.usage
+        return self._costs.usage
 
     @property
     def cost(self) -> float | None:
         """US dollars, None where a price or a count is unknown."""
-        return self._bill.cost
+        return self._costs.cost
 
     def begin_step(self) -> None:
         """A step is about to begin, with a call to the model. Raises `LimitStop` where none is left."""
-        if (verdict := self._headway.verdict) is not None:
+        if (verdict := self._loop_detector.verdict) is not None:
             raise LimitStop(verdict)
         if self.steps >= self._max_steps:
             what = f"Stopped after {self.steps} step{'s' if self.steps > 1 else ''}, the limit for one request."
@@ -86,10 +86,10 @@ class Limits:
     def begin_call(self) -> None:
         """A call to a model is about to be made. Raises `LimitStop` where tokens or money are used up."""
         if self._max_tokens is not None:
-            self._check_tokens(self._bill.tokens, self._max_tokens)
+            self._check_tokens(self._costs.tokens, self._max_tokens)
         if self._max_cost is not None:
             self._tell_of_price(self._model)
-            self._check_money(self._bill.spent, self._max_cost)
+            self._check_money(self._costs.spent, self._max_cost)
 
     def end_step(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
         """A call to the model was made. Raises `LimitStop` where it was one too many (it was not supervised).
@@ -106,7 +106,7 @@ class Limits:
     def add_usage(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
         """Count a call that is no step of its own, such as one for a summary."""
         asked = model or self._model
-        self._bill.add(asked, usage, estimate)
+        self._costs.add(asked, usage, estimate)
         if self._max_cost is not None:
             self._tell_of_price(asked)
         if usage is None and (self._max_cost is not None or self._max_tokens is not None):
@@ -126,7 +126,7 @@ class Limits:
         self._warn("--max-cost", spent / most, f"{dollars(spent)} of {dollars(most)} are used (--max-cost).")
 
     def _tell_of_price(self, model: str) -> None:
-        if not self._bill.knows_price(model):
+        if not self._costs.knows_price(model):
             prices = {"input": ASSUMED_INPUT_PRICE * 1e6, "output": ASSUMED_OUTPUT_PRICE * 1e6}
             self._tell_once(_UNPRICED.format(model=model, **prices))
 

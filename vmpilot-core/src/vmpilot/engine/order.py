@@ -1,4 +1,4 @@
-"""Lets tool calls run side by side where that is safe, and one after the other where it is not."""
+"""Lets tool calls run side by side if that is safe, and one after the other if it is not."""
 
 from __future__ import annotations
 
@@ -8,26 +8,57 @@ from contextlib import asynccontextmanager
 
 
 class CallOrder:
-    """Calls enter in the order in which they were made: one that is `alone` waits for all before it, and all behind
-    it wait for it."""
+    """Calls are decided in the order in which they were made, each once those before it that run alone are over.
+
+    So a call is decided once: nothing that the decision depends on, such as the folder, changes before the call runs.
+    """
 
     def __init__(self) -> None:
-        self._barrier: asyncio.Future[None] | None = None
-        self._side_by_side: list[asyncio.Future[None]] = []
+        self._last: asyncio.Future[None] | None = None
+        self._side_by_side: set[asyncio.Future[None]] = set()
 
     @asynccontextmanager
-    async def turn_of(self, *, alone: bool) -> AsyncIterator[None]:
-        """Wait for this call's turn; the place in the order is taken at once."""
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        before = [] if self._barrier is None else [self._barrier]
-        if alone:
-            before += self._side_by_side
-            self._barrier, self._side_by_side = mine, []
-        else:
-            self._side_by_side.append(mine)
+    async def turn(self) -> AsyncIterator[CallTurn]:
+        """Wait until this call can be decided; its place in the order is taken at once."""
+        before, turn = self._last, CallTurn(self._side_by_side)
+        self._last = turn.decided
         try:
-            if before:
-                await asyncio.wait(before)
-            yield
+            if before is not None:
+                await asyncio.wait([before])
+            yield turn
         finally:
-            mine.set_result(None)
+            turn.end(before)
+
+
+class CallTurn:
+    """The place of one call in the order."""
+
+    def __init__(self, side_by_side: set[asyncio.Future[None]]) -> None:
+        self._side_by_side = side_by_side
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def decide(self, *, alone: bool) -> bool:
+        """A call that is `alone` waits for all before it, and all after it wait for it; others run side by side.
+
+        Whether it had to wait.
+        """
+        if not alone:
+            self._side_by_side.add(self._over)
+            self.decided.set_result(None)
+            return False
+        if not self._side_by_side:
+            return False
+        await asyncio.wait(tuple(self._side_by_side))
+        return True
+
+    def end(self, before: asyncio.Future[None] | None) -> None:
+        """The call is over. One that was canceled while it waited leaves its place to the call before it."""
+        self._over.set_result(None)
+        self._side_by_side.discard(self._over)
+        if self.decided.done():
+            return
+        if before is None or before.done():
+            self.decided.set_result(None)
+        else:
+            before.add_done_callback(lambda _before: self.decided.set_result(None))

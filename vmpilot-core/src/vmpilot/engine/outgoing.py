@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vmpilot.contract import Message, ToolResult
 from vmpilot.engine.history import sendable
-from vmpilot.engine.tokens import weigh
+from vmpilot.engine.tokens import estimate_message_tokens
 from vmpilot.engine.tool_data import as_data
 
 
@@ -23,20 +23,20 @@ class Prepared:
         ] = {}  # with the message itself, so that its id stays its own
 
     def of(self, message: Message) -> tuple[Message, int]:
-        """The message as it is sent, and its weight."""
+        """The message as it is sent, and its estimate."""
         known = self._known.get(id(message))
         if known is None:
             ready = sendable(message)
             if isinstance(ready, ToolResult):
                 ready = as_data(ready, conversation_id=self._conversation_id)
-            known = self._known[id(message)] = (message, ready, weigh(ready))
+            known = self._known[id(message)] = (message, ready, estimate_message_tokens(ready))
         return known[1:]
 
 
 class Outgoing:
     """A backend hands over all messages on each step; only those that are new since the last one cost anything.
 
-    `messages` are those that are sent, as they were said; `weight` is theirs together.
+    `messages` are those that are sent, as they were said; `estimate` is theirs together.
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -44,7 +44,7 @@ class Outgoing:
         self._given: list[Message] = []
         self._ready: list[Message] = []
         self.messages: list[Message] = []
-        self.weight = 0
+        self.estimate = 0
 
     @property
     def ready(self) -> tuple[Message, ...]:
@@ -62,12 +62,12 @@ class Outgoing:
 
     def replace(self, messages: Sequence[Message]) -> None:
         """Send these in place of all that were taken so far."""
-        self.messages, self._ready, self.weight = [], [], 0
+        self.messages, self._ready, self.estimate = [], [], 0
         self._add(messages)
 
     def _add(self, messages: Sequence[Message]) -> None:
         self.messages += messages
         for message in messages:
-            ready, weight = self._prepared.of(message)
+            ready, estimate = self._prepared.of(message)
             self._ready.append(ready)
-            self.weight += weight
+            self.estimate += estimate

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from vmpilot.cache import TurnCache
 from vmpilot.contract import RetryPolicy, Tool, TurnTerms
-from vmpilot.engine.calls import Lineup
+from vmpilot.engine.calls import FallbackChain
 from vmpilot.engine.conversation import Conversation
-from vmpilot.engine.recording import TapeWriter
+from vmpilot.engine.recording import RecordingWriter
 from vmpilot.engine.toolbox import Approver
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.permissions import PermissionPolicy
@@ -18,7 +18,7 @@ from vmpilot.plugins import Backend
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """`lineup` are the models, which the turn uses up; `max_cost` is in US dollars; None means no limit.
+    """`chain` are the models, which the turn uses up; `max_cost` is in US dollars; None means no limit.
 
     `terms` are recorded with the turn; `notices` are sentences for the user that are shown at its beginning.
     `take_news` gives what came up about the tools since it was last called, a sentence each for the user.
@@ -26,7 +26,7 @@ class TurnPlan:
 
     conversation: Conversation
     backend: Backend
-    lineup: Lineup
+    chain: FallbackChain
     system: str
     tools: Sequence[Tool]
     policy: PermissionPolicy
@@ -39,7 +39,7 @@ class TurnPlan:
     max_seconds: float | None = None
     compaction: bool = True
     cache: TurnCache | None = None
-    tape: TapeWriter | None = None
+    recording: RecordingWriter | None = None
     terms: TurnTerms | None = None
     notices: tuple[str, ...] = ()
     take_news: Callable[[], Sequence[str]] = tuple

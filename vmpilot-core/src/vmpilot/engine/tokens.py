@@ -17,31 +17,34 @@ _LARGE_IMAGE = 1_000
 _BELIEVABLE = (0.25, 4.0)
 
 
-def weigh(message: Message) -> int:
+def estimate_message_tokens(message: Message) -> int:
     """The message's tokens, before the provider's count is known. Reasoning is not sent and weighs nothing."""
     match message:
         case UserMessage():
             return _MESSAGE + sum(map(_weigh_part, message.content))
         case ToolResult():
-            return _MESSAGE + weigh_text(message.text)
+            return _MESSAGE + estimate_text_tokens(message.text)
         case AssistantMessage():
-            calls = sum(weigh_text(call.name) + weigh_text(call.arguments) + _MESSAGE for call in message.tool_calls)
+            calls = sum(
+                estimate_text_tokens(call.name) + estimate_text_tokens(call.arguments) + _MESSAGE
+                for call in message.tool_calls
+            )
             opaque = len(repr(message.provider_data)) // BYTES_PER_TOKEN if message.provider_data else 0
-            return _MESSAGE + weigh_text(message.text) + calls + opaque
+            return _MESSAGE + estimate_text_tokens(message.text) + calls + opaque
 
 
-def weigh_all(messages: Iterable[Message]) -> int:
+def estimate_tokens(messages: Iterable[Message]) -> int:
     """The messages' tokens together."""
-    return sum(map(weigh, messages))
+    return sum(map(estimate_message_tokens, messages))
 
 
-def weigh_frame(system: str, tools: Iterable[ToolSpec]) -> int:
+def estimate_overhead(system: str, tools: Iterable[ToolSpec]) -> int:
     """The tokens of what every request begins with."""
     specs = sum(len(tool.description) + len(msgspec.json.encode(tool.parameters)) for tool in tools)
-    return weigh_text(system) + specs // BYTES_PER_TOKEN
+    return estimate_text_tokens(system) + specs // BYTES_PER_TOKEN
 
 
-def weigh_text(text: str) -> int:
+def estimate_text_tokens(text: str) -> int:
     """The text's tokens."""
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return size // BYTES_PER_TOKEN
@@ -50,7 +53,7 @@ def weigh_text(text: str) -> int:
 def _weigh_part(part: TextPart | ImagePart) -> int:
     if isinstance(part, ImagePart):
         return _IMAGE.get(part.detail or "", _LARGE_IMAGE)
-    return weigh_text(part.text)
+    return estimate_text_tokens(part.text)
 
 
 class TokenGauge:
@@ -59,16 +62,16 @@ class TokenGauge:
     def __init__(self) -> None:
         self._ratio = 1.0
 
-    def tokens(self, weight: int) -> int:
-        """The tokens of a request with this weight."""
-        return round(weight * self._ratio)
+    def tokens(self, estimate: int) -> int:
+        """The tokens of a request with this estimate."""
+        return round(estimate * self._ratio)
 
-    def weight(self, tokens: int) -> int:
-        """The weight of a request with so many tokens."""
+    def estimate(self, tokens: int) -> int:
+        """The estimate of a request with so many tokens."""
         return round(tokens / self._ratio)
 
-    def learn(self, weight: int, tokens: int) -> None:
-        """The provider counted so many tokens for this weight. A count that cannot be true is passed over."""
+    def learn(self, estimate: int, tokens: int) -> None:
+        """The provider counted so many tokens for this estimate. A count that cannot be true is passed over."""
         low, high = _BELIEVABLE
-        if weight and low <= tokens / weight <= high:
-            self._ratio = tokens / weight
+        if estimate and low <= tokens / estimate <= high:
+            self._ratio = tokens / estimate

@@ -34,15 +34,12 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem, read_arguments
 from vmpilot.engine.calls.bounds import MAX_ARGUMENTS, MAX_CALLS
-from vmpilot.engine.headway import Headway
 from vmpilot.engine.journal import Journal
+from vmpilot.engine.loop_detector import LoopDetector
 from vmpilot.engine.order import CallOrder
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
 from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
 from vmpilot.permissions import Decision, PermissionPolicy
-
-RECORD_PATIENCE = 5.0
-"""Seconds that a call waits for its message to be recorded; a backend that never yields it must not hang the turn."""
 
 Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[bool]]
 """Asks the person whether a call may run."""
@@ -53,6 +50,8 @@ _CUT = (
     "the message was cut off before its end, so none of its calls can be trusted. One message holds at most "
     f"{MAX_CALLS} calls and {MAX_ARGUMENTS:,} characters of arguments"
 )
+
+_CHANGED = "what it would do has changed since it was allowed. Look again, then make the call again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class TurnToolbox:
         approver: Approver | None,
         journal: Journal,
         masker: Masker,
-        headway: Headway | None = None,
+        loop_detector: LoopDetector | None = None,
         asking: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._tools = {tool.spec.name: tool for tool in tools}
@@ -84,29 +83,26 @@ class TurnToolbox:
         self._approver = approver
         self._journal = journal
         self._masker = masker
-        self._headway = headway or Headway()
+        self._loop_detector = loop_detector or LoopDetector()
         self._asking = asking
         self._order = CallOrder()
         self._one_question = asyncio.Lock()
-        self._news = asyncio.Condition()
         self._calls: dict[str, _RecordedCall] = {}
         self._own_ids: dict[str, list[str]] = {}
         self._live: dict[str, OutputBuffer] = {}
         self._results: dict[str, asyncio.Task[ToolResult]] = {}
         self.denied_last = False
 
-    async def message_recorded(self, message: AssistantMessage, *, asked: Sequence[ToolCall] = ()) -> None:
+    def message_recorded(self, message: AssistantMessage, *, asked: Sequence[ToolCall] = ()) -> None:
         """The message is on disk, or goes there before the start of a call does: its calls may run.
 
-        `asked` are its calls as the backend knows them, where their ids had to be made unique.
+        `asked` are its calls as the backend knows them, if their ids had to be made unique.
         """
-        self._headway.begin_answer(len(message.tool_calls))
-        async with self._news:
-            for position, call in enumerate(message.tool_calls):
-                self._calls[call.id] = _RecordedCall(call, message, position)
-                known_as = asked[position].id if asked else call.id
-                self._own_ids.setdefault(known_as, []).append(call.id)
-            self._news.notify_all()
+        self._loop_detector.begin_answer(len(message.tool_calls))
+        for position, call in enumerate(message.tool_calls):
+            self._calls[call.id] = _RecordedCall(call, message, position)
+            known_as = asked[position].id if asked else call.id
+            self._own_ids.setdefault(known_as, []).append(call.id)
         if message.tool_calls:
             self.denied_last = False
 
@@ -120,8 +116,8 @@ class TurnToolbox:
 
         What runs is the call as it was recorded, whatever the backend made of it since.
         """
-        if not await self._is_recorded(tool_call.id):
-            return _error(tool_call, "this call stands in no message that was yielded, so it was not run")
+        if tool_call.id not in self._own_ids:
+            return _error(tool_call, "Not run: this call is not part of a recorded message.")
         id_ = self._own_id(tool_call)
         task = self._results.get(id_)
         if task is None:
@@ -147,20 +143,10 @@ class TurnToolbox:
         """See `Toolbox.call_all`."""
         return tuple(await asyncio.gather(*map(self.call, tool_calls)))
 
-    async def _is_recorded(self, call_id: str) -> bool:
-        if call_id in self._own_ids:
-            return True
-        try:
-            async with asyncio.timeout(RECORD_PATIENCE), self._news:
-                await self._news.wait_for(lambda: call_id in self._own_ids)
-        except TimeoutError:
-            return False
-        return True
-
     async def _carry_out(self, call: ToolCall) -> ToolResult:
         started = time.monotonic()
         finished, arguments = await self._read_and_run(call)
-        remark = self._headway.remark_on(call, arguments, finished.result, seconds=finished.seconds)
+        remark = self._loop_detector.remark_on(call, arguments, finished.result, seconds=finished.seconds)
         result = msgspec.structs.replace(finished.result, remark=remark) if remark else finished.result
         self.denied_last = self.denied_last or result.denied
         seconds = time.monotonic() - started
@@ -173,16 +159,20 @@ class TurnToolbox:
             tool, arguments = self._read(call)
         except ArgumentsProblem as problem:
             _log.debug("call of %s not run: %s", call.name, problem)
-            self._headway.count_refusal()
+            self._loop_detector.count_refusal()
             return ToolFinished(_error(call, f"Not run: {problem}. Make the call again, corrected."), 0.0), None
-        self._headway.count_use()
+        self._loop_detector.count_use()
         return await self._decide_and_run(tool, call, arguments), arguments
 
     async def _decide_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
         try:
-            alone = self._policy.decide(call.name, tool.effect(arguments)).exclusive
-            async with self._order.turn_of(alone=alone):
-                return await self._allow_and_run(tool, call, arguments)
+            async with self._order.turn() as turn:
+                effect = tool.effect(arguments)
+                decision = self._policy.decide(call.name, effect)
+                waited = await turn.decide(alone=decision.exclusive)
+                if waited and tool.effect(arguments) != effect:
+                    raise ToolError(_CHANGED)
+                return await self._allow_and_run(tool, call, arguments, effect=effect, decision=decision)
         except ToolError as problem:
             return ToolFinished(_error(call, f"Not run: {problem}"), 0.0)
         except VMPilotError:
@@ -192,16 +182,13 @@ class TurnToolbox:
             text = self._masker.mask(f"The tool failed: {type(error).__name__}: {error}")
             return ToolFinished(_error(call, text), 0.0)
 
-    async def _allow_and_run(self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any]) -> ToolFinished:
-        """Decide now that the calls before it are over, which may have moved to another folder; then run it.
-
-        Raises `ToolError` where it cannot be done at all.
-        """
-        effect = tool.effect(arguments)
+    async def _allow_and_run(
+        self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any], *, effect: Effect, decision: Decision
+    ) -> ToolFinished:
+        """Run the call if it is allowed. Raises `ToolError` if it cannot be done at all."""
         title = tool.title(arguments)
         if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
             title = self._masker.mask(title)
-        decision = self._policy.decide(call.name, effect)
         _log.debug(
             "permission: %s (%s; at level %s): %s", decision.action, decision.reason, decision.confinement, title
         )
@@ -211,8 +198,8 @@ class TurnToolbox:
         if allowed_by is None:
             denied = DeniedCall(call, title, self._denied_by(decision), time.time(), tool.folder)
             return ToolFinished(self._denial(call, decision), 0.0, denied=denied)
-        if tool.effect(arguments) != effect:
-            raise ToolError("what it would do has changed since it was allowed. Look again, then make the call again.")
+        if decision.action == "ask" and tool.effect(arguments) != effect:  # answering takes time
+            raise ToolError(_CHANGED)
         await self._journal.record(ToolStarted(call, title, allowed_by, time.time(), tool.folder))
         return await self._run(tool, call, arguments, decision.confinement)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 
 import msgspec
@@ -21,29 +20,29 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelInfo,
     Notice,
-    Retrying,
     StoreError,
+    ToolCall,
     TurnEnded,
     TurnStarted,
     Usage,
     UserMessage,
     VMPilotError,
 )
-from vmpilot.engine.calls import MAX_TEXT, TOO_LONG
+from vmpilot.engine.calls import TOO_LONG, Emitter
+from vmpilot.engine.calls.bounds import MAX_TEXT
 from vmpilot.engine.calls.model_calls import SupervisedModelCalls
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.conversation import Conversation
-from vmpilot.engine.headway import Headway
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.history import call_ids, unanswered_calls, with_unique_ids
 from vmpilot.engine.journal import Journal
 from vmpilot.engine.limits import WARNING, Limits, LimitStop, out_of_time
-from vmpilot.engine.money import estimate_usage
-from vmpilot.engine.partial import Partial
+from vmpilot.engine.loop_detector import LoopDetector
 from vmpilot.engine.plan import TurnPlan
-from vmpilot.engine.recording import TurnAsked, TurnTape
+from vmpilot.engine.recording import TurnAsked, TurnRecorder
 from vmpilot.engine.secrecy import masked_request
 from vmpilot.engine.stopwatch import Stopwatch
-from vmpilot.engine.tokens import weigh_frame
+from vmpilot.engine.tokens import estimate_overhead
 from vmpilot.engine.toolbox import TurnToolbox
 
 _AT_ITS_END = "the model reached its limit of tokens"
@@ -57,14 +56,14 @@ class Turn:
 
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
-        self._lineup = plan.lineup
-        self._endpoint = plan.lineup.endpoint  # the one that the turn begins with
+        self._chain = plan.chain
+        self._endpoint = plan.chain.endpoint  # the one that the turn begins with
         self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
         self._stopwatch = Stopwatch()
         self._infos: dict[str, ModelInfo | None] = {}
-        headway = Headway()
+        loop_detector = LoopDetector()
         self._limits = Limits(
             max_steps=plan.max_steps,
             max_cost=plan.max_cost,
@@ -72,7 +71,7 @@ class Turn:
             model=self._endpoint.model,
             find_info=self._find_info,
             tell=self._tell,
-            headway=headway,
+            loop_detector=loop_detector,
         )
         self._toolbox = TurnToolbox(
             plan.tools,
@@ -80,18 +79,17 @@ class Turn:
             approver=plan.approver,
             journal=self._journal,
             masker=plan.masker,
-            headway=headway,
+            loop_detector=loop_detector,
             asking=self._stopwatch.paused,
         )
-        self._cache = plan.cache if plan.tape is None else None  # what is on the tape the model has said
-        self._partial = Partial()
+        self._cache = plan.cache if plan.recording is None else None  # what is on the recording the model has said
+        self._emit = Emitter(self._journal.emit)
         self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
-        self._was_bounded = False  # the message that is under way
         self._is_too_long = False  # the last message
         self._limit: LimitReached | None = None
         self._task: asyncio.Task[None] | None = None
-        self._tape: TurnTape | None = None
+        self._recording: TurnRecorder | None = None
         self._generating = False
         self._stopped = False
         self.over = False
@@ -120,8 +118,8 @@ class Turn:
         self._task = asyncio.create_task(self._run())
         try:
             async for event in self._journal.events():
-                if self._tape is not None:
-                    self._tape.see(event)
+                if self._recording is not None:
+                    self._recording.see(event)
                 yield event
             await self._task
         finally:
@@ -146,9 +144,9 @@ class Turn:
 
     def _begin_tape(self) -> None:
         plan, endpoint = self._plan, self._endpoint
-        if plan.tape is None:
+        if plan.recording is None:
             return
-        self._tape = plan.tape.begin_turn(
+        self._recording = plan.recording.begin_turn(
             TurnAsked(
                 turn=self._id,
                 backend=plan.backend.name,
@@ -207,12 +205,6 @@ class Turn:
             self._tell(sentence)
 
     async def _run_backend(self) -> TurnEnded:
-        async with aclosing(self._events_of_backend()) as events:
-            async for event in events:
-                await self._take(event)
-        return self._verdict()
-
-    def _events_of_backend(self) -> AsyncGenerator[BackendEvent, None]:
         plan = self._plan
         request = GenerationRequest(
             conversation_id=plan.conversation.id,
@@ -228,19 +220,22 @@ class Turn:
         model_calls = SupervisedModelCalls(
             request,
             limits=self._limits,
+            emit=self._emit,
+            record=self._record,
             compactor=self._compactor() if plan.compaction else None,
             prepared=plan.conversation.prepared,
-            lineup=self._lineup,
+            chain=self._chain,
             cache=self._cache,
-            tape=self._tape,
+            recording=self._recording,
         )
-        return plan.backend.generate(request, self._toolbox, model_calls)
+        await plan.backend.run(request, self._toolbox, model_calls, self._take)
+        return self._verdict()
 
     def _compactor(self) -> Compactor:
         plan = self._plan
         return Compactor(
             self._journal,
-            frame=weigh_frame(plan.system, [tool.spec for tool in plan.tools]),
+            overhead=estimate_overhead(plan.system, [tool.spec for tool in plan.tools]),
             window=self._endpoint.context_window,
             find_window=self._find_window,
             reserve=self._endpoint.settings.max_tokens or 0,
@@ -248,50 +243,56 @@ class Turn:
         )
 
     def _find_window(self) -> int | None:
-        info = self._find_info(self._lineup.endpoint.model)
+        info = self._find_info(self._chain.endpoint.model)
         return None if info is None else info.context_window
 
     def _find_info(self, model: str) -> ModelInfo | None:
         """Asked for once, and only when it is needed: a backend may import its library for it."""
         if model not in self._infos:
             info = self._plan.backend.model_info(model)
-            if self._lineup.is_free(model):
+            if self._chain.is_free(model):
                 info = msgspec.structs.replace(info or ModelInfo(), input_price=0.0, output_price=0.0)
             self._infos[model] = info
         return self._infos[model]
 
     async def _take(self, event: BackendEvent) -> None:
-        self._partial.add(event)
+        """An event that the backend yielded itself."""
         if isinstance(event, MessageCompleted):
-            self._is_too_long, self._was_bounded = self._was_bounded, False
-            await self._take_message(event)
-            return
-        self._was_bounded = event == TOO_LONG or (self._was_bounded and not isinstance(event, Retrying))
-        self._journal.emit(event)
+            await self._record(event, asked=event.message.tool_calls)
+        else:
+            self._emit(event)
 
-    async def _take_message(self, event: MessageCompleted) -> None:
-        """Record the message, also where it is one too many, for it was paid for."""
+    async def _record(self, completed: MessageCompleted, *, asked: Sequence[ToolCall] = ()) -> AssistantMessage:
+        """Record a message and return it with ids that are unique in the conversation.
+
+        `asked` are its calls as a backend knows them that yielded it. A message that exceeds a limit is recorded
+        too, because it was paid for.
+        """
         stop: LimitStop | None = None
-        estimate = partial(self._estimate, event.message)
         try:
-            self._limits.end_step(event.usage, model=event.model, estimate=estimate)
+            estimate = partial(self._estimate, completed.message)
+            self._limits.end_step(completed.usage, model=completed.model, estimate=estimate)
         except LimitStop as raised:
             stop = raised
-        message = with_unique_ids(event.message, self._ids)
-        own = event if message is event.message else msgspec.structs.replace(event, message=message)
+        message = with_unique_ids(completed.message, self._ids)
+        self._is_too_long = self._emit.last_notice == TOO_LONG
+        self._emit.clear()
+        renamed = message is not completed.message
+        event = msgspec.structs.replace(completed, message=message) if renamed else completed
         if message.tool_calls:
-            self._journal.hold(own)
+            self._journal.hold(event)
         else:
-            await self._journal.record(own)
+            await self._journal.record(event)
         if stop is not None:
             raise stop
         self._last = message
-        await self._toolbox.message_recorded(message, asked=event.message.tool_calls)
+        self._toolbox.message_recorded(message, asked=asked)
+        return message
 
     def _estimate(self, answer: AssistantMessage) -> Usage:
         plan = self._plan
-        frame = weigh_frame(plan.system, [tool.spec for tool in plan.tools])
-        return estimate_usage(plan.conversation.history_after(self._journal.told), answer, frame=frame)
+        overhead = estimate_overhead(plan.system, [tool.spec for tool in plan.tools])
+        return estimate_usage(plan.conversation.history_after(self._journal.told), answer, overhead=overhead)
 
     def _verdict(self) -> TurnEnded:
         """How a turn ended whose backend is done."""
@@ -342,7 +343,7 @@ class Turn:
 
     async def _end(self, end: TurnEnded) -> None:
         self.over = True
-        said = self._partial.message()
+        said = self._emit.message("cut") if self._emit.text or self._emit.reasoning else None
         reached = (self._limit,) if self._limit is not None and end.reason == "limit" else ()
         try:
             if said is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from types import GeneratorType
 from typing import Any, cast
@@ -59,30 +59,38 @@ class Backend:
             return None
         return told if isinstance(told, ModelInfo) else None
 
-    async def generate(
-        self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
-    ) -> AsyncGenerator[BackendEvent, None]:
-        """One turn's events; plain text is completed into one message.
+    async def run(
+        self,
+        request: GenerationRequest,
+        toolbox: Toolbox,
+        model_calls: ModelCalls,
+        take: Callable[[BackendEvent], Awaitable[None]],
+    ) -> None:
+        """Run one turn. `take` gets the events that the backend yields itself; plain text becomes one message.
 
         Raises the contract's errors; anything else that the backend raises becomes a `BackendError`.
         """
         text: list[str] = []
         try:
-            items = self._hook.generate_responses(request=request, toolbox=toolbox, model_calls=model_calls)
-            async with aclosing(_as_async(items)) as stream:
+            made = self._hook.generate_responses(request=request, toolbox=toolbox, model_calls=model_calls)
+            if isinstance(made, Coroutine):
+                if (returned := await made) is not None:
+                    raise BackendError(f"backend {self.name} returned a {type(returned).__name__}, not None")
+                return
+            async with aclosing(_as_async(made)) as stream:
                 async for item in stream:
                     event = self._event(item)
                     if isinstance(item, str):
                         text.append(item)
                     elif isinstance(event, MessageCompleted):
                         text.clear()
-                    yield event
+                    await take(event)
         except VMPilotError:
             raise
         except Exception as error:  # a foreign backend may raise anything
             raise BackendError(f"backend {self.name} failed: {type(error).__name__}: {error}") from error
         if text:
-            yield MessageCompleted(AssistantMessage("".join(text)))
+            await take(MessageCompleted(AssistantMessage("".join(text))))
 
     def _event(self, item: object) -> BackendEvent:
         if isinstance(item, str):
@@ -106,11 +114,10 @@ async def _as_async(items: Any) -> AsyncGenerator[object, None]:
             async with aclosing(_in_thread(iter(items))) as stream:
                 async for item in stream:
                     yield item
-        case Coroutine():
-            items.close()
-            raise TypeError("generate_responses is a coroutine, not a generator: it has no yield")
         case _:
-            raise TypeError(f"generate_responses returned a {type(items).__name__}, not a generator")
+            raise TypeError(
+                f"generate_responses returned a {type(items).__name__}, neither a coroutine nor a generator"
+            )
 
 
 async def _in_thread(iterator: Iterator[object]) -> AsyncGenerator[object, None]:

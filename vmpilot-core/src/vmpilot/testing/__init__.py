@@ -1,6 +1,7 @@
 """For backend authors and for our own tests: a model that answers by a script, stand-ins for the core, conformance."""
 
 from vmpilot.testing.conformance import BackendConformance
+from vmpilot.testing.fakes import PlainModelCalls, RetryingModelCalls, ScriptedToolbox, stream_turn
 from vmpilot.testing.grammar import check_backend_events, check_turn
 from vmpilot.testing.playing import CannotPlay, PlayedModel, ScriptedModel, ScriptPlayer, ServedModel
 from vmpilot.testing.recording import RecordedRequest
@@ -18,7 +19,6 @@ from vmpilot.testing.script import (
     Wire,
 )
 from vmpilot.testing.scripted import ScriptedServer
-from vmpilot.testing.stand_ins import PlainModelCalls, ScriptedToolbox, SupervisedStandIn
 from vmpilot.testing.strict import history_faults
 
 __all__ = [
@@ -42,9 +42,10 @@ __all__ = [
     "Stall",
     "Step",
     "StepMaker",
-    "SupervisedStandIn",
+    "RetryingModelCalls",
     "Wire",
     "check_backend_events",
     "check_turn",
     "history_faults",
+    "stream_turn",
 ]

@@ -1,25 +1,23 @@
 """What surrounds one call to the model: its time, its tries, its bounds, and the models that may take its place."""
 
-from vmpilot.engine.calls.bounds import MAX_TEXT, TOO_LONG, Bounds, bounded, cut_message
+from vmpilot.engine.calls.backoff import Backoff
+from vmpilot.engine.calls.bounds import TOO_LONG, Bounds, cut_message
+from vmpilot.engine.calls.emitter import Emitter
 from vmpilot.engine.calls.endpoint import Endpoint, Fallback, ToolMode
-from vmpilot.engine.calls.lineup import Lineup
-from vmpilot.engine.calls.message_form import fitted
-from vmpilot.engine.calls.patience import Patience
+from vmpilot.engine.calls.fallback_chain import FallbackChain
 from vmpilot.engine.calls.strictness import check_answer
-from vmpilot.engine.calls.watch import WatchedStream
+from vmpilot.engine.calls.timed_stream import TimedStream
 
 __all__ = [
-    "MAX_TEXT",
     "TOO_LONG",
     "Bounds",
+    "Emitter",
     "Endpoint",
     "Fallback",
-    "Lineup",
-    "Patience",
+    "FallbackChain",
+    "Backoff",
     "ToolMode",
-    "WatchedStream",
-    "bounded",
+    "TimedStream",
     "check_answer",
     "cut_message",
-    "fitted",
 ]

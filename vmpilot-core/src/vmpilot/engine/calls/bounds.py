@@ -1,23 +1,19 @@
-"""How much of one answer is read: what is more is cut off, what came before it is kept and marked as cut."""
+"""How much of one answer is read. The rest is cut off; what came before it is kept and marked as cut."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing
+from collections.abc import Iterator
 
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
     MessageCompleted,
-    ModelCall,
     Notice,
     ReasoningDelta,
-    StreamOnce,
     TextDelta,
-    ToolCall,
     ToolCallDelta,
-    Usage,
 )
+from vmpilot.engine.calls.emitter import Emitter
 
 MAX_TEXT = 2_000_000
 """Characters of an answer's text and reasoning together."""
@@ -38,76 +34,50 @@ _TOLD = {
 
 
 class Bounds:
-    """Counts the pieces of one answer and keeps them; `full` once there were too many. An empty piece counts, too."""
+    """Counts the pieces of one answer. An empty piece counts as one character."""
 
     def __init__(self) -> None:
-        self.full = False
-        self._exceeded = ""
+        self.exceeded: Notice | None = None
+        """Says which bound was exceeded; None until one is."""
         self._room = {"text": MAX_TEXT, "arguments": MAX_ARGUMENTS}
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
-        self._calls: dict[int, _CallPieces] = {}
 
-    def take(self, event: BackendEvent) -> BackendEvent:
-        """The event, as far as there is room for it."""
+    def fit(self, event: BackendEvent) -> BackendEvent | None:
+        """The event as far as there is room for it, or None if there is none."""
         match event:
             case TextDelta():
-                piece = self._fit(event.text, "text")
-                self._text.append(piece)
+                piece = self._cut(event.text, "text")
                 return event if piece is event.text else TextDelta(piece)
             case ReasoningDelta():
-                piece = self._fit(event.text, "text")
-                self._reasoning.append(piece)
+                piece = self._cut(event.text, "text")
                 return event if piece is event.text else ReasoningDelta(piece)
             case ToolCallDelta():
-                self._take_call(event)
+                if event.position >= MAX_CALLS:
+                    self.exceeded = Notice(_TOLD["calls"])
+                    return None
+                piece = self._cut(event.arguments, "arguments")
+                return event if piece is event.arguments else ToolCallDelta(event.position, piece, event.name)
         return event
 
-    def finish(self, usage: Usage | None = None) -> tuple[Notice, MessageCompleted]:
-        """What stands for an answer that is too long. No call of it is run, for `length` is no proper end."""
-        calls = tuple(call for pieces in self._calls.values() if (call := pieces.joined()).name or call.arguments)
-        message = AssistantMessage("".join(self._text), "".join(self._reasoning), calls, finish="length")
-        return Notice(_TOLD[self._exceeded]), MessageCompleted(message, usage)
-
-    def _take_call(self, event: ToolCallDelta) -> None:
-        if event.position >= MAX_CALLS:
-            self._exceed("calls")
-            return
-        call = self._calls.setdefault(event.position, _CallPieces())
-        call.name = call.name or event.name
-        call.arguments.append(self._fit(event.arguments, "arguments"))
-
-    def _fit(self, piece: str, kind: str) -> str:
+    def _cut(self, piece: str, kind: str) -> str:
         room = self._room[kind]
         self._room[kind] = room - (len(piece) or 1)
         if room >= len(piece) and room:
             return piece
-        self._exceed(kind)
+        self.exceeded = Notice(_TOLD[kind])
         return piece[:room]
-
-    def _exceed(self, what: str) -> None:
-        self.full, self._exceeded = True, what
-
-
-class _CallPieces:
-    __slots__ = ("arguments", "name")
-
-    def __init__(self) -> None:
-        self.name = ""
-        self.arguments: list[str] = []
-
-    def joined(self) -> ToolCall:
-        """Without a name and arguments it was but a sign of life."""
-        return ToolCall("", self.name, "".join(self.arguments))
 
 
 def cut_message(completed: MessageCompleted) -> tuple[Notice, MessageCompleted] | None:
-    """What stands for a message that is too long although its pieces were not, or did not come; else None."""
-    bounds = Bounds()
+    """What stands for a message that is too long although its pieces were not, or did not come; else None.
+
+    None of its calls is run, because `length` is not a proper end.
+    """
+    bounds, pieces = Bounds(), Emitter(lambda _event: None)
     for piece in _pieces_of(completed.message):
-        bounds.take(piece)
-        if bounds.full:
-            return bounds.finish(completed.usage)
+        if (fitting := bounds.fit(piece)) is not None:
+            pieces(fitting)
+        if bounds.exceeded:
+            return bounds.exceeded, MessageCompleted(pieces.message("length", with_calls=True), completed.usage)
     return None
 
 
@@ -118,19 +88,3 @@ def _pieces_of(message: AssistantMessage) -> Iterator[BackendEvent]:
         yield ReasoningDelta(message.reasoning)
     for position, call in enumerate(message.tool_calls):
         yield ToolCallDelta(position, call.arguments, call.name)
-
-
-def bounded(stream_once: StreamOnce) -> StreamOnce:
-    """The same within the bounds, for what collects an answer before it passes it on."""
-
-    async def stream_bounded(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        bounds = Bounds()
-        async with aclosing(stream_once(call)) as stream:
-            async for event in stream:
-                yield bounds.take(event)
-                if bounds.full:
-                    for last in bounds.finish():
-                        yield last
-                    return
-
-    return stream_bounded

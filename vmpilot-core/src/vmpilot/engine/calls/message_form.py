@@ -5,8 +5,7 @@ The log keeps one form for all; each call is put into the form of its target, he
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -15,14 +14,12 @@ import msgspec
 
 from vmpilot.contract import (
     AssistantMessage,
-    BackendEvent,
     IdForm,
     Message,
     MessageCompleted,
     ModelCall,
     ModelNotFound,
     RefusedMessages,
-    StreamOnce,
     TextPart,
     UserMessage,
 )
@@ -68,15 +65,21 @@ class MessageForm:
                 form = replace(self, system_role=False)
         return None if form == self else form
 
-    def fit(self, call: ModelCall) -> ModelCall:
-        """The call in this form, apart from its ids."""
+    def fit(self, call: ModelCall) -> tuple[ModelCall, Mapping[str, str]]:
+        """The call in this form, and the stored ids of its tool calls by those that are sent for them."""
         if self.reasoning or self.signatures or not self.opaque_data:
             provider = _find_provider(call.model, call.settings.base_url)
             messages = tuple(
                 self._with_data(message, provider, reasoning=bool(call.tools)) for message in call.messages
             )
             call = msgspec.structs.replace(call, messages=messages)
-        return call if self.system_role or not call.system else _with_folded_system(call)
+        if call.system and not self.system_role:
+            call = _with_folded_system(call)
+        if self.ids is None:
+            return call, {}
+        translation = translate_ids(call.messages, self.ids)
+        call = msgspec.structs.replace(call, messages=with_translated_ids(call.messages, translation))
+        return call, {sent: stored for stored, sent in translation.items()}
 
     def _with_data(self, message: Message, provider: str | None, *, reasoning: bool) -> Message:
         if not isinstance(message, AssistantMessage):
@@ -102,24 +105,6 @@ def usual_form(model: str, *, base_url: str | None) -> MessageForm:
     return MessageForm(ids=ids, reasoning=provider.wants_reasoning)
 
 
-def fitted(stream_once: StreamOnce, form: MessageForm) -> StreamOnce:
-    """The backend's function for one call, which is put into this form; ids in the answer are translated back."""
-    if form == MessageForm():
-        return stream_once
-
-    async def stream_fitted(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        call = form.fit(call)
-        translation: dict[str, str] = {}
-        if form.ids is not None:
-            translation = translate_ids(call.messages, form.ids)
-            call = msgspec.structs.replace(call, messages=with_translated_ids(call.messages, translation))
-        async with aclosing(stream_once(call)) as events:
-            async for event in events:
-                yield _with_stored_ids(event, translation) if isinstance(event, MessageCompleted) else event
-
-    return stream_fitted
-
-
 def _find_provider(model: str, base_url: str | None) -> str | None:
     """None for a model of no known provider: the backend knows it, or says that it does not."""
     try:
@@ -128,10 +113,9 @@ def _find_provider(model: str, base_url: str | None) -> str | None:
         return None
 
 
-def _with_stored_ids(completed: MessageCompleted, translation: Mapping[str, str]) -> MessageCompleted:
-    """A model that repeats an id means the stored one."""
-    back = {sent: stored for stored, sent in translation.items()}
-    (message,) = with_translated_ids((completed.message,), back)
+def with_stored_ids(completed: MessageCompleted, stored_ids: Mapping[str, str]) -> MessageCompleted:
+    """The answer to a call that was fitted: a model that repeats an id means the stored one."""
+    (message,) = with_translated_ids((completed.message,), stored_ids)
     return completed if message is completed.message else msgspec.structs.replace(completed, message=message)
 
 

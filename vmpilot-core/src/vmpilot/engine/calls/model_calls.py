@@ -1,4 +1,4 @@
-"""One supervised call to the model: time limits, retries, other models, one proper end, whatever the backend does."""
+"""A supervised call to the model: time limits, retries, fallback models, and one proper end."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from itertools import count
+from typing import TypeAlias
 
 import msgspec
 
-from vmpilot.cache import TurnCache, cached
+from vmpilot.cache import TurnCache
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
@@ -31,36 +30,28 @@ from vmpilot.contract import (
     ToolsUnsupported,
     UserMessage,
 )
-from vmpilot.engine.calls import (
-    Bounds,
-    Endpoint,
-    Lineup,
-    Patience,
-    WatchedStream,
-    bounded,
-    check_answer,
-    cut_message,
-    fitted,
-)
+from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain, check_answer
+from vmpilot.engine.calls.reading import read_answer
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.compaction.summary import spoken
-from vmpilot.engine.history import call_ids, with_unique_ids
+from vmpilot.engine.costs import estimate_usage
 from vmpilot.engine.limits import Limits
-from vmpilot.engine.money import estimate_usage
 from vmpilot.engine.outgoing import Outgoing, Prepared
-from vmpilot.engine.recording import TurnTape
-from vmpilot.engine.text_tools import over_text
-from vmpilot.engine.tokens import weigh_text
+from vmpilot.engine.recording import TurnRecorder
+from vmpilot.engine.text_tools import CallMark
+from vmpilot.engine.tokens import estimate_text_tokens
 
 _log = logging.getLogger(__name__)
+
+Record: TypeAlias = Callable[[MessageCompleted], Awaitable[AssistantMessage]]
+"""Records a complete message and returns it as it was recorded."""
 
 
 class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
 
-    Without a `lineup` the request's own model is the only one. What is asked goes through these, one within the other:
-    other models, compaction, the cache, tries, the time limits and bounds, the tape, the text protocol, the form that
-    the model's server takes.
+    Without a `chain` the request's own model is the only one. Events go to `emit` as they come, complete messages to
+    `record`.
     """
 
     def __init__(
@@ -68,201 +59,169 @@ class SupervisedModelCalls:
         request: GenerationRequest,
         *,
         limits: Limits,
+        emit: Emitter,
+        record: Record,
         compactor: Compactor | None = None,
         prepared: Prepared | None = None,
-        lineup: Lineup | None = None,
+        chain: FallbackChain | None = None,
         cache: TurnCache | None = None,
-        tape: TurnTape | None = None,
+        recording: TurnRecorder | None = None,
     ) -> None:
         self._request = request
         self._limits = limits
+        self._emit = emit
+        self._record = record
         self._compactor = compactor
-        self._lineup = lineup or Lineup(Endpoint(request.model, request.settings))
+        self._chain = chain or FallbackChain(Endpoint(request.model, request.settings))
         self._cache = cache
-        self._tape = tape
+        self._recording = recording
         self._outgoing = Outgoing(prepared or Prepared(request.conversation_id))
-        self._ids = call_ids(request.messages)
+        self._mark = CallMark.of(request.conversation_id)
 
-    async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
-        """See `ModelCalls.run`."""
+    async def ask(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AssistantMessage:
+        """See `ModelCalls.ask`."""
         self._limits.begin_step()
         self._outgoing.take(messages)
-        for notice in self._lineup.take_news():
-            yield notice
-        shown = False
+        for notice in self._chain.take_news():
+            self._emit(notice)
+        completed = await self._ask(stream_once)
+        return await self._record(msgspec.structs.replace(completed, model=self._chain.answering))
+
+    async def _ask(self, stream_once: StreamOnce) -> MessageCompleted:
+        """The answer of the first model that gives one, compacting the conversation as needed."""
+        summarize = partial(self._summarize, stream_once)
+        overflows = 0
         while True:
             try:
-                async with aclosing(self._run_compacted(self._supervised(stream_once))) as events:
-                    async for event in events:
-                        shown = _is_shown(event, before=shown)
-                        yield self._complete(event) if isinstance(event, MessageCompleted) else event
-                return
-            except ModelError as error:
-                _log.debug("looking for another model, because %s", error)
-                async with aclosing(self._lineup.switch(error)) as notices:
-                    async for notice in notices:
-                        if shown:
-                            yield Retrying(1, 0.0, "what was said so far does not count", discard=True)
-                            shown = False
-                        yield notice
                 if self._compactor is not None:
-                    self._compactor.change_model(self._lineup.endpoint.context_window)
+                    if not overflows:
+                        await self._compactor.make_room(self._outgoing, summarize)
+                    self._limits.begin_call()
+                completed = await self._complete(stream_once, self._call, self._emit)
+                if self._compactor is not None:
+                    self._compactor.learn(self._outgoing, completed.usage)
+                return completed
+            except ModelError as error:
+                try:
+                    if not isinstance(error, ContextOverflow) or self._compactor is None:
+                        raise
+                    await self._compactor.recover(self._outgoing, summarize, error=error, tries=overflows)
+                    overflows += 1
+                    self._emit.take_back(str(error), attempt=overflows + 1)
+                except ModelError as final:
+                    _log.debug("looking for another model, because %s", final)
+                    await self._switch(final)
+                    overflows = 0
 
-    async def _run_compacted(self, stream_once: StreamOnce) -> AsyncGenerator[BackendEvent, None]:
-        """The call, with the conversation compacted before it or after it overflowed, where that is needed."""
-        compactor = self._compactor
-        if compactor is None:
-            async with aclosing(stream_once(self._call())) as events:
-                async for event in events:
-                    yield event
-            return
-        ask = partial(self._ask, stream_once, compactor)
-        await compactor.make_room(self._outgoing, ask)
-        for tries in count():
-            self._limits.begin_call()
-            shown = False
+    async def _switch(self, error: ModelError) -> None:
+        """Go on with the next model. Raises the error if there is none."""
+
+        def emit(notice: Notice) -> None:
+            self._emit.take_back("what was said so far does not count")
+            self._emit(notice)
+
+        await self._chain.switch(error, emit)
+        if self._compactor is not None:
+            self._compactor.change_model(self._chain.endpoint.context_window)
+
+    async def _complete(
+        self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
+    ) -> MessageCompleted:
+        """One model's answer to one request: from the cache, or after as many tries as it takes."""
+        ask = partial(self._try, stream_once, make_call, emit)
+        if self._cache is None:
+            return await ask()
+        return await self._cache.answer(make_call(), ask, emit, sent=lambda: self._chain.endpoint.settings)
+
+    async def _try(
+        self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
+    ) -> MessageCompleted:
+        """Call the model until it answers: a request that it refused is repaired, a passing failure waited out."""
+        backoff = Backoff(self._request.retry)
+        call = make_call()
+        while True:
             try:
-                async with aclosing(stream_once(self._call())) as events:
-                    async for event in events:
-                        if isinstance(event, MessageCompleted):
-                            compactor.learn(self._outgoing, event.usage)
-                        shown = _is_shown(event, before=shown)
-                        yield event
-                return
-            except ContextOverflow as error:
-                await compactor.recover(self._outgoing, ask, error=error, tries=tries)
-                if shown:
-                    yield Retrying(tries + 2, 0.0, str(error), discard=True)
+                return await self._attempt(stream_once, call, emit, attempt=backoff.attempt)
+            except (MessagesRefused, ParameterRefused, ToolsUnsupported) as error:
+                _log.debug("trying again without what was refused")
+                notice = self._chain.adapt(error)
+                call = make_call()
+                emit.take_back(str(error), attempt=backoff.attempt)
+                if notice is not None:
+                    emit(notice)
+            except ModelError as error:
+                delay = backoff.delay_after(error)
+                _log.debug("trying again in %.1f s", delay)
+                emit(Retrying(backoff.attempt, delay, str(error), discard=emit.shown))
+                await asyncio.sleep(delay)
+
+    async def _attempt(
+        self, stream_once: StreamOnce, call: ModelCall, emit: Emitter, *, attempt: int
+    ) -> MessageCompleted:
+        """One try, with its size and its times in the log. Raises `StreamInterrupted` and `BadResponse` by itself."""
+        started = time.monotonic()
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("request to %s: %s, try %d", call.model, _described_request(call), attempt)
+        mark = self._mark if self._chain.by_text else None
+        try:
+            try:
+                answer = await read_answer(stream_once, call, emit, form=self._chain.endpoint.form, mark=mark)
+            except ModelError as error:
+                if self._recording is not None:
+                    self._recording.exchange(call, error=f"{type(error).__name__}: {error}")
+                raise
+            if self._recording is not None:
+                self._recording.exchange(call, answer=answer)
+            check_answer(answer.message)
+        except (ModelError, asyncio.CancelledError) as error:
+            why = "canceled" if isinstance(error, asyncio.CancelledError) else f"{type(error).__name__}: {error}"
+            _log.debug("no answer from %s after %.1f s: %s", call.model, time.monotonic() - started, why)
+            raise
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("answer from %s: %s", call.model, _described(answer, started=started, first=emit.first_at))
+        return answer
 
     def _call(self) -> ModelCall:
-        request, endpoint = self._request, self._lineup.endpoint
+        request, endpoint = self._request, self._chain.endpoint
         tools = request.tools
         if endpoint.tools is not None:
             tools = tuple(tool for tool in tools if tool.name in endpoint.tools)
         return ModelCall(self._outgoing.ready, request.system, endpoint.model, endpoint.settings, tools)
 
-    async def _ask(self, stream_once: StreamOnce, compactor: Compactor, system: str, text: str) -> str:
-        """The answer to one question that is no part of the conversation."""
+    async def _summarize(self, stream_once: StreamOnce, system: str, text: str) -> str:
+        """The answer to one question that is not part of the conversation; only its troubles are shown."""
         self._limits.begin_call()
-        endpoint = self._lineup.endpoint
-        call = ModelCall((UserMessage.from_text(text),), system, endpoint.model, endpoint.settings, ())
-        answer = AssistantMessage()
-        async with aclosing(stream_once(call)) as events:
-            async for event in events:
-                match event:
-                    case Retrying() | Notice():
-                        compactor.show(event)
-                    case MessageCompleted():
-                        estimate = partial(estimate_usage, call.messages, event.message, frame=weigh_text(system))
-                        self._limits.add_usage(event.usage, model=endpoint.model, estimate=estimate)
-                        answer = event.message
-                    case _:
-                        pass
-        return spoken(answer)
+        messages = (UserMessage.from_text(text),)
 
-    def _complete(self, completed: MessageCompleted) -> MessageCompleted:
-        message = with_unique_ids(completed.message, self._ids)
-        return MessageCompleted(message, completed.usage, self._lineup.answering)
+        def make_call() -> ModelCall:
+            endpoint = self._chain.endpoint
+            return ModelCall(messages, system, endpoint.model, endpoint.settings, ())
 
-    def _supervised(self, stream_once: StreamOnce) -> StreamOnce:
-        supervised = partial(self._supervise, stream_once)
-        if self._cache is None:
-            return supervised
-        return cached(supervised, self._cache, sent=lambda: self._lineup.endpoint.settings)
+        completed = await self._complete(stream_once, make_call, Emitter(self._show_trouble))
+        estimate = partial(estimate_usage, messages, completed.message, overhead=estimate_text_tokens(system))
+        self._limits.add_usage(completed.usage, model=self._chain.endpoint.model, estimate=estimate)
+        return spoken(completed.message)
 
-    def _adapted(self, stream_once: StreamOnce) -> StreamOnce:
-        """The backend's function as the model that is in use can be asked."""
-        stream_once = fitted(stream_once, self._lineup.endpoint.form)
-        if self._lineup.by_text:
-            stream_once = over_text(bounded(stream_once), conversation_id=self._request.conversation_id)
-        return stream_once if self._tape is None else self._tape.taped(stream_once)
-
-    async def _supervise(self, stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        """The call, made again where that can help, by one model."""
-        patience = Patience(self._request.retry)
-        while True:
-            shown = False
-            try:
-                tried = _logged(_try_once(self._adapted(stream_once), call), call, attempt=patience.attempt)
-                async with aclosing(tried) as events:
-                    async for event in events:
-                        shown = _is_shown(event, before=shown)
-                        yield event
-                return
-            except (MessagesRefused, ParameterRefused, ToolsUnsupported) as error:
-                _log.debug("trying again without what was refused")
-                notice = self._lineup.adapt(error)
-                call = msgspec.structs.replace(call, settings=self._lineup.endpoint.settings)
-                if shown:
-                    yield Retrying(patience.attempt, 0.0, str(error), discard=True)
-                if notice is not None:
-                    yield notice
-            except ModelError as error:
-                delay = patience.delay_after(error)
-                _log.debug("trying again in %.1f s", delay)
-                yield Retrying(patience.attempt, delay, str(error), discard=shown)
-                await asyncio.sleep(delay)
+    def _show_trouble(self, event: BackendEvent) -> None:
+        match event:
+            case Retrying():  # nothing of the summary was shown, so there is nothing to discard
+                self._emit(msgspec.structs.replace(event, discard=False))
+            case Notice():
+                self._emit(event)
+            case _:
+                pass
 
 
-async def _try_once(stream_once: StreamOnce, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    bounds = Bounds()
-    async with WatchedStream(stream_once(call), call) as stream:
-        while not isinstance(event := await stream.next_event(), MessageCompleted):
-            yield bounds.take(event)
-            if bounds.full:
-                break
-    cut = bounds.finish() if bounds.full else None
-    if isinstance(event, MessageCompleted):
-        check_answer(event.message)
-        cut = cut_message(event)
-    for last in cut or (event,):
-        yield last
-
-
-async def _logged(
-    events: AsyncGenerator[BackendEvent, None], call: ModelCall, *, attempt: int
-) -> AsyncGenerator[BackendEvent, None]:
-    """The events of one try, with its size and its times in the log."""
-    if not _log.isEnabledFor(logging.DEBUG):
-        async with aclosing(events):
-            async for event in events:
-                yield event
-        return
+def _described_request(call: ModelCall) -> str:
     size = len(json.dumps(msgspec.to_builtins([call.system, call.messages, call.tools])))
-    _log.debug(
-        "request to %s: %d messages, %d tools, about %d bytes, try %d",
-        call.model,
-        len(call.messages),
-        len(call.tools),
-        size,
-        attempt,
-    )
-    started, first = time.monotonic(), 0.0
-    try:
-        async with aclosing(events):
-            async for event in events:
-                first = first or time.monotonic() - started
-                if isinstance(event, MessageCompleted):
-                    _log.debug("answer from %s: %s", call.model, _described(event, started=started, first=first))
-                yield event
-    except (ModelError, asyncio.CancelledError) as error:
-        why = "canceled" if isinstance(error, asyncio.CancelledError) else f"{type(error).__name__}: {error}"
-        _log.debug("no answer from %s after %.1f s: %s", call.model, time.monotonic() - started, why)
-        raise
+    return f"{len(call.messages)} messages, {len(call.tools)} tools, about {size} bytes"
 
 
-def _described(event: MessageCompleted, *, started: float, first: float) -> str:
-    message, usage = event.message, event.usage
+def _described(completed: MessageCompleted, *, started: float, first: float | None) -> str:
+    message, usage, now = completed.message, completed.usage, time.monotonic()
     tokens = "tokens not told" if usage is None else f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
     calls = "".join(f", calls {call.name}" for call in message.tool_calls)
     return (
         f"{len(message.text)} characters{calls}, {message.finish}, {tokens}, "
-        f"{first:.1f} s to the first content, {time.monotonic() - started:.1f} s in all"
+        f"{(first or now) - started:.1f} s to the first content, {now - started:.1f} s in all"
     )
-
-
-def _is_shown(event: BackendEvent, *, before: bool) -> bool:
-    """Whether a front end shows something of the message, now that it got this event."""
-    if isinstance(event, Retrying):
-        return before and not event.discard
-    return before or not isinstance(event, MessageCompleted | Notice)

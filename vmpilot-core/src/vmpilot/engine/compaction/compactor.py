@@ -14,7 +14,6 @@ from vmpilot.contract import (
     MessageCompleted,
     ModelError,
     Notice,
-    Retrying,
     ToolResult,
     Usage,
     UserMessage,
@@ -24,7 +23,7 @@ from vmpilot.engine.compaction.summary import SMALLEST_PART, Ask, summarise
 from vmpilot.engine.history import sendable
 from vmpilot.engine.journal import Journal
 from vmpilot.engine.outgoing import Outgoing
-from vmpilot.engine.tokens import TokenGauge, weigh, weigh_all
+from vmpilot.engine.tokens import TokenGauge, estimate_message_tokens, estimate_tokens
 
 NEAR_END = 0.85
 """Share of the window from which on the conversation is compacted."""
@@ -44,25 +43,25 @@ _OUTPUT_LIMITS = (4_000, 1_000, 300)
 
 
 class Compactor:
-    """Watches what one turn sends, and makes it shorter where the model has no room for it.
+    """Watches what one turn sends, and shortens it when the model has no room for it.
 
-    `frame` is the weight of what comes with the messages, `reserve` the tokens that the answer may have. The window is
-    `window` tokens, else what `find_window` says when it begins to matter. `told` is the model's last message
-    in the conversation, with what the provider counted for it.
+    `overhead` is the estimate for what goes with the messages, `reserve` the tokens that the answer may have. The
+    window is `window` tokens, or what `find_window` says once it matters. `told` is the model's last message in the
+    conversation, with what the provider counted for it.
     """
 
     def __init__(
         self,
         journal: Journal,
         *,
-        frame: int,
+        overhead: int,
         window: int | None = None,
         find_window: Callable[[], int | None] = lambda: None,
         reserve: int = 0,
         told: MessageCompleted | None = None,
     ) -> None:
         self._journal = journal
-        self._frame = frame
+        self._overhead = overhead
         self._window = window
         self._find_window = find_window
         self._reserve = reserve
@@ -73,29 +72,24 @@ class Compactor:
     def learn(self, outgoing: Outgoing, usage: Usage | None) -> None:
         """The provider has counted the request."""
         if usage is not None:
-            self._gauge.learn(self._frame + outgoing.weight, usage.input_tokens)
+            self._gauge.learn(self._overhead + outgoing.estimate, usage.input_tokens)
 
     def change_model(self, window: int | None) -> None:
         """Another model is asked from here on, whose window has so many tokens, if that is known."""
         self._window = window
         self._tried_at = 0
 
-    def show(self, event: Retrying | Notice) -> None:
-        """A call for a summary is made again, or differently; nothing of it was seen."""
-        shown = msgspec.structs.replace(event, discard=False) if isinstance(event, Retrying) else event
-        self._journal.emit(shown)
-
     async def make_room(self, outgoing: Outgoing, ask: Ask) -> None:
         """Compact what is about to be sent if it comes near the window's end; it may still be sent if that fails."""
         self._learn_from_log(outgoing)
         window = self._filled_window(outgoing)
-        if window is None or outgoing.weight < 1.1 * self._tried_at:
+        if window is None or outgoing.estimate < 1.1 * self._tried_at:
             return
         try:
             await self._compact(outgoing, ask, window=window, worth=_WORTH)
         except ModelError as error:
             self._journal.emit(Notice(f"The conversation could not be summarised, so all of it is sent: {error}"))
-        self._tried_at = outgoing.weight
+        self._tried_at = outgoing.estimate
 
     async def recover(self, outgoing: Outgoing, ask: Ask, *, error: ContextOverflow, tries: int) -> None:
         """The model had no room for it: compact it, after `tries` that were not enough to a summary.
@@ -103,7 +97,7 @@ class Compactor:
         Raises an error with a sentence that says so where that cannot help: a `ContextOverflow`, or one that sends
         the request to another model where the model failed at the summary in such a way.
         """
-        tokens = self._tokens(outgoing.weight)
+        tokens = self._tokens(outgoing.estimate)
         self._window = min(self._window or tokens, tokens)
         try:
             shorter = tries < _TRIES and await self._compact(
@@ -114,27 +108,27 @@ class Compactor:
             raise kind(f"the conversation could not be summarised ({failure}), and {error}") from failure
         if not shorter:
             raise ContextOverflow(f"compacting {'did not' if tries else 'cannot'} help: {error}") from error
-        self._tried_at = outgoing.weight
+        self._tried_at = outgoing.estimate
 
     async def summarise(self, outgoing: Outgoing, ask: Ask) -> bool:
         """Compact it to a summary now; whether there was something to be gained. Raises `ModelError`."""
         self._learn_from_log(outgoing)
-        window = self._known_window() or 2 * max(self._tokens(outgoing.weight), _SMALLEST_WINDOW)
+        window = self._known_window() or 2 * max(self._tokens(outgoing.estimate), _SMALLEST_WINDOW)
         return await self._compact(outgoing, ask, window=window, worth=0.0, by_summary=True, kept=0.0)
 
-    def _tokens(self, weight: int) -> int:
-        return self._gauge.tokens(self._frame + weight)
+    def _tokens(self, estimate: int) -> int:
+        return self._gauge.tokens(self._overhead + estimate)
 
     def _learn_from_log(self, outgoing: Outgoing) -> None:
         """What the provider counted for the model's last message were the messages before it."""
         told, self._told = self._told, None
         if told is None or told.usage is None:
             return
-        weight = self._frame + outgoing.weight
+        estimate = self._overhead + outgoing.estimate
         for message in reversed(outgoing.messages):
-            weight -= weigh(message)
+            estimate -= estimate_message_tokens(message)
             if message is told.message:
-                self._gauge.learn(weight, told.usage.input_tokens)
+                self._gauge.learn(estimate, told.usage.input_tokens)
                 return
 
     def _known_window(self) -> int | None:
@@ -144,7 +138,7 @@ class Compactor:
 
     def _filled_window(self, outgoing: Outgoing) -> int | None:
         """The window, if the request comes near its end."""
-        tokens = self._tokens(outgoing.weight)
+        tokens = self._tokens(outgoing.estimate)
         if self._window is None and tokens < _SMALLEST_WINDOW * NEAR_END:
             return None  # to ask for the window may take long
         window = self._known_window()
@@ -169,7 +163,7 @@ class Compactor:
         if event is None:
             event = await self._summary(messages, ask, window=window, worth=worth, kept=kept)
         compacted = messages if event is None else compact(messages, event)
-        before, after = self._tokens(outgoing.weight), self._tokens(weigh_all(compacted))
+        before, after = self._tokens(outgoing.estimate), self._tokens(estimate_tokens(compacted))
         if event is None or after >= before:
             return False
         await self._journal.record(msgspec.structs.replace(event, tokens_before=before, tokens_after=after))
@@ -180,7 +174,7 @@ class Compactor:
         """The mildest way to cut old outputs that is enough."""
         for limit in _OUTPUT_LIMITS:
             event = HistoryCompacted(kept=_unseen(messages), output_limit=limit)
-            if self._tokens(weigh_all(compact(messages, event))) <= window * ENOUGH:
+            if self._tokens(estimate_tokens(compact(messages, event))) <= window * ENOUGH:
                 return event
         return None
 
@@ -188,14 +182,14 @@ class Compactor:
         self, messages: Sequence[Message], ask: Ask, *, window: int, worth: float, kept: float
     ) -> HistoryCompacted | None:
         """None where a summary would stand for too little."""
-        weight = self._gauge.weight(window)
-        count = _count_kept(messages, weight * kept, at_least=_unseen(messages) if kept else 1)
+        estimate = self._gauge.estimate(window)
+        count = _count_kept(messages, estimate * kept, at_least=_unseen(messages) if kept else 1)
         gone = left_out(messages, count)
         new = gone[2:] if gone[:1] == (ASK,) else gone
-        if weigh_all(new) < max(weight * worth, _LEAST):
+        if estimate_tokens(new) < max(estimate * worth, _LEAST):
             return None
         ready = [sendable(message) for message in gone]
-        room, longest = max(int(weight * _PART), SMALLEST_PART), max(int(weight * _SUMMARY), 1)
+        room, longest = max(int(estimate * _PART), SMALLEST_PART), max(int(estimate * _SUMMARY), 1)
         return HistoryCompacted(await summarise(ready, ask, room=room, longest=longest), count)
 
 
@@ -206,13 +200,13 @@ def _unseen(messages: Sequence[Message]) -> int:
 
 def _count_kept(messages: Sequence[Message], room: float, *, at_least: int) -> int:
     """How many of the model's messages since the last request there is room for, with their results."""
-    count = weight = 0
+    count = estimate = 0
     for message in reversed(messages):
         if isinstance(message, UserMessage):
             break
-        weight += weigh(message)
+        estimate += estimate_message_tokens(message)
         if isinstance(message, AssistantMessage):
-            if count >= at_least and weight > room:
+            if count >= at_least and estimate > room:
                 break
             count += 1
     return count

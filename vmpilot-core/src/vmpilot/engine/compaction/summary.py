@@ -18,7 +18,7 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.compacted_history import shorten_text
 from vmpilot.engine.prompts import summary_prompt
-from vmpilot.engine.tokens import BYTES_PER_TOKEN, weigh_text
+from vmpilot.engine.tokens import BYTES_PER_TOKEN, estimate_text_tokens
 
 Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
 """Makes one call to the model, with a system prompt and the user's text, and gives its answer."""
@@ -50,7 +50,7 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
         try:
             summary = await ask(system, _opening(summary, mark) + part)
         except ContextOverflow:
-            room = min(room, weigh_text(part)) // 2
+            room = min(room, estimate_text_tokens(part)) // 2
             if room < SMALLEST_PART:
                 raise
             continue
@@ -76,7 +76,7 @@ def _opening(summary: str, mark: str) -> str:
 
 def _newest(text: str, room: int) -> str:
     """The end of the text, as far as there is room for it, and a mark if that is not all."""
-    if weigh_text(text) <= room:
+    if estimate_text_tokens(text) <= room:
         return text
     start = len(text) - _characters(text, max(room - _MARK, 1))
     return f"(The first {start:,} characters of the transcript are left out.)\n{text[start:]}"
@@ -94,8 +94,8 @@ def _split(text: str, room: int, mark: str) -> tuple[str, str]:
 
 def _characters(text: str, room: int) -> int:
     """How many of the text's characters have about so many tokens."""
-    weight = weigh_text(text)
-    return len(text) if weight <= room else max(1, len(text) * room // weight)
+    estimate = estimate_text_tokens(text)
+    return len(text) if estimate <= room else max(1, len(text) * room // estimate)
 
 
 def _passage(message: Message, mark: str) -> str:

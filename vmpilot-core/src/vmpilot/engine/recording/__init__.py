@@ -1,18 +1,18 @@
-"""A session on tape: what the model was asked, what it said, and what was seen of it. Knows no agent, no backend."""
+"""A recorded session: what the model was asked, what it said, and what front ends saw. Knows no agent, no backend."""
 
-from vmpilot.engine.recording.reading import Tape, TapedTurn, read_tape
-from vmpilot.engine.recording.records import TAPE_VERSION, Exchange, Seen, TapeBegun, TurnAsked
-from vmpilot.engine.recording.writing import TapeWriter, TurnTape
+from vmpilot.engine.recording.reading import RecordedTurn, Recording, read_recording
+from vmpilot.engine.recording.records import RECORDING_VERSION, Exchange, RecordingStarted, Seen, TurnAsked
+from vmpilot.engine.recording.writing import RecordingWriter, TurnRecorder
 
 __all__ = [
-    "TAPE_VERSION",
+    "RECORDING_VERSION",
     "Exchange",
     "Seen",
-    "Tape",
-    "TapeBegun",
-    "TapeWriter",
-    "TapedTurn",
+    "Recording",
+    "RecordingStarted",
+    "RecordingWriter",
+    "RecordedTurn",
     "TurnAsked",
-    "TurnTape",
-    "read_tape",
+    "TurnRecorder",
+    "read_recording",
 ]

@@ -1,4 +1,4 @@
-"""Reads a tape back, turn by turn."""
+"""Reads a recording back, turn by turn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ from pathlib import Path
 import msgspec
 
 from vmpilot.contract import Event, Message, MessageCompleted, UsageError, UserMessage
-from vmpilot.engine.recording.records import TAPE_VERSION, Exchange, Record, Seen, TapeBegun, TurnAsked, decode_record
+from vmpilot.engine.recording.records import (
+    RECORDING_VERSION,
+    Exchange,
+    Record,
+    RecordingStarted,
+    Seen,
+    TurnAsked,
+    decode_record,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +30,8 @@ class Asked:
 
 
 @dataclass(slots=True)
-class TapedTurn:
-    """One turn on a tape. `calls` are the answered ones; of a backend that makes its own, only the answers are known,
-    and `calls` is empty.
-    """
+class RecordedTurn:
+    """One turn. `calls` are the answered calls to the model; a backend that uses its own model client has none."""
 
     asked: TurnAsked
     calls: list[Asked] = field(default_factory=list)
@@ -33,25 +39,25 @@ class TapedTurn:
 
 
 @dataclass(frozen=True, slots=True)
-class Tape:
-    """A tape's turns; not `whole` where its last line was cut."""
+class Recording:
+    """A recording's turns; not `whole` where its last line was cut."""
 
-    turns: tuple[TapedTurn, ...]
+    turns: tuple[RecordedTurn, ...]
     whole: bool
 
 
-def read_tape(path: Path) -> Tape:
-    """Read a tape. Raises `UsageError` where the file is none, is of another version, or holds no proper turn."""
+def read_recording(path: Path) -> Recording:
+    """Read a recording. Raises `UsageError` where the file is none, is of another version, or holds no proper turn."""
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
-        raise UsageError(f"cannot read the tape {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the recording {path}: {error.strerror}") from error
     records = [_read_line(path, number, line) for number, line in enumerate(lines, 1)]
-    if not records or not isinstance(records[0], TapeBegun):
-        raise UsageError(f"{path} is no tape: vmpilot --record makes one")
-    if records[0].version != TAPE_VERSION:
+    if not records or not isinstance(records[0], RecordingStarted):
+        raise UsageError(f"{path} is no recording: vmpilot --record makes one")
+    if records[0].version != RECORDING_VERSION:
         raise UsageError(
-            f"{path} is a tape of version {records[0].version}, this is for {TAPE_VERSION}: "
+            f"{path} is a recording of version {records[0].version}, this is for {RECORDING_VERSION}: "
             f"use VMPilot {records[0].vmpilot}"
         )
     turns = _collect(records)
@@ -60,23 +66,23 @@ def read_tape(path: Path) -> Tape:
     for turn in turns:
         if not (turn.asked.messages and isinstance(turn.asked.messages[-1], UserMessage)):
             raise UsageError(f"{path} is damaged: its turn {turn.asked.turn!r:.40} does not end in the person's words")
-    return Tape(tuple(turns), whole=not rest)
+    return Recording(tuple(turns), whole=not rest)
 
 
 def _read_line(path: Path, number: int, line: bytes) -> Record:
     try:
         return decode_record(line)
     except (ValueError, msgspec.ValidationError, RecursionError) as error:
-        raise UsageError(f"{path} is no tape, or a damaged one: line {number} cannot be read ({error})") from error
+        raise UsageError(f"{path} is no recording, or a damaged one: line {number} cannot be read ({error})") from error
 
 
-def _collect(records: Iterable[Record]) -> list[TapedTurn]:
-    turns: dict[str, TapedTurn] = {}
+def _collect(records: Iterable[Record]) -> list[RecordedTurn]:
+    turns: dict[str, RecordedTurn] = {}
     sent: dict[str, tuple[Message, ...]] = {}
     for record in records:
         match record:
             case TurnAsked():
-                turns[record.turn] = TapedTurn(record)
+                turns[record.turn] = RecordedTurn(record)
             case Exchange() if record.turn in turns:
                 turn = turns[record.turn]
                 messages = sent[record.turn] = (*sent.get(record.turn, ())[: record.kept], *record.messages)

@@ -1,4 +1,4 @@
-"""The lines of a tape: JSON Lines in ASCII, each a value of one of these types, `"type"` first."""
+"""The lines of a recording: JSON Lines in ASCII, each a value of one of these types, `"type"` first."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import msgspec
 
 from vmpilot.contract import Event, Message, MessageCompleted, ToolSpec
 
-TAPE_VERSION = 1
+RECORDING_VERSION = 1
 """Raised when a reader of the old form could misread the new one."""
 
 
-class TapeBegun(msgspec.Struct, frozen=True, tag="tape", tag_field="type"):
+class RecordingStarted(msgspec.Struct, frozen=True, tag="tape", tag_field="type"):
     """The first line; `vmpilot` is the version that wrote it."""
 
     vmpilot: str
-    version: int = TAPE_VERSION
+    version: int = RECORDING_VERSION
 
 
 class TurnAsked(msgspec.Struct, frozen=True, tag="turn", tag_field="type", omit_defaults=True):
@@ -60,7 +60,7 @@ class Seen(msgspec.Struct, frozen=True, tag="seen", tag_field="type"):
     event: Event
 
 
-Record: TypeAlias = TapeBegun | TurnAsked | Exchange | Seen
+Record: TypeAlias = RecordingStarted | TurnAsked | Exchange | Seen
 
 
 def encode_record(record: Record, mask: Callable[[str], str]) -> bytes:
@@ -69,7 +69,7 @@ def encode_record(record: Record, mask: Callable[[str], str]) -> bytes:
 
 
 def decode_record(line: bytes) -> Record:
-    """Raises `ValueError` (of which `msgspec.ValidationError` is one) for what is no line of a tape."""
+    """Raises `ValueError` (of which `msgspec.ValidationError` is one) for what is no line of a recording."""
     record: Record = msgspec.convert(json.loads(line), Record)
     return record
 

@@ -1,32 +1,28 @@
-"""Writes a tape line by line as the session goes. A tape that cannot be written on costs nobody the session."""
+"""Writes a recording line by line as the session goes. If it cannot be written, the session continues without it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import BinaryIO
 
 from vmpilot.contract import (
-    BackendEvent,
     Event,
     Message,
     MessageCompleted,
     ModelCall,
-    ModelError,
     ReasoningDelta,
-    StreamOnce,
     TextDelta,
     ToolCallDelta,
     UsageError,
 )
-from vmpilot.engine.recording.records import Exchange, Record, Seen, TapeBegun, TurnAsked, encode_record
+from vmpilot.engine.recording.records import Exchange, Record, RecordingStarted, Seen, TurnAsked, encode_record
 
 
-class TapeWriter:
-    """A new tape. `mask` blots secrets out of a text. `problem` says why the tape is not whole, None where it is."""
+class RecordingWriter:
+    """A new recording. `mask` removes secrets from a text. `problem` says why it is incomplete, or is None."""
 
     def __init__(self, path: Path, *, mask: Callable[[str], str]) -> None:
         """Raises `UsageError` where the file is there already or cannot be made."""
@@ -34,12 +30,12 @@ class TapeWriter:
         self.problem: str | None = None
         self._mask = mask
         self._file = _create(path)
-        self._write(TapeBegun(version("vmpilot-core")))
+        self._write(RecordingStarted(version("vmpilot-core")))
 
-    def begin_turn(self, asked: TurnAsked) -> TurnTape:
-        """The tape of one turn."""
+    def begin_turn(self, asked: TurnAsked) -> TurnRecorder:
+        """The recording of one turn."""
         self._write(asked)
-        return TurnTape(asked, self._write)
+        return TurnRecorder(asked, self._write)
 
     def close(self) -> None:
         """Nothing more is written."""
@@ -51,11 +47,11 @@ class TapeWriter:
         try:
             self._file.write(encode_record(record, self._mask))
         except OSError as error:
-            self.problem = f"the tape {self.path} ends too early: {error.strerror}"
+            self.problem = f"the recording {self.path} ends too early: {error.strerror}"
 
 
-class TurnTape:
-    """One turn's part of a tape."""
+class TurnRecorder:
+    """One turn's part of a recording."""
 
     def __init__(self, asked: TurnAsked, write: Callable[[Record], None]) -> None:
         self._asked = asked
@@ -63,29 +59,12 @@ class TurnTape:
         self._sent: Sequence[Message] = ()
 
     def see(self, event: Event) -> None:
-        """Tape an event; not the pieces of a message, for a secret that is cut in two cannot be blotted out."""
+        """Recording an event; not the pieces of a message, for a secret that is cut in two cannot be blotted out."""
         if not isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
             self._write(Seen(self._asked.turn, event))
 
-    def taped(self, stream_once: StreamOnce) -> StreamOnce:
-        """The same function, whose calls are taped with what came of them."""
-
-        async def stream_taped(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-            try:
-                async with aclosing(stream_once(call)) as events:
-                    async for event in events:
-                        if isinstance(event, MessageCompleted):
-                            self._tape_exchange(call, answer=event)
-                        yield event
-            except ModelError as error:
-                self._tape_exchange(call, error=f"{type(error).__name__}: {error}")
-                raise
-
-        return stream_taped
-
-    def _tape_exchange(
-        self, call: ModelCall, *, answer: MessageCompleted | None = None, error: str | None = None
-    ) -> None:
+    def exchange(self, call: ModelCall, *, answer: MessageCompleted | None = None, error: str | None = None) -> None:
+        """Record a call to the model with its answer or its error."""
         kept = _count_equal(self._sent, call.messages)
         self._sent = call.messages
         self._write(
@@ -116,7 +95,7 @@ def _create(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} is there already: name a file for the tape that is not") from None
+        raise UsageError(f"{path} is there already: name a file for the recording that is not") from None
     except OSError as error:
-        raise UsageError(f"cannot write the tape {path}: {error.strerror}") from error
+        raise UsageError(f"cannot write the recording {path}: {error.strerror}") from error
     return os.fdopen(descriptor, "wb", buffering=0)

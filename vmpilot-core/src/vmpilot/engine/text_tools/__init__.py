@@ -4,6 +4,8 @@ A block that begins with the conversation's own word is a call. What merely look
 that quoted text does not meet; `vmpilot.engine.text_tools.reader` and `quotes` have the rules.
 """
 
-from vmpilot.engine.text_tools.stream import over_text
+from vmpilot.engine.text_tools.mark import CallMark
+from vmpilot.engine.text_tools.rewriting import without_tools
+from vmpilot.engine.text_tools.stream import TextToolsAnswer
 
-__all__ = ["over_text"]
+__all__ = ["CallMark", "TextToolsAnswer", "without_tools"]

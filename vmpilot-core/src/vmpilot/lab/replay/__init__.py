@@ -1,4 +1,4 @@
-"""A tape played to a backend, and where what it asks and does is not as it was taped."""
+"""A recording played to a backend, and where what it asks and does is not as it was recorded."""
 
 from vmpilot.lab.replay._differences import Difference
 from vmpilot.lab.replay._turn import RecordingMismatch, Replay, replay_turn

@@ -1,4 +1,4 @@
-"""What of a replayed turn is not as it was taped. Pure functions over messages and events."""
+"""What of a replayed turn is not as it was recorded. Pure functions over messages and events."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _BOUNDARY = re.compile(r"</?output-[0-9a-f]{12}>\n?|\n(?=</output-[0-9a-f]{12}>)
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that is not as it was taped; texts are empty where there was, or is, nothing of the kind."""
+    """Something that is not as it was recorded; texts are empty where there was, or is, nothing of the kind."""
 
     what: str
-    taped: str
+    recorded: str
     now: str
 
 
-def compare_messages(number: int, taped: list[dict[str, Any]], now: list[dict[str, Any]]) -> Iterator[Difference]:
-    for at, (old, new) in enumerate(zip_longest(taped, now), 1):
+def compare_messages(number: int, recorded: list[dict[str, Any]], now: list[dict[str, Any]]) -> Iterator[Difference]:
+    for at, (old, new) in enumerate(zip_longest(recorded, now), 1):
         before, after = _shown(old), _shown(new)
         if before != after:
             yield Difference(f"request {number}, message {at}", before, after)
@@ -44,9 +44,9 @@ def _shown(message: dict[str, Any] | None) -> str:
     return "\n".join([f"{message['role']} {message.get('tool_call_id', '')}".strip(), _BOUNDARY.sub("", text), *calls])
 
 
-def compare_events(taped: Iterable[Event], now: Iterable[Event]) -> Iterator[Difference]:
+def compare_events(recorded: Iterable[Event], now: Iterable[Event]) -> Iterator[Difference]:
     """How the turns differ in what was said, what the tools gave, and how it ended."""
-    old, new = _milestones(taped), _milestones(now)
+    old, new = _milestones(recorded), _milestones(now)
     for what in dict.fromkeys((*old, *new)):
         before, after = old.get(what, ""), new.get(what, "")
         if before != after:
@@ -59,7 +59,7 @@ def _milestones(events: Iterable[Event]) -> dict[str, str]:
     for event in events:
         match event:
             case MessageCompleted(message=AssistantMessage(finish="cut")):
-                pass  # what was said of an answer that was interrupted; the tape has no pieces
+                pass  # what was said of an answer that was interrupted; the recording has no pieces
             case MessageCompleted():
                 answers += 1
                 found[f"answer {answers}"] = _answer(event.message)

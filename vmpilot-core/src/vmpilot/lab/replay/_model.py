@@ -1,23 +1,23 @@
-"""The model of a taped turn: answers in the tape's order, and holds each request against the one that was taped."""
+"""The model of a recorded turn: answers in order, and compares each request with the one that was recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from vmpilot.contract import Event, MessageCompleted
-from vmpilot.engine.recording import TapedTurn
+from vmpilot.engine.recording import RecordedTurn
 from vmpilot.lab.replay._differences import Difference, compare_messages, end_reason
 from vmpilot.providers import chat_messages
 from vmpilot.testing import Framing, HttpError, RecordedRequest, Reply, ScriptedCall, Step
 
 
 class RecordedModel:
-    """Gives a scripted server its steps. `misses` are sentences on requests that the tape does not know."""
+    """Gives a scripted server its steps. `misses` are sentences on requests that the recording does not know."""
 
-    def __init__(self, taped: TapedTurn) -> None:
-        self._calls = taped.calls
-        self._answers = [call.answer for call in taped.calls] or _answers(taped.events)
-        self._ended_early = end_reason(taped.events) not in {"answered", "denied", "limit"}
+    def __init__(self, recorded: RecordedTurn) -> None:
+        self._calls = recorded.calls
+        self._answers = [call.answer for call in recorded.calls] or _answers(recorded.events)
+        self._ended_early = end_reason(recorded.events) not in {"answered", "denied", "limit"}
         self.asked = 0
         self.misses: list[str] = []
         self.differences: list[Difference] = []
@@ -36,8 +36,8 @@ class RecordedModel:
 
     def _refuse(self, number: int) -> HttpError:
         if not self._ended_early:
-            self.misses.append(f"the model was asked {number + 1} times; the tape has {number} answers")
-        return HttpError(400, "the tape ends here")
+            self.misses.append(f"the model was asked {number + 1} times; the recording has {number} answers")
+        return HttpError(400, "the recording ends here")
 
 
 def _answers(events: Iterable[Event]) -> list[MessageCompleted]:

@@ -1,4 +1,4 @@
-"""The tools of a taped turn: a call that is on the tape has its result from there, and nothing is run."""
+"""The tools of a recorded turn: a call that is on the recording has its result from there, and nothing is run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from vmpilot.contract import (
     ToolSpec,
     ToolUse,
 )
-from vmpilot.engine.recording import TapedTurn
+from vmpilot.engine.recording import RecordedTurn
 from vmpilot.lab.replay._differences import canonical, canonical_arguments
 
 
 class RecordedTools:
-    """The tools of a taped turn: a call that is on the tape has its result from there."""
+    """The tools of a recorded turn: a call that is on the recording has its result from there."""
 
-    def __init__(self, taped: TapedTurn) -> None:
-        self._results = _results(taped.events)
-        self.all = tuple(_RecordedTool(spec, self) for spec in taped.asked.tools)
+    def __init__(self, recorded: RecordedTurn) -> None:
+        self._results = _results(recorded.events)
+        self.all = tuple(_RecordedTool(spec, self) for spec in recorded.asked.tools)
         self.used = 0
         self.misses: list[str] = []
 
@@ -35,8 +35,8 @@ class RecordedTools:
         """The next result of this call. Raises `ToolError` where there is none."""
         left = self._results.get((name, canonical(arguments)))
         if not left:
-            self.misses.append(f"the tape has no result for {name} with {canonical(arguments)[:500]}")
-            raise ToolError("the tape has no result for this call")
+            self.misses.append(f"the recording has no result for {name} with {canonical(arguments)[:500]}")
+            raise ToolError("the recording has no result for this call")
         self.used += 1
         return left.popleft()
 
@@ -46,9 +46,9 @@ class _RecordedTool:
 
     folder = None
 
-    def __init__(self, spec: ToolSpec, tape: RecordedTools) -> None:
+    def __init__(self, spec: ToolSpec, recording: RecordedTools) -> None:
         self.spec = spec
-        self._tape = tape
+        self._recording = recording
 
     def title(self, _arguments: Mapping[str, Any]) -> str:
         return self.spec.name
@@ -57,7 +57,7 @@ class _RecordedTool:
         return Acts()
 
     async def run(self, arguments: Mapping[str, Any], _use: ToolUse) -> ToolOutcome:
-        finished = self._tape.take(self.spec.name, arguments)
+        finished = self._recording.take(self.spec.name, arguments)
         result = finished.result
         return ToolOutcome(result.text, is_error=result.is_error, exit_code=finished.exit_code)
 

@@ -1,4 +1,4 @@
-"""One taped turn played to a backend: the model over real HTTP, the tools from the tape.
+"""One recorded turn played to a backend: the model over real HTTP, the tools from the recording.
 
 Nothing is run, nothing outside a folder of its own is changed, nobody is asked.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpilot.contract import Event, ModelSettings, RetryPolicy, Secret, UserMessage, VMPilotError
-from vmpilot.engine import Conversation, Endpoint, Lineup, Turn, TurnPlan
-from vmpilot.engine.recording import TapedTurn
+from vmpilot.engine import Conversation, Endpoint, FallbackChain, Turn, TurnPlan
+from vmpilot.engine.recording import RecordedTurn
 from vmpilot.lab.replay._differences import Difference, compare_events, end_reason
 from vmpilot.lab.replay._model import RecordedModel
 from vmpilot.lab.replay._tools import RecordedTools
@@ -27,49 +27,49 @@ from vmpilot.testing import ScriptedServer
 
 
 class RecordingMismatch(VMPilotError):
-    """The backend wanted something that is not on the tape."""
+    """The backend wanted something that is not on the recording."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of playing a turn. `reason` is how it ended; `taped_reason` None where the tape breaks off before."""
+    """What came of a replayed turn. `reason` is how it ended; `recorded_reason` is None if it ends before."""
 
     requests: int
     calls: int
     reason: str
-    taped_reason: str | None
+    recorded_reason: str | None
     differences: tuple[Difference, ...]
 
 
-async def replay_turn(taped: TapedTurn, backend: Backend) -> Replay:
-    """Have the backend run the turn again. Raises `RecordingMismatch` where the tape has no answer to what it wants."""
-    model, tools = RecordedModel(taped), RecordedTools(taped)
+async def replay_turn(recorded: RecordedTurn, backend: Backend) -> Replay:
+    """Have the backend run the turn again. Raises `RecordingMismatch` if the recording has no answer."""
+    model, tools = RecordedModel(recorded), RecordedTools(recorded)
     with tempfile.TemporaryDirectory(prefix="vmpilot-replay-") as folder:
-        events = await _play(taped, backend, model=model, tools=tools, folder=Path(folder))
+        events = await _play(recorded, backend, model=model, tools=tools, folder=Path(folder))
     for miss in (*tools.misses, *model.misses):
         raise RecordingMismatch(miss)
     return Replay(
         requests=model.asked,
         calls=tools.used,
         reason=end_reason(events) or "failed",
-        taped_reason=end_reason(taped.events),
-        differences=(*model.differences, *compare_events(taped.events, events)),
+        recorded_reason=end_reason(recorded.events),
+        differences=(*model.differences, *compare_events(recorded.events, events)),
     )
 
 
 async def _play(
-    taped: TapedTurn, backend: Backend, *, model: RecordedModel, tools: RecordedTools, folder: Path
+    recorded: RecordedTurn, backend: Backend, *, model: RecordedModel, tools: RecordedTools, folder: Path
 ) -> list[Event]:
     """The turn's events, in a conversation that is thrown away."""
     server = ScriptedServer([model.answer], strict=False, repeat_last=True, keep=0)
     store = ConversationStore(folder / "data")
     await asyncio.to_thread(server.start)
     try:
-        *history, request = taped.asked.messages
+        *history, request = recorded.asked.messages
         conversation = await Conversation.open(await store.create(), Workspace(folder))
         await conversation.import_history(history)
         assert isinstance(request, UserMessage), "a turn begins with the person's words"  # noqa: S101
-        turn = Turn(_plan(taped, backend, conversation, tools=tools, base_url=server.base_url), request)
+        turn = Turn(_plan(recorded, backend, conversation, tools=tools, base_url=server.base_url), request)
         async with aclosing(turn.events()) as events:
             return [event async for event in events]
     finally:
@@ -78,16 +78,16 @@ async def _play(
 
 
 def _plan(
-    taped: TapedTurn, backend: Backend, conversation: Conversation, *, tools: RecordedTools, base_url: str
+    recorded: RecordedTurn, backend: Backend, conversation: Conversation, *, tools: RecordedTools, base_url: str
 ) -> TurnPlan:
-    asked = taped.asked
+    asked = recorded.asked
     settings = ModelSettings(
         temperature=asked.temperature, max_tokens=asked.max_tokens, base_url=base_url, api_key=Secret("none")
     )
     return TurnPlan(
         conversation=conversation,
         backend=backend,
-        lineup=Lineup(Endpoint("openai/taped", settings, asked.context_window)),
+        chain=FallbackChain(Endpoint("openai/recorded", settings, asked.context_window)),
         system=asked.system,
         tools=tools.all,
         policy=PermissionPolicy("full", workspace=conversation.workspace.root, confines=lambda: False),

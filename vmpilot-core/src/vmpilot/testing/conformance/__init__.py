@@ -5,10 +5,10 @@ It needs no key and no network but loopback, and pytest only for the class that 
 
 from vmpilot.testing.conformance.case import LEVELS, Case, Level
 from vmpilot.testing.conformance.cases import CASES, find_cases
+from vmpilot.testing.conformance.harness import Subject
 from vmpilot.testing.conformance.pytest_class import BackendConformance
 from vmpilot.testing.conformance.report import LevelReport, Report, make_report
 from vmpilot.testing.conformance.running import CASE_SECONDS, Result, run_case, run_cases
-from vmpilot.testing.conformance.stage import Subject
 from vmpilot.testing.conformance.subjects import find_backend, load_subject, make_subject
 
 __all__ = [

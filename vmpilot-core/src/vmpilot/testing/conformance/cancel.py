@@ -10,10 +10,10 @@ from functools import partial
 
 from vmpilot.contract import BackendEvent, TextDelta, ToolCall
 from vmpilot.testing.conformance.case import Case, Unmet, case, check, check_equal
-from vmpilot.testing.conformance.stage import DONE, Stage, shell_call
+from vmpilot.testing.conformance.harness import DONE, Harness, shell_call
+from vmpilot.testing.fakes import ScriptedToolbox
 from vmpilot.testing.playing import PlayedModel
 from vmpilot.testing.script import Reply, Stall, Step
-from vmpilot.testing.stand_ins import ScriptedToolbox
 
 SECONDS = 1.0
 """What the contract gives a backend."""
@@ -40,80 +40,80 @@ async def _listen(events: AsyncGenerator[BackendEvent, None], heard: asyncio.Eve
                 heard.set()
 
 
-async def _come_about(stage: Stage, event: asyncio.Event, task: asyncio.Task[None], what: str) -> None:
+async def _come_about(harness: Harness, event: asyncio.Event, task: asyncio.Task[None], what: str) -> None:
     """Wait until the turn in the task has set the event; a case fails whose turn ends before, or waits in vain."""
     waiting = asyncio.ensure_future(event.wait())
-    await asyncio.wait([task, waiting], timeout=stage.patience, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait([task, waiting], timeout=harness.patience, return_when=asyncio.FIRST_COMPLETED)
     if not event.is_set():
-        came = "a turn that ended before" if task.done() else f"nothing for {stage.patience:g} s"
+        came = "a turn that ended before" if task.done() else f"nothing for {harness.patience:g} s"
         waiting.cancel()
         task.cancel()
         await asyncio.wait([task, waiting], timeout=SECONDS)
         raise Unmet(what, came)
 
 
-async def _hang_up(stage: Stage, model: PlayedModel) -> None:
+async def _hang_up(harness: Harness, model: PlayedModel) -> None:
     """Wait until the model has seen that nobody listens any more."""
     try:
-        await asyncio.to_thread(model.wait_for_hangup, stage.patience)
+        await asyncio.to_thread(model.wait_for_hangup, harness.patience)
     except TimeoutError as error:
         raise Unmet(
-            "the connection to the model to be closed", f"one that was open {stage.patience:g} s later"
+            "the connection to the model to be closed", f"one that was open {harness.patience:g} s later"
         ) from error
 
 
-async def _cancel(stage: Stage, task: asyncio.Task[None]) -> float:
+async def _cancel(harness: Harness, task: asyncio.Task[None]) -> float:
     """Cancel it and give the seconds until it was over; its end must be the cancellation."""
     started = time.monotonic()
     task.cancel()
-    done, _pending = await asyncio.wait([task], timeout=stage.patience)
-    check(bool(done), "a cancelled turn to end", f"one that ran on for {stage.patience:g} s")
+    done, _pending = await asyncio.wait([task], timeout=harness.patience)
+    check(bool(done), "a cancelled turn to end", f"one that ran on for {harness.patience:g} s")
     check(task.cancelled(), "CancelledError out of a cancelled turn", "a turn that swallowed it")
     return time.monotonic() - started
 
 
-async def _cancel_while(stage: Stage, step: Step, *, speaking: bool) -> float:
+async def _cancel_while(harness: Harness, step: Step, *, speaking: bool) -> float:
     """Cancel a turn while the model is at this step; the seconds until the turn and its connection were closed."""
     heard = asyncio.Event()
-    with stage.model(step) as model:
-        task = asyncio.create_task(_listen(stage.turn(stage.request(model)), heard))
+    with harness.model(step) as model:
+        task = asyncio.create_task(_listen(harness.turn(harness.request(model)), heard))
         if speaking:
-            await _come_about(stage, heard, task, "a TextDelta of an answer that has begun")
+            await _come_about(harness, heard, task, "a TextDelta of an answer that has begun")
         else:
-            await stage.come_to_ask(model, task)
-        seconds = await _cancel(stage, task)
-        await _hang_up(stage, model)
+            await harness.come_to_ask(model, task)
+        seconds = await _cancel(harness, task)
+        await _hang_up(harness, model)
         return seconds
 
 
 @case("cancel", "contract.md#hooks")
-async def closed_while_speaking(stage: Stage) -> None:
+async def closed_while_speaking(harness: Harness) -> None:
     """Closing the turn in the middle of an answer closes the connection to the model."""
 
     async def attempt() -> float:
-        with stage.model(_SPEAKING) as model:
-            events = stage.turn(stage.request(model))
-            await stage.hear(events)
+        with harness.model(_SPEAKING) as model:
+            events = harness.turn(harness.request(model))
+            await harness.hear(events)
             started = time.monotonic()
             await events.aclose()
             seconds = time.monotonic() - started
-            await _hang_up(stage, model)
+            await _hang_up(harness, model)
             return seconds
 
     await _within_a_second(attempt, "a turn that is closed")
 
 
 @case("cancel", "conformance.md#cancel")
-async def cancelled_while_speaking(stage: Stage) -> None:
+async def cancelled_while_speaking(harness: Harness) -> None:
     """Cancelling the turn in the middle of an answer ends it, and its connection."""
-    await _within_a_second(partial(_cancel_while, stage, _SPEAKING, speaking=True), "a turn that is over")
+    await _within_a_second(partial(_cancel_while, harness, _SPEAKING, speaking=True), "a turn that is over")
 
 
 @case("cancel", "conformance.md#cancel")
-async def cancelled_before_the_answer(stage: Stage) -> None:
+async def cancelled_before_the_answer(harness: Harness) -> None:
     """Cancelling the turn before the model has said anything ends it, and its connection."""
     for step in (Stall("request"), Stall("headers")):
-        await _within_a_second(partial(_cancel_while, stage, step, speaking=False), "a turn that is over")
+        await _within_a_second(partial(_cancel_while, harness, step, speaking=False), "a turn that is over")
 
 
 class _EndlessTool:
@@ -133,16 +133,16 @@ class _EndlessTool:
 
 
 @case("cancel", "conformance.md#cancel")
-async def cancelled_in_a_tool(stage: Stage) -> None:
+async def cancelled_in_a_tool(harness: Harness) -> None:
     """Cancelling the turn while a tool runs cancels the tool, and the model is not asked again."""
 
     async def attempt() -> float:
         tool = _EndlessTool()
-        with stage.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
-            events = stage.turn(stage.request(model), ScriptedToolbox(tool))
+        with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
+            events = harness.turn(harness.request(model), ScriptedToolbox(tool))
             task = asyncio.create_task(_listen(events, asyncio.Event()))
-            await _come_about(stage, tool.started, task, "the tool to run")
-            seconds = await _cancel(stage, task)
+            await _come_about(harness, tool.started, task, "the tool to run")
+            seconds = await _cancel(harness, task)
             check(tool.cancelled.is_set(), "the tool to be cancelled with its turn", "one that runs on")
             check_equal(len(model.requests), 1, "requests to the model:")
             return seconds
@@ -151,12 +151,12 @@ async def cancelled_in_a_tool(stage: Stage) -> None:
 
 
 @case("cancel", "conformance.md#cancel")
-async def nothing_runs_on(stage: Stage) -> None:
+async def nothing_runs_on(harness: Harness) -> None:
     """After a turn was closed, none of its tasks is left."""
     before = asyncio.all_tasks()
-    with stage.model(_SPEAKING) as model:
-        async with aclosing(stage.turn(stage.request(model))) as events:
-            await stage.hear(events)
+    with harness.model(_SPEAKING) as model:
+        async with aclosing(harness.turn(harness.request(model))) as events:
+            await harness.hear(events)
         left = asyncio.all_tasks() - before
         if left:
             await asyncio.wait(left, timeout=SECONDS)
@@ -165,20 +165,20 @@ async def nothing_runs_on(stage: Stage) -> None:
 
 
 @case("cancel", "conformance.md#cancel")
-async def others_go_on(stage: Stage) -> None:
+async def others_go_on(harness: Harness) -> None:
     """Cancelling one turn leaves another one alone."""
-    with stage.model(_SPEAKING) as given_up, stage.model(Reply("one two three", gap=0.05)) as other:
+    with harness.model(_SPEAKING) as given_up, harness.model(Reply("one two three", gap=0.05)) as other:
         heard = asyncio.Event()
-        task = asyncio.create_task(_listen(stage.turn(stage.request(given_up)), heard))
-        going_on = asyncio.create_task(stage.play_request(stage.request(other), other))
-        await _come_about(stage, heard, task, "a TextDelta of an answer that has begun")
+        task = asyncio.create_task(_listen(harness.turn(harness.request(given_up)), heard))
+        going_on = asyncio.create_task(harness.run_request(harness.request(other), other))
+        await _come_about(harness, heard, task, "a TextDelta of an answer that has begun")
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
-        played = await going_on
-    if played.error is not None:
-        raise played.error
-    check_equal(played.answer.text, "one two three", "the other turn's answer")
+        turn = await going_on
+    if turn.error is not None:
+        raise turn.error
+    check_equal(turn.answer.text, "one two three", "the other turn's answer")
 
 
 CANCEL: tuple[Case, ...] = (

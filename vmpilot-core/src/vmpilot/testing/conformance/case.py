@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
-    from vmpilot.testing.conformance.stage import Stage
+    from vmpilot.testing.conformance.harness import Harness
 
 Level: TypeAlias = Literal["core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"]
 """What a backend may claim, by `BackendInfo.capabilities`."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-Play: TypeAlias = "Callable[[Stage], Awaitable[None]]"
+Play: TypeAlias = "Callable[[Harness], Awaitable[None]]"
 
 
 class Unmet(AssertionError):
@@ -38,7 +38,7 @@ class Case:
     name: str
     sentence: str
     where: str
-    play: Play
+    run_turn: Play
 
     @property
     def id(self) -> str:
@@ -49,9 +49,9 @@ class Case:
 def case(level: Level, where: str) -> Callable[[Play], Case]:
     """Make a case of a function; its name and the first line of its docstring become the case's."""
 
-    def make(play: Play) -> Case:
-        sentence = (play.__doc__ or "").strip().partition("\n")[0]
-        return Case(level, play.__name__, sentence, where, play)
+    def make(run_turn: Play) -> Case:
+        sentence = (run_turn.__doc__ or "").strip().partition("\n")[0]
+        return Case(level, run_turn.__name__, sentence, where, run_turn)
 
     return make
 

@@ -6,18 +6,18 @@ import asyncio
 
 from vmpilot.contract import CONTRACT_VERSION, Message, UserMessage, encode_event
 from vmpilot.testing.conformance.case import LEVELS, Case, NotApplicable, case, check, check_equal, shown
-from vmpilot.testing.conformance.imports import look_at_import
-from vmpilot.testing.conformance.stage import (
+from vmpilot.testing.conformance.harness import (
     NOTE,
     QUESTION,
     SHELL,
     SYSTEM,
-    Stage,
+    Harness,
     describe,
     find_role,
     roles,
     text_of,
 )
+from vmpilot.testing.conformance.imports import look_at_import
 from vmpilot.testing.playing import KEY, NAME
 from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import Reply, Stall
@@ -25,9 +25,9 @@ from vmpilot.testing.strict import history_faults
 
 
 @case("core", "contract.md#hooks")
-async def describes_itself(stage: Stage) -> None:
+async def describes_itself(harness: Harness) -> None:
     """`describe_backend` gives the entry point's name, this contract's version and known levels."""
-    backend = stage.subject.backend
+    backend = harness.subject.backend
     info = backend.info
     check_equal(info.name, backend.name, "the name by which it is chosen,")
     check_equal(info.contract_version, CONTRACT_VERSION, "the contract version")
@@ -35,9 +35,9 @@ async def describes_itself(stage: Stage) -> None:
 
 
 @case("core", "conformance.md#core")
-async def quiet_import(stage: Stage) -> None:
+async def quiet_import(harness: Harness) -> None:
     """Importing the backend prints nothing, starts nothing and touches neither network, folder nor environment."""
-    module = stage.subject.module
+    module = harness.subject.module
     if module is None:
         raise NotApplicable("the backend was given as an object, and nothing was imported")
     effects = await asyncio.to_thread(look_at_import, module)
@@ -45,127 +45,129 @@ async def quiet_import(stage: Stage) -> None:
 
 
 @case("core", "contract.md#the-grammar-of-a-turn")
-async def answers(stage: Stage) -> None:
+async def answers(harness: Harness) -> None:
     """What the model says is the turn's last message."""
-    played = await stage.play(Reply("All is well."))
-    check_equal(played.answer.text, "All is well.", "the answer")
-    check_equal(played.answer.finish, "stop", "the end")
+    turn = await harness.run_turn(Reply("All is well."))
+    check_equal(turn.answer.text, "All is well.", "the answer")
+    check_equal(turn.answer.finish, "stop", "the end")
 
 
 @case("core", "contract.md#the-grammar-of-a-turn")
-async def asks_once(stage: Stage) -> None:
+async def asks_once(harness: Harness) -> None:
     """A question that the model answers at once is one request, and one message."""
-    played = await stage.play(Reply("All is well."))
-    check_equal(len(played.bodies), 1, "requests to the model:")
-    check_equal(len(played.messages), 1, "messages:")
+    turn = await harness.run_turn(Reply("All is well."))
+    check_equal(len(turn.bodies), 1, "requests to the model:")
+    check_equal(len(turn.messages), 1, "messages:")
 
 
 @case("core", "conformance.md#core")
-async def question_as_asked(stage: Stage) -> None:
+async def question_as_asked(harness: Harness) -> None:
     """What the person wrote is sent to the last blank."""
     text = "  Grüße, 世界 😀!\n\n\t`rm -rf`  \\n "
-    played = await stage.play(Reply("Yes."), messages=(UserMessage.from_text(text),))
-    check_equal([text_of(message) for message in find_role(played.sent(0), "user")], [text], "the user's messages")
+    turn = await harness.run_turn(Reply("Yes."), messages=(UserMessage.from_text(text),))
+    check_equal([text_of(message) for message in find_role(turn.sent(0), "user")], [text], "the user's messages")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def system_prompt(stage: Stage) -> None:
+async def system_prompt(harness: Harness) -> None:
     """The system prompt comes first, once, as it was given."""
-    played = await stage.play(Reply("Yes."))
-    check_equal(roles(played.sent(0)), ["system", "user"], "the roles")
-    check_equal(text_of(played.sent(0)[0]), SYSTEM, "the system prompt")
+    turn = await harness.run_turn(Reply("Yes."))
+    check_equal(roles(turn.sent(0)), ["system", "user"], "the roles")
+    check_equal(text_of(turn.sent(0)[0]), SYSTEM, "the system prompt")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def no_system_prompt(stage: Stage) -> None:
+async def no_system_prompt(harness: Harness) -> None:
     """An empty system prompt is no message, and nothing takes its place."""
-    played = await stage.play(Reply("Yes."), system="")
-    check_equal(roles(played.sent(0)), ["user"], "the roles")
+    turn = await harness.run_turn(Reply("Yes."), system="")
+    check_equal(roles(turn.sent(0)), ["user"], "the roles")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def model_name(stage: Stage) -> None:
+async def model_name(harness: Harness) -> None:
     """The model that is asked is the one that was named, without its provider."""
-    played = await stage.play(Reply("Yes."))
-    check_equal(played.body(0).get("model"), NAME, "the model")
+    turn = await harness.run_turn(Reply("Yes."))
+    check_equal(turn.body(0).get("model"), NAME, "the model")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def temperature(stage: Stage) -> None:
+async def temperature(harness: Harness) -> None:
     """The temperature is sent, also where it is 0."""
     for wanted in (0.0, 0.7):
-        played = await stage.play(Reply("Yes."), temperature=wanted)
-        check_equal(played.body(0).get("temperature"), wanted, "the temperature")
+        turn = await harness.run_turn(Reply("Yes."), temperature=wanted)
+        check_equal(turn.body(0).get("temperature"), wanted, "the temperature")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def token_limit(stage: Stage) -> None:
+async def token_limit(harness: Harness) -> None:
     """The limit of tokens is sent, under one of its two names."""
-    played = await stage.play(Reply("Yes."), max_tokens=123)
-    body = played.body(0)
+    turn = await harness.run_turn(Reply("Yes."), max_tokens=123)
+    body = turn.body(0)
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
     check_equal(limits, [123], "the limit, once:")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def seed_and_effort(stage: Stage) -> None:
+async def seed_and_effort(harness: Harness) -> None:
     """The seed and the reasoning effort are sent."""
-    body = (await stage.play(Reply("Yes."), seed=7, reasoning_effort="low")).body(0)
+    body = (await harness.run_turn(Reply("Yes."), seed=7, reasoning_effort="low")).body(0)
     check_equal((body.get("seed"), body.get("reasoning_effort")), (7, "low"), "seed and effort")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def unset_settings(stage: Stage) -> None:
+async def unset_settings(harness: Harness) -> None:
     """A setting that is None is left to the provider."""
-    body = (await stage.play(Reply("Yes."))).body(0)
+    body = (await harness.run_turn(Reply("Yes."))).body(0)
     names = ("temperature", "max_tokens", "max_completion_tokens", "seed", "reasoning_effort", "top_p", "stop")
     check_equal([name for name in names if body.get(name) is not None], [], "no such members in the request, but")
 
 
 @case("core", "contract.md#what-a-turn-is")
-async def omitted_members(stage: Stage) -> None:
+async def omitted_members(harness: Harness) -> None:
     """Members that the server does not take are left out."""
-    body = (await stage.play(Reply("Yes."), temperature=0.5, omitted=("stream_options", "temperature"))).body(0)
+    body = (await harness.run_turn(Reply("Yes."), temperature=0.5, omitted=("stream_options", "temperature"))).body(0)
     sent = [name for name in ("stream_options", "temperature") if name in body]
     check_equal(sent, [], "no omitted members in the request, but")
-    check_equal((await stage.play(Reply("Yes."), omitted=("stream",))).answer.text, "Yes.", "the answer in one piece")
+    check_equal(
+        (await harness.run_turn(Reply("Yes."), omitted=("stream",))).answer.text, "Yes.", "the answer in one piece"
+    )
 
 
 @case("core", "conformance.md#core")
-async def valid_request(stage: Stage) -> None:
+async def valid_request(harness: Harness) -> None:
     """Every request is one that the strictest provider takes, with tools and without."""
     for tools in ((), (SHELL, NOTE)):
-        played = await stage.play(Reply("Yes."), tools=tools)
-        check_equal(history_faults(played.body(0)), (), f"with {len(tools)} tools, faults of the request:")
+        turn = await harness.run_turn(Reply("Yes."), tools=tools)
+        check_equal(history_faults(turn.body(0)), (), f"with {len(tools)} tools, faults of the request:")
 
 
 @case("core", "conformance.md#core")
-async def key_in_its_place(stage: Stage) -> None:
+async def key_in_its_place(harness: Harness) -> None:
     """The key goes to the model in a header, and is in no event and no body."""
-    with stage.model(Reply("All is well.")) as model:
-        played = await stage.play_request(stage.request(model), model)
+    with harness.model(Reply("All is well.")) as model:
+        turn = await harness.run_request(harness.request(model), model)
         headers = [request.headers for request in model.requests]
-    if played.error is not None:
-        raise played.error
-    check(not any(KEY in encode_event(event) for event in played.events), "no key in an event", "one that holds it")
-    check(KEY not in repr(played.bodies), "no key in a request's body", "a body that holds it")
+    if turn.error is not None:
+        raise turn.error
+    check(not any(KEY in encode_event(event) for event in turn.events), "no key in an event", "one that holds it")
+    check(KEY not in repr(turn.bodies), "no key in a request's body", "a body that holds it")
     if any(headers):
         came = [sorted(name for name, value in one.items() if KEY in value) for one in headers]
         check(all(came), "the key in a header of each request", shown(came))
 
 
 @case("core", "conformance.md#core")
-async def turns_at_once(stage: Stage) -> None:
+async def turns_at_once(harness: Harness) -> None:
     """Turns that run at the same time do not mix."""
 
     def answer_what_is_asked(request: RecordedRequest) -> Reply:
         return Reply(f"You said {text_of(request.messages[-1])}.", gap=0.002)
 
-    with stage.model(answer_what_is_asked) as model:
+    with harness.model(answer_what_is_asked) as model:
         asked = [f"word {number}" for number in range(8)]
-        requests = [stage.request(model, messages=(UserMessage.from_text(text),)) for text in asked]
-        played = await asyncio.gather(*(stage.play_request(request, model) for request in requests))
-    for text, one in zip(asked, played, strict=True):
+        requests = [harness.request(model, messages=(UserMessage.from_text(text),)) for text in asked]
+        turn = await asyncio.gather(*(harness.run_request(request, model) for request in requests))
+    for text, one in zip(asked, turn, strict=True):
         if one.error is not None:
             raise one.error
         check_equal(one.answer.text, f"You said {text}.", "the answer of its own turn,")
@@ -173,12 +175,12 @@ async def turns_at_once(stage: Stage) -> None:
 
 
 @case("core", "conformance.md#core")
-async def nothing_is_kept(stage: Stage) -> None:
+async def nothing_is_kept(harness: Harness) -> None:
     """A turn knows nothing of the turn before it but what its request says."""
-    with stage.model(Reply("First answer."), Reply("Second answer.")) as model:
-        first = await stage.play_request(stage.request(model), model)
+    with harness.model(Reply("First answer."), Reply("Second answer.")) as model:
+        first = await harness.run_request(harness.request(model), model)
         other: tuple[Message, ...] = (UserMessage.from_text("Another matter."),)
-        second = await stage.play_request(stage.request(model, messages=other, system=""), model)
+        second = await harness.run_request(harness.request(model, messages=other, system=""), model)
     if error := first.error or second.error:
         raise error
     check_equal([text_of(message) for message in second.sent(-1)], ["Another matter."], "the second turn's messages")
@@ -186,27 +188,27 @@ async def nothing_is_kept(stage: Stage) -> None:
 
 
 @case("core", "conformance.md#core")
-async def loop_stays_free(stage: Stage) -> None:
+async def loop_stays_free(harness: Harness) -> None:
     """While one turn waits for its model, others go on: the event loop is not blocked."""
-    with stage.model(Stall("headers")) as slow, stage.model(Reply("Quick.")) as quick:
-        waiting = asyncio.create_task(stage.play_request(stage.request(slow), slow))
-        await stage.come_to_ask(slow, waiting)
-        played = await stage.play_request(stage.request(quick), quick)
+    with harness.model(Stall("headers")) as slow, harness.model(Reply("Quick.")) as quick:
+        waiting = asyncio.create_task(harness.run_request(harness.request(slow), slow))
+        await harness.come_to_ask(slow, waiting)
+        turn = await harness.run_request(harness.request(quick), quick)
         waiting.cancel()
-        await asyncio.wait([waiting], timeout=stage.patience)
-    if played.error is not None:
-        raise played.error
-    check_equal(played.answer.text, "Quick.", "the answer of the other turn,")
+        await asyncio.wait([waiting], timeout=harness.patience)
+    if turn.error is not None:
+        raise turn.error
+    check_equal(turn.answer.text, "Quick.", "the answer of the other turn,")
 
 
 @case("core", "contract.md#the-grammar-of-a-turn")
-async def ends_with_the_answer(stage: Stage) -> None:
+async def ends_with_the_answer(harness: Harness) -> None:
     """Nothing is said behind the message that holds the answer."""
-    played = await stage.play(Reply("All is well."), messages=(QUESTION,))
+    turn = await harness.run_turn(Reply("All is well."), messages=(QUESTION,))
     check(
-        bool(played.events) and played.events[-1] is played.completed[-1:][0],
+        bool(turn.events) and turn.events[-1] is turn.completed[-1:][0],
         "the answer as the last event",
-        describe(played),
+        describe(turn),
     )
 
 

@@ -26,121 +26,121 @@ from vmpilot.contract import (
     TurnStopped,
 )
 from vmpilot.testing.conformance.case import Case, case, check, check_equal, shown
-from vmpilot.testing.conformance.stage import DONE, Stage, describe, need_model_calls, shell_call
+from vmpilot.testing.conformance.harness import DONE, Harness, describe, need_model_calls, shell_call
+from vmpilot.testing.fakes import RetryingModelCalls, ScriptedToolbox
 from vmpilot.testing.playing import KEY
 from vmpilot.testing.script import Drop, HttpError, Raw, Reply, Step
-from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn
 
 _LONG = Reply("one two three four five six seven")
 _BROKEN_OFF = Drop(4, _LONG)
 _OVERLOADED = HttpError(503, "The engine is overloaded, try again later", kind="server_error")
 
 
-async def _expect(stage: Stage, step: Step, *kinds: type[ModelError]) -> ModelError:
+async def _expect(harness: Harness, step: Step, *kinds: type[ModelError]) -> ModelError:
     """Play a turn that ends in one of these errors, and give it."""
-    error, _played = await stage.play_failing(step)
+    error, _played = await harness.run_failing_turn(step)
     names = " or ".join(kind.__name__ for kind in kinds)
     check(type(error) in kinds, names, f"{type(error).__name__}: {error}")
     return error
 
 
 @case("errors", "contract.md#errors")
-async def authentication(stage: Stage) -> None:
+async def authentication(harness: Harness) -> None:
     """A refused key is AuthenticationFailed."""
-    await _expect(stage, HttpError(401, "Incorrect API key provided.", code="invalid_api_key"), AuthenticationFailed)
+    await _expect(harness, HttpError(401, "Incorrect API key provided.", code="invalid_api_key"), AuthenticationFailed)
 
 
 @case("errors", "contract.md#errors")
-async def model_not_found(stage: Stage) -> None:
+async def model_not_found(harness: Harness) -> None:
     """A model that the provider does not know is ModelNotFound."""
-    await _expect(stage, HttpError(404, "The model does not exist.", code="model_not_found"), ModelNotFound)
+    await _expect(harness, HttpError(404, "The model does not exist.", code="model_not_found"), ModelNotFound)
 
 
 @case("errors", "contract.md#errors")
-async def invalid_request(stage: Stage) -> None:
+async def invalid_request(harness: Harness) -> None:
     """A request that the provider refuses as such is InvalidRequest."""
-    await _expect(stage, HttpError(400, "Invalid value for 'messages'."), InvalidRequest)
+    await _expect(harness, HttpError(400, "Invalid value for 'messages'."), InvalidRequest)
 
 
 @case("errors", "contract.md#errors")
-async def context_overflow(stage: Stage) -> None:
+async def context_overflow(harness: Harness) -> None:
     """A conversation that is too long is ContextOverflow, so that the core can compact it."""
     message = "This model's maximum context length is 8192 tokens, your messages resulted in 9000 tokens."
-    await _expect(stage, HttpError(400, message, code="context_length_exceeded"), ContextOverflow)
+    await _expect(harness, HttpError(400, message, code="context_length_exceeded"), ContextOverflow)
 
 
 @case("errors", "contract.md#errors")
-async def rate_limited(stage: Stage) -> None:
+async def rate_limited(harness: Harness) -> None:
     """Too many requests are RateLimited, with the wait that the provider asks for."""
-    error = await _expect(stage, HttpError(429, "Slow down.", headers={"retry-after": "7"}), RateLimited)
+    error = await _expect(harness, HttpError(429, "Slow down.", headers={"retry-after": "7"}), RateLimited)
     check_equal(getattr(error, "retry_after", None), 7.0, "retry_after")
 
 
 @case("errors", "contract.md#errors")
-async def quota(stage: Stage) -> None:
+async def quota(harness: Harness) -> None:
     """An account without credit is QuotaExhausted: waiting does not heal it."""
     message = "You exceeded your current quota, please check your plan and billing details."
-    await _expect(stage, HttpError(429, message, code="insufficient_quota"), QuotaExhausted)
+    await _expect(harness, HttpError(429, message, code="insufficient_quota"), QuotaExhausted)
 
 
 @case("errors", "contract.md#errors")
-async def content_filter(stage: Stage) -> None:
+async def content_filter(harness: Harness) -> None:
     """A request that the provider's policy refuses is ContentFiltered."""
     message = "The response was filtered due to the prompt triggering our content management policy."
-    await _expect(stage, HttpError(400, message, code="content_filter"), ContentFiltered)
+    await _expect(harness, HttpError(400, message, code="content_filter"), ContentFiltered)
 
 
 @case("errors", "contract.md#errors")
-async def unavailable(stage: Stage) -> None:
+async def unavailable(harness: Harness) -> None:
     """A provider that fails or is overloaded is ProviderUnavailable."""
     for status in (500, 502, 503, 529):
-        await _expect(stage, HttpError(status, "The engine is overloaded."), ProviderUnavailable)
+        await _expect(harness, HttpError(status, "The engine is overloaded."), ProviderUnavailable)
 
 
 @case("errors", "contract.md#errors")
-async def tools_unsupported(stage: Stage) -> None:
+async def tools_unsupported(harness: Harness) -> None:
     """A model that takes no tools is ToolsUnsupported, so that the core can ask by the text protocol."""
-    await _expect(stage, HttpError(400, "registry/gemma:2b does not support tools"), ToolsUnsupported)
+    await _expect(harness, HttpError(400, "registry/gemma:2b does not support tools"), ToolsUnsupported)
 
 
 @case("errors", "contract.md#errors")
-async def parameter_refused(stage: Stage) -> None:
+async def parameter_refused(harness: Harness) -> None:
     """A member that the server does not take is ParameterRefused, and named."""
     refusal = HttpError(
         400, body={"error": {"message": "Unknown parameter: 'stream_options'.", "param": "stream_options"}}
     )
-    error = await _expect(stage, refusal, ParameterRefused)
+    error = await _expect(harness, refusal, ParameterRefused)
     check_equal(getattr(error, "parameter", None), "stream_options", "the parameter")
 
 
 @case("errors", "contract.md#errors")
-async def messages_refused(stage: Stage) -> None:
+async def messages_refused(harness: Harness) -> None:
     """A server that takes the messages in another form is MessagesRefused, so that the core can change it."""
-    error = await _expect(stage, HttpError(400, "System role not supported"), MessagesRefused)
+    error = await _expect(harness, HttpError(400, "System role not supported"), MessagesRefused)
     check_equal(getattr(error, "refused", None), RefusedMessages("system_role"), "what is refused")
 
 
 @case("errors", "contract.md#errors")
-async def unreadable_call(stage: Stage) -> None:
+async def unreadable_call(harness: Harness) -> None:
     """A tool call that the provider itself could not read is BadResponse, so that the model is asked again."""
     message = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
-    await _expect(stage, HttpError(400, message, code="tool_use_failed"), BadResponse)
+    await _expect(harness, HttpError(400, message, code="tool_use_failed"), BadResponse)
 
 
 @case("errors", "contract.md#errors")
-async def no_connection(stage: Stage) -> None:
+async def no_connection(harness: Harness) -> None:
     """A connection that ends before the answer begins is ProviderUnavailable or StreamInterrupted."""
-    await _expect(stage, Drop("request"), ProviderUnavailable, StreamInterrupted)
+    await _expect(harness, Drop("request"), ProviderUnavailable, StreamInterrupted)
 
 
 @case("errors", "contract.md#errors")
-async def broken_stream(stage: Stage) -> None:
+async def broken_stream(harness: Harness) -> None:
     """A stream that breaks before its end is StreamInterrupted, and no answer."""
-    await _expect(stage, _BROKEN_OFF, StreamInterrupted)
+    await _expect(harness, _BROKEN_OFF, StreamInterrupted)
 
 
 @case("errors", "contract.md#errors")
-async def error_in_the_stream(stage: Stage) -> None:
+async def error_in_the_stream(harness: Harness) -> None:
     """An error that the provider sends in its stream is raised as one."""
     events = [
         {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "It is"}}]},
@@ -148,103 +148,103 @@ async def error_in_the_stream(stage: Stage) -> None:
     ]
     text = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
     step = Raw(text=f"{text}data: [DONE]\n\n", content_type="text/event-stream")
-    await _expect(stage, step, ProviderUnavailable, StreamInterrupted, BadResponse)
+    await _expect(harness, step, ProviderUnavailable, StreamInterrupted, BadResponse)
 
 
 @case("errors", "contract.md#errors")
-async def no_answer_at_all(stage: Stage) -> None:
+async def no_answer_at_all(harness: Harness) -> None:
     """A page of HTML with status 200, or nothing, is BadResponse or StreamInterrupted."""
     page = Raw(text="<html><body>Welcome to nginx</body></html>", content_type="text/html")
     for step in (page, Raw(text="", content_type="text/event-stream")):
-        await _expect(stage, step, BadResponse, StreamInterrupted)
+        await _expect(harness, step, BadResponse, StreamInterrupted)
 
 
 @case("errors", "contract.md#what-the-core-gives")
-async def partial_text(stage: Stage) -> None:
+async def partial_text(harness: Harness) -> None:
     """What was said before the stream broke is yielded; it is not held back, and no message is made of it."""
-    _error, played = await stage.play_failing(_BROKEN_OFF)
-    check(any(isinstance(event, TextDelta) for event in played.events), "the TextDelta so far", describe(played))
-    check(not played.completed, "no MessageCompleted", describe(played))
+    _error, turn = await harness.run_failing_turn(_BROKEN_OFF)
+    check(any(isinstance(event, TextDelta) for event in turn.events), "the TextDelta so far", describe(turn))
+    check(not turn.completed, "no MessageCompleted", describe(turn))
 
 
 @case("errors", "contract.md#what-the-core-gives")
-async def no_own_retries(stage: Stage) -> None:
+async def no_own_retries(harness: Harness) -> None:
     """A call that failed is not made again by the backend or its library: that is the core's."""
     for step in (_OVERLOADED, HttpError(429, "Slow down.", headers={"retry-after": "0"}), Drop("request")):
-        _error, played = await stage.play_failing(step, DONE)
-        check_equal(len(played.bodies), 1, "requests to the model:")
+        _error, turn = await harness.run_failing_turn(step, DONE)
+        check_equal(len(turn.bodies), 1, "requests to the model:")
 
 
 @case("errors", "contract.md#what-the-core-gives")
-async def tried_again_by_the_core(stage: Stage) -> None:
+async def tried_again_by_the_core(harness: Harness) -> None:
     """When the core makes a failed call again, `Retrying` is passed on and the answer is that of the second try."""
-    played = await stage.play(_BROKEN_OFF, Reply("All is well."), tries=2)
-    need_model_calls(played)
-    check_equal(played.answer.text, "All is well.", "the answer")
-    kinds = [type(event).__name__ for event in played.events]
+    turn = await harness.run_turn(_BROKEN_OFF, Reply("All is well."), tries=2)
+    need_model_calls(turn)
+    check_equal(turn.answer.text, "All is well.", "the answer")
+    kinds = [type(event).__name__ for event in turn.events]
     check_equal(kinds.count("Retrying"), 1, "one Retrying,")
     check_equal(kinds.count("MessageCompleted"), 1, "one MessageCompleted,")
 
 
 @case("errors", "contract.md#errors")
-async def chained(stage: Stage) -> None:
+async def chained(harness: Harness) -> None:
     """The library's own exception is kept behind the contract's (`raise … from`)."""
-    error, _played = await stage.play_failing(_OVERLOADED)
+    error, _played = await harness.run_failing_turn(_OVERLOADED)
     check(error.__cause__ is not None, "the library's exception as __cause__", "none")
 
 
 @case("errors", "contract.md#errors")
-async def sentence_without_key(stage: Stage) -> None:
+async def sentence_without_key(harness: Harness) -> None:
     """The error is a sentence for a person, and the key is not in it, though the provider repeats it."""
     for step in (
         HttpError(401, f"Incorrect API key provided: {KEY}. You can find yours at https://example.invalid."),
         HttpError(400, f"Bad header Authorization: Bearer {KEY}"),
     ):
-        error, _played = await stage.play_failing(step)
+        error, _played = await harness.run_failing_turn(step)
         check(len(str(error)) >= 10, "a sentence", shown(str(error)))
         check(KEY not in str(error), "an error without the key", "one that quotes it")
 
 
 @case("errors", "conformance.md#errors")
-async def redirects(stage: Stage) -> None:
+async def redirects(harness: Harness) -> None:
     """A redirect to another place is an error: the key does not follow."""
-    with stage.model(DONE) as elsewhere:
+    with harness.model(DONE) as elsewhere:
         place = elsewhere.settings.base_url or "http://127.0.0.1:9/v1"
         moved = HttpError(307, "Moved.", headers={"location": f"{place}/chat/completions"})
-        error, _played = await stage.play_failing(moved)
+        error, _played = await harness.run_failing_turn(moved)
         check_equal(len(elsewhere.requests), 0, "requests at the other place:")
     check_equal(type(error).__name__, "InvalidRequest", "the error")
 
 
 @case("errors", "contract.md#what-the-core-gives")
-async def turn_stopped(stage: Stage) -> None:
+async def turn_stopped(harness: Harness) -> None:
     """When a limit of the turn is reached, `TurnStopped` passes through the backend."""
-    with stage.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
-        request = stage.request(model)
-        calls = SupervisedStandIn(request, stop_at=2, stop=TurnStopped("the limit of steps is reached"))
-        played = await stage.play_request(request, model, model_calls=calls)
-    need_model_calls(played)
-    check_equal(type(played.error).__name__, "TurnStopped", "the error out of the turn")
+    with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
+        request = harness.request(model)
+        calls = RetryingModelCalls(request, stop_at=2, stop=TurnStopped("the limit of steps is reached"))
+        turn = await harness.run_request(request, model, model_calls=calls)
+    need_model_calls(turn)
+    check_equal(type(turn.error).__name__, "TurnStopped", "the error out of the turn")
 
 
 @case("errors", "contract.md#errors")
-async def failing_log(stage: Stage) -> None:
+async def failing_log(harness: Harness) -> None:
     """An error of the core out of the toolbox passes through the backend as it is."""
 
     def fail(_call: ToolCall) -> str:
         raise StoreError("the conversation's log cannot be written")
 
-    played = await stage.play_to_the_end(Reply(tool_calls=(shell_call(),)), DONE, toolbox=ScriptedToolbox(fail))
-    check_equal(type(played.error).__name__, "StoreError", "the error out of the turn")
-    check_equal(len(played.bodies), 1, "requests to the model:")
+    turn = await harness.run_to_the_end(Reply(tool_calls=(shell_call(),)), DONE, toolbox=ScriptedToolbox(fail))
+    check_equal(type(turn.error).__name__, "StoreError", "the error out of the turn")
+    check_equal(len(turn.bodies), 1, "requests to the model:")
 
 
 @case("errors", "conformance.md#errors")
-async def well_again(stage: Stage) -> None:
+async def well_again(harness: Harness) -> None:
     """After a turn that failed the next one is none the worse for it."""
-    with stage.model(_BROKEN_OFF, Reply("All is well.")) as model:
-        first = await stage.play_request(stage.request(model), model)
-        second = await stage.play_request(stage.request(model), model)
+    with harness.model(_BROKEN_OFF, Reply("All is well.")) as model:
+        first = await harness.run_request(harness.request(model), model)
+        second = await harness.run_request(harness.request(model), model)
     check(first.error is not None, "an error of the first turn", "none")
     if second.error is not None:
         raise second.error

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 from vmpilot.contract import ToolCall, ToolResult
 from vmpilot.testing.conformance.case import Case, case, check_equal
-from vmpilot.testing.conformance.stage import DONE, Stage, find_role, shell_call, text_of
+from vmpilot.testing.conformance.harness import DONE, Harness, find_role, shell_call, text_of
+from vmpilot.testing.fakes import ScriptedToolbox
 from vmpilot.testing.script import Reply
-from vmpilot.testing.stand_ins import ScriptedToolbox
 from vmpilot.testing.strict import history_faults
 
 _COUNT = 3
@@ -18,33 +18,33 @@ _THREE = Reply("All three.", tool_calls=tuple(shell_call(f"step {call_id}", call
 
 
 @case("parallel", "conformance.md#parallel")
-async def all_run(stage: Stage) -> None:
+async def all_run(harness: Harness) -> None:
     """Each call of the message goes to the toolbox, once."""
-    played = await stage.play(_THREE, DONE)
-    check_equal(sorted(call.id for call in played.toolbox.calls), _IDS, "the calls that run to be")
+    turn = await harness.run_turn(_THREE, DONE)
+    check_equal(sorted(call.id for call in turn.toolbox.calls), _IDS, "the calls that run to be")
 
 
 @case("parallel", "contract.md#what-the-core-gives")
-async def side_by_side(stage: Stage) -> None:
+async def side_by_side(harness: Harness) -> None:
     """The toolbox has all calls at once; what may run side by side is its decision, not the backend's."""
     together = asyncio.Barrier(_COUNT)
 
     async def meet(_call: ToolCall) -> str:
         try:
-            async with asyncio.timeout(stage.patience / 2):
+            async with asyncio.timeout(harness.patience / 2):
                 await together.wait()
         except (TimeoutError, asyncio.BrokenBarrierError):
             await together.abort()
             return "alone"
         return "together"
 
-    played = await stage.play(_THREE, DONE, toolbox=ScriptedToolbox(meet))
-    met = [text_of(message) for message in find_role(played.sent(1), "tool")]
+    turn = await harness.run_turn(_THREE, DONE, toolbox=ScriptedToolbox(meet))
+    met = [text_of(message) for message in find_role(turn.sent(1), "tool")]
     check_equal(met, ["together"] * _COUNT, "calls that wait for each other to run")
 
 
 @case("parallel", "conformance.md#parallel")
-async def results_in_order(stage: Stage) -> None:
+async def results_in_order(harness: Harness) -> None:
     """The results go back in the order of the calls, each with its own id, whichever was first."""
     finished = {call_id: asyncio.Event() for call_id in _IDS}
 
@@ -52,44 +52,44 @@ async def results_in_order(stage: Stage) -> None:
         later = _IDS[_IDS.index(call.id) + 1 :]
         if later:
             with suppress(TimeoutError):  # one after the other is not what this case is about
-                await asyncio.wait_for(finished[later[0]].wait(), stage.patience / 2 / _COUNT)
+                await asyncio.wait_for(finished[later[0]].wait(), harness.patience / 2 / _COUNT)
         finished[call.id].set()
         return f"result of {call.id}"
 
-    played = await stage.play(_THREE, DONE, toolbox=ScriptedToolbox(last_comes_first))
-    results = [(message.get("tool_call_id"), text_of(message)) for message in find_role(played.sent(1), "tool")]
+    turn = await harness.run_turn(_THREE, DONE, toolbox=ScriptedToolbox(last_comes_first))
+    results = [(message.get("tool_call_id"), text_of(message)) for message in find_role(turn.sent(1), "tool")]
     check_equal(results, [(call_id, f"result of {call_id}") for call_id in _IDS], "the results")
 
 
 @case("parallel", "conformance.md#parallel")
-async def one_fails(stage: Stage) -> None:
+async def one_fails(harness: Harness) -> None:
     """A call that fails stops neither the others nor the turn."""
 
     def fail_first(call: ToolCall) -> ToolResult:
         return ToolResult(call.id, call.name, f"{call.id} says so", is_error=call.id == _IDS[0])
 
-    played = await stage.play(_THREE, DONE, toolbox=ScriptedToolbox(fail_first))
-    told = sorted(text_of(message) for message in find_role(played.sent(1), "tool"))
+    turn = await harness.run_turn(_THREE, DONE, toolbox=ScriptedToolbox(fail_first))
+    told = sorted(text_of(message) for message in find_role(turn.sent(1), "tool"))
     check_equal(told, [f"{call_id} says so" for call_id in _IDS], "the results that the model is told")
-    check_equal(played.answer.text, "It is done.", "the answer")
+    check_equal(turn.answer.text, "It is done.", "the answer")
 
 
 @case("parallel", "conformance.md#parallel")
-async def one_message(stage: Stage) -> None:
+async def one_message(harness: Harness) -> None:
     """Calls of one message stay in one message, yielded and sent back."""
-    played = await stage.play(_THREE, DONE)
-    check_equal([len(message.tool_calls) for message in played.messages], [_COUNT, 0], "calls in the messages:")
-    sent = [len(message.get("tool_calls") or ()) for message in find_role(played.sent(1), "assistant")]
+    turn = await harness.run_turn(_THREE, DONE)
+    check_equal([len(message.tool_calls) for message in turn.messages], [_COUNT, 0], "calls in the messages:")
+    sent = [len(message.get("tool_calls") or ()) for message in find_role(turn.sent(1), "assistant")]
     check_equal(sent, [_COUNT], "calls in the messages that are sent back:")
-    check_equal(history_faults(played.body(1)), (), "faults of the request:")
+    check_equal(history_faults(turn.body(1)), (), "faults of the request:")
 
 
 @case("parallel", "conformance.md#parallel")
-async def twins(stage: Stage) -> None:
+async def twins(harness: Harness) -> None:
     """Two calls of the same tool with the same arguments are two calls."""
     calls = (shell_call("date", "call_a"), shell_call("date", "call_b"))
-    played = await stage.play(Reply(tool_calls=calls), DONE)
-    check_equal(sorted(call.id for call in played.toolbox.calls), ["call_a", "call_b"], "the calls that run to be")
+    turn = await harness.run_turn(Reply(tool_calls=calls), DONE)
+    check_equal(sorted(call.id for call in turn.toolbox.calls), ["call_a", "call_b"], "the calls that run to be")
 
 
 PARALLEL: tuple[Case, ...] = (all_run, side_by_side, results_in_order, one_fails, one_message, twins)

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from vmpilot.testing.conformance.case import LEVELS, Case
 from vmpilot.testing.conformance.cases import CASES
+from vmpilot.testing.conformance.harness import Subject
 from vmpilot.testing.conformance.running import CASE_SECONDS, Result, run_case
-from vmpilot.testing.conformance.stage import Subject
 from vmpilot.testing.conformance.subjects import make_subject
 from vmpilot.testing.playing import ScriptedModel, ServedModel
 

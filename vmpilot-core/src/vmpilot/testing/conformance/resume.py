@@ -12,19 +12,19 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.testing.conformance.case import Case, case, check, check_equal, shown
-from vmpilot.testing.conformance.stage import (
+from vmpilot.testing.conformance.harness import (
     DONE,
     QUESTION,
-    Played,
-    Stage,
+    Harness,
+    TurnResult,
     find_role,
     need_model_calls,
     roles,
     shell_call,
     text_of,
 )
+from vmpilot.testing.fakes import RetryingModelCalls
 from vmpilot.testing.script import Reply
-from vmpilot.testing.stand_ins import SupervisedStandIn
 from vmpilot.testing.strict import history_faults
 
 _PIXEL = (
@@ -34,11 +34,11 @@ _PIXEL = (
 _GO_ON = UserMessage.from_text("Go on.")
 
 
-async def _go_on(stage: Stage, *history: Message) -> Played:
+async def _go_on(harness: Harness, *history: Message) -> TurnResult:
     """A turn behind this history; what is sent must be valid."""
-    played = await stage.play(Reply("Yes."), messages=(*history, _GO_ON))
-    check_equal(history_faults(played.body(0)), (), "faults of the request:")
-    return played
+    turn = await harness.run_turn(Reply("Yes."), messages=(*history, _GO_ON))
+    check_equal(history_faults(turn.body(0)), (), "faults of the request:")
+    return turn
 
 
 def _asked(*calls: ToolCall, text: str = "") -> AssistantMessage:
@@ -46,120 +46,120 @@ def _asked(*calls: ToolCall, text: str = "") -> AssistantMessage:
 
 
 @case("resume", "conformance.md#resume")
-async def earlier_turns(stage: Stage) -> None:
+async def earlier_turns(harness: Harness) -> None:
     """All that was said is sent, in its order."""
     texts = [f"{who} {number}" for number in range(30) for who in ("question", "answer")]
     history = [AssistantMessage(text) if text.startswith("answer") else UserMessage.from_text(text) for text in texts]
-    played = await _go_on(stage, *history)
-    sent = [text_of(message) for message in played.sent(0)[1:]]
+    turn = await _go_on(harness, *history)
+    sent = [text_of(message) for message in turn.sent(0)[1:]]
     check_equal(sent, [*texts, "Go on."], "the messages")
-    check_equal(roles(played.sent(0))[1:], ["user", "assistant"] * 30 + ["user"], "the roles")
+    check_equal(roles(turn.sent(0))[1:], ["user", "assistant"] * 30 + ["user"], "the roles")
 
 
 @case("resume", "conformance.md#resume")
-async def calls_and_results(stage: Stage) -> None:
+async def calls_and_results(harness: Harness) -> None:
     """Calls and results of earlier turns are sent as calls and results, with their ids."""
     calls = (ToolCall("old_1", "shell", '{"command": "uptime"}'), ToolCall("old_2", "shell", '{"command": "date"}'))
     results = [ToolResult(call.id, call.name, f"result of {call.id}") for call in calls]
-    played = await _go_on(stage, QUESTION, _asked(*calls, text="Both."), *results, AssistantMessage("There."))
-    check_equal(roles(played.sent(0))[1:], ["user", "assistant", "tool", "tool", "assistant", "user"], "the roles")
-    told = [(message.get("tool_call_id"), text_of(message)) for message in find_role(played.sent(0), "tool")]
+    turn = await _go_on(harness, QUESTION, _asked(*calls, text="Both."), *results, AssistantMessage("There."))
+    check_equal(roles(turn.sent(0))[1:], ["user", "assistant", "tool", "tool", "assistant", "user"], "the roles")
+    told = [(message.get("tool_call_id"), text_of(message)) for message in find_role(turn.sent(0), "tool")]
     check_equal(told, [("old_1", "result of old_1"), ("old_2", "result of old_2")], "the results")
     sent = [
         (call.get("id"), call.get("function", {}).get("arguments"))
-        for message in played.sent(0)
+        for message in turn.sent(0)
         for call in message.get("tool_calls") or ()
     ]
     check_equal(sent, [(call.id, call.arguments) for call in calls], "the calls")
 
 
 @case("resume", "contract.md#messages")
-async def images(stage: Stage) -> None:
+async def images(harness: Harness) -> None:
     """Images are sent as images, among the texts in their order."""
     parts = (TextPart("Before."), ImagePart(_PIXEL, detail="low"), TextPart("Behind."))
-    played = await _go_on(stage, UserMessage(parts), AssistantMessage("A pixel."))
-    content = find_role(played.sent(0), "user")[0].get("content")
+    turn = await _go_on(harness, UserMessage(parts), AssistantMessage("A pixel."))
+    content = find_role(turn.sent(0), "user")[0].get("content")
     came = content if isinstance(content, list) else []
     check_equal([part.get("type") for part in came], ["text", "image_url", "text"], "the kinds of the parts")
     check_equal(came[1].get("image_url", {}).get("url"), _PIXEL, "the image")
 
 
 @case("resume", "conformance.md#resume")
-async def reasoning_is_not_said(stage: Stage) -> None:
+async def reasoning_is_not_said(harness: Harness) -> None:
     """Reasoning of earlier turns is not sent as if it had been said."""
     history = AssistantMessage("It is up.", reasoning="A secret thought.")
-    played = await _go_on(stage, QUESTION, history)
-    said = [text_of(message) for message in find_role(played.sent(0), "assistant")]
+    turn = await _go_on(harness, QUESTION, history)
+    said = [text_of(message) for message in find_role(turn.sent(0), "assistant")]
     check_equal(said, ["It is up."], "the assistant's messages")
 
 
 @case("resume", "conformance.md#resume")
-async def broken_call(stage: Stage) -> None:
+async def broken_call(harness: Harness) -> None:
     """A call whose arguments were broken is no obstacle: what `ModelCall` holds is sent, in which they are harmless."""
     call = ToolCall("old_1", "shell", '{"command": "rm -rf /srv')
     result = ToolResult("old_1", "shell", "Not run: the arguments are no JSON.", is_error=True)
-    played = await _go_on(stage, QUESTION, _asked(call), result, AssistantMessage("I see."))
-    check_equal(roles(played.sent(0))[1:], ["user", "assistant", "tool", "assistant", "user"], "the roles")
+    turn = await _go_on(harness, QUESTION, _asked(call), result, AssistantMessage("I see."))
+    check_equal(roles(turn.sent(0))[1:], ["user", "assistant", "tool", "assistant", "user"], "the roles")
 
 
 @case("resume", "conformance.md#resume")
-async def interrupted_turn(stage: Stage) -> None:
+async def interrupted_turn(harness: Harness) -> None:
     """A turn that was broken off goes on from what was said and done."""
     call = ToolCall("old_1", "shell", '{"command": "sleep 9"}')
     cut = AssistantMessage("It was going to", finish="cut")
     result = ToolResult("old_1", "shell", "Interrupted: it may have run in part.", is_error=True)
-    played = await _go_on(stage, QUESTION, _asked(call), result, cut)
-    told = [text_of(message) for message in played.sent(0)[3:]]
+    turn = await _go_on(harness, QUESTION, _asked(call), result, cut)
+    told = [text_of(message) for message in turn.sent(0)[3:]]
     check_equal(told, ["Interrupted: it may have run in part.", "It was going to", "Go on."], "the last messages")
 
 
 @case("resume", "contract.md#messages")
-async def data_of_another_provider(stage: Stage) -> None:
+async def data_of_another_provider(harness: Harness) -> None:
     """Opaque data of another provider is not sent to this one."""
     signed = AssistantMessage(
         "It is up.", provider="anthropic", provider_data={"thinking_blocks": [{"signature": "c2lnbmF0dXJl"}]}
     )
-    played = await _go_on(stage, QUESTION, signed)
-    check("c2lnbmF0dXJl" not in repr(played.body(0)), "no data of another provider in the request", "its signature")
+    turn = await _go_on(harness, QUESTION, signed)
+    check("c2lnbmF0dXJl" not in repr(turn.body(0)), "no data of another provider in the request", "its signature")
 
 
 @case("resume", "contract.md#what-the-core-gives")
-async def what_the_core_says(stage: Stage) -> None:
+async def what_the_core_says(harness: Harness) -> None:
     """What is sent is what `ModelCall` says, also where the core has shortened the conversation."""
     history = (QUESTION, AssistantMessage("A long story."), _GO_ON)
-    with stage.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
-        request = stage.request(model, messages=history)
-        shortened = SupervisedStandIn(request, rewrite=lambda messages: messages[2:])
-        played = await stage.play_request(request, model, model_calls=shortened)
-    need_model_calls(played)
-    if played.error is not None:
-        raise played.error
-    check_equal(roles(played.sent(0)), ["system", "user"], "the roles of the first request")
-    check_equal(roles(played.sent(1)), ["system", "user", "assistant", "tool"], "the roles of the second request")
+    with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
+        request = harness.request(model, messages=history)
+        shortened = RetryingModelCalls(request, rewrite=lambda messages: messages[2:])
+        turn = await harness.run_request(request, model, model_calls=shortened)
+    need_model_calls(turn)
+    if turn.error is not None:
+        raise turn.error
+    check_equal(roles(turn.sent(0)), ["system", "user"], "the roles of the first request")
+    check_equal(roles(turn.sent(1)), ["system", "user", "assistant", "tool"], "the roles of the second request")
 
 
 @case("resume", "conformance.md#resume")
-async def goes_on_with_tools(stage: Stage) -> None:
+async def goes_on_with_tools(harness: Harness) -> None:
     """After a turn with tools the next one may use them again, and all of it is sent."""
     call = ToolCall("old_1", "shell", '{"command": "uptime"}')
     history = (QUESTION, _asked(call), ToolResult("old_1", "shell", "3 days"), AssistantMessage("3 days."), _GO_ON)
-    played = await stage.play(Reply(tool_calls=(shell_call(call_id="new_1"),)), DONE, messages=history)
-    check_equal([call.id for call in played.toolbox.calls], ["new_1"], "the calls that run to be")
-    check_equal(history_faults(played.body(1)), (), "faults of the second request:")
-    told = [message.get("tool_call_id") for message in find_role(played.sent(1), "tool")]
+    turn = await harness.run_turn(Reply(tool_calls=(shell_call(call_id="new_1"),)), DONE, messages=history)
+    check_equal([call.id for call in turn.toolbox.calls], ["new_1"], "the calls that run to be")
+    check_equal(history_faults(turn.body(1)), (), "faults of the second request:")
+    told = [message.get("tool_call_id") for message in find_role(turn.sent(1), "tool")]
     check_equal(told, ["old_1", "new_1"], "the ids of the results")
 
 
 @case("resume", "conformance.md#resume")
-async def its_own_turn(stage: Stage) -> None:
+async def its_own_turn(harness: Harness) -> None:
     """What a turn yields is a history that the next turn can go on with."""
     steps = (Reply("First I look.", reasoning="Hm.", tool_calls=(shell_call(),)), Reply("It is up.", reasoning="So."))
-    first = await stage.play(*steps)
+    first = await harness.run_turn(*steps)
     check(len(first.messages) == 2, "two messages of the first turn", shown(first.messages))
     asked, answered = first.messages
     results = [ToolResult(call.id, call.name, "3 days") for call in asked.tool_calls]
-    played = await _go_on(stage, QUESTION, asked, *results, answered)
-    said = [text_of(message) for message in find_role(played.sent(0), "assistant")]
+    turn = await _go_on(harness, QUESTION, asked, *results, answered)
+    said = [text_of(message) for message in find_role(turn.sent(0), "assistant")]
     check_equal(said, ["First I look.", "It is up."], "the assistant's messages")
 
 

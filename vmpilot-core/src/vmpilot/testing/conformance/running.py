@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from vmpilot.testing.conformance.case import Case, NotApplicable, Unmet
-from vmpilot.testing.conformance.stage import Stage, Subject
+from vmpilot.testing.conformance.harness import Harness, Subject
 from vmpilot.testing.playing import CannotPlay
 
 Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
@@ -63,10 +63,10 @@ def _numbered(result: Result, time_run: int, repeat: int) -> Result:
 
 def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> Result:
     """Run one case; a backend that hangs fails it."""
-    stage = Stage(subject, patience=min(10.0, seconds / 4))
+    harness = Harness(subject, patience=min(10.0, seconds / 4))
     future: Future[Result] = Future()
     started = time.monotonic()
-    thread = threading.Thread(target=_run_loop, args=(stage, case, seconds, future), name=case.id, daemon=True)
+    thread = threading.Thread(target=_run_loop, args=(harness, case, seconds, future), name=case.id, daemon=True)
     thread.start()
     try:
         result = future.result(seconds + _GRACE)
@@ -74,34 +74,34 @@ def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> 
         expected = f"the case to be over within {seconds:g} s"
         result = Result(case, "failed", expected, "a backend that blocks the event loop, or ignores its cancellation")
     finally:
-        stage.close()
+        harness.close()
     thread.join(_GRACE / 3)
     return Result(case, result.outcome, result.expected, result.came, time.monotonic() - started)
 
 
-def _run_loop(stage: Stage, case: Case, seconds: float, future: Future[Result]) -> None:
+def _run_loop(harness: Harness, case: Case, seconds: float, future: Future[Result]) -> None:
     # Closing the loop waits for tasks that a bad backend left behind, so the result is told before.
     with suppress(RuntimeError), asyncio.Runner() as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
         loop.set_default_executor(_LooseThreads())
-        runner.run(_tell(stage, case, seconds, future))
+        runner.run(_tell(harness, case, seconds, future))
 
 
-async def _tell(stage: Stage, case: Case, seconds: float, future: Future[Result]) -> None:
+async def _tell(harness: Harness, case: Case, seconds: float, future: Future[Result]) -> None:
     try:
-        future.set_result(await _judge(stage, case, seconds))
+        future.set_result(await _judge(harness, case, seconds))
     except BaseException as error:
         if not future.done():
             future.set_result(Result(case, "failed", "a case that comes to its end", _told(error)))
         raise
 
 
-async def _judge(stage: Stage, case: Case, seconds: float) -> Result:
+async def _judge(harness: Harness, case: Case, seconds: float) -> Result:
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            await case.play(stage)
+            await case.run_turn(harness)
     except (NotApplicable, CannotPlay) as reason:
         return Result(case, "skipped", came=str(reason))
     except Unmet as unmet:

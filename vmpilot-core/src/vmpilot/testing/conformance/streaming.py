@@ -6,97 +6,97 @@ from contextlib import aclosing
 
 from vmpilot.contract import MessageCompleted, ReasoningDelta, TextDelta, ToolCallDelta
 from vmpilot.testing.conformance.case import Case, case, check, check_equal
-from vmpilot.testing.conformance.stage import DONE, Stage, describe, shell_call
+from vmpilot.testing.conformance.harness import DONE, Harness, describe, shell_call
 from vmpilot.testing.script import Framing, Reply, Stall
 
 _WORDS = Reply("one two three four five six")
 
 
 @case("streaming", "contract.md#events")
-async def comes_in_pieces(stage: Stage) -> None:
+async def comes_in_pieces(harness: Harness) -> None:
     """A text that the model sends in pieces is yielded in pieces, before its message."""
-    played = await stage.play(_WORDS)
-    deltas = [event for event in played.events if isinstance(event, TextDelta)]
-    check(len(deltas) >= 2, "at least 2 TextDelta of a text in 6 pieces", describe(played))
-    before = played.events[: played.events.index(played.completed[0])] if played.completed else []
-    check(bool(before), "the deltas before the message", describe(played))
+    turn = await harness.run_turn(_WORDS)
+    deltas = [event for event in turn.events if isinstance(event, TextDelta)]
+    check(len(deltas) >= 2, "at least 2 TextDelta of a text in 6 pieces", describe(turn))
+    before = turn.events[: turn.events.index(turn.completed[0])] if turn.completed else []
+    check(bool(before), "the deltas before the message", describe(turn))
 
 
 @case("streaming", "contract.md#the-grammar-of-a-turn")
-async def deltas_make_the_message(stage: Stage) -> None:
+async def deltas_make_the_message(harness: Harness) -> None:
     """The deltas, joined, are the message's text: nothing is missing, doubled or said behind it."""
-    played = await stage.play(_WORDS)
-    check_equal(played.text, played.answer.text, "the joined deltas to be the message's text")
+    turn = await harness.run_turn(_WORDS)
+    check_equal(turn.text, turn.answer.text, "the joined deltas to be the message's text")
 
 
 @case("streaming", "conformance.md#streaming")
-async def as_it_comes(stage: Stage) -> None:
+async def as_it_comes(harness: Harness) -> None:
     """The first piece is there while the model is still speaking."""
-    with stage.model(Stall(3, Reply("one two three four"))) as model:
-        async with aclosing(stage.turn(stage.request(model))) as events:
-            await stage.hear(events)
+    with harness.model(Stall(3, Reply("one two three four"))) as model:
+        async with aclosing(harness.turn(harness.request(model))) as events:
+            await harness.hear(events)
 
 
 @case("streaming", "conformance.md#streaming")
-async def text_to_the_letter(stage: Stage) -> None:
+async def text_to_the_letter(harness: Harness) -> None:
     """Blanks, line ends, signs of any language and pieces of one letter come out as they were sent."""
     pieces = ("  ", "Grüße", "\n\n", " ", "世", "界", "😀", "\t", "```\nx = '\\n'\n", " a\u0301 ")
-    played = await stage.play(Reply(chunks=pieces))
-    check_equal(played.answer.text, "".join(pieces), "the text")
+    turn = await harness.run_turn(Reply(chunks=pieces))
+    check_equal(turn.answer.text, "".join(pieces), "the text")
 
 
 @case("streaming", "conformance.md#streaming")
-async def any_packets(stage: Stage) -> None:
+async def any_packets(harness: Harness) -> None:
     """However the stream is cut into packets, in the middle of a letter too, its text is the same."""
     for framing in (Framing(packet_bytes=7), Framing(one_blob=True), Framing(line_end="\r\n")):
-        played = await stage.play(Reply("Grüße, 世界 😀!", framing=framing))
-        check_equal(played.answer.text, "Grüße, 世界 😀!", "the text")
+        turn = await harness.run_turn(Reply("Grüße, 世界 😀!", framing=framing))
+        check_equal(turn.answer.text, "Grüße, 世界 😀!", "the text")
 
 
 @case("streaming", "contract.md#messages")
-async def reasoning(stage: Stage) -> None:
+async def reasoning(harness: Harness) -> None:
     """Reasoning that the model shows is the message's reasoning, and no part of its text."""
-    played = await stage.play(Reply("Yes.", reasoning="First I think. Then I speak."))
-    check_equal(played.answer.reasoning, "First I think. Then I speak.", "the reasoning")
-    check_equal(played.answer.text, "Yes.", "the text")
+    turn = await harness.run_turn(Reply("Yes.", reasoning="First I think. Then I speak."))
+    check_equal(turn.answer.reasoning, "First I think. Then I speak.", "the reasoning")
+    check_equal(turn.answer.text, "Yes.", "the text")
 
 
 @case("streaming", "contract.md#events")
-async def reasoning_in_pieces(stage: Stage) -> None:
+async def reasoning_in_pieces(harness: Harness) -> None:
     """Reasoning is yielded as it comes, before the text, and the deltas make the message's."""
-    played = await stage.play(Reply("Yes.", reasoning="First I think. Then I speak."))
-    check(any(isinstance(event, ReasoningDelta) for event in played.events), "ReasoningDelta", describe(played))
-    check_equal(played.reasoning, played.answer.reasoning, "the joined deltas to be the message's reasoning")
-    kinds = [type(event) for event in played.events if isinstance(event, ReasoningDelta | TextDelta)]
+    turn = await harness.run_turn(Reply("Yes.", reasoning="First I think. Then I speak."))
+    check(any(isinstance(event, ReasoningDelta) for event in turn.events), "ReasoningDelta", describe(turn))
+    check_equal(turn.reasoning, turn.answer.reasoning, "the joined deltas to be the message's reasoning")
+    kinds = [type(event) for event in turn.events if isinstance(event, ReasoningDelta | TextDelta)]
     check_equal(kinds, sorted(kinds, key=lambda kind: kind is TextDelta), "reasoning before text:")
 
 
 @case("streaming", "contract.md#what-the-core-gives")
-async def signs_of_life(stage: Stage) -> None:
+async def signs_of_life(harness: Harness) -> None:
     """While the model writes a tool call its pieces are yielded, so that nobody takes it for dead."""
-    played = await stage.play(Reply(tool_calls=(shell_call("echo one two three"),)), DONE)
-    first = played.events.index(played.completed[0]) if played.completed else 0
-    pieces = [event for event in played.events[:first] if isinstance(event, ToolCallDelta)]
-    check(bool(pieces), "ToolCallDelta before the message with the call", describe(played))
+    turn = await harness.run_turn(Reply(tool_calls=(shell_call("echo one two three"),)), DONE)
+    first = turn.events.index(turn.completed[0]) if turn.completed else 0
+    pieces = [event for event in turn.events[:first] if isinstance(event, ToolCallDelta)]
+    check(bool(pieces), "ToolCallDelta before the message with the call", describe(turn))
 
 
 @case("streaming", "contract.md#the-grammar-of-a-turn")
-async def one_message_for_each_call(stage: Stage) -> None:
+async def one_message_for_each_call(harness: Harness) -> None:
     """Each call to the model gives one MessageCompleted, behind all of its deltas."""
-    played = await stage.play(Reply("First I look.", tool_calls=(shell_call(),)), _WORDS)
-    check_equal(len(played.completed), len(played.bodies), "as many messages as calls to the model:")
-    check(isinstance(played.events[-1], MessageCompleted), "a MessageCompleted as the last event", describe(played))
+    turn = await harness.run_turn(Reply("First I look.", tool_calls=(shell_call(),)), _WORDS)
+    check_equal(len(turn.completed), len(turn.bodies), "as many messages as calls to the model:")
+    check(isinstance(turn.events[-1], MessageCompleted), "a MessageCompleted as the last event", describe(turn))
 
 
 @case("streaming", "contract.md#what-a-turn-is")
-async def in_one_piece(stage: Stage) -> None:
+async def in_one_piece(harness: Harness) -> None:
     """With `streaming` off the answer is asked for in one piece, and it is the same."""
-    played = await stage.play(
+    turn = await harness.run_turn(
         Reply("First I look.", tool_calls=(shell_call(),)), Reply("It is up.", reasoning="Hm."), streaming=False
     )
-    check_equal([body.get("stream") or False for body in played.bodies], [False, False], "no streams,")
-    check_equal([message.text for message in played.messages], ["First I look.", "It is up."], "the texts")
-    check_equal([call.arguments for call in played.toolbox.calls], ['{"command": "uptime"}'], "the arguments")
+    check_equal([body.get("stream") or False for body in turn.bodies], [False, False], "no streams,")
+    check_equal([message.text for message in turn.messages], ["First I look.", "It is up."], "the texts")
+    check_equal([call.arguments for call in turn.toolbox.calls], ['{"command": "uptime"}'], "the arguments")
 
 
 STREAMING: tuple[Case, ...] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmpilot.contract import BackendError
 from vmpilot.plugins import InstalledBackend, choose_backend, installed_backends, load_backend, wrap_backend
-from vmpilot.testing.conformance.stage import Subject
+from vmpilot.testing.conformance.harness import Subject
 from vmpilot.testing.playing import ScriptedModel, ServedModel
 
 

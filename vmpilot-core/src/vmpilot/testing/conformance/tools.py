@@ -8,9 +8,19 @@ from pathlib import Path
 
 from vmpilot.contract import ToolCall, ToolResult
 from vmpilot.testing.conformance.case import Case, case, check, check_equal, shown
-from vmpilot.testing.conformance.stage import DONE, NOTE, SHELL, Stage, describe, find_role, roles, shell_call, text_of
+from vmpilot.testing.conformance.harness import (
+    DONE,
+    NOTE,
+    SHELL,
+    Harness,
+    describe,
+    find_role,
+    roles,
+    shell_call,
+    text_of,
+)
+from vmpilot.testing.fakes import ScriptedToolbox
 from vmpilot.testing.script import Reply, ScriptedCall
-from vmpilot.testing.stand_ins import ScriptedToolbox
 from vmpilot.testing.strict import history_faults
 
 _ASKS = Reply(tool_calls=(shell_call(),))
@@ -18,10 +28,10 @@ _BROKEN = ('{"command": "rm -rf /srv', '["uptime"]', "", '{"command": "a", "comm
 
 
 @case("tools", "contract.md#what-a-turn-is")
-async def tools_are_offered(stage: Stage) -> None:
+async def tools_are_offered(harness: Harness) -> None:
     """The model is told each tool's name, description and schema, with every request."""
-    played = await stage.play(_ASKS, DONE, tools=(SHELL, NOTE))
-    for body in (played.body(0), played.body(1)):
+    turn = await harness.run_turn(_ASKS, DONE, tools=(SHELL, NOTE))
+    for body in (turn.body(0), turn.body(1)):
         functions = [tool.get("function", {}) for tool in body.get("tools") or []]
         told = [(one.get("name"), one.get("description"), one.get("parameters")) for one in functions]
         wanted = [(tool.name, tool.description, dict(tool.parameters)) for tool in (SHELL, NOTE)]
@@ -29,141 +39,137 @@ async def tools_are_offered(stage: Stage) -> None:
 
 
 @case("tools", "contract.md#what-the-core-gives")
-async def one_call(stage: Stage) -> None:
+async def one_call(harness: Harness) -> None:
     """A call goes to the toolbox with its id, its name and its arguments as the model wrote them."""
     call = ScriptedCall("shell", '{ "command":"echo Grüße 😀" }', id="call_x9", chunks=3)
-    played = await stage.play(Reply(tool_calls=(call,)), DONE)
-    check_equal(played.toolbox.calls, [ToolCall("call_x9", "shell", call.argument_text)], "the toolbox to be asked")
+    turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
+    check_equal(turn.toolbox.calls, [ToolCall("call_x9", "shell", call.argument_text)], "the toolbox to be asked")
 
 
 @case("tools", "contract.md#messages")
-async def call_in_the_message(stage: Stage) -> None:
+async def call_in_the_message(harness: Harness) -> None:
     """The message holds the call, and says that it ended with calls."""
-    played = await stage.play(_ASKS, DONE)
-    check_equal([message.finish for message in played.messages], ["tool_calls", "stop"], "the ends")
-    check_equal(played.messages[0].tool_calls, (ToolCall("call_1", "shell", '{"command": "uptime"}'),), "the calls")
+    turn = await harness.run_turn(_ASKS, DONE)
+    check_equal([message.finish for message in turn.messages], ["tool_calls", "stop"], "the ends")
+    check_equal(turn.messages[0].tool_calls, (ToolCall("call_1", "shell", '{"command": "uptime"}'),), "the calls")
 
 
 @case("tools", "contract.md#what-the-core-gives")
-async def result_goes_back(stage: Stage) -> None:
+async def result_goes_back(harness: Harness) -> None:
     """The model is asked again with the call and the toolbox's result, to the letter."""
     text = "  3 days\n\n世界 😀 \\n {}\t"
-    played = await stage.play(_ASKS, DONE, toolbox=ScriptedToolbox(lambda _: text))
-    check_equal(roles(played.sent(1)), ["system", "user", "assistant", "tool"], "the roles")
-    check_equal(text_of(played.sent(1)[3]), text, "the result")
-    check_equal(played.answer.text, "It is done.", "the answer")
+    turn = await harness.run_turn(_ASKS, DONE, toolbox=ScriptedToolbox(lambda _: text))
+    check_equal(roles(turn.sent(1)), ["system", "user", "assistant", "tool"], "the roles")
+    check_equal(text_of(turn.sent(1)[3]), text, "the result")
+    check_equal(turn.answer.text, "It is done.", "the answer")
 
 
 @case("tools", "conformance.md#tools")
-async def ids_are_kept(stage: Stage) -> None:
+async def ids_are_kept(harness: Harness) -> None:
     """The ids of calls go back to the model as it gave them, in the message and in the result."""
-    played = await stage.play(Reply(tool_calls=(shell_call(call_id="call_Zx-9_0"),)), DONE)
-    sent = [call.get("id") for message in played.sent(1) for call in message.get("tool_calls") or ()]
-    answered = [message.get("tool_call_id") for message in find_role(played.sent(1), "tool")]
+    turn = await harness.run_turn(Reply(tool_calls=(shell_call(call_id="call_Zx-9_0"),)), DONE)
+    sent = [call.get("id") for message in turn.sent(1) for call in message.get("tool_calls") or ()]
+    answered = [message.get("tool_call_id") for message in find_role(turn.sent(1), "tool")]
     check_equal((sent, answered), (["call_Zx-9_0"], ["call_Zx-9_0"]), "the ids of call and result")
 
 
 @case("tools", "conformance.md#tools")
-async def call_as_written(stage: Stage) -> None:
+async def call_as_written(harness: Harness) -> None:
     """The call in the history is the one that the model wrote, its arguments unchanged."""
     call = ScriptedCall("shell", '{ "command":"echo Grüße" }', id="call_1")
-    played = await stage.play(Reply(tool_calls=(call,)), DONE)
-    functions = [call["function"] for message in played.sent(1) for call in message.get("tool_calls") or ()]
+    turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
+    functions = [call["function"] for message in turn.sent(1) for call in message.get("tool_calls") or ()]
     check_equal(functions, [{"name": "shell", "arguments": call.argument_text}], "the call in the history")
 
 
 @case("tools", "conformance.md#tools")
-async def text_beside_a_call(stage: Stage) -> None:
+async def text_beside_a_call(harness: Harness) -> None:
     """What the model says beside a call is in the message, and in the next request."""
-    played = await stage.play(Reply("First I look.", tool_calls=(shell_call(),)), DONE)
-    check_equal(played.messages[0].text, "First I look.", "the text of the first message")
-    check_equal(
-        [text_of(message) for message in find_role(played.sent(1), "assistant")], ["First I look."], "sent back"
-    )
+    turn = await harness.run_turn(Reply("First I look.", tool_calls=(shell_call(),)), DONE)
+    check_equal(turn.messages[0].text, "First I look.", "the text of the first message")
+    check_equal([text_of(message) for message in find_role(turn.sent(1), "assistant")], ["First I look."], "sent back")
 
 
 @case("tools", "contract.md#the-grammar-of-a-turn")
-async def several_steps(stage: Stage) -> None:
+async def several_steps(harness: Harness) -> None:
     """The loop goes on until the model answers without a call, each time with all that was before."""
     steps = [Reply(tool_calls=(shell_call(f"step {number}", f"call_{number}"),)) for number in range(4)]
-    played = await stage.play(*steps, DONE)
-    check_equal([call.id for call in played.toolbox.calls], [f"call_{number}" for number in range(4)], "the calls")
-    check_equal(roles(played.sent(4)), ["system", "user", *["assistant", "tool"] * 4], "the roles of the last request")
-    check_equal(history_faults(played.body(4)), (), "faults of the last request:")
-    check_equal(played.answer.text, "It is done.", "the answer")
+    turn = await harness.run_turn(*steps, DONE)
+    check_equal([call.id for call in turn.toolbox.calls], [f"call_{number}" for number in range(4)], "the calls")
+    check_equal(roles(turn.sent(4)), ["system", "user", *["assistant", "tool"] * 4], "the roles of the last request")
+    check_equal(history_faults(turn.body(4)), (), "faults of the last request:")
+    check_equal(turn.answer.text, "It is done.", "the answer")
 
 
 @case("tools", "contract.md#what-the-core-gives")
-async def unknown_tool(stage: Stage) -> None:
+async def unknown_tool(harness: Harness) -> None:
     """A call of a tool that there is not goes to the toolbox, too: it tells the model so."""
     call = ScriptedCall("make_tea", {"sugar": 2}, id="call_1")
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "There is no such tool.", is_error=True))
-    played = await stage.play(Reply(tool_calls=(call,)), DONE, toolbox=toolbox)
+    turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE, toolbox=toolbox)
     check_equal([call.name for call in toolbox.calls], ["make_tea"], "the toolbox to be asked")
-    check_equal(text_of(played.sent(1)[-1]), "There is no such tool.", "what the model is told")
+    check_equal(text_of(turn.sent(1)[-1]), "There is no such tool.", "what the model is told")
 
 
 @case("tools", "contract.md#messages")
-async def broken_arguments(stage: Stage) -> None:
+async def broken_arguments(harness: Harness) -> None:
     """Arguments that are no JSON, or no object, go to the toolbox as they are: nobody mends or completes them."""
     for arguments in _BROKEN:
         call = ScriptedCall("shell", arguments, id="call_1")
-        played = await stage.play(Reply(tool_calls=(call,)), DONE)
-        check_equal([call.arguments for call in played.toolbox.calls], [arguments], "the toolbox to get the arguments")
+        turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
+        check_equal([call.arguments for call in turn.toolbox.calls], [arguments], "the toolbox to get the arguments")
 
 
 @case("tools", "contract.md#ends")
-async def half_call(stage: Stage) -> None:
+async def half_call(harness: Harness) -> None:
     """A message that was cut by a limit says so, and its calls do not run."""
     call = ScriptedCall("shell", '{"command": "rm -rf /srv"}', id="call_1")
-    played = await stage.play(Reply(tool_calls=(call,), finish="length"), DONE)
-    check_equal(played.messages[0].finish if played.messages else "no message", "length", "the end")
-    check_equal(played.toolbox.calls, [], "no call that runs, but")
+    turn = await harness.run_turn(Reply(tool_calls=(call,), finish="length"), DONE)
+    check_equal(turn.messages[0].finish if turn.messages else "no message", "length", "the end")
+    check_equal(turn.toolbox.calls, [], "no call that runs, but")
 
 
 @case("tools", "contract.md#ends")
-async def other_ends(stage: Stage) -> None:
+async def other_ends(harness: Harness) -> None:
     """The ends `length`, `content_filter`, and one that nobody knows (`cut`), are handed on and made no proper ones."""
     for told, finish in (("length", "length"), ("content_filter", "content_filter"), ("because", "cut")):
-        played = await stage.play_to_the_end(Reply("It was going to", finish=told))
-        check_equal(played.answer.finish, finish, f"the end of a message whose provider says {told!r},")
+        turn = await harness.run_to_the_end(Reply("It was going to", finish=told))
+        check_equal(turn.answer.finish, finish, f"the end of a message whose provider says {told!r},")
 
 
 @case("tools", "contract.md#what-the-core-gives")
-async def failing_tool(stage: Stage) -> None:
+async def failing_tool(harness: Harness) -> None:
     """A tool's failure is a result like any other: the model is told, and the turn goes on."""
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "Denied: ask the user.", is_error=True))
-    played = await stage.play(_ASKS, DONE, toolbox=toolbox)
-    check_equal(text_of(played.sent(1)[-1]), "Denied: ask the user.", "what the model is told")
-    check_equal(played.answer.text, "It is done.", "the answer")
+    turn = await harness.run_turn(_ASKS, DONE, toolbox=toolbox)
+    check_equal(text_of(turn.sent(1)[-1]), "Denied: ask the user.", "what the model is told")
+    check_equal(turn.answer.text, "It is done.", "the answer")
 
 
 @case("tools", "contract.md#what-the-core-gives")
-async def only_the_toolbox(stage: Stage) -> None:
+async def only_the_toolbox(harness: Harness) -> None:
     """The toolbox is the only one to run anything: the backend itself runs no command."""
     with tempfile.TemporaryDirectory() as folder:
         mark = Path(folder, "ran")
         call = ScriptedCall("shell", {"command": f"touch {mark}"}, id="call_1")
-        await stage.play(Reply(tool_calls=(call,)), DONE)
+        await harness.run_turn(Reply(tool_calls=(call,)), DONE)
         ran = await asyncio.to_thread(mark.exists)
         check(not ran, "a command that only the toolbox runs (this one runs none)", "one that was run")
 
 
 @case("tools", "contract.md#the-write-ahead-rule")
-async def message_before_its_calls(stage: Stage) -> None:
+async def message_before_its_calls(harness: Harness) -> None:
     """A call is handed over with its message: yielded before, or while the call waits for it, and once."""
     toolbox = ScriptedToolbox()
-    await stage.play(_ASKS, DONE, toolbox=toolbox)
+    await harness.run_turn(_ASKS, DONE, toolbox=toolbox)
     check(not toolbox.faults, "calls in the order of the write-ahead rule", shown(toolbox.faults))
 
 
 @case("tools", "contract.md#the-grammar-of-a-turn")
-async def the_model_has_the_last_word(stage: Stage) -> None:
+async def the_model_has_the_last_word(harness: Harness) -> None:
     """The turn does not end before the model has seen the results and answered."""
-    played = await stage.play_to_the_end(_ASKS, DONE)
-    check(
-        bool(played.messages) and not played.messages[-1].tool_calls, "an answer as the last message", describe(played)
-    )
+    turn = await harness.run_to_the_end(_ASKS, DONE)
+    check(bool(turn.messages) and not turn.messages[-1].tool_calls, "an answer as the last message", describe(turn))
 
 
 TOOLS: tuple[Case, ...] = (

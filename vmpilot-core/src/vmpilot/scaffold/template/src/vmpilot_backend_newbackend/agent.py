@@ -14,7 +14,6 @@ from vmpilot.contract import (
     BackendInfo,
     GenerationRequest,
     Message,
-    MessageCompleted,
     ModelCall,
     ModelCalls,
     ModelNotFound,
@@ -47,22 +46,10 @@ def describe_backend() -> BackendInfo:
 
 
 @hookimpl
-async def generate_responses(
-    request: GenerationRequest,
-    toolbox: Toolbox,
-    model_calls: ModelCalls,
-) -> AsyncGenerator[BackendEvent, None]:
+async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
     """Run one turn: ask the model, run what it asks for, until it answers."""
     history: list[Message] = [*request.messages]
-    while True:
-        answer = None
-        async with aclosing(model_calls.run(ask_model, history)) as events:
-            async for event in events:
-                if isinstance(event, MessageCompleted):
-                    answer = event.message
-                yield event
-        if answer is None or not answer.tool_calls:
-            return
+    while (answer := await model_calls.ask(ask_model, history)).tool_calls:
         history += [answer, *await toolbox.call_all(answer.tool_calls)]
 
 

@@ -30,7 +30,7 @@ _REPEATED = (
 )
 
 
-class Headway:
+class LoopDetector:
     """Follows one turn.
 
     An answer is broken if it asks for tools and each of its calls was refused before anybody was asked about it:

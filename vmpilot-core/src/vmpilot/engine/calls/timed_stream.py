@@ -33,7 +33,7 @@ _CLOSING = 0.5
 """Seconds that a stream has to end when it is closed; then it is left to itself."""
 
 
-class WatchedStream:
+class TimedStream:
     """Give the events of one call by `next_event`; leaving the context closes the stream.
 
     Only the time counts that somebody waits here: the consumer's own does not.
@@ -108,16 +108,16 @@ class WatchedStream:
         loop = asyncio.get_running_loop()
         started = loop.time()
         limits = self._call.settings.time_limits
-        patience = (limits.gap if self._begun else limits.first_content) - self._silent
+        backoff = (limits.gap if self._begun else limits.first_content) - self._silent
         left = limits.whole - self._waited
         self._room.set()
         self._news.clear()
         if not self._task.done():
             try:
-                async with asyncio.timeout(max(0.0, min(patience, left))):
+                async with asyncio.timeout(max(0.0, min(backoff, left))):
                     await self._news.wait()
             except TimeoutError as error:
-                raise self._timed_out(whole=left <= patience) from error
+                raise self._timed_out(whole=left <= backoff) from error
         elapsed = loop.time() - started
         self._waited += elapsed
         self._silent += elapsed

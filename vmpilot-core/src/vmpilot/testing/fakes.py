@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ import msgspec
 from vmpilot.contract import (
     AssistantMessage,
     BackendEvent,
+    BadResponse,
     GenerationRequest,
     Message,
     MessageCompleted,
@@ -23,39 +24,79 @@ from vmpilot.contract import (
     ToolCall,
     ToolResult,
 )
+from vmpilot.engine.history import call_ids, with_unique_ids
 
 Answer: TypeAlias = Callable[[ToolCall], str | ToolResult | Awaitable[str | ToolResult]]
 """What a scripted tool gives for a call: its text, or the whole result; it may be awaited."""
 
 
+Take: TypeAlias = Callable[[BackendEvent], Awaitable[None]]
+"""Takes an event that a backend yields."""
+
+
+async def stream_turn(
+    run: Callable[[Take], Awaitable[None]], toolbox: ScriptedToolbox, model_calls: PlainModelCalls
+) -> AsyncGenerator[BackendEvent, None]:
+    """The events of one turn, those of `model_calls.ask` and those that `run` hands over; closing it cancels the turn.
+
+    `run` is `Backend.run` with all but its last argument, or calls a coroutine hookimpl. Nothing runs before the first
+    event is asked for.
+    """
+    seen: asyncio.Queue[BackendEvent | None] = asyncio.Queue()
+
+    def see(event: BackendEvent) -> None:
+        toolbox.see(event)
+        seen.put_nowait(event)
+
+    async def take(event: BackendEvent) -> None:
+        see(event)
+
+    model_calls.emit = see
+    task = asyncio.ensure_future(run(take))
+    task.add_done_callback(lambda _task: seen.put_nowait(None))
+    try:
+        while (event := await seen.get()) is not None:
+            yield event
+        await task
+    except asyncio.CancelledError:
+        await _cancel(task)
+        if task.cancelled():
+            raise
+        while (event := seen.get_nowait()) is not None:  # the backend swallowed the cancellation
+            yield event
+    finally:
+        await _cancel(task)
+
+
+async def _cancel(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # retrieved, so that asyncio does not log it
+
+
 class ScriptedToolbox:
     """A `Toolbox` that answers each call with `answer(call)` and remembers the calls in order of their start.
 
-    It holds the calls to the contract as soon as it is told what the backend yields (`watch`): then a call waits up
-    to `patience` seconds for its message, runs once, as its message has it, and only if that message ended properly.
-    What was not in order is in `faults`. `calls` are those that ran, `refused` those that did not.
+    It holds the calls to the contract as soon as it sees the turn's events (`stream_turn` shows them): then a call runs
+    once, as its message has it, only after that message and only if the message ended properly. Violations are in
+    `faults`. `calls` are those that ran, `refused` those that did not.
     """
 
-    def __init__(self, answer: Answer = lambda call: f"{call.name} done", *, patience: float = 2.0) -> None:
+    def __init__(self, answer: Answer = lambda call: f"{call.name} done") -> None:
         self._answer = answer
-        self._patience = patience
         self._watches = False
-        self._news = asyncio.Condition()
         self._recorded: dict[str, tuple[ToolCall, AssistantMessage]] = {}
         self._results: dict[str, asyncio.Future[ToolResult]] = {}
         self.calls: list[ToolCall] = []
         self.refused: list[ToolCall] = []
         self.faults: list[str] = []
 
-    async def watch(self, events: AsyncIterator[BackendEvent]) -> AsyncGenerator[BackendEvent, None]:
-        """The backend's events, passed on; the calls of a message may run once it has come by."""
+    def see(self, event: BackendEvent) -> None:
+        """An event of the turn; the calls of a message may run once it was seen."""
         self._watches = True
-        async for event in events:
-            if isinstance(event, MessageCompleted):
-                async with self._news:
-                    self._recorded |= {call.id: (call, event.message) for call in event.message.tool_calls}
-                    self._news.notify_all()
-            yield event
+        if isinstance(event, MessageCompleted):
+            self._recorded |= {call.id: (call, event.message) for call in event.message.tool_calls}
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
         """See `Toolbox.call`."""
@@ -79,23 +120,15 @@ class ScriptedToolbox:
         return tuple(await asyncio.gather(*map(self.call, tool_calls)))
 
     async def _run_recorded(self, given: ToolCall) -> ToolResult:
-        if not await self._is_recorded(given.id):
-            self.faults.append(f"the call {given.id!r} stands in no message that was yielded")
-            return self._refuse(given, "this call stands in no message that was yielded, so it was not run")
+        if given.id not in self._recorded:
+            self.faults.append(f"the call {given.id!r} is not part of a recorded message")
+            return self._refuse(given, "Not run: this call is not part of a recorded message.")
         call, message = self._recorded[given.id]
         if call != given:
             self.faults.append(f"the call {given.id} was handed over as {given}, its message says {call}")
         if not message.ended_properly:
             return self._refuse(call, "Not run: the message was cut off before its end. Make the call again.")
         return await self._run(call)
-
-    async def _is_recorded(self, call_id: str) -> bool:
-        try:
-            async with asyncio.timeout(self._patience), self._news:
-                await self._news.wait_for(lambda: call_id in self._recorded)
-        except TimeoutError:
-            return False
-        return True
 
     def _refuse(self, call: ToolCall, text: str) -> ToolResult:
         self.refused.append(call)
@@ -110,16 +143,36 @@ class ScriptedToolbox:
 
 
 class PlainModelCalls:
-    """`ModelCalls` without supervision: each call is made once, as the request says."""
+    """`ModelCalls` without supervision: each call is made once, as the request says. `emit` gets the events.
 
-    def __init__(self, request: GenerationRequest) -> None:
+    As with the core, the ids of tool calls are unique in the conversation.
+    """
+
+    def __init__(
+        self, request: GenerationRequest, *, emit: Callable[[BackendEvent], None] = lambda _event: None
+    ) -> None:
         self._request = request
+        self.emit = emit
         self.count = 0
+        self._ids = call_ids(request.messages)
 
-    def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
-        """See `ModelCalls.run`."""
+    async def ask(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AssistantMessage:
+        """See `ModelCalls.ask`."""
         self.count += 1
-        return stream_once(self.prepare(messages))
+        return await self.stream(stream_once, self.prepare(messages))
+
+    async def stream(self, stream_once: StreamOnce, call: ModelCall) -> AssistantMessage:
+        """Make the call, and emit what comes. Raises `BadResponse` if it ends without a message."""
+        message: AssistantMessage | None = None
+        async with aclosing(stream_once(call)) as events:
+            async for event in events:
+                if isinstance(event, MessageCompleted):
+                    message = with_unique_ids(event.message, self._ids)
+                    event = msgspec.structs.replace(event, message=message)  # noqa: PLW2901
+                self.emit(event)
+        if message is None:
+            raise BadResponse("the call to the model ended without a message")
+        return message
 
     def prepare(self, messages: Sequence[Message]) -> ModelCall:
         """The call to the model for these messages."""
@@ -127,7 +180,7 @@ class PlainModelCalls:
         return ModelCall(tuple(messages), request.system, request.model, request.settings, request.tools)
 
 
-class SupervisedStandIn(PlainModelCalls):
+class RetryingModelCalls(PlainModelCalls):
     """`ModelCalls` with as much supervision as a backend can tell: further tries, harmless histories, a limit.
 
     A failed call whose error says so is made again, up to `tries` times in all and without a wait. From call number
@@ -151,23 +204,22 @@ class SupervisedStandIn(PlainModelCalls):
         self._stop = stop
         self.raised: list[BaseException] = []
 
-    async def run(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AsyncGenerator[BackendEvent, None]:
-        """See `ModelCalls.run`."""
+    async def ask(self, stream_once: StreamOnce, messages: Sequence[Message]) -> AssistantMessage:
+        """See `ModelCalls.ask`."""
         self.count += 1
         if self._stop is not None and self.count >= self._stop_at:
             raise self._stop
         call = self.prepare(self._rewrite(tuple(map(make_harmless, messages))))
-        for tried in range(1, self._tries + 1):
+        tried = 0
+        while True:
+            tried += 1
             try:
-                async with aclosing(stream_once(call)) as events:
-                    async for event in events:
-                        yield event
-                return
+                return await self.stream(stream_once, call)
             except Exception as error:
                 self.raised.append(error)
                 if not (isinstance(error, ModelError) and error.retryable and tried < self._tries):
                     raise
-                yield Retrying(tried + 1, 0.0, str(error), discard=True)
+                self.emit(Retrying(tried + 1, 0.0, str(error), discard=True))
 
 
 def make_harmless(message: Message) -> Message:

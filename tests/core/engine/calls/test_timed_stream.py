@@ -19,7 +19,7 @@ from vmpilot.contract import (
     TextDelta,
     TimeLimits,
 )
-from vmpilot.engine.calls import WatchedStream
+from vmpilot.engine.calls import TimedStream
 
 FINE = MessageCompleted(AssistantMessage("Fine."))
 
@@ -41,7 +41,7 @@ async def test_a_stream_that_swallows_its_cancellation_is_left_alone(caplog: pyt
     loop = asyncio.get_running_loop()
     started = loop.time()
     with pytest.raises(ModelTimeout, match="silent in mid-answer"):  # noqa: PT012  leaving it belongs to it
-        async with WatchedStream(deaf(released), call(gap=0.05)) as stream:
+        async with TimedStream(deaf(released), call(gap=0.05)) as stream:
             assert await stream.next_event() == TextDelta("x")
             await stream.next_event()
     assert loop.time() - started < 10
@@ -53,7 +53,7 @@ async def test_whoever_waits_for_a_deaf_stream_can_be_cancelled() -> None:
     released = asyncio.Event()
 
     async def wait() -> None:
-        async with WatchedStream(deaf(released), call()) as stream:
+        async with TimedStream(deaf(released), call()) as stream:
             while True:
                 await stream.next_event()
 
@@ -72,7 +72,7 @@ async def test_what_arrived_before_an_error_is_given_before_it() -> None:
         yield TextDelta("b")
         raise StreamInterrupted("broke")
 
-    async with WatchedStream(breaks(), call()) as stream:
+    async with TimedStream(breaks(), call()) as stream:
         await asyncio.sleep(0.02)
         assert [await stream.next_event(), await stream.next_event()] == [TextDelta("a"), TextDelta("b")]
         with pytest.raises(StreamInterrupted, match="broke"):
@@ -84,7 +84,7 @@ async def test_a_stream_that_gives_itself_up_is_an_interruption() -> None:
         yield TextDelta("a")
         raise asyncio.CancelledError
 
-    async with WatchedStream(gives_up(), call()) as stream:
+    async with TimedStream(gives_up(), call()) as stream:
         await stream.next_event()
         with pytest.raises(StreamInterrupted, match="given up from within"):
             await stream.next_event()
@@ -99,7 +99,7 @@ async def test_no_more_is_drawn_than_can_soon_be_taken() -> None:
             drawn += 1
             yield TextDelta("x")
 
-    async with WatchedStream(endless(), call()) as stream:
+    async with TimedStream(endless(), call()) as stream:
         for taken in range(1, 2_000):
             await stream.next_event()
             assert drawn - taken <= 256
@@ -119,6 +119,6 @@ async def test_a_stream_is_closed_before_the_watch_ends() -> None:
             await asyncio.sleep(0.05)
             closed = True
 
-    async with WatchedStream(slow_to_close(), call()) as stream:
+    async with TimedStream(slow_to_close(), call()) as stream:
         assert await stream.next_event() == FINE
     assert closed

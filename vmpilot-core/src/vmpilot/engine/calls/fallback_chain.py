@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 from vmpilot.contract import InvalidRequest, MessagesRefused, ModelError, Notice, ParameterRefused, ToolsUnsupported
@@ -24,7 +24,7 @@ _OUTPUT_LIMITS = {"max_tokens", "max_completion_tokens"}
 """Two names for one thing: a server that takes one of them is asked with it."""
 
 
-class Lineup:
+class FallbackChain:
     """`endpoint` is the one in use; `answering` its model where it is a fallback, else empty."""
 
     def __init__(
@@ -73,11 +73,11 @@ class Lineup:
         """Whether a model that was asked costs nothing, also once another has taken its place."""
         return model in self._free
 
-    async def switch(self, error: ModelError) -> AsyncGenerator[Notice, None]:
-        """Go on to the next model that can be asked, and say so. Raises the last error where there is none."""
+    async def switch(self, error: ModelError, emit: Callable[[Notice], None]) -> None:
+        """Switch to the next model that can be asked, and say so. Raises the last error if there is none."""
         while self._fallbacks and error.another_may_answer:
             fallback = self._fallbacks.pop(0)
-            yield _switched(self._name, fallback.model, error)
+            emit(_switched(self._name, fallback.model, error))
             self._name = fallback.model
             try:
                 self.endpoint = await fallback.prepare()

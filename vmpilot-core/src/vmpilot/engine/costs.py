@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from vmpilot.contract import AssistantMessage, Message, ModelInfo, Usage
-from vmpilot.engine.tokens import weigh, weigh_all, weigh_text
+from vmpilot.engine.tokens import estimate_message_tokens, estimate_text_tokens, estimate_tokens
 
 ASSUMED_INPUT_PRICE = 15e-6
 ASSUMED_OUTPUT_PRICE = 75e-6
@@ -22,12 +22,14 @@ def price(usage: Usage, model: ModelInfo | None) -> float | None:
     return uncached * model.input_price + usage.cached_tokens * cached_price + usage.output_tokens * model.output_price
 
 
-def estimate_usage(messages: Iterable[Message], answer: AssistantMessage, *, frame: int = 0) -> Usage:
-    """The tokens of one call, nearly; `frame` is the weight of what goes with the messages."""
-    return Usage(frame + weigh_all(messages), weigh(answer) + weigh_text(answer.reasoning))
+def estimate_usage(messages: Iterable[Message], answer: AssistantMessage, *, overhead: int = 0) -> Usage:
+    """The tokens of one call, nearly; `overhead` is the estimate of what goes with the messages."""
+    return Usage(
+        overhead + estimate_tokens(messages), estimate_message_tokens(answer) + estimate_text_tokens(answer.reasoning)
+    )
 
 
-class Bill:
+class CostTracker:
     """Adds up a turn's calls, model by model. `find_info` is asked for a model's prices only when they are needed.
 
     `usage` is what providers counted; what they did not tell is estimated, and part of `tokens` and `spent` only.

@@ -23,52 +23,43 @@ from vmpilot.contract import (
     TurnStopped,
     UserMessage,
 )
-from vmpilot.testing import ScriptedToolbox, SupervisedStandIn
+from vmpilot.testing import RetryingModelCalls, ScriptedToolbox
 
 CALL = ToolCall("c1", "shell", '{"command": "ls"}')
 REQUEST = GenerationRequest("c", "t", (UserMessage.from_text("hi"),), "", "m")
 
 
-async def yields(toolbox: ScriptedToolbox, *calls: ToolCall, finish: Finish = "tool_calls") -> None:
+def yields(toolbox: ScriptedToolbox, *calls: ToolCall, finish: Finish = "tool_calls") -> None:
     """Let the toolbox see a message with these calls."""
-
-    async def events() -> AsyncGenerator[BackendEvent, None]:
-        yield MessageCompleted(AssistantMessage(tool_calls=calls, finish=finish))
-
-    async for _ in toolbox.watch(events()):
-        pass
+    toolbox.see(MessageCompleted(AssistantMessage(tool_calls=calls, finish=finish)))
 
 
-async def test_a_call_runs_once_its_message_was_yielded() -> None:
+async def test_a_call_runs_once_its_message_was_seen() -> None:
     toolbox = ScriptedToolbox(lambda call: f"{call.id} ran")
-    await yields(toolbox)
-    waiting = asyncio.create_task(toolbox.call(CALL))
-    await asyncio.sleep(0)
-    assert toolbox.calls == []
-    await yields(toolbox, CALL)
-    assert (await waiting).text == "c1 ran"
+    yields(toolbox, CALL)
+    assert (await toolbox.call(CALL)).text == "c1 ran"
     assert (toolbox.calls, toolbox.faults) == ([CALL], [])
 
 
 async def test_a_call_of_no_message_is_refused_and_noticed() -> None:
-    toolbox = ScriptedToolbox(patience=0.05)
-    await yields(toolbox)
+    toolbox = ScriptedToolbox()
+    yields(toolbox)
     assert (await toolbox.call(CALL)).is_error
     assert (toolbox.calls, toolbox.refused) == ([], [CALL])
-    assert "stands in no message that was yielded" in toolbox.faults[0]
+    assert "not part of a recorded message" in toolbox.faults[0]
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "cut"])
 async def test_a_half_call_does_not_run(finish: Finish) -> None:
     toolbox = ScriptedToolbox()
-    await yields(toolbox, CALL, finish=finish)
+    yields(toolbox, CALL, finish=finish)
     assert (await toolbox.call(CALL)).is_error
     assert (toolbox.calls, toolbox.refused) == ([], [CALL])
 
 
 async def test_a_second_run_is_noticed_and_has_the_same_result() -> None:
     toolbox = ScriptedToolbox(lambda _: str(len(toolbox.calls)))
-    await yields(toolbox, CALL)
+    yields(toolbox, CALL)
     results = [(await toolbox.call(CALL)).text, (await toolbox.call(CALL)).text]
     assert (results, len(toolbox.calls)) == (["1", "1"], 1)
     assert "a second time" in toolbox.faults[0]
@@ -76,7 +67,7 @@ async def test_a_second_run_is_noticed_and_has_the_same_result() -> None:
 
 async def test_a_changed_call_is_noticed_and_runs_as_it_was_yielded() -> None:
     toolbox = ScriptedToolbox()
-    await yields(toolbox, CALL)
+    yields(toolbox, CALL)
     await toolbox.call(ToolCall("c1", "shell", '{"command": "rm"}'))
     assert toolbox.calls == [CALL]
     assert "its message says" in toolbox.faults[0]
@@ -91,7 +82,7 @@ async def test_a_cancelled_call_stays_cancelled() -> None:
         raise AssertionError
 
     toolbox = ScriptedToolbox(endless)
-    await yields(toolbox, CALL)
+    yields(toolbox, CALL)
     task = asyncio.create_task(toolbox.call(CALL))
     await started.wait()
     task.cancel()
@@ -116,8 +107,10 @@ class Breaks:
 
 
 async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> None:
-    model_calls = SupervisedStandIn(REQUEST, tries=2)
-    events = [event async for event in model_calls.run(Breaks(1, StreamInterrupted("broke")), REQUEST.messages)]
+    model_calls = RetryingModelCalls(REQUEST, tries=2)
+    events: list[BackendEvent] = []
+    model_calls.emit = events.append
+    await model_calls.ask(Breaks(1, StreamInterrupted("broke")), REQUEST.messages)
     assert [type(event) for event in events] == [TextDelta, Retrying, TextDelta, MessageCompleted]
     assert [type(error) for error in model_calls.raised] == [StreamInterrupted]
 
@@ -126,23 +119,22 @@ async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> Non
 async def test_what_cannot_heal_or_is_out_of_tries_is_raised(error: Exception) -> None:
     stream_once = Breaks(9, error)
     with pytest.raises(type(error)):
-        [event async for event in SupervisedStandIn(REQUEST, tries=2).run(stream_once, REQUEST.messages)]
+        await RetryingModelCalls(REQUEST, tries=2).ask(stream_once, REQUEST.messages)
     assert len(stream_once.calls) == (2 if isinstance(error, StreamInterrupted) else 1)
 
 
 async def test_broken_arguments_are_sent_in_a_harmless_form() -> None:
     stream_once = Breaks(0, LookupError())
     asks = AssistantMessage(tool_calls=(CALL, ToolCall("c2", "shell", '{"comm')), finish="tool_calls")
-    async for _ in SupervisedStandIn(REQUEST).run(stream_once, [asks]):
-        pass
+    await RetryingModelCalls(REQUEST).ask(stream_once, [asks])
     (sent,) = stream_once.calls[0].messages
     assert isinstance(sent, AssistantMessage)
     assert [call.arguments for call in sent.tool_calls] == [CALL.arguments, "{}"]
 
 
 async def test_the_stop_comes_with_its_call() -> None:
-    model_calls = SupervisedStandIn(REQUEST, stop_at=2, stop=TurnStopped("enough"))
+    model_calls = RetryingModelCalls(REQUEST, stop_at=2, stop=TurnStopped("enough"))
     stream_once = Breaks(0, LookupError())
-    assert [event async for event in model_calls.run(stream_once, REQUEST.messages)]
+    assert await model_calls.ask(stream_once, REQUEST.messages)
     with pytest.raises(TurnStopped):
-        [event async for event in model_calls.run(stream_once, REQUEST.messages)]
+        await model_calls.ask(stream_once, REQUEST.messages)

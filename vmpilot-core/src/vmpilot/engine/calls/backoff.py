@@ -14,7 +14,7 @@ _FIRST = 0.5
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-class Patience:
+class Backoff:
     """The tries of one call to one model; `attempt` is the number of the one that is under way."""
 
     def __init__(self, policy: RetryPolicy) -> None:

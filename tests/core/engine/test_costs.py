@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vmpilot.contract import AssistantMessage, ModelInfo, ToolCall, Usage, UserMessage
-from vmpilot.engine.money import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, Bill, estimate_usage, price
+from vmpilot.engine.costs import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, CostTracker, estimate_usage, price
 
 PRICES = {"dear": ModelInfo(input_price=2.0, output_price=10.0), "cheap": ModelInfo(input_price=0.5, output_price=1.0)}
 
@@ -20,37 +20,37 @@ def test_a_price_that_is_unknown_is_none(model: ModelInfo | None) -> None:
 
 
 def test_each_model_has_its_own_price() -> None:
-    bill = Bill(PRICES.get)
-    bill.add("dear", Usage(10, 1))
-    bill.add("cheap", Usage(4, 4))
-    bill.add("dear", Usage(5, 0))
-    assert (bill.usage, bill.tokens, bill.cost, bill.spent) == (Usage(19, 5), 24, 46.0, 46.0)
+    costs = CostTracker(PRICES.get)
+    costs.add("dear", Usage(10, 1))
+    costs.add("cheap", Usage(4, 4))
+    costs.add("dear", Usage(5, 0))
+    assert (costs.usage, costs.tokens, costs.cost, costs.spent) == (Usage(19, 5), 24, 46.0, 46.0)
 
 
 def test_what_is_not_told_is_estimated_and_the_true_cost_unknown() -> None:
-    bill = Bill(PRICES.get)
-    bill.add("dear", Usage(10, 1))
-    bill.add("dear", None, lambda: Usage(100, 10))
-    assert (bill.usage, bill.tokens, bill.cost, bill.spent) == (Usage(10, 1), 121, None, 330.0)
+    costs = CostTracker(PRICES.get)
+    costs.add("dear", Usage(10, 1))
+    costs.add("dear", None, lambda: Usage(100, 10))
+    assert (costs.usage, costs.tokens, costs.cost, costs.spent) == (Usage(10, 1), 121, None, 330.0)
 
 
 def test_an_unknown_price_is_assumed_to_be_high() -> None:
-    bill = Bill(PRICES.get)
-    bill.add("unheard of", Usage(1_000_000, 1_000_000))
-    assert bill.cost is None
-    assert bill.spent == pytest.approx(1e6 * (ASSUMED_INPUT_PRICE + ASSUMED_OUTPUT_PRICE))
+    costs = CostTracker(PRICES.get)
+    costs.add("unheard of", Usage(1_000_000, 1_000_000))
+    assert costs.cost is None
+    assert costs.spent == pytest.approx(1e6 * (ASSUMED_INPUT_PRICE + ASSUMED_OUTPUT_PRICE))
 
 
 def test_a_count_that_cannot_be_true_gives_nothing_back() -> None:
-    bill = Bill(PRICES.get)
-    bill.add("dear", Usage(10, 1))
-    bill.add("cheap", Usage(-1_000, -1_000))
-    assert (bill.tokens, bill.spent) == (11, 30.0)
+    costs = CostTracker(PRICES.get)
+    costs.add("dear", Usage(10, 1))
+    costs.add("cheap", Usage(-1_000, -1_000))
+    assert (costs.tokens, costs.spent) == (11, 30.0)
 
 
 def test_nothing_asked_costs_nothing_and_asks_for_no_price() -> None:
-    bill = Bill(lambda model: pytest.fail(f"{model} was looked up"))
-    assert (bill.usage, bill.tokens, bill.cost, bill.spent) == (Usage(), 0, 0.0, 0.0)
+    costs = CostTracker(lambda model: pytest.fail(f"{model} was looked up"))
+    assert (costs.usage, costs.tokens, costs.cost, costs.spent) == (Usage(), 0, 0.0, 0.0)
 
 
 def test_an_estimate_counts_all_that_is_sent_and_said() -> None:
@@ -58,6 +58,6 @@ def test_an_estimate_counts_all_that_is_sent_and_said() -> None:
     assert 90 < short.input_tokens < 120
     assert 90 < short.output_tokens < 120
     answer = AssistantMessage("y" * 400, "z" * 400, (ToolCall("a", "shell", "w" * 400),))
-    longer = estimate_usage([UserMessage.from_text("x" * 400)], answer, frame=500)
+    longer = estimate_usage([UserMessage.from_text("x" * 400)], answer, overhead=500)
     assert longer.input_tokens == short.input_tokens + 500
     assert longer.output_tokens > 290

@@ -1,22 +1,19 @@
-"""A tape alone: what is written line by line comes back turn by turn, masked, and a damaged one is said to be."""
+"""A recording alone: what is written line by line comes back turn by turn, masked, and a damaged one is said to be."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
 from vmpilot.contract import (
     AssistantMessage,
-    BackendEvent,
+    Event,
     Message,
     MessageCompleted,
     ModelCall,
     ModelSettings,
-    RateLimited,
     Secret,
     TextDelta,
     ToolCall,
@@ -25,7 +22,7 @@ from vmpilot.contract import (
     UsageError,
     UserMessage,
 )
-from vmpilot.engine.recording import Tape, TapeWriter, TurnAsked, read_tape
+from vmpilot.engine.recording import Recording, RecordingWriter, TurnAsked, read_recording
 
 ASKED = TurnAsked("t1", "echo", "m", "Be good.", (UserMessage.from_text("Go."),))
 CALL = AssistantMessage("I look.", tool_calls=(ToolCall("c1", "shell", '{"command": "ls"}'),), finish="tool_calls")
@@ -40,45 +37,28 @@ def call(*messages: Message, system: str = "Be good.") -> ModelCall:
     return ModelCall(messages, system, "m", settings, ())
 
 
-async def answer_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    yield TextDelta("Done: hunter2.")
-    yield ANSWER
-
-
-async def fail_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    if _call.messages:
-        raise RateLimited("too many")
-    yield ANSWER
-
-
-async def write(path: Path) -> TapeWriter:
-    writer = TapeWriter(path, mask=lambda text: text.replace("hunter2", "[masked]"))
+def write(path: Path) -> RecordingWriter:
+    writer = RecordingWriter(path, mask=lambda text: text.replace("hunter2", "[masked]"))
     turn = writer.begin_turn(ASKED)
     user = ASKED.messages[0]
-    for stream_once, sent in [
-        (answer_once, call(user)),
-        (fail_once, call(user, CALL, RESULT)),
-        (answer_once, call(user, CALL, RESULT)),
-        (answer_once, call(UserMessage.from_text("Sum up."), system="Be short.")),
-    ]:
-        try:
-            async with aclosing(turn.taped(stream_once)(sent)) as events:
-                async for event in events:
-                    turn.see(event)
-        except RateLimited:
-            continue
-    turn.see(TurnEnded("answered", 1.0))
+    turn.exchange(call(user), answer=ANSWER)
+    turn.exchange(call(user, CALL, RESULT), error="RateLimited: too many")
+    turn.exchange(call(user, CALL, RESULT), answer=ANSWER)
+    turn.exchange(call(UserMessage.from_text("Sum up."), system="Be short."), answer=ANSWER)
+    seen: list[Event] = [TextDelta("Done: hunter2."), *[ANSWER] * 3, TurnEnded("answered", 1.0)]
+    for event in seen:
+        turn.see(event)
     return writer
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> Path:
-    (await write(tmp_path / "t.tape")).close()
-    return tmp_path / "t.tape"
+def path(tmp_path: Path) -> Path:
+    write(tmp_path / "t.recording").close()
+    return tmp_path / "t.recording"
 
 
-def read(path: Path) -> Tape:
-    return read_tape(path)
+def read(path: Path) -> Recording:
+    return read_recording(path)
 
 
 async def test_what_was_sent_comes_back_whole_and_failures_are_no_answers(path: Path) -> None:
@@ -110,18 +90,18 @@ def test_a_message_is_written_once(path: Path) -> None:
 def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
-    tape = read(path)
-    assert not tape.whole
-    assert not any(isinstance(event, TurnEnded) for event in tape.turns[0].events)
+    recording = read(path)
+    assert not recording.whole
+    assert not any(isinstance(event, TurnEnded) for event in recording.turns[0].events)
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "is no tape"),
+        (b"", "is no recording"),
         (b"not json\n", "line 1 cannot be read"),
         (b'{"type":"reply"}\n', "line 1 cannot be read"),
-        (b'{"type":"seen","turn":"t","event":{"type":"notice","text":"x"}}\n', "is no tape"),
+        (b'{"type":"seen","turn":"t","event":{"type":"notice","text":"x"}}\n', "is no recording"),
         (b'{"type":"tape","vmpilot":"9.0","version":99}\n', "version 99, this is for 1: use VMPilot 9.0"),
         (b'{"type":"tape","vmpilot":"0.1.0","version":1}\n', "holds no turn"),
         (b"[" * 100_000 + b"\n", "line 1 cannot be read"),
@@ -130,23 +110,23 @@ def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
     ],
 )
 def test_what_is_no_tape(tmp_path: Path, content: bytes, told: str) -> None:
-    (tmp_path / "t.tape").write_bytes(content)
+    (tmp_path / "t.recording").write_bytes(content)
     with pytest.raises(UsageError, match=told):
-        read(tmp_path / "t.tape")
+        read(tmp_path / "t.recording")
 
 
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "t.tape").write_text("mine")
+    (tmp_path / "t.recording").write_text("mine")
     with pytest.raises(UsageError, match="is there already"):
-        TapeWriter(tmp_path / "t.tape", mask=str)
-    with pytest.raises(UsageError, match="cannot write the tape"):
-        TapeWriter(tmp_path / "no" / "t.tape", mask=str)
-    assert (tmp_path / "t.tape").read_text() == "mine"
+        RecordingWriter(tmp_path / "t.recording", mask=str)
+    with pytest.raises(UsageError, match="cannot write the recording"):
+        RecordingWriter(tmp_path / "no" / "t.recording", mask=str)
+    assert (tmp_path / "t.recording").read_text() == "mine"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no device that is always full")  # noqa: PTH110
 async def test_a_full_disk_ends_the_tape_and_not_the_session(tmp_path: Path) -> None:
-    writer = TapeWriter(tmp_path / "t.tape", mask=str)
+    writer = RecordingWriter(tmp_path / "t.recording", mask=str)
     descriptor = os.open("/dev/full", os.O_WRONLY)
     os.dup2(descriptor, writer._file.fileno())
     os.close(descriptor)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -26,9 +27,9 @@ from vmpilot.contract import (
 )
 from vmpilot.plugins import Backend
 from vmpilot.testing.conformance.case import NotApplicable, Unmet, check, shown
+from vmpilot.testing.fakes import RetryingModelCalls, ScriptedToolbox, stream_turn
 from vmpilot.testing.playing import PlayedModel, ScriptedModel, ServedModel
 from vmpilot.testing.script import Reply, ScriptedCall, Step, StepMaker
-from vmpilot.testing.stand_ins import ScriptedToolbox, SupervisedStandIn
 
 SYSTEM = "You are under test. Be brief."
 QUESTION = UserMessage.from_text("What is the matter?")
@@ -65,12 +66,12 @@ class Subject:
 
 
 @dataclass
-class Played:
+class TurnResult:
     """What came of one turn: the events, what the model was asked, and what was raised in the end."""
 
     events: list[BackendEvent]
     toolbox: ScriptedToolbox
-    model_calls: SupervisedStandIn
+    model_calls: RetryingModelCalls
     bodies: list[dict[str, Any]] = field(default_factory=list)
     error: VMPilotError | None = None
 
@@ -115,7 +116,7 @@ class Played:
         return messages
 
 
-class Stage:
+class Harness:
     """One case's own; `close` ends its models, also from another thread.
 
     `patience` is how many seconds a case waits for what a good backend does at once.
@@ -163,13 +164,12 @@ class Stage:
         self,
         request: GenerationRequest,
         toolbox: ScriptedToolbox | None = None,
-        model_calls: SupervisedStandIn | None = None,
+        model_calls: RetryingModelCalls | None = None,
     ) -> AsyncGenerator[BackendEvent, None]:
         """The events of one turn, its calls held to the contract; nothing runs before the first is asked for."""
-        toolbox = toolbox or ScriptedToolbox()
-        return _watched(
-            toolbox, self.subject.backend.generate(request, toolbox, model_calls or SupervisedStandIn(request))
-        )
+        toolbox, model_calls = toolbox or ScriptedToolbox(), model_calls or RetryingModelCalls(request)
+        run = partial(self.subject.backend.run, request, toolbox, model_calls)
+        return stream_turn(run, toolbox, model_calls)
 
     async def come_to_ask(self, model: PlayedModel, task: asyncio.Task[Any]) -> None:
         """Wait until the turn in the task has asked the model; a case fails whose turn ends before, or never asks."""
@@ -194,73 +194,65 @@ class Stage:
             raise Unmet(wanted, f"nothing for {self.patience:g} s") from error
         raise Unmet(wanted, "a turn that ended without one")
 
-    async def play(
+    async def run_turn(
         self,
         *steps: Step | StepMaker,
         toolbox: ScriptedToolbox | None = None,
         tries: int = 1,
         **request: Any,
-    ) -> Played:
+    ) -> TurnResult:
         """One whole turn, against a model of its own, which must end without an error."""
-        played = await self.play_to_the_end(*steps, toolbox=toolbox, tries=tries, **request)
-        if played.error is not None:
-            error = played.error
+        turn = await self.run_to_the_end(*steps, toolbox=toolbox, tries=tries, **request)
+        if turn.error is not None:
+            error = turn.error
             raise Unmet("a turn that ends with an answer", f"{type(error).__name__}: {error}") from error
-        return played
+        return turn
 
-    async def play_failing(self, *steps: Step | StepMaker, **request: Any) -> tuple[ModelError, Played]:
+    async def run_failing_turn(self, *steps: Step | StepMaker, **request: Any) -> tuple[ModelError, TurnResult]:
         """One whole turn that must end with one of the contract's model errors."""
-        played = await self.play_to_the_end(*steps, **request)
-        error = played.error
+        turn = await self.run_to_the_end(*steps, **request)
+        error = turn.error
         if not isinstance(error, ModelError):
             came = "a turn that ended as if nothing had been" if error is None else f"{type(error).__name__}: {error}"
             raise Unmet("a ModelError out of the turn", came) from error
-        return error, played
+        return error, turn
 
-    async def play_to_the_end(
+    async def run_to_the_end(
         self,
         *steps: Step | StepMaker,
         toolbox: ScriptedToolbox | None = None,
         tries: int = 1,
         **request: Any,
-    ) -> Played:
+    ) -> TurnResult:
         """One whole turn, whatever comes of it."""
         with self.model(*steps) as model:
-            return await self.play_request(self.request(model, **request), model, toolbox=toolbox, tries=tries)
+            return await self.run_request(self.request(model, **request), model, toolbox=toolbox, tries=tries)
 
-    async def play_request(
+    async def run_request(
         self,
         request: GenerationRequest,
         model: PlayedModel,
         *,
         toolbox: ScriptedToolbox | None = None,
-        model_calls: SupervisedStandIn | None = None,
+        model_calls: RetryingModelCalls | None = None,
         tries: int = 1,
-    ) -> Played:
+    ) -> TurnResult:
         """The same for a request that was made before."""
         toolbox = toolbox or ScriptedToolbox()
-        played = Played([], toolbox, model_calls or SupervisedStandIn(request, tries=tries))
+        turn = TurnResult([], toolbox, model_calls or RetryingModelCalls(request, tries=tries))
         try:
-            async with aclosing(self.turn(request, toolbox, played.model_calls)) as events:
+            async with aclosing(self.turn(request, toolbox, turn.model_calls)) as events:
                 async for event in events:
-                    played.events.append(event)
+                    turn.events.append(event)
         except VMPilotError as error:
-            played.error = error
-        played.bodies = [seen.body for seen in model.requests if isinstance(seen.body, dict)]
-        return played
+            turn.error = error
+        turn.bodies = [seen.body for seen in model.requests if isinstance(seen.body, dict)]
+        return turn
 
 
-async def _watched(
-    toolbox: ScriptedToolbox, events: AsyncGenerator[BackendEvent, None]
-) -> AsyncGenerator[BackendEvent, None]:
-    async with aclosing(events), aclosing(toolbox.watch(events)) as watched:
-        async for event in watched:
-            yield event
-
-
-def need_model_calls(played: Played) -> None:
+def need_model_calls(turn: TurnResult) -> None:
     """Raise `NotApplicable` for a backend that leaves `model_calls` alone."""
-    if not played.model_calls.count:
+    if not turn.model_calls.count:
         raise NotApplicable("the backend leaves model_calls alone")
 
 
@@ -282,6 +274,6 @@ def find_role(messages: Sequence[dict[str, Any]], role: str) -> list[dict[str, A
     return [message for message, said in zip(messages, roles(messages), strict=True) if said == role]
 
 
-def describe(played: Played) -> str:
+def describe(turn: TurnResult) -> str:
     """The turn's events in a few words, for a sentence on what came."""
-    return shown([type(event).__name__ for event in played.events])
+    return shown([type(event).__name__ for event in turn.events])

@@ -13,8 +13,8 @@ from vmpilot.contract import (
     RetryPolicy,
     StreamInterrupted,
 )
-from vmpilot.engine.calls import Patience
-from vmpilot.engine.calls.patience import resume_time
+from vmpilot.engine.calls import Backoff
+from vmpilot.engine.calls.backoff import resume_time
 
 AFTERNOON = datetime(2026, 11, 23, 13, 9, 30).astimezone()
 
@@ -46,26 +46,26 @@ def test_nobody_is_told_to_come_too_early() -> None:
 def test_waits_grow_and_differ() -> None:
     delays = []
     for _ in range(50):
-        patience = Patience(RetryPolicy(attempts=3))
-        delays.append([patience.delay_after(BadResponse("x")) for _ in range(2)])
-        assert patience.attempt == 3
+        backoff = Backoff(RetryPolicy(attempts=3))
+        delays.append([backoff.delay_after(BadResponse("x")) for _ in range(2)])
+        assert backoff.attempt == 3
     assert all(0.5 <= first <= 0.75 and 1.0 <= second <= 1.5 for first, second in delays)
     assert len({first for first, _ in delays}) > 1
 
 
 def test_the_waits_of_all_tries_have_one_bound() -> None:
-    patience = Patience(RetryPolicy(attempts=100, total_seconds=30.0))
+    backoff = Backoff(RetryPolicy(attempts=100, total_seconds=30.0))
     for _ in range(2):
-        assert patience.delay_after(RateLimited("later", retry_after=12.0)) == 12.0
+        assert backoff.delay_after(RateLimited("later", retry_after=12.0)) == 12.0
     with pytest.raises(RateLimited, match=r"later: ask again at \d\d:\d\d:\d\d \(in 12 seconds\)"):
-        patience.delay_after(RateLimited("later", retry_after=12.0))
+        backoff.delay_after(RateLimited("later", retry_after=12.0))
 
 
 @pytest.mark.parametrize("kind", [RateLimited, ProviderUnavailable])
 def test_a_wait_that_is_too_long_is_told_and_not_begun(kind: type[RateLimited | ProviderUnavailable]) -> None:
     error = kind("Slow down", retry_after=3_300.0)
     with pytest.raises(kind, match=r"Slow down: ask again at .*\d\d:\d\d \(in 55 minutes\)") as caught:
-        Patience(RetryPolicy()).delay_after(error)
+        Backoff(RetryPolicy()).delay_after(error)
     assert isinstance(caught.value, RateLimited | ProviderUnavailable)
     assert caught.value.retry_after == 3_300.0
     assert caught.value.__cause__ is error
@@ -74,12 +74,12 @@ def test_a_wait_that_is_too_long_is_told_and_not_begun(kind: type[RateLimited | 
 @pytest.mark.parametrize("error", [RateLimited("x"), RateLimited("x", retry_after=0.2), StreamInterrupted("x")])
 def test_without_a_time_nothing_is_added(error: ModelError) -> None:
     with pytest.raises(type(error)) as caught:
-        Patience(RetryPolicy(attempts=1)).delay_after(error)
+        Backoff(RetryPolicy(attempts=1)).delay_after(error)
     assert str(caught.value) == "x"
 
 
 def test_what_cannot_heal_is_not_waited_for() -> None:
     error = InvalidRequest("no")
     with pytest.raises(InvalidRequest) as caught:
-        Patience(RetryPolicy()).delay_after(error)
+        Backoff(RetryPolicy()).delay_after(error)
     assert caught.value is error

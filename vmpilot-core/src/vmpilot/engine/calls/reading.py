@@ -1,0 +1,52 @@
+"""One call to the model and its answer, within time limits and bounds, with the text protocol if the model needs it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from vmpilot.contract import Finish, MessageCompleted, ModelCall, StreamOnce
+from vmpilot.engine.calls.bounds import Bounds, cut_message
+from vmpilot.engine.calls.emitter import Emitter
+from vmpilot.engine.calls.message_form import MessageForm, with_stored_ids
+from vmpilot.engine.calls.timed_stream import TimedStream
+from vmpilot.engine.text_tools import CallMark, TextToolsAnswer, without_tools
+
+
+async def read_answer(
+    stream_once: StreamOnce, call: ModelCall, emit: Emitter, *, form: MessageForm, mark: CallMark | None = None
+) -> MessageCompleted:
+    """Send the call in this form, emit the pieces of the answer, and return its message.
+
+    With a `mark` the model is asked for tools in its text.
+
+    Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and whatever the backend raises. An
+    answer that exceeds the bounds ends in `length`; of one that is not read to its end the usage is unknown.
+    """
+    text_tools = None if mark is None or not call.tools else TextToolsAnswer(call, mark)
+    sent, stored_ids = form.fit(call if mark is None or text_tools is None else without_tools(call, mark))
+    bounds = Bounds()
+    completed: MessageCompleted | None = None
+    async with TimedStream(stream_once(sent), sent) as stream:
+        while completed is None and not bounds.exceeded and not (text_tools and text_tools.is_over):
+            match bounds.fit(await stream.next_event()):
+                case MessageCompleted() as event:
+                    completed = with_stored_ids(event, stored_ids)
+                case None:
+                    pass
+                case event:
+                    for piece in (event,) if text_tools is None else text_tools.take(event):
+                        emit(piece)
+    if bounds.exceeded:
+        emit(bounds.exceeded)
+    if completed is None:
+        finish: Finish = "length" if bounds.exceeded else "stop"
+        completed = MessageCompleted(emit.message(finish, with_calls=text_tools is None))
+    if text_tools is not None:
+        for piece in text_tools.finish(completed.message):
+            emit(piece)
+        message = text_tools.complete(completed.message, text=emit.text)
+        completed = msgspec.structs.replace(completed, message=message)
+    if cut := cut_message(completed):
+        notice, completed = cut
+        emit(notice)
+    return completed
