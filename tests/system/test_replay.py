@@ -104,8 +104,8 @@ async def test_a_difference_is_shown(machine: Machine, tape: Path, old: str, new
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("exchange", "the model was asked 3 times; the tape has 2 answers"),
-        ("tool_finished", "the tape has no result for shell with"),
+        ("exchange", "Model call 3 is not in the recording, which has 2 answers"),
+        ("tool_finished", "The recording has no result for shell with"),
     ],
 )
 async def test_a_miss_is_an_error(machine: Machine, tape: Path, kind: str, told: str) -> None:

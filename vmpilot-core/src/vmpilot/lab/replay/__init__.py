@@ -1,4 +1,4 @@
-"""A tape played to a backend, and where what it asks and does is not as it was taped."""
+"""Replays a recording on a backend and finds where it differs from the recording."""
 
 from vmpilot.lab.replay._differences import Difference
 from vmpilot.lab.replay._turn import RecordingMismatch, Replay, replay_turn

@@ -1,4 +1,4 @@
-"""The tools of a taped turn: a call that is on the tape has its result from there, and nothing is run."""
+"""The tools of a recorded turn: calls get their results from the recording, and nothing is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vmpilot.lab.replay._differences import canonical, canonical_arguments
 
 
 class RecordedTools:
-    """The tools of a taped turn: a call that is on the tape has its result from there."""
+    """The tools of a recorded turn. `misses` are sentences on calls that are not in the recording."""
 
     def __init__(self, taped: TapedTurn) -> None:
         self._results = _results(taped.events)
@@ -32,23 +32,23 @@ class RecordedTools:
         self.misses: list[str] = []
 
     def take(self, name: str, arguments: Mapping[str, Any]) -> ToolFinished:
-        """The next result of this call. Raises `ToolProblem` where there is none."""
+        """The next recorded result of this call. Raises `ToolProblem` if there is none."""
         left = self._results.get((name, canonical(arguments)))
         if not left:
-            self.misses.append(f"the tape has no result for {name} with {canonical(arguments)[:500]}")
-            raise ToolProblem("the tape has no result for this call")
+            self.misses.append(f"The recording has no result for {name} with {canonical(arguments)[:500]}")
+            raise ToolProblem("the recording has no result for this call")
         self.used += 1
         return left.popleft()
 
 
 class _RecordedTool:
-    """One of them."""
+    """One of the recorded tools."""
 
     folder = None
 
-    def __init__(self, spec: ToolSpec, tape: RecordedTools) -> None:
+    def __init__(self, spec: ToolSpec, recording: RecordedTools) -> None:
         self.spec = spec
-        self._tape = tape
+        self._recording = recording
 
     def title(self, _arguments: Mapping[str, Any]) -> str:
         return self.spec.name
@@ -57,13 +57,13 @@ class _RecordedTool:
         return Acts()
 
     async def run(self, arguments: Mapping[str, Any], _use: ToolUse) -> ToolOutcome:
-        finished = self._tape.take(self.spec.name, arguments)
+        finished = self._recording.take(self.spec.name, arguments)
         result = finished.result
         return ToolOutcome(result.text, is_error=result.is_error, exit_code=finished.exit_code)
 
 
 def _results(events: Iterable[Event]) -> dict[tuple[str, str], deque[ToolFinished]]:
-    """Results by what was called, in their order."""
+    """The results in order, by tool and arguments."""
     calls: dict[str, ToolCall] = {}
     results: dict[tuple[str, str], deque[ToolFinished]] = {}
     for event in events:
