@@ -104,7 +104,19 @@ def test_pipx_injects(sources: Path) -> None:
     assert here.install_command(LITELLM) == f"pipx inject 'my clone' --editable '{sources}/{LITELLM}'"
     core = f"pipx runpip 'my clone' install -e '{sources}/vmpilot-core[web]'"
     assert here.install_command("vmpilot-core[web]") == core
+    assert here.upgrade_command(LITELLM) == "pipx upgrade --include-injected 'my clone'"
     assert here.uninstall_command("x") == "pipx runpip 'my clone' uninstall x"
+
+
+@pytest.mark.parametrize(
+    "metadata", ['{"injected_packages": {"x": {}}}', '{"injected_packages": {}}', "{}", "[1]", "{"]
+)
+def test_pipx_uninjects_only_what_it_injected(tmp_path: Path, metadata: str) -> None:
+    prefix = tmp_path / "vmpilot-core"
+    prefix.mkdir()
+    (prefix / "pipx_metadata.json").write_text(metadata)
+    action = "uninject vmpilot-core" if '"x"' in metadata else "runpip vmpilot-core uninstall"
+    assert installation(prefix).uninstall_command("x") == f"pipx {action} x"
 
 
 @pytest.mark.parametrize(
@@ -132,21 +144,45 @@ def test_extras_of_a_tool_of_uv_are_added_to_those_that_it_has(tmp_path: Path) -
     assert installation(tmp_path).install_command("vmpilot-core[local]") == "uv tool install 'vmpilot-core[local,web]'"
 
 
+def test_a_tool_of_uv_is_upgraded_and_loses_one_of_its_plugins(tmp_path: Path) -> None:
+    known = f'{{ name = "{LITELLM}" }}, {{ name = "vmpilot-core" }}, {{ name = "a" }}'
+    (tmp_path / "uv-receipt.toml").write_text(f"[tool]\nrequirements = [{known}]\n")
+    here = installation(tmp_path)
+    assert here.upgrade_command(LITELLM) == "uv tool upgrade vmpilot-core"
+    assert here.uninstall_command(LITELLM) == "uv tool install vmpilot-core --with a"
+
+
+def test_with_uvx_the_next_run_is_given_what_is_missing(sources: Path) -> None:
+    prefix = sources / "uv" / "archive-v0" / "StKWmdwBapxUwb68"
+    here = installation(prefix, pip=())
+    assert here.install_command(LITELLM) == f"uvx --from vmpilot-core --with {LITELLM} vmpilot"
+    assert here.install_command("vmpilot-core[web]") == "uvx --from 'vmpilot-core[web]' vmpilot"
+    assert here.upgrade_command(LITELLM) == f"uvx --refresh --from vmpilot-core --with {LITELLM} vmpilot"
+    assert here.upgrade_command("vmpilot-core") == "uvx --refresh --from vmpilot-core vmpilot"
+    assert here.uninstall_command(LITELLM) == "uvx --from vmpilot-core vmpilot"
+    there = installation(prefix, from_folder(sources / "vmpilot-core"), pip=())
+    assert there.install_command(LITELLM) == f"uvx --from '{sources}/vmpilot-core' --with '{sources}/{LITELLM}' vmpilot"
+
+
 def test_a_broken_receipt_of_uv_is_survived(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").write_text("[tool")
     assert installation(tmp_path).install_command(LITELLM) == f"uv tool install vmpilot-core --with {LITELLM}"
 
 
-@pytest.mark.parametrize("active", [False, True])
-def test_a_real_environment_is_recognized(tmp_path: Path, sources: Path, active: bool) -> None:
+@pytest.mark.parametrize("kind", ["pip", "active", "uv"])
+def test_a_real_environment_is_recognized(tmp_path: Path, sources: Path, kind: str) -> None:
     """A virtual environment with pip or without it, and with the metadata that an installer writes for a folder."""
+    active = kind == "active"
     venv.create(tmp_path / "env", with_pip=False)
     (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")
     metadata = site / "vmpilot_core-0.1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: vmpilot-core\nVersion: 0.1.0\n")
     (metadata / "direct_url.json").write_text(json.dumps(from_folder(sources / "vmpilot-core")))
-    (site / "pip.py").touch()
+    if kind == "uv":
+        (metadata / "INSTALLER").write_text("uv")
+    else:
+        (site / "pip.py").touch()
     pip = tmp_path / "env" / "bin" / "pip"
     pip.touch(mode=0o755)
     python = tmp_path / "env" / "bin" / "python"
@@ -157,5 +193,9 @@ def test_a_real_environment_is_recognized(tmp_path: Path, sources: Path, active:
     )
     path = os.pathsep.join(([str(pip.parent)] if active else []) + ["/usr/bin", "/bin"])
     ran = subprocess.run([python, "-c", program], env={"PATH": path}, text=True, capture_output=True, check=False)
-    called = "pip" if active else f"{python} -m pip"
-    assert (ran.stdout, ran.stderr) == (f"{called} install '{sources}/{LITELLM}'\n", "")
+    command = {
+        "pip": f"{python} -m pip install",
+        "active": "pip install",
+        "uv": f"uv pip install --python {python}",
+    }[kind]
+    assert (ran.stdout, ran.stderr) == (f"{command} '{sources}/{LITELLM}'\n", "")

@@ -78,7 +78,7 @@ def test_a_model_stays_at_its_address() -> None:
     assert recalled(Settings(base_url=SERVER), there) == ("m", "operate", "")
     assert recalled(Settings(base_url=OTHER), there) == ("gpt-4o", "operate", "model gpt-4o instead of m")
     assert recalled(Settings(model="x"), there, given="model")[0] == "x"
-    with pytest.raises(UsageError, match=f"add --base-url {SERVER}, or choose another model"):
+    with pytest.raises(UsageError, match=f"Add --base-url {SERVER}, or choose another model"):
         recalled(Settings(), there)
     elsewhere = TurnTerms("anthropic/m", "operate")
     assert recalled(Settings(base_url=OTHER), elsewhere)[0] == "gpt-4o"

@@ -292,7 +292,7 @@ def test_errors_are_text(pipe: Pipe) -> None:
     with ScriptedServer([]) as server:
         assert "not installed" in "".join(pipe(server, user("hi"), model="nonsense"))
         assert "cannot answer" in "".join(pipe(server, {"role": "robot", "content": "hi"}))
-        assert "the request is empty" in "".join(pipe(server, user(" ")))
+        assert "The request is empty." in "".join(pipe(server, user(" ")))
 
 
 def test_a_bug_is_told_too(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:

@@ -20,7 +20,7 @@ import vmpilot.store
 
 _WANTED = (
     "vmpilot.app",
-    "vmpilot.cli._main",
+    "vmpilot.cli.commands",
     "vmpilot.cli._request",
     "vmpilot_sample_bare",
     "sqlalchemy.dialects.sqlite",

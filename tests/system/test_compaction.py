@@ -314,7 +314,7 @@ async def test_by_hand(machine: Machine) -> None:
 async def test_by_hand_without_a_conversation(machine: Machine) -> None:
     with ScriptedServer([]) as server:
         async with machine.agent(server) as agent:
-            with pytest.raises(UsageError, match="no conversation to compact"):
+            with pytest.raises(UsageError, match="No conversation to compact"):
                 await machine.compact(agent)
     assert not machine.database.exists()
 

@@ -116,9 +116,9 @@ async def test_a_second_writer_of_a_conversation_gets_an_error(machine: Machine,
                 async with machine.agent(server, conversation=conversation) as second:
                     with pytest.raises(UsageError, match=f"in use by process {os.getpid()}"):
                         await machine.play(second)
-                with pytest.raises(UsageError, match="turn under way"):
+                with pytest.raises(UsageError, match="already has a running turn"):
                     await machine.play(agent)
-                with pytest.raises(UsageError, match="turn under way"):
+                with pytest.raises(UsageError, match="already has a running turn"):
                     await machine.play(agent, conversation=conversation)
         async with machine.agent(server, conversation=conversation) as second:
             await machine.play(second)

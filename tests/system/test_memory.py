@@ -46,7 +46,7 @@ async def test_it_goes_on_with_its_backend_and_model(machine: Machine) -> None:
 async def test_without_its_address_nothing_is_sent(machine: Machine) -> None:
     with ScriptedServer([Reply("One.")]) as server:
         first = await machine.ask(server, "Hello", model="openai/first", mode="operate")
-        with pytest.raises(UsageError, match=f"openai/first at {server.base_url}, and a base URL is not remembered"):
+        with pytest.raises(UsageError, match=f"openai/first at {server.base_url}, and base URLs are not remembered"):
             await resume(machine, first.started.conversation_id, api_key="k")
         assert len(server.requests) == 1
 
@@ -59,7 +59,7 @@ async def test_full_does_not_come_back_and_observe_stays(machine: Machine) -> No
         started, said = await resume(machine, wide, **place)
         assert started.terms is not None
         assert started.terms.mode == "operate"
-        assert "Continuing with mode operate instead of full (--mode full allows it again)." in said
+        assert "Continuing with mode operate instead of full (to switch back: --mode full)." in said
         narrow = (await machine.ask(server, "Hello", mode="observe")).started.conversation_id
         started, said = await resume(machine, narrow, **place)
         assert started.terms is not None

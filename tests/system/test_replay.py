@@ -106,8 +106,8 @@ async def test_a_difference_is_shown(machine: Machine, recording: Path, old: str
 @pytest.mark.parametrize(
     ("kind", "told"),
     [
-        ("exchange", "the model was asked 3 times; the recording has 2 answers"),
-        ("tool_finished", "the recording has no result for shell with"),
+        ("exchange", "Model call 3 is not in the recording, which has 2 answers"),
+        ("tool_finished", "The recording has no result for shell with"),
     ],
 )
 async def test_a_miss_is_an_error(machine: Machine, recording: Path, kind: str, told: str) -> None:

@@ -76,9 +76,9 @@ def test_an_agent_that_was_not_used_has_nothing_to_close(make_agent: MakeAgent, 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"modle": "x"}, 'no setting "modle"; the settings are: backend, model'),
-        ({"max_steps": 0}, "max_steps takes a whole number above 0, not 0"),
-        ({"max_steps": "3"}, "max_steps takes a whole number above 0"),
+        ({"modle": "x"}, 'Unknown setting "modle". The settings are: backend, model'),
+        ({"max_steps": 0}, "max_steps must be a whole number above 0, not 0"),
+        ({"max_steps": "3"}, "max_steps must be a whole number above 0"),
         ({"mode": "god"}, "one of observe, operate, full"),
         ({"folder": "/no/such/folder"}, "/no/such/folder is no folder"),
     ],

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import pkgutil
 import string
 from collections.abc import Iterator
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vmpilot.cli import commands
 from vmpilot.cli._arguments import make_parser, parse
 from vmpilot.cli._parser import Parser
 from vmpilot.cli._typos import is_one_edit
+from vmpilot.cli.commands import COMMANDS as COMMAND_TABLE
+from vmpilot.cli.commands import load_command
 from vmpilot.testing import Reply, ScriptedServer
 
 if TYPE_CHECKING:
@@ -38,7 +41,6 @@ def needed_words(words: tuple[str, ...]) -> list[str]:
     parser = make_parser()
     for word in words:
         parser = parser.command(word)
-    parser.names  # noqa: B018  fills the parser
     places = [action for action in parser._get_positional_actions() if action.nargs in {None, "+"}]
     return [NEEDED[str(action.metavar)] for action in places]
 
@@ -50,10 +52,22 @@ def refusal(*arguments: str) -> int | str | None:
     return ended.value.code
 
 
-def test_each_command_names_a_function_that_exists() -> None:
-    for words, parser in leaves(make_parser()):
-        module, function = parser.get_default("run")
-        assert callable(getattr(import_module(f"vmpilot.cli.{module}"), function)), words
+def test_each_module_of_a_command_adds_its_parser_and_runs() -> None:
+    root = make_parser()
+    assert [*root.names] == [*COMMAND_TABLE] == [*root.commands]
+    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    assert modules == {*COMMAND_TABLE}
+    for name in modules:
+        assert callable(load_command(name).run)
+
+
+@pytest.mark.parametrize("words", [(), *((name,) for name in COMMAND_TABLE), *COMMANDS], ids=" ".join)
+def test_help_fits_80_columns(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert refusal(*words, "--help") == 0
+    assert not [line for line in capsys.readouterr().out.splitlines() if len(line) > 79]
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -264,10 +278,10 @@ def test_a_request_that_looks_like_a_command_can_be_sent(here: Here, before: lis
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["/compat"], "There is no command /compat; the only one is /compact."),
-        (["/model", "gpt-4o"], "There is no command /model;"),
+        (["/compat"], "Unknown command /compat; the only one is /compact."),
+        (["/model", "gpt-4o"], "Unknown command /model;"),
         (["/"], None),
-        (["/Compact"], "There is no command /Compact;"),
+        (["/Compact"], "Unknown command /Compact;"),
         (["/compact now"], "/compact takes no text."),
         (["/tmp", "is", "full"], None),
         (["/etc/no-such-file", "is", "missing"], None),

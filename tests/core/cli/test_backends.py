@@ -73,12 +73,13 @@ def test_a_check_tells_what_failed_and_where_to_look(here: Any, installed_sample
     head, titles, streaming, tools = outcome.out.splitlines()[:4]
     assert head == "claims_too_much 1.0 (vmpilot-sample-claims-too-much), contract 1"
     assert titles.split() == ["level", "cases", "claimed"]
-    assert tools.split()[0::2] == ["tools", "no", "not"]
-    assert streaming.split()[0::2] == ["streaming", "yes", "not"]
-    assert "failed: streaming.text_to_the_letter\n" in outcome.out
-    assert "failed: tools.one_call (a level that is not claimed)" in outcome.out
+    assert tools.split()[0::2] == ["tools", "no"]
+    assert streaming.split()[0::2] == ["streaming", "yes"]
+    assert "Failed: streaming.text_to_the_letter\n" in outcome.out
+    assert "Failed: tools.one_call (in a level that is not claimed)" in outcome.out
+    assert tools.split()[-1] == streaming.split()[-1] == "failed"
     assert "see: docs/contract.md#what-a-turn-is" in outcome.out
-    assert outcome.out.endswith("Claimed, and not held: streaming.\n")
+    assert outcome.out.endswith("Failed levels: streaming.\n")
 
 
 def test_one_that_ends_whoever_imports_it_is_not_imported_here(here: Any, installed_samples: Install) -> None:
@@ -92,7 +93,7 @@ def test_levels_that_are_not_claimed_do_not_fail_the_check(here: Any, installed_
     installed_samples("echo", alone=True)
     outcome = here("backends", "check", "echo", "--level", "usage")
     assert outcome.code == 0
-    assert "there was nothing to hold" in outcome.out
+    assert "it cannot fail them" in outcome.out
 
 
 def test_the_report_for_machines(here: Any, installed_samples: Install, tmp_path: Path) -> None:
@@ -113,11 +114,11 @@ def test_the_report_for_machines(here: Any, installed_samples: Install, tmp_path
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["echo", "--level", "tolls"], 2, "there is no level 'tolls': choose among core"),
+        (["echo", "--level", "tolls"], 2, "Unknown level 'tolls'. The levels are: core"),
         (["echo", "--repeat", "0"], 2, "must be at least 1"),
         (["echo", "--repeat", "many"], 2, "--repeat"),
-        (["echo", "--json", "/no/such/folder/report"], 2, "/no/such/folder/report cannot be written"),
-        (["echo", "--scripted-model", "nowhere:Model"], 2, "'nowhere:Model' cannot be found"),
+        (["echo", "--json", "/no/such/folder/report"], 2, "Cannot write /no/such/folder/report"),
+        (["echo", "--scripted-model", "nowhere:Model"], 2, "Cannot find --scripted-model 'nowhere:Model'"),
         (["echo", "--scripted-model", "json"], 2, "must be MODULE:NAME"),
         ([], 2, "NAME"),
         (["nobody"], 5, '"nobody" (the one to check) is not installed'),
@@ -142,7 +143,7 @@ def test_another_scripted_model_is_used(here: Any, installed_samples: Install) -
     installed_samples("claims_too_much", "bare")
     own = ("--scripted-model", "vmpilot.testing:ServedModel")
     outcome = here("backends", "check", "bare", "--level", "parallel", *own)
-    assert outcome.out.splitlines()[2].split() == ["parallel", "6/6", "no", "holds"]
+    assert outcome.out.splitlines()[2].split() == ["parallel", "6/6", "no", "passed"]
 
 
 @pytest.mark.parametrize("level", LEVELS)

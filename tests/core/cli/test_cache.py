@@ -37,11 +37,11 @@ def test_a_query_that_is_repeated(here: Here, place: str) -> None:
     assert told == "From the cache, at no cost: this was asked before in the same words.\n"
     text = here("cache", "stats").out
     assert text.startswith("1 answer in the cache in ")
-    assert text.endswith(" kB of 200.0 MB\nfound 1 of 2 times that one was looked for\n")
+    assert text.endswith(" kB of 200.0 MB\n1 hit in 2 lookups\n")
     stats = json.loads(here("cache", "stats", "--output", "json").out)
     assert (stats["entries"], stats["hits"], stats["misses"], stats["limit_bytes"]) == (1, 1, 1, 200_000_000)
     assert QUOTED_PASSWORD not in text + stats["cache"] + stats["place"]
-    assert here("cache", "clear").out.startswith("deleted 1 answer from the cache in ")
+    assert here("cache", "clear").out.startswith("Deleted 1 answer from the cache in ")
     assert json.loads(here("cache", "clear", "--output", "json").out)["deleted"] == 0
 
 
@@ -54,7 +54,7 @@ def test_a_temperature_that_rules_it_out_is_told(
         for number in ("One.\n", "Two.\n"):
             said, told = ask(here, server, *options)
             assert said == number
-            assert told.startswith("vmpilot: nothing is cached, for only answers of temperature 0 are: ask with -t 0")
+            assert told.startswith("vmpilot: The cache is not used, because the temperature is not 0. Add -t 0")
     assert here("cache", "stats").out.startswith("0 answers in ")
 
 
@@ -65,8 +65,10 @@ def test_while_it_is_off_the_one_on_disk_is_shown(here: Here, monkeypatch: pytes
     monkeypatch.setenv("VMPILOT_CACHE", "off")
     shown = here("cache", "stats").out.splitlines()
     assert shown[0].startswith("1 answer in the cache in ")
-    assert shown[2] == 'The cache is off: cache = "disk" in your configuration file turns it on, for temperature 0.'
-    assert here("cache", "clear").out.startswith("deleted 1 answer from ")
+    assert (
+        shown[2] == 'The cache is off. Set cache = "disk" in your configuration file to reuse answers at temperature 0.'
+    )
+    assert here("cache", "clear").out.startswith("Deleted 1 answer from ")
 
 
 @pytest.mark.parametrize("action", ["stats", "clear"])

@@ -21,7 +21,7 @@ def test_set_show_and_unset(here: Here, file: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, f"max_steps = 40  # {file}\n", "")
     shown = json.loads(here("config", "show", "--output", "json").out)
     assert shown["max_steps"] == {"value": 40, "origin": str(file)}
-    assert here("config", "unset", "max_steps").out == f"max_steps is no longer set in {file}\n"
+    assert here("config", "unset", "max_steps").out == f"Removed max_steps from {file}\n"
     ran = here("config", "unset", "max_steps")
     assert (ran.code, ran.out, ran.err) == (0, "", f"vmpilot: max_steps is not set in {file}\n")
 
@@ -29,7 +29,7 @@ def test_set_show_and_unset(here: Here, file: Path) -> None:
 def test_a_variable_that_wins_is_named(here: Here, file: Path) -> None:
     ran = here("config", "set", "backend", "bare")
     assert ran.code == 0
-    assert ran.err == "vmpilot: VMPILOT_BACKEND also sets backend, and wins here\n"
+    assert ran.err == "vmpilot: Overridden here: VMPILOT_BACKEND also sets backend.\n"
     assert tomllib.loads(file.read_text()) == {"backend": "bare"}
 
 
@@ -45,8 +45,8 @@ def test_a_secret_comes_from_standard_input(here: Here, file: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "code", "told"),
     [
-        (("backend", "nobody"), 5, 'the backend "nobody" (config set) is not installed'),
-        (("mode", "fast"), 2, "mode takes one of observe, operate, full, not 'fast'"),
+        (("backend", "nobody"), 5, 'Backend "nobody" (config set) is not installed'),
+        (("mode", "fast"), 2, "mode must be one of observe, operate, full, not 'fast'"),
         (("deny", '["shell rm"]'), 2, "the rule 'shell rm' in deny is not one"),
     ],
 )

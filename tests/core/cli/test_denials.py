@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmpilot.cli._tool_view import describe_call, refusal
+from vmpilot.cli._tool_view import denial_reason, describe_call
 from vmpilot.contract import ToolCall
 from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
@@ -29,7 +29,7 @@ def test_nobody_to_ask_says_what_was_denied_and_how_to_allow_it(here: Here) -> N
         ran = here("x", server=server)
     assert (ran.code, ran.out) == (4, "I cannot.\n")
     assert ran.err.startswith("$ env touch made\nDenied: ")
-    assert "nobody is there to be asked.\nvmpilot: something that this needed was denied, for nobody" in ran.err
+    assert "\nvmpilot: 1 action was denied: `env touch made`\nNo terminal is attached" in ran.err
     assert "a rule in your configuration file" in ran.err
     assert "Do not try" not in ran.err
 
@@ -39,7 +39,9 @@ def test_mode_observe_names_the_mode_that_lets_more_run(here: Here) -> None:
         ran = here("--mode", "observe", "x", server=server)
     assert ran.code == 4
     assert ran.err.startswith("$ touch made\nDenied: mode observe ")
-    assert ran.err.endswith("; mode observe only reads, --mode operate lets more run\n")
+    assert ran.err.endswith(
+        "\nvmpilot: 1 action was denied: `touch made`\nMode observe only reads. To allow more, use --mode operate.\n"
+    )
     assert "The user" not in ran.err
 
 
@@ -49,8 +51,8 @@ def test_who_said_no_is_not_told_how_to_allow_it(screen: Start) -> None:
         shown.wait_for("Run it? [y/N")
         shown.type("n\n")
         assert shown.end() == 4
-    assert f"{DIM}Denied: the user said no.{PLAIN}\nAs you say.\n" in shown.text
-    assert shown.text.endswith("vmpilot: something that this needed was denied\n")
+    assert f"{DIM}You declined.{PLAIN}\nAs you say.\n" in shown.text
+    assert shown.text.endswith("vmpilot: 1 action was denied: `env touch made`\n")
 
 
 def test_output_after_another_question_stands_below_its_own_title(screen: Start) -> None:
@@ -86,9 +88,12 @@ def test_a_call_without_a_title(arguments: str, words: str) -> None:
 
 
 def test_what_only_the_model_is_told_is_left_out() -> None:
-    assert refusal("Not run: no such tool. Make the call again, corrected.") == "Not run: no such tool."
-    assert refusal("Denied: the user said no. Do not try to get around it; go on\nso.") == "Denied: the user said no."
-    assert refusal("It failed.") == "It failed."
+    assert denial_reason("Not run: no such tool. Make the call again, corrected.") == "Not run: no such tool."
+    assert (
+        denial_reason("Denied: the user said no. Do not try to get around it; go on\nso.")
+        == "Denied: the user said no."
+    )
+    assert denial_reason("It failed.") == "It failed."
 
 
 def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: Start, tmp_path: Path) -> None:
@@ -96,8 +101,8 @@ def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: S
         shown = screen("x", server=server)
         shown.wait_for("Run it? [y/N/always]")
         shown.type("always\n")
-        rule = "  shell: curl --version  (exactly this, outside the sandbox)\n"
-        assert f"without being asked:\n{rule}" in shown.wait_for("Keep that? [y/N]")
+        rule = "  shell: curl --version  (exactly this command, outside the sandbox)\n"
+        assert f"without asking:\n{rule}" in shown.wait_for("Save this rule? (no: run it once) [y/N]")
         assert not (tmp_path / "config" / "approvals.json").exists()
         shown.type("y\n")
         assert shown.end() == 0

@@ -89,7 +89,7 @@ def test_an_escape_that_is_news_is_broken() -> None:
         "escape probes", "ok", "1 of 2 blocked at level read, 0 of 1 blocked at level workspace"
     )
     assert sum_up([held, known, fresh]).state == "broken"
-    assert "does not hold: c" in sum_up([held, known, fresh]).detail
+    assert "escaped from the sandbox: c" in sum_up([held, known, fresh]).detail
 
 
 def test_a_sandbox_that_the_folder_brings_is_not_run(

@@ -42,7 +42,7 @@ def test_a_job_that_ends_with_the_request_is_said_to_end(here: Here, output: str
     assert ran.code == 0
     note = "vmpilot: Job 1 was stopped, because it ends with VMPilot unless it is kept: $ sleep 1000\n"
     assert ran.err.endswith(note)
-    assert here("jobs", "list").err == "vmpilot: There are no kept jobs.\n"
+    assert here("jobs", "list").err == "vmpilot: No background jobs.\n"
 
 
 def test_a_job_that_is_over_is_not_mentioned(here: Here) -> None:
@@ -59,13 +59,13 @@ def test_a_kept_job_is_listed_read_and_stopped_later(here: Here, kept: KeptJobs)
     assert job["conversation_id"] == json.loads(ran.out)["conversation_id"]
     assert "  running for " in here("jobs", "list").out
     until(lambda: here("jobs", "log", "1001").out == "ready\n")
-    assert here("jobs", "log", "-n", "1", "1001").err.startswith("vmpilot: job 1001: running for ")
+    assert here("jobs", "log", "-n", "1", "1001").err.startswith("vmpilot: Job 1001: running for ")
     stopped = here("jobs", "stop", "1001")
-    assert (stopped.code, stopped.out) == (0, "stopped job 1001: echo ready; sleep 1000\n")
+    assert (stopped.code, stopped.out) == (0, "Stopped job 1001: echo ready; sleep 1000\n")
     assert kept.find(1001).over
     again = here("jobs", "stop", "1001")
     assert (again.code, again.out) == (0, "")
-    assert "job 1001 is over: stopped, after " in again.err
+    assert "Job 1001 has already ended: stopped, after " in again.err
     assert here("jobs", "log", "1001").out == "ready\n"
 
 
@@ -86,7 +86,7 @@ def test_the_next_request_can_end_it(here: Here, kept: KeptJobs) -> None:
         (("jobs",), "ACTION"),
         (("jobs", "log", "7"), "There is no kept job 7"),
         (("jobs", "stop", "../7"), "invalid int value"),
-        (("jobs", "log", "-n", "0", "1001"), "above 0"),
+        (("jobs", "log", "-n", "0", "1001"), "must be at least 1"),
     ],
 )
 def test_wrong_usage_is_told(here: Here, arguments: tuple[str, ...], told: str) -> None:

@@ -93,9 +93,9 @@ def test_rename_and_delete(here: Here, chat: str) -> None:
     assert listed(here, "chats", "rename", chat, "The", "house")["title"] == "The house"
     refused = here("chats", "delete", chat)
     assert (refused.code, refused.out) == (2, "")
-    assert "no terminal is attached: add --yes" in refused.err
+    assert "no terminal is attached. Add --yes" in refused.err
     assert len(listed(here, "chats", "list")) == 1
-    assert "deleted" in here("chats", "delete", "--yes", chat).out
+    assert "Deleted" in here("chats", "delete", "--yes", chat).out
     assert listed(here, "chats", "list") == []
 
 
@@ -103,7 +103,7 @@ def test_rename_and_delete(here: Here, chat: str) -> None:
 def test_delete_asks_first(here: Here, chat: str, screen: Start, answer: str, *, code: int, left: int) -> None:
     with ScriptedServer([]) as server:
         shown = screen("chats", "delete", chat, server=server, script='exec "${@:1:6}"')
-        shown.wait_for('Delete "find the animals" (1 turn) for good? [y/N]')
+        shown.wait_for('Permanently delete "find the animals" (1 turn)? [y/N]')
         shown.type(f"{answer}\n")
         assert shown.end() == code
     assert len(listed(here, "chats", "list")) == left
@@ -180,7 +180,7 @@ def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path
         (("chats", "show", "zzz"), 'no conversation "zzz"'),
         (("chats", "import", "/nowhere"), "/nowhere"),
         (("chats", "import", "/etc/passwd"), "no exported conversation"),
-        (("chats", "list", "-n", "0"), "above 0"),
+        (("chats", "list", "-n", "0"), "--limit must be at least 1"),
         (("--fork", "go on"), "-c"),
     ],
 )

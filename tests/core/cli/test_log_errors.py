@@ -118,9 +118,9 @@ def test_an_import_that_was_cut(here: Here, twins: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("/no/such/file", "cannot read /no/such/file: No such file or directory"),
-        ("/tmp", "cannot read /tmp: Is a directory"),
-        ("/dev/zero", "/dev/zero is larger than the 256 MiB that an import may have"),
+        ("/no/such/file", "Cannot read /no/such/file: No such file or directory"),
+        ("/tmp", "Cannot read /tmp: Is a directory"),
+        ("/dev/zero", "/dev/zero is larger than 256 MiB, the limit for an import"),
     ],
 )
 def test_an_import_that_cannot_be_read(here: Here, twins: str, file: str, said: str) -> None:
@@ -233,10 +233,10 @@ def test_every_list_is_json_when_asked_so(here: Here, twins: str) -> None:
 
 def test_an_empty_list_says_so(here: Here) -> None:
     for arguments, said in (
-        (["chats", "list"], "there is no conversation yet"),
-        (["chats", "search", "x"], "nothing is found"),
-        (["cost"], "there is no turn yet"),
-        (["audit"], "no command was run yet"),
+        (["chats", "list"], "No conversations yet."),
+        (["chats", "search", "x"], "No matches."),
+        (["cost"], "No turns yet."),
+        (["audit"], "No commands yet."),
     ):
         ran = here(*arguments)
         assert (ran.code, ran.out, ran.err) == (0, "", f"vmpilot: {said}\n")

@@ -63,7 +63,7 @@ def test_a_run_reports_what_is_left_out_and_what_does_not_start(here: Here) -> N
     with ScriptedServer([asks("mcp__good__sound"), Reply("Done.")] * 2) as server:
         first = here("--mode", "full", "do it", server=server)
         second = here("--mode", "full", "do it", server=server)
-    not_started = f"{NOT_STARTED} … no license (-v shows all of it)"
+    not_started = f"{NOT_STARTED} … no license (use -v to see all of it)"
     called = "MCP server good: sound {}\nHello.\n"
     assert (first.out, first.err) == ("Done.\n", f"{LEFT_OUT}\n{not_started}\n{called}")
     assert (second.out, second.err) == ("Done.\n", f"{not_started}\n{called}")

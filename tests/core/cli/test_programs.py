@@ -41,7 +41,7 @@ def test_a_signal_in_a_command_ends_it_and_the_turn(program: Start, tmp_path: Pa
         process.send_signal(getattr(signal, name))
         _, err = process.communicate(timeout=10)
     assert process.returncode == 130
-    assert err.endswith("vmpilot: interrupted\n")
+    assert err.endswith("vmpilot: Interrupted.\n")
     assert "Traceback" not in err
     assert live_processes(str(tmp_path / "data")) == []
 
@@ -175,7 +175,7 @@ def test_a_configuration_that_cannot_be_read(program: Start, tmp_path: Path) -> 
     process = program("config", "show", preexec_fn=give_up_rights)
     out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (2, ""), err
-    assert err.startswith(f"vmpilot: cannot read the configuration file {tmp_path}/config/config.toml: ")
+    assert err.startswith(f"vmpilot: Cannot read configuration file {tmp_path}/config/config.toml: ")
     assert err.count("\n") == 1
 
 

@@ -28,7 +28,7 @@ def recording(here: Here, tmp_path: Path) -> Path:
 def test_a_tape_is_played_and_nothing_is_run(here: Here, recording: Path, tmp_path: Path) -> None:
     ran = here("replay", str(recording))
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == "turn 1 (bare): 2 requests, 1 tool call, answered: the same\n"
+    assert ran.out == "turn 1 (bare): 2 requests, 1 tool call, answered: same\n"
     assert (tmp_path / "work" / "made").read_text() == "x\n"
 
 
@@ -52,7 +52,7 @@ def test_what_is_not_on_the_tape_is_an_error(here: Here, recording: Path) -> Non
     recording.write_text("\n".join(lines) + "\n")
     ran = here("replay", str(recording))
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == 'vmpilot: the recording has no result for shell with {"command": "echo x >> made"}\n'
+    assert ran.err == 'vmpilot: The recording has no result for shell with {"command": "echo x >> made"}\n'
 
 
 def test_what_a_tape_says_does_not_steer_the_terminal(here: Here, tmp_path: Path) -> None:

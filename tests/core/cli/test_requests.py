@@ -132,9 +132,9 @@ def test_no_usable_backend_ends_with_5(here: Here, options: list[str]) -> None:
     ("content", "told"),
     [
         ("modle = 'x'", 'unknown key "modle"'),
-        ("max_steps = 'many'", "max_steps takes a whole number above 0"),
-        ("model = ", "cannot read the configuration file"),
-        ("\udcff", "cannot read the configuration file"),
+        ("max_steps = 'many'", "max_steps must be a whole number above 0"),
+        ("model = ", "Cannot read configuration file"),
+        ("\udcff", "Cannot read configuration file"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_named(here: Here, content: str, told: str) -> None:
@@ -230,7 +230,7 @@ def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
         r"answer from m: 0 characters, calls shell, tool_calls, 100 tokens in, 20 out, \d+\.\d s to",
         r"permission: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
         r"no answer from m after \d+\.\d s: ProviderUnavailable: ",
-        r"trying again in 0\.\d s$",
+        r"retrying in 0\.\d s$",
         "request to m: .*, try 2$",
     ):
         assert any(re.search(told, line) for line in log), (told, ran.err)

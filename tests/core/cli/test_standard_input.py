@@ -129,7 +129,7 @@ def test_a_byte_order_mark_is_no_text(here: Here) -> None:
 @example("a✓".encode()[:-1], False)
 def test_text_is_what_was_written_or_refused(data: bytes, is_whole: bool) -> None:
     try:
-        text = standard_input._decode(data, is_whole=is_whole)
+        text = standard_input._decode(data, is_complete=is_whole)
     except UsageError:
         if is_whole:
             with pytest.raises((UnicodeDecodeError, AssertionError)):

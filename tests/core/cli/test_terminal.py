@@ -30,7 +30,7 @@ def test_the_answer_streams_and_long_lines_are_left_to_the_terminal(screen: Star
         assert shown.wait_for("First comes ").endswith("First comes ")
         shown.signal(signal.SIGINT)
         assert shown.end() == 130
-    assert shown.text == "First comes \nvmpilot: interrupted\n"
+    assert shown.text == "First comes \nvmpilot: Interrupted.\n"
     with ScriptedServer([Reply(long)]) as server:
         shown = screen("x", server=server)
         assert shown.end() == 0
@@ -80,7 +80,8 @@ def test_the_question_and_its_answers(screen: Start, tmp_path: Path, answer: str
         shown.type(answer)
         assert shown.end() == code
     assert (tmp_path / "made").exists() == made
-    assert shown.text.count("touch made") == 1
+    assert shown.text.count("$ env touch made") == 1
+    assert ("vmpilot: 1 action was denied: `env touch made`\n" in shown.text) == (code == 4)
     assert "As you say.\n" in shown.text
 
 
@@ -107,7 +108,7 @@ def test_ctrl_c_at_the_question_ends_the_turn(screen: Start, tmp_path: Path, how
             shown.signal(signal.SIGINT)
         assert shown.end() == 130
     assert not (tmp_path / "made").exists()
-    assert shown.text.endswith("\nvmpilot: interrupted\n")
+    assert shown.text.endswith("\nvmpilot: Interrupted.\n")
     assert "Traceback" not in shown.text
 
 
@@ -158,5 +159,5 @@ def test_a_failed_try_is_told_and_the_answer_follows(screen: Start) -> None:
     with ScriptedServer([Reply(""), Reply("Now.")]) as server:
         shown = screen("x", server=server, script='VMPILOT_ATTEMPTS=2 exec "$@"')
         assert shown.end() == 0
-    assert "the model gave an empty answer; trying again in " in shown.text
+    assert "the model gave an empty answer; retrying in " in shown.text
     assert shown.text.endswith("Now.\n")

@@ -25,9 +25,7 @@ def test_a_project_is_trusted_until_its_file_changes(here: Here, tmp_path: Path)
     assert rules(here, project) == []
     ran = here("trust", str(project))
     assert (ran.code, ran.err) == (0, "")
-    assert (
-        ran.out == f"{file} is trusted, until it changes. Allowed here from now on:\n  shell: make  (in the sandbox)\n"
-    )
+    assert ran.out == f"Trusted {file} until it changes. Allowed here from now on:\n  shell: make  (in the sandbox)\n"
     assert rules(here, project) == ["shell: make"]
     file.write_text('allow = ["shell"]\n')
     assert rules(here, project) == []
@@ -41,7 +39,7 @@ def test_what_was_approved_is_taken_back(here: Here, tmp_path: Path) -> None:
     ran = here("distrust", str(project))
     assert (ran.code, ran.out) == (
         0,
-        f"Nothing is approved for {project} any more, but for what your own configuration allows.\n",
+        f"Removed all approvals for {project}. Only your own configuration allows commands there now.\n",
     )
     assert rules(here, project) == []
 
@@ -49,7 +47,7 @@ def test_what_was_approved_is_taken_back(here: Here, tmp_path: Path) -> None:
 def test_there_must_be_something_to_trust(here: Here, tmp_path: Path) -> None:
     ran = here("trust", str(tmp_path))
     assert (ran.code, ran.out) == (2, "")
-    assert "nothing to trust" in ran.err
+    assert "Nothing to trust" in ran.err
     assert here("trust", str(tmp_path / "nowhere")).code == 2
     assert here("trust", "a", "b").code == 2
 
@@ -58,4 +56,4 @@ def test_a_file_with_a_mistake_is_not_trusted(here: Here, tmp_path: Path) -> Non
     (tmp_path / ".vmpilot.toml").write_text('mode = "full"\n')
     ran = here("trust", str(tmp_path))
     assert ran.code == 2
-    assert "mode is not taken from a project's file" in ran.err
+    assert "a project's file cannot set mode" in ran.err

@@ -39,7 +39,7 @@ def test_rules_of_a_project_narrow_at_once_and_widen_once_trusted(project: Path,
     path = write_project(project, 'allow = ["shell: make"]\ndeny = ["shell: rm"]\n')
     before = load(project)
     assert (before.settings.allow, before.settings.deny) == ((), ("shell: rm",))
-    assert before.remarks == (f"{path}: allow left out until you trust the file: vmpilot trust {project}",)
+    assert before.remarks == (f"Not using allow in {path}. To trust the file, run `vmpilot trust {project}`.",)
     approvals.trust(path, path.read_bytes())
     after = load(project)
     assert (after.settings.allow, after.remarks) == (("shell: make",), ())
@@ -93,7 +93,7 @@ def test_what_was_approved_can_be_taken_back(project: Path, approvals: Approvals
 def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path, approvals: ApprovalsFile) -> None:
     approvals.path.parent.mkdir()
     approvals.path.write_text('{"trusted": 3}')
-    with pytest.raises(UsageError, match=r"approvals\.json.*mend or delete the file"):
+    with pytest.raises(UsageError, match=r"approvals\.json.*Correct or delete the file"):
         load(project)
     with pytest.raises(UsageError, match=r"approvals\.json"):
         approvals.save_rules(project, ("shell: ls",))
@@ -102,7 +102,7 @@ def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path,
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(project: Path) -> None:
     (project / "config").write_text("a file")
-    with pytest.raises(UsageError, match="cannot keep what you approved"):
+    with pytest.raises(UsageError, match="Cannot save your approval"):
         ApprovalsFile(project / "config").save_rules(project, ("shell: ls",))
 
 

@@ -48,7 +48,7 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^neither off nor disk, nor the address of a Redis$"):
+    with pytest.raises(ValueError, match=r"^expected off, disk or the URL of a Redis server$"):
         read_cache_place(text)
 
 

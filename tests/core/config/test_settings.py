@@ -155,7 +155,7 @@ WRONG = [
     ("mode", "yolo", "one of observe, operate, full"),
     ("gap_timeout", 0, "a number of seconds above 0"),
     ("retry_seconds", -0.1, "a number of seconds, 0 or more"),
-    ("pass_environment", "HOME", "a list of names of variables"),
+    ("pass_environment", "HOME", "a list of variable names"),
     ("backend", ["a"], "a string"),
 ]
 
@@ -163,18 +163,18 @@ WRONG = [
 @pytest.mark.parametrize(("key", "value", "kind"), WRONG)
 def test_a_wrong_type_names_file_key_and_kind(sources: Sources, key: str, value: object, kind: str) -> None:
     sources.user_file.write_text(f"{key} = {json.dumps(value)}")
-    assert sources.error() == f"{sources.user_file}: {key} takes {kind}, not {value!r}"
+    assert sources.error() == f"{sources.user_file}: {key} must be {kind}, not {value!r}"
 
 
 @pytest.mark.parametrize("text", ["nan", "two", "3", "-1", "1,5", "0x1"])
 def test_a_wrong_variable_is_named(sources: Sources, text: str) -> None:
     sources.variables["VMPILOT_TEMPERATURE"] = text
-    assert sources.error() == f"VMPILOT_TEMPERATURE: temperature takes a number from 0 to 2, not {text!r}"
+    assert sources.error() == f"VMPILOT_TEMPERATURE: temperature must be a number from 0 to 2, not {text!r}"
 
 
 def test_a_wrong_option_is_named(sources: Sources) -> None:
     error = sources.error({"temperature": (3.0, "--temperature")})
-    assert error == "--temperature: temperature takes a number from 0 to 2, not 3.0"
+    assert error == "--temperature: temperature must be a number from 0 to 2, not 3.0"
 
 
 def test_a_wrong_value_is_an_error_even_where_another_source_wins(sources: Sources) -> None:
@@ -185,14 +185,14 @@ def test_a_wrong_value_is_an_error_even_where_another_source_wins(sources: Sourc
 def test_an_unknown_key_lists_the_known_ones(sources: Sources) -> None:
     sources.user_file.write_text("modell = 'x'")
     error = sources.error()
-    assert error.startswith(f'{sources.user_file}: unknown key "modell"; the keys are: backend, model, ')
+    assert error.startswith(f'{sources.user_file}: unknown key "modell". The keys are: backend, model, ')
     assert all(key in error for key in Settings.__struct_fields__)
 
 
 @pytest.mark.parametrize("content", [b"model = ", b'model = "a"\nmodel = "b"', b"\xff\xfe", b"model = 'a' 'b'"])
 def test_a_file_that_is_no_toml(sources: Sources, content: bytes) -> None:
     sources.user_file.write_bytes(content)
-    assert sources.error().startswith(f"cannot read the configuration file {sources.user_file}: ")
+    assert sources.error().startswith(f"Cannot read configuration file {sources.user_file}: ")
 
 
 def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
@@ -204,8 +204,8 @@ def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
 def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
     sources.project_file.write_text(f'{key} = "full"')
     error = sources.error()
-    assert error.startswith(f"{sources.project_file}: {key} is not taken from a project's file")
-    assert error.endswith("set it in your own file or by an option")
+    assert error.startswith(f"{sources.project_file}: a project's file cannot set {key}")
+    assert error.endswith("Set it in your own configuration file or with an option.")
 
 
 def test_what_a_project_may_set_is_harmless() -> None:
@@ -215,7 +215,7 @@ def test_what_a_project_may_set_is_harmless() -> None:
 @pytest.mark.parametrize("model", ["local:/tmp/evil.gguf", "local:weights"])
 def test_a_project_may_not_name_weights(sources: Sources, model: str) -> None:
     sources.project_file.write_text(f'model = "{model}"')
-    assert "may not name a file of weights" in sources.error()
+    assert "cannot set a local model file" in sources.error()
 
 
 def test_the_project_file_is_looked_for_up_to_the_repository(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ def test_an_invalid_base_url_is_an_error_that_does_not_show_it(sources: Sources,
 def test_a_wrong_database_url_is_not_shown_either(sources: Sources) -> None:
     sources.user_file.write_text(f'database_url = ["{KEY}"]')
     assert sources.error() == (
-        f"{sources.user_file}: database_url takes a URL like postgresql://user:password@host/database, not this value"
+        f"{sources.user_file}: database_url must be a URL like postgresql://user:password@host/database, not this value"
     )
 
 
@@ -301,13 +301,13 @@ def test_of_a_cache_all_but_the_password_is_shown(sources: Sources) -> None:
 def test_a_wrong_cache_is_not_shown_either(sources: Sources, value: str) -> None:
     sources.user_file.write_text(f"cache = {value}")
     assert sources.error() == (
-        f'{sources.user_file}: cache takes "off", "disk" or a URL like redis://localhost:6379/0, not this value'
+        f'{sources.user_file}: cache must be "off", "disk" or a URL like redis://localhost:6379/0, not this value'
     )
 
 
 def test_a_wrong_key_is_not_shown_either(sources: Sources) -> None:
     sources.user_file.write_text(f'api_key = ["{KEY}"]')
-    assert sources.error() == f"{sources.user_file}: api_key takes a string, not this value"
+    assert sources.error() == f"{sources.user_file}: api_key must be a string, not this value"
 
 
 SHOW = """
@@ -378,7 +378,7 @@ def test_a_user_without_a_name_in_a_folder_that_is_not_theirs(tmp_path: Path) ->
 @as_root
 def test_a_user_without_a_home() -> None:
     ran = subprocess.run([*STRANGER, sys.executable, "-c", SHOW], env={}, capture_output=True, text=True, check=False)
-    assert ran.stderr == "there is no home folder to keep files in: set HOME, or VMPILOT_CONFIG_DIR to a folder\n"
+    assert ran.stderr == "No home folder. Set HOME, or set VMPILOT_CONFIG_DIR to a folder.\n"
 
 
 @as_root
@@ -388,7 +388,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.touch(mode=0o600)
     shown = show({"HOME": "/nowhere", "VMPILOT_CONFIG_DIR": os.fspath(tmp_path)}, *STRANGER)
-    assert shown[4] == f"cannot read the configuration file {path}: [Errno 13] Permission denied: '{path}'"
+    assert shown[4] == f"Cannot read configuration file {path}: [Errno 13] Permission denied: '{path}'"
 
 
 def test_fallback_models_are_a_list_in_files_and_options_and_have_commas_in_a_variable(sources: Sources) -> None:
@@ -401,14 +401,14 @@ def test_fallback_models_are_a_list_in_files_and_options_and_have_commas_in_a_va
 
 def test_one_name_is_no_list_of_fallback_models(sources: Sources) -> None:
     sources.user_file.write_text('fallback = "a,b"')
-    assert "fallback takes a list of names of models" in sources.error()
+    assert "fallback must be a list of model names" in sources.error()
 
 
 def test_a_fallback_model_has_a_name(sources: Sources) -> None:
-    assert "--fallback: fallback takes a list of names" in sources.error({"fallback": ([" "], "--fallback")})
+    assert "--fallback: fallback must be a list of model names" in sources.error({"fallback": ([" "], "--fallback")})
 
 
 @pytest.mark.parametrize("line", ['fallback = ["a"]', "streaming = false", 'tool_mode = "text"'])
 def test_a_projects_file_does_not_say_how_models_are_asked(sources: Sources, line: str) -> None:
     sources.project_file.write_text(line)
-    assert "is not taken from a project's file" in sources.error()
+    assert "a project's file cannot set" in sources.error()

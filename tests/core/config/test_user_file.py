@@ -50,10 +50,10 @@ def test_a_value_is_text_or_toml_as_the_setting_takes_it(path: Path, key: str, t
 @pytest.mark.parametrize(
     ("key", "text", "told"),
     [
-        ("modell", "x", 'unknown key "modell"; the keys are: '),
-        ("mode", "fast", "mode takes one of observe, operate, full, not 'fast'"),
-        ("max_steps", "0", "max_steps takes a whole number above 0, not '0'"),
-        ("max_steps", "1\nmodel = 'x'", "max_steps takes"),
+        ("modell", "x", 'Unknown key "modell". The keys are: '),
+        ("mode", "fast", "mode must be one of observe, operate, full, not 'fast'"),
+        ("max_steps", "0", "max_steps must be a whole number above 0, not '0'"),
+        ("max_steps", "1\nmodel = 'x'", "max_steps must be"),
         ("base_url", "ftp://user:opensesame@x", "not this value"),
     ],
 )
@@ -104,7 +104,7 @@ def test_a_key_that_is_no_setting_can_be_removed(path: Path) -> None:
 def test_a_file_that_is_not_toml_is_left_alone(path: Path) -> None:
     path.parent.mkdir()
     path.write_text("[broken")
-    with pytest.raises(UsageError, match="cannot read the configuration file"):
+    with pytest.raises(UsageError, match="Cannot read configuration file"):
         UserFile(path).set_value("mode", "observe")
     assert path.read_text() == "[broken"
 
@@ -124,7 +124,7 @@ def test_a_link_is_followed_and_the_mode_stays(path: Path, tmp_path: Path) -> No
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "config").touch()
-    with pytest.raises(UsageError, match="cannot change "):
+    with pytest.raises(UsageError, match="Cannot change "):
         UserFile(tmp_path / "config" / "config.toml").set_value("mode", "observe")
 
 

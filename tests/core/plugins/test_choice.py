@@ -58,47 +58,45 @@ def test_the_only_one_is_taken(only: InstalledBackend) -> None:
         (
             (),
             None,
-            f"no backend is installed: run `{LITELLM_COMMAND}` or `{install_command('vmpilot-backend-langchain')}`",
+            f"No backend is installed. Run `{LITELLM_COMMAND}` or `{install_command('vmpilot-backend-langchain')}`.",
         ),
         (
             (MINE, ECHO),
             None,
-            "several backends are installed (echo, mine) and none is the default: "
-            "choose one with `vmpilot config set backend echo`, or with --backend for one request",
+            "Several backends are installed (echo, mine), and there is no default. "
+            "Choose one with `vmpilot config set backend echo`, or with --backend for one request.",
         ),
-        ((), "echo", 'the backend "echo" (--backend) is not installed: run ' + f"`{LITELLM_COMMAND}`"),
+        ((), "echo", 'Backend "echo" (--backend) is not installed. Run ' + f"`{LITELLM_COMMAND}`."),
         (
             (LANGCHAIN, ECHO),
             "litellm",
-            'the backend "litellm" (--backend) is not installed: '
-            f"run `{LITELLM_COMMAND}`, or choose among: echo, langchain",
+            f'Backend "litellm" (--backend) is not installed. Run `{LITELLM_COMMAND}`, or use one of: echo, langchain.',
         ),
         (
             (),
             "langchain",
-            'the backend "langchain" (--backend) is not installed: '
-            f"run `{install_command('vmpilot-backend-langchain')}`",
+            f'Backend "langchain" (--backend) is not installed. Run `{install_command("vmpilot-backend-langchain")}`.',
         ),
-        ((LITELLM, ECHO), "ecko", 'the backend "ecko" (--backend) is not installed: choose among: echo, litellm'),
-        ((LITELLM,), "LiteLLM", 'the backend "LiteLLM" (--backend) is not installed: choose among: litellm'),
-        ((LITELLM,), "", 'the backend "" (--backend) is not installed: choose among: litellm'),
+        ((LITELLM, ECHO), "ecko", 'Backend "ecko" (--backend) is not installed. Installed backends: echo, litellm.'),
+        ((LITELLM,), "LiteLLM", 'Backend "LiteLLM" (--backend) is not installed. Installed backends: litellm.'),
+        ((LITELLM,), "", 'Backend "" (--backend) is not installed. Installed backends: litellm.'),
         (
             (ECHO, backend("echo", "other", "2.0")),
             "echo",
-            'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
-            f"run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`",
+            'Backend "echo" is provided by both dist-echo 1.0 and other 2.0. '
+            f"Run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`.",
         ),
         (
             (ECHO, backend("echo", "other", "2.0")),
             None,
-            'the backend "echo" is claimed by dist-echo 1.0 and other 2.0: '
-            f"run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`",
+            'Backend "echo" is provided by both dist-echo 1.0 and other 2.0. '
+            f"Run `{uninstall_command('dist-echo')}` or `{uninstall_command('other')}`.",
         ),
         (
             (LANGCHAIN, backend("langchain", "other", "2.0"), LITELLM),
             None,
-            'the backend "langchain" is claimed by vmpilot-backend-langchain 1.0 and other 2.0: '
-            f"run `{uninstall_command('vmpilot-backend-langchain')}` or `{uninstall_command('other')}`",
+            'Backend "langchain" is provided by both vmpilot-backend-langchain 1.0 and other 2.0. '
+            f"Run `{uninstall_command('vmpilot-backend-langchain')}` or `{uninstall_command('other')}`.",
         ),
     ],
 )

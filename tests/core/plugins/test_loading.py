@@ -88,7 +88,7 @@ def test_a_good_backend_is_loaded(installed_samples: Callable[..., None]) -> Non
             "AttributeError: module 'vmpilot_sample_missing_attribute' has no attribute 'backend')",
         ),
         ("forgotten_marker", "has no generate_responses marked with vmpilot.contract.hookimpl"),
-        ("other_contract", "was made for contract version 99, this core has 1"),
+        ("other_contract", "uses contract version 99, but this core has version 1"),
     ],
 )
 def test_what_is_said_of_a_broken_one(installed_samples: Callable[..., None], sample: str, what: str) -> None:
@@ -97,8 +97,8 @@ def test_what_is_said_of_a_broken_one(installed_samples: Callable[..., None], sa
     with pytest.raises(BackendError) as caught:
         load_backend(find(sample))
     assert str(caught.value) == (
-        f'the backend "{sample}" of {distribution} 1.0 {what}: '
-        f"run `{upgrade_command(distribution)}`, or choose another with --backend"
+        f'Backend "{sample}" of {distribution} 1.0 {what}. '
+        f"Run `{upgrade_command(distribution)}`, or choose another backend with --backend."
     )
 
 
@@ -116,17 +116,18 @@ def test_what_is_said_of_hooks_that_do_not_fit(
     with pytest.raises(BackendError) as caught:
         load_backend(find(sample))
     text = str(caught.value)
-    assert text.startswith(f'the backend "{sample}" of vmpilot-sample-{sample.replace("_", "-")} 1.0 does not fit the')
-    assert text.endswith(
-        f"run `{upgrade_command('vmpilot-sample-' + sample.replace('_', '-'))}`, or choose another with --backend"
-    )
+    assert text.startswith(f'Backend "{sample}" of vmpilot-sample-{sample.replace("_", "-")} 1.0 does not match the')
+    upgrade = upgrade_command("vmpilot-sample-" + sample.replace("_", "-"))
+    assert text.endswith(f"Run `{upgrade}`, or choose another backend with --backend.")
     for word in words:
         assert word in text
 
 
 def test_two_distributions_with_one_name(installed_samples: Callable[..., None]) -> None:
     installed_samples("echo", "second_echo", alone=True)
-    with pytest.raises(BackendError, match=r"claimed by vmpilot-sample-echo 1\.0 and vmpilot-sample-second-echo 1\.0"):
+    with pytest.raises(
+        BackendError, match=r"provided by both vmpilot-sample-echo 1\.0 and vmpilot-sample-second-echo 1\.0"
+    ):
         find("echo")
 
 
@@ -156,9 +157,7 @@ def test_a_broken_one_that_is_chosen_ends_with_5(sample_environment: Callable[..
     ran = run_vmpilot(["hello"], environment)
     assert ran.returncode == 5
     assert ran.stdout == ""
-    assert ran.stderr.startswith(
-        'vmpilot: the backend "raises_at_import" of vmpilot-sample-raises-at-import 1.0 cannot'
-    )
+    assert ran.stderr.startswith('vmpilot: Backend "raises_at_import" of vmpilot-sample-raises-at-import 1.0 cannot')
     assert len(ran.stderr.splitlines()) == 1
 
 

@@ -94,29 +94,35 @@ def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
         ("raise SystemExit('no')", "cannot be imported (vmpilot_sample_bad: SystemExit: no)"),
         ("def broken(:", "cannot be imported (vmpilot_sample_bad: SyntaxError"),
         ("x = 1", "has no provide_tools marked with vmpilot.contract.hookimpl"),
-        ("@hookimpl\ndef provide_tool(): return []", "does not fit the hooks (unknown hook 'provide_tool'"),
-        ("@hookimpl\ndef provide_tools(folder): return []", "does not fit the hooks (Plugin 'bad' for hook 'provide_"),
-        ("@hookimpl\ndef provide_tools(): return []", "gives no tools"),
-        ("@hookimpl\ndef provide_tools(): return None", "gives no tools"),
-        ("@hookimpl\ndef provide_tools(): return 7", "gives a int instead of a list of tools"),
-        ("@hookimpl\nasync def provide_tools(): return []", "gives a coroutine instead of a list of tools"),
-        ("@hookimpl\ndef provide_tools(): 1 / 0", "cannot give its tools (ZeroDivisionError: division by zero)"),
-        ("@hookimpl\ndef provide_tools(): return ['shell']", "gives a str among its tools, which is none"),
-        ("@hookimpl\ndef provide_tools(): return [tool(), tool()]", "gives two tools of one name"),
+        ("@hookimpl\ndef provide_tool(): return []", "does not match the hooks (unknown hook 'provide_tool'"),
+        (
+            "@hookimpl\ndef provide_tools(folder): return []",
+            "does not match the hooks (Plugin 'bad' for hook 'provide_",
+        ),
+        ("@hookimpl\ndef provide_tools(): return []", "provides no tools"),
+        ("@hookimpl\ndef provide_tools(): return None", "provides no tools"),
+        ("@hookimpl\ndef provide_tools(): return 7", "provides a int instead of a list of tools"),
+        ("@hookimpl\nasync def provide_tools(): return []", "provides a coroutine instead of a list of tools"),
+        ("@hookimpl\ndef provide_tools(): 1 / 0", "failed in provide_tools (ZeroDivisionError: division by zero)"),
+        ("@hookimpl\ndef provide_tools(): return ['shell']", "provides a str that is not a tool"),
+        ("@hookimpl\ndef provide_tools(): return [tool(), tool()]", "provides two tools with the same name"),
         ("@hookimpl\ndef provide_tools(): return [tool('my tool')]", "('my tool': its name must be 1 to 64 letters"),
-        ("@hookimpl\ndef provide_tools(): return [tool('mcp__a__b')]", "names with mcp_ belong to MCP servers"),
+        ("@hookimpl\ndef provide_tools(): return [tool('mcp__a__b')]", "the prefix mcp_ is reserved for MCP servers"),
         ("@hookimpl\ndef provide_tools(): return [tool(description=' ')]", "its description is empty"),
         ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are no schema of an object"),
         (
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'required': 3})]",
-            "its parameters are no valid JSON Schema",
+            "its parameters are not valid JSON Schema",
         ),
         (
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'$ref': 'http://127.0.0.1:9/'})]",
             "its parameters refer to another document",
         ),
         ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are no JSON"),
-        ("@hookimpl\ndef provide_tools(): return [tool('shell')]", 'gives a tool "shell", and VMPilot has one of that'),
+        (
+            "@hookimpl\ndef provide_tools(): return [tool('shell')]",
+            'provides a tool "shell", which is the name of a tool of',
+        ),
     ],
 )
 def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path: Path, code: str, said: str) -> None:
@@ -124,9 +130,9 @@ def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path
     install("good", GOOD)
     tools, (problem,) = load(tmp_path, "shell")
     assert list(tools) == ["other"]
-    assert problem.startswith('the tool plugin "bad" of vmpilot-sample-bad 2.0 ')
+    assert problem.startswith('Tool plugin "bad" of vmpilot-sample-bad 2.0 ')
     commands = upgrade_command("vmpilot-sample-bad"), uninstall_command("vmpilot-sample-bad")
-    assert problem.endswith(": run `{}`, or `{}`".format(*commands))
+    assert problem.endswith(". Run `{}` or `{}`.".format(*commands))
     assert said in problem
 
 
@@ -135,14 +141,14 @@ def test_two_plugins_with_tools_of_one_name(install: Install, tmp_path: Path) ->
     install("two", GOOD)
     tools, (problem,) = load(tmp_path)
     assert list(tools) == ["other"]
-    assert 'vmpilot-sample-two 2.0 gives a tool "other", and so does vmpilot-sample-one: run' in problem
+    assert 'vmpilot-sample-two 2.0 provides a tool "other", and so does vmpilot-sample-one. Run' in problem
 
 
 @pytest.mark.parametrize(
     ("work", "said"),
     [
-        ("lambda arguments: 7", "The tool of vmpilot-sample-odd is broken: it gave no ToolOutcome with a text"),
-        ("lambda arguments: exit(3)", "The tool of vmpilot-sample-odd tried to end VMPilot (exit 3)"),
+        ("lambda arguments: 7", "The tool of vmpilot-sample-odd is broken: it did not return a ToolOutcome with text"),
+        ("lambda arguments: exit(3)", "The tool of vmpilot-sample-odd tried to exit VMPilot (exit code 3)"),
     ],
 )
 async def test_a_tool_that_breaks_in_its_work(install: Install, tmp_path: Path, work: str, said: str) -> None:

@@ -1,7 +1,7 @@
 """The shell commands that add and remove distributions where VMPilot itself is installed.
 
-Reads what installers leave behind: direct_url.json (PEP 610), EXTERNALLY-MANAGED (PEP 668), pipx_metadata.json, and
-uv-receipt.toml. Runs nothing.
+Reads what installers leave behind: direct_url.json (PEP 610), EXTERNALLY-MANAGED (PEP 668), pipx_metadata.json,
+uv-receipt.toml, and the path of an environment in uv's cache (uvx). Runs nothing.
 """
 
 from __future__ import annotations
@@ -14,42 +14,43 @@ import site
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 _CORE = "vmpilot-core"
+_UV_CACHE = re.compile(r"/(?:archive|environments)-v\d+/")
 _REQUIREMENT = re.compile(r"([\w.-]+?)(\[[\w.,-]+\])?")
 
 
 def install_command(*requirements: str) -> str:
-    """The command that adds these (`vmpilot-backend-litellm`, `vmpilot-core[web]`) to where VMPilot is installed.
+    """The command that adds these (`vmpilot-backend-litellm`, `vmpilot-core[web]`) to VMPilot's environment.
 
-    A sibling of the core is taken from where the core came from: a folder, a wheel beside it, a repository.
+    VMPilot's own distributions come from where the core came from: a folder, a wheel beside it, a repository.
     """
     return Installation.current().install_command(*requirements)
 
 
 def upgrade_command(name: str) -> str:
-    """The command that upgrades a distribution where VMPilot is installed."""
+    """The command that upgrades a distribution in VMPilot's environment."""
     return Installation.current().upgrade_command(name)
 
 
 def uninstall_command(name: str) -> str:
-    """The command that removes a distribution from where VMPilot is installed."""
+    """The command that removes a distribution from VMPilot's environment."""
     return Installation.current().uninstall_command(name)
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """An environment of Python as far as these commands depend on it.
+    """A Python environment as far as these commands depend on it.
 
-    `origin` is the core's direct_url.json, None if the core came from a package index. `pip` is how pip is called
-    here, empty if there is none. `flags` are what pip needs to change an environment that the system manages.
+    `origin` is the core's direct_url.json, None if the core came from a package index. `pip` is the command for pip
+    here, empty if it is not installed. `flags` are what pip needs to change an environment that the system manages.
     """
 
     python: str
@@ -62,7 +63,7 @@ class Installation:
 
     @classmethod
     def current(cls) -> Installation:
-        """The one that runs this code."""
+        """The environment that runs this code."""
         core = _find_core()
         python = Path(sys.executable)
         pip: tuple[str, ...] = ()
@@ -76,37 +77,82 @@ class Installation:
             origin=_read_origin(core),
             pip=pip,
             flags=_system_flags(core),
-            uv=shutil.which("uv") is not None,
+            uv=shutil.which("uv") is not None or _installed_by_uv(core),
             ensurepip=find_spec("ensurepip") is not None,
         )
 
     def install_command(self, *requirements: str) -> str:
         """See the function of this name."""
-        words = [word for requirement in requirements for word in self._place(requirement)]
-        if self._pipx:
-            # `pipx inject` is for other distributions; extras of the main one are pip's to add.
-            core = any(requirement.startswith(_CORE) for requirement in requirements)
-            start = ("pipx", "runpip", self.prefix.name, "install") if core else ("pipx", "inject", self.prefix.name)
-            return shlex.join([*start, *(words if core else _without_editable(words))])
-        if (receipt := self.prefix / "uv-receipt.toml").exists():
-            return _uv_tool_command(receipt, requirements, places=[self._place(one) for one in requirements])
-        return self._by_pip("install", *words)
+        places = [self._place(requirement) for requirement in requirements]
+        words = [word for place in places for word in place]
+        for_core = any(requirement.startswith(_CORE) for requirement in requirements)
+        match self._manager:
+            case "pipx" if for_core:  # `pipx inject` cannot add extras of the main distribution
+                return shlex.join(["pipx", "runpip", self.prefix.name, "install", *words])
+            case "pipx":
+                named = [word for word in words if word != "-e"]
+                editable = ["--editable"] if len(named) < len(words) else []  # which applies to all of them
+                return shlex.join(["pipx", "inject", self.prefix.name, *editable, *named])
+            case "uv tool":
+                return _uv_tool_install(self._uv_receipt, added=requirements, places=places)
+            case "uvx":
+                core = next((one for one in requirements if one.startswith(_CORE)), _CORE)
+                others = [place for one, place in zip(requirements, places, strict=True) if one != core]
+                return shlex.join(["uvx", *_uv_words("--from", self._place(core)), *_all_with(others), "vmpilot"])
+            case _:
+                return self._by_pip("install", *words)
 
     def upgrade_command(self, name: str) -> str:
         """See the function of this name."""
-        if self._pipx:
-            return shlex.join(["pipx", "runpip", self.prefix.name, "install", "--upgrade", name])
-        return self._by_pip("install", "--upgrade", name)
+        match self._manager:
+            case "pipx":
+                return shlex.join(["pipx", "upgrade", "--include-injected", self.prefix.name])
+            case "uv tool":
+                return shlex.join(["uv", "tool", "upgrade", _CORE])
+            case "uvx":
+                return shlex.join(
+                    ["uvx", "--refresh", "--from", _CORE, *_all_with([(name,)] * (name != _CORE)), "vmpilot"]
+                )
+            case _:
+                return self._by_pip("install", "--upgrade", name)
 
     def uninstall_command(self, name: str) -> str:
         """See the function of this name."""
-        if self._pipx:
-            return shlex.join(["pipx", "runpip", self.prefix.name, "uninstall", name])
-        return self._by_pip("uninstall", name)
+        match self._manager:
+            case "pipx" if name in self._injected:
+                return shlex.join(["pipx", "uninject", self.prefix.name, name])
+            case "pipx":
+                return shlex.join(["pipx", "runpip", self.prefix.name, "uninstall", name])
+            case "uv tool":
+                return _uv_tool_install(self._uv_receipt, removed=name)
+            case "uvx":
+                return shlex.join(["uvx", "--from", _CORE, "vmpilot"])
+            case _:
+                return self._by_pip("uninstall", name)
 
     @property
-    def _pipx(self) -> bool:
-        return (self.prefix / "pipx_metadata.json").exists()
+    def _manager(self) -> Literal["pip", "pipx", "uv tool", "uvx"]:
+        if self._pipx_metadata.exists():
+            return "pipx"
+        if self._uv_receipt.exists():
+            return "uv tool"
+        return "uvx" if _UV_CACHE.search(self.prefix.as_posix()) else "pip"
+
+    @property
+    def _pipx_metadata(self) -> Path:
+        return self.prefix / "pipx_metadata.json"
+
+    @property
+    def _uv_receipt(self) -> Path:
+        return self.prefix / "uv-receipt.toml"
+
+    @property
+    def _injected(self) -> frozenset[str]:
+        """The distributions that were added with `pipx inject`."""
+        try:
+            return frozenset(json.loads(self._pipx_metadata.read_bytes())["injected_packages"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return frozenset()
 
     def _by_pip(self, action: str, *words: str) -> str:
         flags = self.flags if action == "install" else tuple(flag for flag in self.flags if flag != "--user")
@@ -119,7 +165,7 @@ class Installation:
         return shlex.join(["uv", "pip", action, "--python", self.python, *flags, *words])
 
     def _place(self, requirement: str) -> tuple[str, ...]:
-        """The words for pip that stand for a requirement: its name, or where it is beside the core."""
+        """A requirement in pip's words: its name, or its place beside the core."""
         parts = _REQUIREMENT.fullmatch(requirement)
         if self.origin is None or parts is None or not requirement.startswith("vmpilot-"):
             return (requirement,)
@@ -149,7 +195,7 @@ class Installation:
 def _find_core() -> Distribution | None:
     try:
         return distribution(_CORE)
-    except PackageNotFoundError:  # run from its source folder
+    except PackageNotFoundError:  # running from the source folder
         return None
 
 
@@ -161,13 +207,21 @@ def _read_origin(core: Distribution | None) -> Mapping[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
+def _installed_by_uv(core: Distribution | None) -> bool:
+    """Whether uv installed the core; then the user has it, even if it is not on this process's PATH."""
+    try:
+        return core is not None and (core.read_text("INSTALLER") or "").strip() == "uv"
+    except OSError:
+        return False
+
+
 def _local(url: str) -> Path | None:
     parts = urlsplit(url)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 
 def _system_flags(core: Distribution | None) -> tuple[str, ...]:
-    """What pip needs outside of a virtual environment: PEP 668's consent, and `--user` if the core is there."""
+    """What pip needs outside a virtual environment: consent (PEP 668), and `--user` if the core was installed so."""
     if sys.prefix != sys.base_prefix:
         return ()
     managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()
@@ -176,41 +230,43 @@ def _system_flags(core: Distribution | None) -> tuple[str, ...]:
     return (*(["--user"] if user else []), *(["--break-system-packages"] if managed else []))
 
 
-def _without_editable(words: Sequence[str]) -> list[str]:
-    """`pipx inject` takes `--editable` for all that it is given."""
-    rest = [word for word in words if word != "-e"]
-    return [*(["--editable"] if len(rest) < len(words) else []), *rest]
-
-
-def _uv_tool_command(receipt: Path, requirements: Sequence[str], *, places: Sequence[tuple[str, ...]]) -> str:
-    """`uv tool install` replaces the tool's requirements, so it is given those of its receipt and the new ones."""
+def _uv_tool_install(
+    receipt: Path, *, added: Sequence[str] = (), places: Sequence[tuple[str, ...]] = (), removed: str = ""
+) -> str:
+    """`uv tool install` replaces the tool's requirements, so it gets those of the receipt with the change."""
     try:
         known = tomllib.loads(receipt.read_text(encoding="utf-8"))["tool"]["requirements"]
         main, *others = sorted(known, key=lambda one: one["name"] != _CORE)
     except (OSError, ValueError, KeyError, TypeError):
         main, others = {"name": _CORE}, []
     extras = set(main.get("extras", ()))
-    added: list[str] = []
-    for requirement, place in zip(requirements, places, strict=True):
+    new: list[tuple[str, ...]] = []
+    for requirement, place in zip(added, places, strict=True):
         parts = _REQUIREMENT.fullmatch(requirement)
         if parts is not None and parts[1] == _CORE and parts[2]:
             extras |= set(parts[2].strip("[]").split(","))
         else:
-            added += ["--with-editable" if place[0] == "-e" else "--with", place[-1]]
-    base = ["--editable", _uv_place(main, extras)] if "editable" in main else [_uv_place(main, extras)]
+            new.append(place)
+    base = [*(["--editable"] if "editable" in main else []), _uv_place(main, extras)]
     kept = [
-        word
+        (*(["-e"] if "editable" in other else []), _uv_place(other, set(other.get("extras", ()))))
         for other in others
-        for word in (
-            "--with-editable" if "editable" in other else "--with",
-            _uv_place(other, set(other.get("extras", ()))),
-        )
+        if other["name"] != removed
     ]
-    return shlex.join(["uv", "tool", "install", *base, *kept, *added])
+    return shlex.join(["uv", "tool", "install", *base, *_all_with([*kept, *new])])
+
+
+def _all_with(places: Iterable[tuple[str, ...]]) -> list[str]:
+    return [word for place in places for word in _uv_words("--with", place)]
+
+
+def _uv_words(option: str, place: tuple[str, ...]) -> list[str]:
+    """An option of uv with a place in pip's words, which may begin with `-e`."""
+    return [f"{option}-editable" if place[0] == "-e" and option == "--with" else option, place[-1]]
 
 
 def _uv_place(requirement: Mapping[str, Any], extras: set[str]) -> str:
-    """A requirement of a uv receipt as it is written on the command line."""
+    """A requirement of a uv receipt, as for the command line."""
     name = requirement["name"]
     wanted = f"[{','.join(sorted(extras))}]" if extras else ""
     for key in ("editable", "directory", "path"):

@@ -68,25 +68,28 @@ def test_secrets_are_not_shown() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[mcp]\ncommand = 'x'", "[mcp] holds nothing but servers: write [mcp.servers.NAME]"),
-        ("mcp = 3", "[mcp] holds nothing but servers"),
+        ("[mcp]\ncommand = 'x'", "[mcp] can contain only servers, as [mcp.servers.NAME]"),
+        ("mcp = 3", "[mcp] can contain only servers"),
         ("[mcp.servers]\nx = 3", "[mcp.servers.x]: Expected `object`, got `int`"),
-        ("[mcp.servers.x]", "[mcp.servers.x]: give either a command or a url"),
-        ("[mcp.servers.x]\ncommand = 'a'\nurl = 'http://b'", "give either a command or a url"),
+        ("[mcp.servers.x]", "[mcp.servers.x]: set either command or url"),
+        ("[mcp.servers.x]\ncommand = 'a'\nurl = 'http://b'", "set either command or url"),
         ("[mcp.servers.x]\ncomand = 'a'", "Object contains unknown field `comand`"),
         ("[mcp.servers.x]\ncommand = ''", "the command is empty"),
         ("[mcp.servers.x]\ncommand = 'a'\ntimeout = 0", "Expected `float` > 0"),
         ("[mcp.servers.x]\ncommand = 'a'\nargs = 'b'", "Expected `array`, got `str`"),
-        ("[mcp.servers.x]\ncommand = 'a'\nenv = { B = 3 }", "env is a list of names, or a table of names and texts"),
-        ("[mcp.servers.x]\ncommand = 'a'\nenv = ['B=C']", "is no variable that a program can be given"),
-        ("[mcp.servers.x]\ncommand = 'a'\nheaders = { B = 'c' }", "headers go with a url"),
-        ("[mcp.servers.x]\nurl = 'ftp://b'", "the url is none of http or https"),
-        ("[mcp.servers.x]\nurl = 'http://b:port'", "the url is none of http or https"),
-        ("[mcp.servers.x]\nurl = 'http://b'\nargs = ['c']", "args and env go with a command"),
-        ("[mcp.servers.x]\nurl = 'http://b'\nheaders = { A = \"b\\r\\nC: d\" }", "a value that HTTP does not take"),
-        ("[mcp.servers.x]\nurl = 'http://b'\nheaders = { A = 3 }", "a text is wanted here"),
-        ("[mcp.servers.'x y']\ncommand = 'a'", '"x y" is no name for a server'),
-        ("[mcp.servers.x__y]\ncommand = 'a'", '"x__y" is no name for a server'),
+        (
+            "[mcp.servers.x]\ncommand = 'a'\nenv = { B = 3 }",
+            "env must be a list of names, or a table of names and strings",
+        ),
+        ("[mcp.servers.x]\ncommand = 'a'\nenv = ['B=C']", '"B=C" is not a valid variable'),
+        ("[mcp.servers.x]\ncommand = 'a'\nheaders = { B = 'c' }", "headers can be used only with a url"),
+        ("[mcp.servers.x]\nurl = 'ftp://b'", "invalid url; expected http or https"),
+        ("[mcp.servers.x]\nurl = 'http://b:port'", "invalid url; expected http or https"),
+        ("[mcp.servers.x]\nurl = 'http://b'\nargs = ['c']", "args and env can be used only with a command"),
+        ("[mcp.servers.x]\nurl = 'http://b'\nheaders = { A = \"b\\r\\nC: d\" }", 'invalid name or value of "A"'),
+        ("[mcp.servers.x]\nurl = 'http://b'\nheaders = { A = 3 }", "expected a string"),
+        ("[mcp.servers.'x y']\ncommand = 'a'", 'invalid name "x y"'),
+        ("[mcp.servers.x__y]\ncommand = 'a'", 'invalid name "x__y"'),
     ],
 )
 def test_what_is_said_of_mistakes(text: str, said: str) -> None:
@@ -116,9 +119,9 @@ def test_they_come_from_the_users_file_only(tmp_path: Path) -> None:
         str(environment.user_file),
     )
     environment.user_file.write_text("[mcp.servers.x]")
-    with pytest.raises(UsageError, match=r"config\.toml: \[mcp\.servers\.x\]: give either a command or a url"):
+    with pytest.raises(UsageError, match=r"config\.toml: \[mcp\.servers\.x\]: set either command or url"):
         load_settings(environment, folder=tmp_path, options={})
     environment.user_file.unlink()
     (tmp_path / ".vmpilot.toml").write_text(GOOD)
-    with pytest.raises(UsageError, match=r"mcp is not taken from a project's file"):
+    with pytest.raises(UsageError, match=r"a project's file cannot set mcp"):
         load_settings(environment, folder=tmp_path, options={})

@@ -1,4 +1,4 @@
-"""The one place where settings, backend, tools, policy and store become an agent."""
+"""The `Agent`, wired from settings, backend, tools, permissions and log."""
 
 from vmpilot.app._agent import Agent, Answer
 from vmpilot.app._tool_registry import ToolReport

@@ -1,4 +1,4 @@
-"""VMPilot as a library: an agent with its settings, its backend and its conversations."""
+"""The agent: settings, a backend and conversations."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a request. `error` is a sentence for the person where `reason` is not `answered`."""
+    """The result of a request. `error` is a sentence for the user unless `reason` is `answered`."""
 
     text: str
     reason: EndReason
@@ -72,11 +72,11 @@ class Answer:
 
 
 class Agent:
-    """VMPilot as a library: settings, a backend, and a conversation that goes on from `run` to `run`.
+    """VMPilot as a library: settings, a backend, and a conversation that continues from `run` to `run`.
 
     Settings that are not given come from the environment and the configuration files, as on the command line.
-    `approver` is asked before what the mode does not let through by itself; without one it is denied. `progress` is
-    told of long preparations, such as loading the local model. Close the agent, or use it as a context manager.
+    `approver` decides on actions that need approval; without one they are denied. `progress` is called during long
+    preparations, such as loading the local model. Close the agent, or use it as a context manager.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class Agent:
     ) -> None:
         """`settings` are those of the configuration files (`model`, `backend`, `mode`, `base_url`, …).
 
-        `conversation` is the id of one to go on with, or its beginning. `record` is a new file in which the turns are
-        recorded. `origins` names where a setting comes from, for errors. Raises `UsageError` for settings that do not
-        exist or have the wrong type.
+        `conversation` is the id of a conversation to continue, or the start of one. `record` is a new file in which
+        the turns are recorded. `origins` names where each setting comes from, for errors. Raises `UsageError` for
+        settings that do not exist or have the wrong type.
         """
         self.environment = environment or current_environment()
         self._folder = Workspace.at(Path(folder)).root
-        self._sourced = _settings(self.environment, self._folder, settings, origins or {})
+        self._loaded = _settings(self.environment, self._folder, settings, origins or {})
         self._given = frozenset(name for name, value in settings.items() if value is not None)
         self._fixed = self._given | self.environment.values().keys()
         self.approver = approver
@@ -110,28 +110,28 @@ class Agent:
         self._beginning = asyncio.Lock()
         self._turns: set[Turn] = set()
         self._opened: dict[Conversation, SessionTools] = {}
-        self._models = ModelResolver(self._sourced.settings, self.environment)
-        self._caches = CacheFactory(self._sourced.settings, self.environment)
-        self._toolkit = ToolRegistry(self._sourced.settings, self.environment, self._folder)
-        self._recording = None if record is None else RecordingWriter(Path(record), mask=self._toolkit.masker.mask)
+        self._models = ModelResolver(self._loaded.settings, self.environment)
+        self._caches = CacheFactory(self._loaded.settings, self.environment)
+        self._registry = ToolRegistry(self._loaded.settings, self.environment, self._folder)
+        self._recording = None if record is None else RecordingWriter(Path(record), mask=self._registry.masker.mask)
         self._runner: asyncio.Runner | None = None
         self._store: ConversationStore | None = None
 
     @property
     def settings(self) -> Settings:
         """The settings in force."""
-        return self._sourced.settings
+        return self._loaded.settings
 
     @property
     def conversation_id(self) -> str | None:
-        """The conversation that the next `run` goes on with; None before the first one."""
+        """The conversation that the next `run` continues; None before the first one."""
         return self._conversation_id
 
     @property
     def backend_choice(self) -> BackendChoice:
-        """The backend that is used, and why. Raises `BackendError` where there is none."""
+        """The backend that is used, and why. Raises `BackendError` if there is none."""
         return choose_backend(
-            installed_backends(), self.settings.backend, asked_by=self._sourced.origins.get("backend", "")
+            installed_backends(), self.settings.backend, asked_by=self._loaded.origins.get("backend", "")
         )
 
     async def run(
@@ -142,12 +142,12 @@ class Agent:
         history: Iterable[Message] | None = None,
         instructions: str = "",
     ) -> AsyncGenerator[Event, None]:
-        """Run one turn and give its events; closing the iterator ends the turn and its commands.
+        """Run one turn and yield its events; closing the iterator ends the turn and its commands.
 
-        The turn belongs to the agent's own conversation, or to `conversation` (an id), or with `history` (an empty
-        one, too) to a new one that begins with these messages. `instructions` go behind the system prompt. Raises the
-        contract's errors where the turn cannot begin; after `TurnStarted` nothing is raised, and `TurnEnded` says how
-        it went.
+        The turn belongs to the agent's own conversation, or to `conversation` (an id), or, if `history` is given (even
+        an empty one), to a new conversation that starts with these messages. `instructions` are appended to the system
+        prompt. Raises the contract's errors if the turn cannot begin; after `TurnStarted` nothing is raised, and
+        `TurnEnded` has the outcome.
         """
         message = _checked(UserMessage.from_text(request) if isinstance(request, str) else request)
         turn = await self._begin(message, conversation, history, instructions)
@@ -156,12 +156,12 @@ class Agent:
                 yield event
 
     async def compact(self) -> AsyncGenerator[Event, None]:
-        """Have the agent's own conversation summarised now, and give the events; `HistoryCompacted` says what was done.
+        """Summarize the agent's own conversation now and yield the events; `HistoryCompacted` has the result.
 
-        Raises `UsageError` where nothing was said yet, and what `run` raises.
+        Raises `UsageError` if the conversation is empty, and what `run` raises.
         """
         if self._conversation_id is None:
-            raise UsageError("there is no conversation to compact: go on with one, as in: vmpilot -c /compact")
+            raise UsageError("No conversation to compact. To compact the last one, run `vmpilot -c /compact`.")
         turn = await self._begin(None, None, None, "")
         async with aclosing(self._events_of(turn)) as events:
             async for event in events:
@@ -177,7 +177,7 @@ class Agent:
             await self._release(turn.conversation)
 
     async def answer(self, request: str | UserMessage) -> Answer:
-        """Run one turn of the agent's own conversation to its end."""
+        """Run one turn of the agent's own conversation and return its result."""
         text = conversation = ""
         ended: TurnEnded | None = None
         async with aclosing(self.run(request)) as events:
@@ -201,7 +201,7 @@ class Agent:
         """
         backend = self._load_backend(None)
         chain = await self._models.chain(backend.name, settings=self.settings, progress=self.progress)
-        masker = self._toolkit.masker
+        masker = self._registry.masker
         asking = ask_without_tools(
             backend,
             chain,
@@ -212,80 +212,74 @@ class Agent:
         try:
             answer = await asyncio.wait_for(asking, self.settings.max_seconds)
         except TimeoutError as error:
-            raise ModelError(f"no answer within {self.settings.max_seconds:g} s (max_seconds)") from error
+            raise ModelError(f"No answer within {self.settings.max_seconds:g} s (max_seconds).") from error
         return masker.mask(answer.text)
 
     def ask(self, request: str | UserMessage) -> Answer:
-        """`answer`, blocking, for programs that are not asynchronous; raises `RuntimeError` in a running event loop."""
+        """`answer` for synchronous programs. Raises `RuntimeError` in a running event loop."""
         _refuse_running_loop()
         if self._runner is None:
             self._runner = asyncio.Runner()
         return self._runner.run(self.answer(request))
 
     async def resume_latest(self) -> None:
-        """The next `run` goes on with the conversation that was used last. Raises `UsageError` where there is none."""
+        """Continue the last used conversation with the next `run`. Raises `UsageError` if there is none."""
         self._conversation_id = await self._conversations.latest()
 
     async def resume_fork(self) -> None:
-        """The next `run` goes on with a copy of the conversation, which itself stays as it is.
-
-        Raises `UsageError` where there is no conversation to copy.
-        """
+        """Continue a copy of the conversation with the next `run`. Raises `UsageError` if there is none to copy."""
         if self._conversation_id is None:
-            raise UsageError("there is no conversation to fork: name one with -r, or the last one with -c")
+            raise UsageError("No conversation to fork. Name one with -r, or use -c for the last one.")
         self._conversation_id = (await self._conversations.fork(self._conversation_id)).id
 
     async def list_tools(self) -> tuple[tuple[ToolReport, ...], tuple[str, ...]]:
-        """The tools that there are, offered or not, and what is wrong with plugins and MCP servers."""
-        return await self._toolkit.report(), self._toolkit.problems
+        """All tools, available or not, and the problems of plugins and MCP servers."""
+        return await self._registry.report(), self._registry.problems
 
     async def check_servers(self) -> tuple[ServerReport, ...]:
-        """Start the MCP servers of the configuration and report on each."""
-        return await self._toolkit.check_servers()
+        """Start the configured MCP servers and report on each."""
+        return await self._registry.check_servers()
 
     def mask(self, text: str) -> str:
-        """The text with all secrets that the agent knows, and all that look like one, replaced."""
-        return self._toolkit.masker.mask(text)
+        """The text with all secrets replaced that the agent knows or that look like one."""
+        return self._registry.masker.mask(text)
 
     def save_rules(self, rules: tuple[str, ...]) -> None:
-        """Allow from now on what these rules say, in this project: the person's "always".
-
-        Raises `UsageError` where that cannot be written down.
-        """
+        """Save these rules for this project, as the user's "always". Raises `UsageError` if they cannot be written."""
         ApprovalsFile(self.environment.config_folder).save_rules(project_root(self._folder), rules)
-        self._toolkit.save_rules(rules)
+        self._registry.add_rules(rules)
 
     @property
     def recording_problem(self) -> str | None:
-        """Why what is recorded is not whole, None where it is, or nothing is recorded."""
+        """Why the recording is incomplete; None if it is complete, or nothing is recorded."""
         return None if self._recording is None else self._recording.problem
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Sentences for the person on the settings, such as what of a project's file was left out."""
-        return (*self._sourced.remarks, *self._caches.remarks)
+        """Sentences for the user about the settings, such as rules of a project that are not used."""
+        return (*self._loaded.remarks, *self._caches.remarks)
 
     @property
     def job_notes(self) -> tuple[str, ...]:
-        """Sentences for the user on background jobs that run now: whether `aclose` ends them or leaves them running."""
+        """Sentences for the user about running background jobs: whether `aclose` stops each or leaves it running."""
         return tuple(note for tools in self._opened.values() for note in tools.describe_jobs())
 
     def stop(self) -> bool:
-        """Interrupt the turns that run; their last event is a `TurnEnded` with the reason `interrupted`.
+        """Interrupt all running turns; each ends with a `TurnEnded` for the reason `interrupted`.
 
-        Returns whether there was one.
+        Returns whether a turn was running.
         """
         for turn in self._turns:
             turn.stop()
         return bool(self._turns)
 
     async def wait(self) -> None:
-        """Wait until no turn runs any more."""
+        """Wait until no turn is running."""
         for turn in tuple(self._turns):
             await turn.wait()
 
     async def aclose(self) -> None:
-        """Interrupt the turns that run, close the conversations, and end what the agent started."""
+        """Interrupt running turns, close the conversations, and stop everything that the agent started."""
         self.stop()
         await self.wait()
         while self._opened:
@@ -294,14 +288,14 @@ class Agent:
         if self._store is not None:
             await self._store.close()
             self._store = None
-        await self._toolkit.aclose()
+        await self._registry.aclose()
         await self._models.aclose()
         await self._caches.aclose()
         if self._recording is not None:
             self._recording.close()
 
     def close(self) -> None:
-        """`aclose`, blocking, for users of `ask`."""
+        """`aclose` for users of `ask`."""
         if self._runner is not None:
             self._runner.run(self.aclose())
             self._runner.close()
@@ -335,7 +329,7 @@ class Agent:
             backend.name,
             terms.model,
             terms.mode,
-            ", ".join(sorted(set(self._sourced.origins.values()))) or "nothing",
+            ", ".join(sorted(set(self._loaded.origins.values()))) or "nothing",
         )
         chain = await self._models.chain(backend.name, settings=settings, progress=self.progress)
         tools = await self._opened[conversation].offered(terms.model)
@@ -345,9 +339,9 @@ class Agent:
             chain=chain,
             system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
             tools=tools,
-            policy=await self._toolkit.policy(settings.mode),
+            policy=await self._registry.policy(settings.mode),
             approver=self.approver,
-            masker=self._toolkit.masker,
+            masker=self._registry.masker,
             max_steps=settings.max_steps,
             max_cost=settings.max_cost,
             max_total_tokens=settings.max_total_tokens,
@@ -358,7 +352,7 @@ class Agent:
             recording=self._recording,
             terms=terms,
             notices=(f"Continuing with {', '.join(recalled.changes)}.",) if recalled.changes else (),
-            take_news=self._toolkit.take_news,
+            take_news=self._registry.take_news,
         )
 
     def _system_prompt(self, tools: tuple[Tool, ...], mode: Mode) -> str:
@@ -366,7 +360,7 @@ class Agent:
             user=self.environment.user,
             mode=mode,
             tools=tuple(tool.spec for tool in tools),
-            today=date.today(),  # noqa: DTZ011  the person's own date
+            today=date.today(),  # noqa: DTZ011  the user's local date
         )
 
     @property
@@ -376,7 +370,7 @@ class Agent:
         return self._store
 
     def _load_backend(self, last: TurnStarted | None) -> Backend:
-        """The backend for the turn after `last`. One that was used and is no longer installed is not insisted on."""
+        """The backend for the turn after `last`: the same one, unless it is no longer installed."""
         choice = self._choose_backend(last)
         if choice.name not in self._backends:
             self._backends[choice.name] = load_backend(choice)
@@ -396,18 +390,18 @@ class Agent:
         history: Iterable[Message] | None,
         instructions: str,
     ) -> Turn:
-        """A turn for the message; for None one that compacts the conversation."""
+        """A turn for the message; None compacts the conversation."""
         if history is not None or (conversation or self._conversation_id) is None:
-            self._load_backend(None)  # nothing is written if it cannot be loaded
+            self._load_backend(None)  # before anything is written
         self._conversations.warm_up()
         async with self._beginning:
             own = history is None and conversation in {None, self._conversation_id}
             held = await (self._own_conversation() if own else self._open_conversation(conversation))
             try:
                 if conversation is None and (imported := tuple(history or ())):
-                    await held.import_history(masked_history(imported, self._toolkit.masker))
+                    await held.import_history(masked_history(imported, self._registry.masker))
                 if message is None and not held.history():
-                    raise UsageError("there is nothing to compact: nothing was said in this conversation yet")
+                    raise UsageError("Nothing to compact: the conversation is empty.")
                 plan = await self._plan(held, instructions)
                 turn = CompactionTurn(plan) if message is None else Turn(plan, message)
             except BaseException:
@@ -417,32 +411,34 @@ class Agent:
             return turn
 
     async def _own_conversation(self) -> Conversation:
-        """Raises `UsageError` where a turn of it is under way."""
+        """Raises `UsageError` while a turn of it is running."""
         if self._conversation is None:
             self._conversation = await self._open_conversation(self._conversation_id)
             self._conversation_id = self._conversation.id
         for turn in tuple(self._turns):
             if turn.conversation is self._conversation:
                 if not turn.over:
-                    raise UsageError("this conversation has a turn under way: wait for its end, or begin a new one")
+                    raise UsageError(
+                        "This conversation already has a running turn. Wait for it to end, or start a new conversation."
+                    )
                 await turn.wait()
         return self._conversation
 
     async def _open_conversation(self, conversation: str | None) -> Conversation:
-        """Open a conversation, a new one for None."""
+        """Open a conversation; None creates one."""
         store = self._conversations
         log = await (store.create() if conversation is None else store.open(conversation))
         opened = await Conversation.open(log, Workspace(self._folder))
-        self._opened[opened] = self._toolkit.equip(opened.id, opened.workspace)
+        self._opened[opened] = self._registry.equip(opened.id, opened.workspace)
         return opened
 
     async def _release(self, conversation: Conversation) -> None:
-        """Close what is not the agent's own, unless the agent was closed before."""
+        """Close a conversation that is not the agent's own, unless the agent was closed before."""
         if conversation is not self._conversation and conversation in self._opened:
             await self._close(conversation)
 
     async def _close(self, conversation: Conversation) -> None:
-        """End what runs in it, and let others write to it."""
+        """Stop what runs in it, and release the log for other writers."""
         tools = self._opened.pop(conversation)
         try:
             await tools.close()
@@ -464,12 +460,12 @@ def _settings(
     known = Settings.__struct_fields__
     for name in given:
         if name not in known:
-            raise UsageError(f'there is no setting "{name}"; the settings are: {", ".join(known)}')
+            raise UsageError(f'Unknown setting "{name}". The settings are: {", ".join(known)}.')
     options = {name: (value, origins.get(name, name)) for name, value in given.items() if value is not None}
     return load_settings(environment, folder=folder, options=options)
 
 
 def _checked(message: UserMessage) -> UserMessage:
     if not any(isinstance(part, ImagePart) or part.text.strip() for part in message.content):
-        raise UsageError("the request is empty: say what is to be done")
+        raise UsageError("The request is empty.")
     return message

@@ -1,4 +1,4 @@
-"""The cache that the settings name, for an agent's turns."""
+"""Opens the answer cache that the settings name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot.plugins import Backend
 
 
 class CacheFactory:
-    """Opens the cache for the first turn that may use it; `aclose` lets go of it."""
+    """Opens the cache for the first turn that may use it; `aclose` closes it."""
 
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._settings = settings
@@ -19,7 +19,7 @@ class CacheFactory:
         self._cache: AnswerCache | None = None
 
     def for_turn(self, backend: Backend, *, stand_ins: Mapping[str, str]) -> TurnCache | None:
-        """The cache for one turn on this backend, None where none is to be used; `stand_ins`: see `Origin`.
+        """The cache for one turn on this backend, None if it uses none; for `stand_ins` see `Origin`.
 
         Raises `UsageError` for a Redis whose client library is not installed.
         """
@@ -39,16 +39,16 @@ class CacheFactory:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What the person should know: a cache that the temperature rules out."""
+        """A sentence for the user if the temperature rules the cache out."""
         if self._settings.cache.kind == "off" or self._caches:
             return ()
         return (
-            "nothing is cached, for only answers of temperature 0 are: ask with -t 0, "
-            "or set cache_any_temperature = true in your configuration file",
+            "The cache is not used, because the temperature is not 0. Add -t 0, "
+            "or set cache_any_temperature = true in your configuration file.",
         )
 
     async def aclose(self) -> None:
-        """Close the cache; the next turn opens it anew."""
+        """Close the cache; the next turn reopens it."""
         if self._cache is not None:
             await self._cache.close()
             self._cache = None

@@ -1,4 +1,4 @@
-"""What a conversation remembers of the turn before: its backend, its model, its mode. Settings that matter more win."""
+"""What a conversation remembers of the last turn: backend, model and mode. Options and variables override it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from vmpilot.config import Settings, address_of
 from vmpilot.contract import TurnStarted, TurnTerms, UsageError
 
 LOCAL = "local"
-"""The model that needs no key: `local`, or `local:/path/to/weights.gguf`."""
+"""The model that needs no API key: `local`, or `local:/path/to/weights.gguf`."""
 
 _MODES = ("observe", "operate", "full")
-"""From the narrowest to the widest."""
+"""From the most to the least restrictive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The settings of a conversation's next turn. `changes` are phrases for the user: how it differs from the last."""
+    """The settings of a conversation's next turn. `changes` are phrases for the user: how they differ."""
 
     settings: Settings
     changes: tuple[str, ...] = ()
@@ -31,7 +31,7 @@ def is_local(model: str) -> bool:
 
 
 def terms_of(settings: Settings, backend: str) -> TurnTerms:
-    """What a turn with these settings leaves for the next one to remember."""
+    """What the next turn remembers of a turn with these settings."""
     model = settings.model_for(backend)
     local = is_local(model)
     return TurnTerms(
@@ -47,9 +47,9 @@ def recall(
 ) -> Recalled:
     """The settings for the next turn on `backend`, after the turn `last` of the same conversation.
 
-    `fixed` are the settings that options and variables set, which win over what is remembered; `given` are those that
-    options set. The mode is the narrower of the two unless an option sets it. A base URL is never remembered, because a
-    key would follow it: raises `UsageError` if the model was at one and none is set.
+    `fixed` are the settings that options and variables set, which override what is remembered; `given` are those that
+    options set. The mode is the more restrictive of the two unless an option sets it. A base URL is never remembered,
+    because the API key would be sent to it: raises `UsageError` if the model was at one and none is set now.
     """
     if last is None or last.terms is None:
         return Recalled(settings)
@@ -71,12 +71,12 @@ def _with_model_of(settings: Settings, then: TurnTerms, *, backend: str) -> Sett
         here = address_of(settings.base_url)
         if then.address and not here:
             raise UsageError(
-                f"the conversation used model {then.model} at {then.address}, and a base URL is not remembered: "
-                f"add --base-url {then.address}, or choose another model with --model"
+                f"The conversation used model {then.model} at {then.address}, and base URLs are not remembered. "
+                f"Add --base-url {then.address}, or choose another model with --model."
             )
         if then.address != here:
             return settings
-    # A key that was set since then is meant for the model of the settings, and perhaps for another provider.
+    # A key that was set since then belongs to the configured model, which may be another provider's.
     key = settings.api_key if then.keyed or settings.base_url is not None else None
     return msgspec.structs.replace(settings, model=then.model, langchain_model=None, litellm_model=None, api_key=key)
 
@@ -90,6 +90,6 @@ def _changes(settings: Settings, last: TurnStarted, then: TurnTerms, *, backend:
         changes.append(f"model {model} instead of {then.model}")
     if settings.mode != then.mode and then.mode in _MODES:
         narrower = _MODES.index(settings.mode) < _MODES.index(then.mode)
-        way_back = f" (--mode {then.mode} allows it again)" if narrower else ""
-        changes.append(f"mode {settings.mode} instead of {then.mode}{way_back}")
+        hint = f" (to switch back: --mode {then.mode})" if narrower else ""
+        changes.append(f"mode {settings.mode} instead of {then.mode}{hint}")
     return changes

@@ -1,4 +1,4 @@
-"""Where the model is: its name for the backend and the settings that lead there; starts the local one if need be."""
+"""Resolves models to endpoints: the name for the backend and the settings to reach it. Starts the local model."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vmpilot.engine import Endpoint, Fallback, FallbackChain
 from vmpilot.local_model import CONTEXT_SIZE, LocalModelError, LocalServer, Progress, check_engine, ensure_weights
 
 TOOLS_FOR_LOCAL = ("shell",)
-"""What the local model is offered unless the setting `tools` names others: each costs it seconds and attention."""
+"""Tools for the local model unless the setting `tools` names others: each costs it seconds and attention."""
 
 TEMPERATURE_FOR_LOCAL = 0.0
-"""What the local model is asked with unless the settings say otherwise: of a small one the likeliest words are best."""
+"""For the local model unless it is set: a small model answers best with its likeliest words."""
 
 
 class ModelResolver:
-    """Finds each model's endpoint once and keeps it; `aclose` ends what was started for them."""
+    """Resolves each model once; `aclose` stops the servers that were started."""
 
     def __init__(self, settings: Settings, environment: Environment) -> None:
         self._settings = settings
@@ -34,17 +34,16 @@ class ModelResolver:
 
     @property
     def stand_ins(self) -> Mapping[str, str]:
-        """What the servers serve that are started here, whose addresses are of the moment: `{base_url: model}`."""
+        """The models of the servers started here, whose addresses change: `{base_url: model}`."""
         return self._stand_ins
 
     async def chain(
         self, backend: str, *, settings: Settings | None = None, progress: Callable[[Progress], None]
     ) -> FallbackChain:
-        """The models for one turn on a backend, by the settings of its conversation if it has its own.
+        """The models for one turn on a backend; `settings` are those of the conversation.
 
-        The fallbacks are prepared when they are needed.
-
-        Raises `ModelError` where the local model is the only one and cannot be started.
+        Fallbacks are resolved when they are needed. Raises `ModelError` if the local model is the only one and cannot
+        be started.
         """
         settings = settings or self._settings
         models = dict.fromkeys((settings.model_for(backend), *settings.fallback))
@@ -52,13 +51,13 @@ class ModelResolver:
         return await FallbackChain.open(choices, tool_mode=settings.tool_mode)
 
     async def aclose(self) -> None:
-        """End the local model's server; the next `chain` starts it anew."""
+        """Stop the local model's server; the next `chain` restarts it."""
         await self._open.aclose()
         self._endpoints.clear()
         self._stand_ins.clear()
 
     async def _endpoint(self, model: str, settings: Settings, progress: Callable[[Progress], None]) -> Endpoint:
-        """Prepared once for a model and a key; nothing else of the settings differs between conversations."""
+        """Resolved once per model and key; other settings do not differ between conversations."""
         known_by = (model, settings.api_key is not None)
         async with self._preparing:
             if known_by not in self._endpoints:
@@ -110,7 +109,7 @@ class ModelResolver:
 
 
 def _identify(model: str) -> str:
-    """What a local model is known by as long as its file is the same; the weights of `local` are always."""
+    """A name for a local model that changes with its file; the weights of `local` never change."""
     path = model.partition(":")[2]
     if not path:
         return model

@@ -1,4 +1,4 @@
-"""The tools that reach beyond the machine, as far as their libraries and keys are there."""
+"""The tools for the web and for GitHub, as far as their libraries and keys are available."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmpilot.tools.web import GoogleAccount, WebFetch, WebSearch
 
 @dataclass(frozen=True, slots=True)
 class OnlineTools:
-    """`tools` can be used; `missing` are the names of the others, each with the reason and what to do."""
+    """`tools` can be used; `missing` has the names of the others with the reason and what to do."""
 
     tools: tuple[Tool, ...]
     missing: Mapping[str, str]
@@ -49,6 +49,6 @@ def _google(variables: Mapping[str, str]) -> GoogleAccount | None:
 
 
 def _wire(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The user's proxies and certificates, by the variables that other programs take them from."""
+    """The user's proxies and certificates, from the variables that other programs use."""
     certificates = variables.get("SSL_CERT_FILE")
     return {"proxies": read_proxies(variables), "certificates": Path(certificates) if certificates else None}

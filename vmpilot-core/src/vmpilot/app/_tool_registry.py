@@ -1,4 +1,4 @@
-"""The tools of an agent and what they share: built in, of MCP servers, of plugins; sandbox, masker, and the policy."""
+"""The tools of an agent (built in, of MCP servers, of plugins) with their sandbox, masker and permission policy."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github"
 _log = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).parents[1]
-"""VMPilot itself may lie in the workspace, in a virtual environment: it is not changed unasked."""
+"""VMPilot may be installed in the workspace, in a virtual environment; changing it needs approval."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolReport:
-    """A tool as `vmpilot tools` lists it; `problem` says why the model is not offered it, None where it is."""
+    """A tool as in `vmpilot tools`; `problem` is why the model cannot use it, None if it can."""
 
     name: str
     source: str
@@ -51,7 +51,7 @@ class ToolReport:
 
 
 class ToolRegistry:
-    """What all conversations of an agent share. `aclose` ends what was started for it."""
+    """The tools that all conversations of an agent share. `aclose` stops the MCP servers."""
 
     def __init__(self, settings: Settings, environment: Environment, folder: Path) -> None:
         self._settings = settings
@@ -59,20 +59,20 @@ class ToolRegistry:
         self._folder = folder
         self._mcp = McpServers(settings.mcp, folder=environment.data_folder / "mcp", environment=environment.variables)
         self._sandbox: SandboxSearch | None = None
-        self._kept = Rules()
+        self._saved = Rules()
         self._policies: dict[Mode, PermissionPolicy] = {}
         self._plugins: LoadedTools | None = None
         self.masker = _masker(settings, environment)
 
     async def policy(self, mode: Mode) -> PermissionPolicy:
-        """The policy for calls in this mode; the first time a sandbox is looked for, if the mode needs one.
+        """The permission policy for this mode. The first call searches for a sandbox if the mode needs one.
 
-        Raises `UsageError` for a rule that cannot be read, or is about a tool that does not exist.
+        Raises `UsageError` for an invalid rule or a rule on an unknown tool.
         """
         if mode not in self._policies:
             written = _rules(self._settings)
             await self._check_tools(written)
-            rules = written + self._kept
+            rules = written + self._saved
             if mode != "full":
                 await self.sandbox()
             self._policies[mode] = PermissionPolicy(
@@ -87,15 +87,15 @@ class ToolRegistry:
             )
         return self._policies[mode]
 
-    def save_rules(self, kept: tuple[str, ...]) -> None:
-        """Go by these rules, too, also in a turn that is under way."""
-        rules = Rules.read(**saved_rules(kept))
-        self._kept += rules
+    def add_rules(self, saved: tuple[str, ...]) -> None:
+        """Apply these rules, too, even in a turn that is running."""
+        rules = Rules.read(**saved_rules(saved))
+        self._saved += rules
         for policy in self._policies.values():
             policy.keep(rules)
 
     async def sandbox(self) -> SandboxSearch:
-        """What came of looking for a sandbox; it is looked for once."""
+        """The result of the search for a sandbox, which happens once."""
         if self._sandbox is None:
             self._sandbox = await search_sandbox(
                 self._environment.variables, own_folders=self._own_folders, apart_from=self._folder
@@ -124,7 +124,7 @@ class ToolRegistry:
         return SessionTools(self, runner, (*own, *files, *online))
 
     async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
-        """The tools of plugins and MCP servers. `taken` are names that they cannot have."""
+        """The tools of plugins and MCP servers. `taken` are names that they cannot use."""
         plugins = await self._load_plugins(taken)
         return (*plugins.tools, *await self._mcp.tools())
 
@@ -135,33 +135,33 @@ class ToolRegistry:
         return self._plugins
 
     async def _check_tools(self, rules: Rules) -> None:
-        """Raises `UsageError` for a rule on a tool that does not exist: a misspelt rule would deny nothing.
+        """Raises `UsageError` for a rule on an unknown tool, because a misspelled deny rule would deny nothing.
 
-        Plugins are loaded only if a rule names a tool that may be theirs. Any name of an MCP tool may be right:
-        servers are not started for this.
+        Plugins are loaded only if a rule names a tool that may be theirs. Names of MCP tools are not checked: servers
+        are not started for this.
         """
         unknown = {name for name in rules.tools - BUILT_IN_TOOLS if not name.startswith(PREFIX)}
         if not unknown:
             return
         taken = [tool.spec.name for tool in self.equip("report", Workspace(self._folder)).built_in]
         plugins = await self._load_plugins(taken)
-        if plugins.problems:  # the tool may be one that a broken plugin would bring
+        if plugins.problems:  # a broken plugin may provide the tool
             return
         try:
             known = BUILT_IN_TOOLS | {tool.spec.name for tool in plugins.tools}
             rules.check_tools(known | (rules.tools - unknown))
         except ValueError as error:
-            raise UsageError(f"{error} See `vmpilot config show` for where the rule comes from.") from error
+            raise UsageError(f"{error} `vmpilot config show` shows where the rule comes from.") from error
 
     def offers(self, tool: str, *, model: str) -> bool:
-        """Whether the settings let the model be offered this tool."""
+        """Whether the settings let the model use this tool."""
         settings = self._settings
         small = is_local(model)
         named = settings.tools if settings.tools is not None else TOOLS_FOR_LOCAL if small else None
         return named is None or tool in named
 
     async def report(self) -> tuple[ToolReport, ...]:
-        """All tools that there are or could be. Starts the MCP servers whose tools are not known yet."""
+        """All tools, available or not. Starts the MCP servers whose tools are not known yet."""
         built_in = self.equip("report", Workspace(self._folder)).built_in
         shared = await self.shared_tools(tool.spec.name for tool in built_in)
         sourced = [(tool.spec.name, "built in") for tool in built_in]
@@ -176,17 +176,17 @@ class ToolRegistry:
         if self.offers(tool, model=self._settings.model or ""):
             return None
         if self._settings.tools is not None:
-            return "the setting tools does not name it"
-        return "the local model is offered the shell alone; the setting tools can name more"
+            return "not listed in the setting tools"
+        return "the local model gets only the shell; add more in the setting tools"
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with plugins and servers, a sentence each; complete once `shared_tools` was asked."""
+        """The problems of plugins and servers, a sentence each; complete after `shared_tools`."""
         plugins = () if self._plugins is None else self._plugins.problems
         return tuple(map(self.masker.mask, (*plugins, *self._mcp.problems)))
 
     def take_news(self) -> tuple[str, ...]:
-        """What came up about MCP servers since this was called last, a sentence each."""
+        """News about MCP servers since the last call, a sentence each."""
         return tuple(map(self.masker.mask, self._mcp.take_news()))
 
     async def check_servers(self) -> tuple[ServerReport, ...]:
@@ -195,12 +195,12 @@ class ToolRegistry:
         return tuple(replace(report, problems=tuple(map(self.masker.mask, report.problems))) for report in reports)
 
     async def aclose(self) -> None:
-        """End the MCP servers."""
+        """Stop the MCP servers."""
         await self._mcp.close()
 
     @property
     def _own_program(self) -> tuple[Path, ...]:
-        """VMPilot, and the environment that it is installed in where that lies in the workspace."""
+        """VMPilot, and the environment that it is installed in if that is in the workspace."""
         environment = Path(sys.prefix)
         return (_PROGRAM, environment) if environment.is_relative_to(self._folder) else (_PROGRAM,)
 
@@ -215,33 +215,33 @@ class ToolRegistry:
         self, launch: ShellLaunch, resources: ExitStack, level: Literal["read", "workspace"], folder: Path
     ) -> ShellLaunch:
         if self._sandbox is None or self._sandbox.sandbox is None:
-            raise OSError("it was allowed in a sandbox only, and none works here")
+            raise OSError("it is allowed only in a sandbox, and none works here")
         return self._sandbox.sandbox.confine(
             launch, confinement=level, folder=folder, root=self._folder, resources=resources
         )
 
 
 class SessionTools:
-    """The tools of one conversation, with its commands, jobs and memory of files. `close` ends what runs."""
+    """The tools of one conversation, with its commands, jobs and file memory. `close` stops what runs."""
 
-    def __init__(self, kit: ToolRegistry, runner: CommandRunner, built_in: tuple[Tool, ...]) -> None:
-        self._kit = kit
+    def __init__(self, registry: ToolRegistry, runner: CommandRunner, built_in: tuple[Tool, ...]) -> None:
+        self._registry = registry
         self._runner = runner
         self.built_in = built_in
 
     async def offered(self, model: str) -> tuple[Tool, ...]:
-        """The tools for the next turn by this model. Starts what runs commands, so that the first one need not wait."""
-        with suppress(OSError):  # then the first command says so
+        """The tools for the next turn on this model. Starts the command runner ahead of the first command."""
+        with suppress(OSError):  # the first command reports it
             self._runner.warm_up()
-        shared = await self._kit.shared_tools(tool.spec.name for tool in self.built_in)
-        return tuple(tool for tool in (*self.built_in, *shared) if self._kit.offers(tool.spec.name, model=model))
+        shared = await self._registry.shared_tools(tool.spec.name for tool in self.built_in)
+        return tuple(tool for tool in (*self.built_in, *shared) if self._registry.offers(tool.spec.name, model=model))
 
     def describe_jobs(self) -> list[str]:
-        """A sentence for the user about each job that `close` ends or leaves running."""
+        """A sentence for the user about each job that `close` stops or leaves running."""
         return self._runner.jobs.describe_end()
 
     async def close(self) -> None:
-        """End the conversation's commands and jobs."""
+        """Stop the conversation's commands and jobs."""
         await self._runner.close()
 
 
@@ -255,7 +255,7 @@ def _rules(settings: Settings) -> Rules:
             allow=settings.allow, allow_on_host=settings.allow_on_host, ask=settings.ask, deny=settings.deny
         )
     except ValueError as error:
-        raise UsageError(f"{error}; see `vmpilot config show` for where it stands") from error
+        raise UsageError(f"{str(error).rstrip('.')}. `vmpilot config show` shows where the rule comes from.") from error
 
 
 def _masker(settings: Settings, environment: Environment) -> Masker:

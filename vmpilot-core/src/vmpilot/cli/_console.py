@@ -1,4 +1,4 @@
-"""The turn for a person: the answer on standard output, everything else on standard error."""
+"""Shows a turn to the user: the answer on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 
 from vmpilot.cli._style import Style, printable
+from vmpilot.cli._table import count
 from vmpilot.cli._terminal import Terminal
-from vmpilot.cli._tool_view import ToolView, describe_call, refusal, shortened
-from vmpilot.cli._usage import NO_LIMITS, TurnLimits, consumption
-from vmpilot.config import saved_rules
+from vmpilot.cli._tool_view import ToolView, denial_reason, describe_call, shortened
+from vmpilot.config import Settings, saved_rules
 from vmpilot.contract import (
     ApprovalRequested,
     Event,
@@ -33,21 +33,20 @@ from vmpilot.local_model.progress import Progress
 
 
 class Console:
-    """Shows events as text. On a terminal the answer streams; into a pipe it goes whole, without what led to it."""
+    """Shows events as text. A terminal gets the answer as it streams; a pipe gets the final answer in one piece."""
 
     def __init__(
         self,
         terminal: Terminal | None,
         *,
         verbose: bool,
-        output_lines: int,
-        limits: TurnLimits = NO_LIMITS,
+        settings: Settings,
     ) -> None:
         self._terminal = terminal
         self._mode = ""
-        self._limits = limits
+        self._settings = settings
         self._verbose = verbose
-        self._max_lines = None if verbose else output_lines
+        self._max_lines = None if verbose else settings.tool_output_lines
         self._streams = sys.stdout.isatty()
         self._style = Style(enabled=sys.stderr.isatty())
         self._line_is_open = False
@@ -56,18 +55,19 @@ class Console:
         self._tools: dict[str, ToolView] = {}
         self._calls: dict[str, ToolCall] = {}
         self._titles: dict[str, str] = {}
-        self._heading = ""  # the call whose title stands above what was printed last
+        self._denied: list[str] = []
+        self._heading = ""  # the call whose title was printed last
         self._stage = ""
         self.save_rules: Callable[[tuple[str, ...]], None] = lambda _rules: None
 
     async def approve(self, request: ApprovalRequested) -> bool:
-        """The person's word on a call. The question is put by `show`, in its place among the other events."""
+        """The user's decision on a call. `show` asks the question, in its place among the other events."""
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._answers[request.call.id] = answer
         return await answer
 
     def progress(self, progress: Progress) -> None:
-        """A long preparation goes on: one line that changes on a terminal, one line for each stage elsewhere."""
+        """Show a long preparation: one line that changes on a terminal, a line per stage elsewhere."""
         share = f" {progress.done * 100 // progress.total} %" if progress.total else ""
         if self._style.enabled:
             print(f"\r\x1b[K{progress.stage}{share}", end="", file=sys.stderr, flush=True)
@@ -77,7 +77,7 @@ class Console:
         self._stage = progress.stage
 
     async def show(self, event: Event) -> None:
-        """Show one event, and put its question to the person where it is one."""
+        """Show one event; if it requests approval, ask the user."""
         match event:
             case TextDelta() | ReasoningDelta():
                 self._show_delta(event)
@@ -88,7 +88,7 @@ class Console:
             case ApprovalRequested():
                 await self._ask(event)
             case TurnStarted() | Retrying() | Notice() | LimitReached() | TurnEnded():
-                self._show_progress_of_turn(event)
+                self._show_turn(event)
             case HistoryCompacted():
                 self._note(self._style.dim(f"({event.text})"))
             case _:
@@ -114,7 +114,7 @@ class Console:
             print(message.text.rstrip("\n"), flush=True)
 
     def _show_tool(self, event: ToolStarted | ToolOutput | ToolFinished) -> None:
-        """Calls that run side by side are shown one after the other: the first live, the others when it is done."""
+        """Parallel calls are shown one after the other: the first one live, the others when it is done."""
         match event:
             case ToolStarted():
                 self._tools[event.call.id] = ToolView(event, self._style, max_lines=self._max_lines)
@@ -123,7 +123,7 @@ class Console:
             case ToolFinished() if view := self._tools.get(event.result.call_id):
                 view.finish(event)
             case ToolFinished():
-                self._show_refused(event)
+                self._show_not_run(event)
         while self._tools:
             first = next(iter(self._tools.values()))
             self._show_lines(first)
@@ -131,13 +131,19 @@ class Console:
                 break
             del self._tools[first.call_id]
 
-    def _show_refused(self, event: ToolFinished) -> None:
-        """A call that was not run; if it was not even read, it has no title."""
+    def _show_not_run(self, event: ToolFinished) -> None:
+        """A call that was not run; one that could not be parsed has no title."""
         result = event.result
         call = self._calls.get(result.call_id)
         title = result.name if call is None else describe_call(call)
-        self._head(result.call_id, title if event.denied is None else event.denied.title)
-        self._note(self._style.dim(printable(refusal(result.text))))
+        reason = denial_reason(result.text)
+        if event.denied is not None:
+            title = event.denied.title
+            self._denied.append(title.removeprefix("$ ").splitlines()[0])
+            if event.denied.denied_by == "the user":
+                reason = "You declined."
+        self._head(result.call_id, title)
+        self._note(self._style.dim(printable(reason)))
 
     def _show_lines(self, view: ToolView) -> None:
         lines = view.take_lines()
@@ -147,7 +153,7 @@ class Console:
             self._note(line)
 
     def _head(self, call_id: str, title: str) -> None:
-        """Put the call's title above what follows, unless it stands there; the second time its first line does."""
+        """Print the call's title unless it was printed last; from the second time on, only its first line."""
         if self._heading == call_id:
             return
         self._heading = call_id
@@ -172,20 +178,20 @@ class Console:
             answer.set_result(always or word in {"y", "yes"})
 
     async def _confirm_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> bool:
-        """Show what would be kept before it is kept; whether the person wants it so."""
+        """Show the rules before they are saved; whether the user agrees."""
         assert self._terminal is not None, "asked through a terminal"  # noqa: S101
-        self._note("From now on, in this project and without being asked:")
-        for key, kept in saved_rules(rules).items():
-            for rule in kept:
-                exactly = "exactly this, outside the sandbox" if key == "allow_on_host" else "all that begins so"
-                self._note(f"  {printable(rule.removesuffix(' $'), exact=True)}  ({exactly})")
-        word = await self._terminal.ask("Keep that? [y/N] ", withdrawn=withdrawn)
+        self._note("Always allow in this project, without asking:")
+        for key, saved in saved_rules(rules).items():
+            for rule in saved:
+                scope = "exactly this command, outside the sandbox" if key == "allow_on_host" else "as a prefix"
+                self._note(f"  {printable(rule.removesuffix(' $'), exact=True)}  ({scope})")
+        word = await self._terminal.ask("Save this rule? (no: run it once) [y/N] ", withdrawn=withdrawn)
         if withdrawn.done() or word.lower() not in {"y", "yes"}:
             return False
         self.save_rules(rules)
         return True
 
-    def _show_progress_of_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
+    def _show_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
         match event:
             case TurnStarted():
                 self._mode = event.terms.mode if event.terms else ""
@@ -193,7 +199,7 @@ class Console:
                     self._note(self._style.dim(f"conversation {event.conversation_id}, {event.backend}, {event.model}"))
             case Retrying():
                 when = f" in {event.delay:.1f} s" if event.delay else ""
-                self._note(printable(f"{event.why}; trying again{when}"))
+                self._note(printable(f"{event.why}; retrying{when}"))
             case Notice() | LimitReached():
                 text = event.text if self._verbose else shortened(event.text)
                 self._note(self._style.bold(printable(text)))
@@ -204,24 +210,26 @@ class Console:
         for view in self._tools.values():
             self._show_lines(view)
         if event.reason == "denied":
-            self._note(f"vmpilot: something that this needed was denied{self._way_out()}")
+            self._note(printable(f"vmpilot: {self._describe_denial()}"))
         elif event.reason == "interrupted":
-            self._note("vmpilot: interrupted")
+            self._note("vmpilot: Interrupted.")
         elif event.error is not None:
             self._note(printable(f"vmpilot: {event.error}"))
         if self._verbose:
-            self._note(self._style.dim(consumption(event, self._limits)))
+            self._note(self._style.dim(describe_usage(event, self._settings)))
 
-    def _way_out(self) -> str:
-        """How the person can allow what was denied, where it was not they who said no."""
+    def _describe_denial(self) -> str:
+        """What was denied, and how the user can allow it unless it was the user who declined."""
+        shown = ", ".join(f"`{title}`" for title in self._denied[:3]) + (", …" if len(self._denied) > 3 else "")
+        text = f"{count(len(self._denied), 'action')} {'was' if len(self._denied) == 1 else 'were'} denied: {shown}"
         if self._mode == "observe":
-            return "; mode observe only reads, --mode operate lets more run"
+            return f"{text}\nMode observe only reads. To allow more, use --mode operate."
         if self._terminal is None:
             return (
-                ", for nobody was there to be asked: run it in a terminal, or allow it by a rule in your "
-                "configuration file (allow, allow_on_host) or by --mode full"
+                f"{text}\nNo terminal is attached to ask for approval. Run the request in a terminal, allow the action "
+                "with a rule in your configuration file (allow, allow_on_host), or use --mode full."
             )
-        return ""
+        return text
 
     def _note(self, text: str) -> None:
         self._end_line()
@@ -244,3 +252,18 @@ class Console:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
             self._line_is_open = False
         self._stage = ""
+
+
+def describe_usage(end: TurnEnded, limits: Settings) -> str:
+    """Tokens, cost, steps and seconds of a turn, each with its limit if there is one."""
+    usage = end.usage
+    tokens = f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    if limits.max_total_tokens is not None:
+        tokens += f" (of {limits.max_total_tokens:,})"
+    cost = "cost unknown" if end.cost is None else f"${end.cost:.4f}"
+    if limits.max_cost is not None:
+        cost += f" (of ${limits.max_cost:g})"
+    seconds = f"{end.seconds:.1f} s"
+    if limits.max_seconds is not None:
+        seconds += f" (of {limits.max_seconds:g} s)"
+    return f"{tokens}, {cost}, {count(end.steps, 'step')} (of {limits.max_steps}), {seconds}"

@@ -1,4 +1,4 @@
-"""What `-d` shows: VMPilot's own log on standard error, secrets masked."""
+"""The log that `-d` prints to standard error, with secrets masked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _log = logging.getLogger("vmpilot")
 
 
 class DebugLog(logging.Handler):
-    """Writes records to standard error. `mask` takes secrets out of them; an agent's masker knows more of them."""
+    """Writes records to standard error. `mask` removes secrets; an agent's masker knows more of them."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -24,14 +24,14 @@ class DebugLog(logging.Handler):
         self._to_error = logging.StreamHandler()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record; its further lines, such as those of a traceback, are indented."""
+        """Write the record with all lines after the first indented, as in a traceback."""
         text = printable(self.mask(self.format(record))).replace("\n", "\n    ")
         self._to_error.emit(logging.makeLogRecord({"msg": text, "levelno": record.levelno}))
 
 
 @contextmanager
 def logging_to_standard_error() -> Iterator[None]:
-    """Only our own loggers: libraries' debug logs may hold what was sent, keys included."""
+    """Enable VMPilot's loggers only: debug logs of libraries may contain requests, API keys included."""
     handler, level = DebugLog(), _log.level
     _log.addHandler(handler)
     _log.setLevel(logging.DEBUG)
@@ -43,7 +43,7 @@ def logging_to_standard_error() -> Iterator[None]:
 
 
 def mask_with(mask: Callable[[str], str]) -> None:
-    """Have this masker take secrets out of the log, if there is one."""
+    """Use this masker for the debug log, if there is one."""
     for handler in _log.handlers:
         if isinstance(handler, DebugLog):
             handler.mask = mask

@@ -1,4 +1,4 @@
-"""`vmpilot doctor`: what works on this machine, what does not and how to mend it, and what the sandbox holds."""
+"""Runs and prints the checks of `vmpilot doctor`, and the escape probes of the sandbox."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LEVELS: tuple[Level, ...] = ("read", "workspace")
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """What one escape probe showed, by level: `blocked`, `open`, `not tried`. `known`: an open one is no news."""
+    """The result of one escape probe by level: `blocked`, `open` or `not tried`. `known`: an open one is expected."""
 
     probe: str
     holds: str
@@ -32,24 +32,24 @@ class Hold:
     known: bool
 
 
-def run_doctor(options: argparse.Namespace) -> int:
-    """Check everything and print it; the exit code is 1 where something is broken."""
-    return asyncio.run(_examine(options, Path(options.cwd).resolve()))
+def run_doctor(arguments: argparse.Namespace) -> int:
+    """Check everything and print it; exit code 1 if something is broken."""
+    return asyncio.run(_examine(arguments, Path(arguments.cwd).resolve()))
 
 
-async def _examine(options: argparse.Namespace, folder: Path) -> int:
+async def _examine(arguments: argparse.Namespace, folder: Path) -> int:
     environment = current_environment()
-    checks = await check_installation(environment, folder, options=given_settings(options))
+    checks = await check_installation(environment, folder, options=given_settings(arguments))
     found, holds = await _check_sandbox(environment, folder)
     checks += found
-    if options.output == "text":
+    if arguments.output == "text":
         _print(checks, holds)
     else:
         print(json.dumps({"checks": [asdict(check) for check in checks], "sandbox": [asdict(hold) for hold in holds]}))
     return int(any(check.state == "broken" for check in checks))
 
 
-def _mend_sandbox() -> str:
+def _sandbox_fix() -> str:
     return (
         "install bubblewrap (apt install bubblewrap) and allow user namespaces "
         "(sysctl kernel.apparmor_restrict_unprivileged_userns=0, kernel.unprivileged_userns_clone=1), "
@@ -60,18 +60,18 @@ def _mend_sandbox() -> str:
 async def _check_sandbox(environment: Environment, folder: Path) -> tuple[list[Check], list[Hold]]:
     search = await search_sandbox(environment.variables, own_folders=environment.private_folders, apart_from=folder)
     if search.sandbox is None:
-        why = f"none works, so no command runs without a question; {search.reason}"
-        return [Check("sandbox", "broken", why, mend=_mend_sandbox())], []
+        why = f"none works, so every command needs approval: {search.reason}"
+        return [Check("sandbox", "broken", why, mend=_sandbox_fix())], []
     sandbox = search.sandbox
     passed_over = [f"{attempt.name}: {attempt.problem}" for attempt in search.attempts if attempt.problem]
     checks = [Check("sandbox", "ok", "; not used: ".join((sandbox.name, *passed_over)))]
     checks += [Check("sandbox", "note", shortcoming.sentence) for shortcoming in sandbox.shortcomings]
     if refusal := sandbox.refusal(folder):
-        checks.append(Check("sandbox", "note", f"no command can be let change this folder: {refusal}"))
+        checks.append(Check("sandbox", "note", f"commands in the sandbox cannot change this folder: {refusal}"))
     try:
         by_level = {level: await probe_escapes(sandbox, level) for level in _LEVELS}
     except (OSError, RuntimeError) as error:
-        return [*checks, Check("escape probes", "broken", str(error), mend=_mend_sandbox())], []
+        return [*checks, Check("escape probes", "broken", str(error), mend=_sandbox_fix())], []
     holds = _compare(sandbox, by_level)
     return [*checks, sum_up(holds)], holds
 
@@ -92,21 +92,20 @@ def _compare(sandbox: Sandbox, by_level: Mapping[Level, Iterable[Finding]]) -> l
 
 
 def sum_up(holds: list[Hold]) -> Check:
-    """One line about all probes; broken where one got out that is not known to."""
+    """One line about all probes; broken if one escaped that is not known to."""
     escaped = [hold.probe for hold in holds if "open" in hold.verdicts.values() and not hold.known]
     if escaped:
         return Check(
             "escape probes",
             "broken",
-            f"the sandbox does not hold: {', '.join(escaped)}",
-            mend="do not rely on it: "
-            "say so to the makers of VMPilot, and use --mode observe only on a machine that you can lose",
+            f"escaped from the sandbox: {', '.join(escaped)}",
+            mend="report this to the VMPilot project, and until it is fixed use VMPilot only on a disposable machine",
         )
     return Check("escape probes", "ok", ", ".join(_count_blocked(holds, level) for level in _LEVELS))
 
 
 def _count_blocked(holds: list[Hold], level: Level) -> str:
-    """Of those that were tried; the others make no sense at this level, or on this machine."""
+    """Counts the probes that were tried; the others do not apply at this level or on this machine."""
     tried = [hold.verdicts[level] for hold in holds if hold.verdicts[level] != "not tried"]
     return f"{tried.count('blocked')} of {len(tried)} blocked at level {level}"
 
@@ -118,9 +117,9 @@ def _print(checks: list[Check], holds: list[Hold]) -> None:
         state = check.state if check.state != "broken" else style.bold("BROKEN")
         print(f"{state:<7} {check.name:<{width}}  {printable(check.detail)}")
         if check.mend:
-            print(f"{'':<7} {'':<{width}}  to mend it: {printable(check.mend)}")
+            print(f"{'':<7} {'':<{width}}  Fix: {printable(check.mend)}")
     if holds:
-        print(f"\n{style.bold('What the sandbox holds')}\n{'read':<10}{'workspace':<11}")
+        print(f"\n{style.bold('Sandbox')}\n{'read':<10}{'workspace':<11}")
     for hold in holds:
         read, workspace = (_mark(hold, level) for level in _LEVELS)
         line = f"{read:<10}{workspace:<11}{hold.holds}{_remark(hold)}"
@@ -133,4 +132,4 @@ def _mark(hold: Hold, level: Level) -> str:
 
 def _remark(hold: Hold) -> str:
     done = next((hold.details[level] for level, verdict in hold.verdicts.items() if verdict == "open"), None)
-    return "" if done is None else printable(f" (the probe {done})")
+    return "" if done is None else printable(f" (probe: {done})")

@@ -1,4 +1,4 @@
-"""Output for programs: one JSON object at the end, or each event as a line."""
+"""Output for programs: one JSON object at the end, or one event per line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vmpilot.contract import (
 
 
 class JsonLines:
-    """`--output jsonl`: the events in their wire form, as they come."""
+    """`--output jsonl`: the events in their wire form, as they happen."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -35,7 +35,7 @@ class JsonLines:
 
 
 class JsonObject:
-    """`--output json`: what came of the request, when it is over; errors also go to standard error."""
+    """`--output json`: the result of the request, when it has ended; errors also go to standard error."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

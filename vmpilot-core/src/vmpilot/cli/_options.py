@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 
-from vmpilot.cli._parser import Parser
+from vmpilot.cli._parser import HELP_TEXT, Parser
 
 TYPE_CHECKING = False  # see vmpilot/__init__.py
 if TYPE_CHECKING:
@@ -31,79 +31,65 @@ _SETTINGS: Mapping[str, str] = {
 }
 
 
-def given_settings(options: argparse.Namespace) -> GivenSettings:
+def given_settings(arguments: argparse.Namespace) -> GivenSettings:
     """The settings that these options give."""
-    given = {key: (getattr(options, key, None), option) for key, option in _SETTINGS.items()}
+    given = {key: (getattr(arguments, key, None), option) for key, option in _SETTINGS.items()}
     if (model := given["model"][0]) is not None:
         # An option is meant for this request, whatever the backend's own variables say.
         given |= {"litellm_model": (model, "--model"), "langchain_model": (model, "--model")}
     return {key: (value, option) for key, (value, option) in given.items() if value is not None}
 
 
-def agent_settings(options: argparse.Namespace) -> dict[str, Any]:
+def agent_settings(arguments: argparse.Namespace) -> dict[str, Any]:
     """The same as arguments of `Agent`."""
-    given = given_settings(options)
-    return {"origins": {key: option for key, (_, option) in given.items()}} | {
-        key: value for key, (value, _) in given.items()
-    }
-
-
-def fill_ask(parser: Parser) -> None:
-    """The request and all its options."""
-    parser.prog = "vmpilot"  # errors are about a request, whether `ask` was written or not
-    parser.usage = "vmpilot [ask] [options] [--] [REQUEST …]"
-    parser.add_argument("words", nargs="*", metavar="REQUEST", help="what to do; standard input is added to it")
-    add_request_options(parser)
+    given = given_settings(arguments)
+    values = {key: value for key, (value, _) in given.items()}
+    return values | {"origins": {key: option for key, (_, option) in given.items()}}
 
 
 def add_request_options(parser: Parser) -> None:
-    """All options of a request."""
-    _add_conversation(parser)
+    """All options of a request, for a parser without a help option."""
+    group = parser.add_argument_group("conversation")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("-c", "--continue", dest="latest", action="store_true", help="Continue the last conversation")
+    either.add_argument("-r", "--resume", metavar="ID", help="Continue this conversation (an ID or the start of one)")
+    group.add_argument("--fork", action="store_true", help="With -c or -r, continue a copy of the conversation")
     add_settings(parser)
-    _add_output(parser)
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--output",
+        choices=("text", "json", "jsonl"),
+        default="text",
+        help="text, json (one object at the end) or jsonl (one event per line, as it happens) [default: text]",
+    )
+    group.add_argument("--record", metavar="FILE", help="Record the session in a new file, for vmpilot replay")
+    group.add_argument("-v", "--verbose", action="store_true", help="Show reasoning, full tool output, tokens and cost")
+    add_debug(group)
+    group.add_argument("--version", action=_Version, nargs=0, help="Show the version and exit")
+    group.add_argument("-h", "--help", action="help", help=HELP_TEXT)
 
 
 def add_settings(parser: Parser) -> None:
     """Options that override settings for this once, and the folder whose settings they are."""
-    _add_model(parser)
-    _add_permission(parser)
-
-
-def add_debug(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("-d", "--debug", action="store_true", help="log what VMPilot does, and tracebacks")
-
-
-def add_format(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="text (default) or json")
-
-
-def add_folder(parser: argparse._ActionsContainer) -> None:
-    parser.add_argument("--cwd", metavar="DIR", default=".", help="the folder to work in (this one)")
-
-
-def _add_conversation(parser: Parser) -> None:
-    conversation = parser.add_argument_group("conversation")
-    conversation.add_argument("--fork", action="store_true", help="with -c or -r: go on with a copy of it")
-    group = conversation.add_mutually_exclusive_group()
-    group.add_argument("-c", "--continue", dest="latest", action="store_true", help="go on with the last conversation")
-    group.add_argument(
-        "-r", "--resume", metavar="ID", help="go on with this conversation (the beginning of its id does)"
-    )
-
-
-def _add_model(parser: Parser) -> None:
     group = parser.add_argument_group("model")
-    group.add_argument("--backend", metavar="NAME", help="the agent engine, such as langchain or litellm")
+    group.add_argument("--backend", metavar="NAME", help="Use this agent engine, such as langchain or litellm")
     group.add_argument(
-        "--model", metavar="NAME", help="such as gpt-4o or anthropic/claude-sonnet-4-5; local needs no key"
+        "--model",
+        metavar="NAME",
+        help="Use this model, such as gpt-4o, anthropic/claude-sonnet-4-5 or local (needs no API key)",
     )
     group.add_argument(
-        "--fallback", action="append", metavar="NAME", help="a model to ask where those before it fail; repeatable"
+        "--fallback",
+        action="append",
+        metavar="NAME",
+        help="Use this model if the ones before it fail; can be repeated",
     )
-    group.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible server")
-    group.add_argument("-t", "--temperature", type=float, metavar="T", help="0 to 2; the provider's choice if left out")
+    group.add_argument("--base-url", metavar="URL", help="Send requests to this OpenAI-compatible server")
     group.add_argument(
-        "--no-stream", dest="streaming", action="store_false", default=None, help="ask for each answer in one piece"
+        "-t", "--temperature", type=float, metavar="T", help="Sampling temperature, 0 to 2 [default: the provider's]"
+    )
+    group.add_argument(
+        "--no-stream", dest="streaming", action="store_false", default=None, help="Get each answer in one piece"
     )
     group.add_argument(
         "--tool-mode",
@@ -111,36 +97,38 @@ def _add_model(parser: Parser) -> None:
         help="text: for models without native tool calls; auto (default): text if the server rejects tools",
     )
     group.add_argument(
-        "--cache", metavar="WHERE", help="off, disk or redis://…: reuse cached answers (temperature 0 only)"
+        "--cache", metavar="WHERE", help="Reuse cached answers (temperature 0 only): off, disk or redis://…"
     )
-
-
-def _add_permission(parser: Parser) -> None:
-    group = parser.add_argument_group("permission and limits")
+    group = parser.add_argument_group("permissions and limits")
     group.add_argument(
         "--mode",
         choices=("observe", "operate", "full"),
-        help="observe: only read; operate (default): reading is free, the rest is asked about; full: all runs",
+        help="observe: read only; operate (default): ask before changes; full: run everything",
     )
-    group.add_argument("--max-steps", type=int, metavar="N", help="calls to the model in one request (25)")
-    group.add_argument("--max-cost", type=float, metavar="USD", help="what one request may cost, in US dollars")
-    group.add_argument("--max-seconds", type=float, metavar="S", help="how long one request may take")
-    group.add_argument("--max-total-tokens", type=int, metavar="N", help="tokens of one request, in and out")
+    group.add_argument("--max-steps", type=int, metavar="N", help="Model calls per request [default: 25]")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="Cost per request, in US dollars")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="Time per request, in seconds")
+    group.add_argument("--max-total-tokens", type=int, metavar="N", help="Tokens per request, input plus output")
     add_folder(group)
 
 
-def _add_output(parser: Parser) -> None:
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "--output",
-        choices=("text", "json", "jsonl"),
-        default="text",
-        help="text; json: one object at the end; jsonl: each event as it comes",
+def add_common_options(parser: Parser, *, folder: bool = False, output: bool = True) -> None:
+    """`--cwd`, `--output` and `--debug`, in this order."""
+    if folder:
+        add_folder(parser)
+    if output:
+        parser.add_argument("--output", choices=("text", "json"), default="text", help="text or json [default: text]")
+    add_debug(parser)
+
+
+def add_debug(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "-d", "--debug", action="store_true", help="Log what VMPilot does to standard error, with tracebacks"
     )
-    group.add_argument("--record", metavar="FILE", help="recording the session for vmpilot replay; FILE must be new")
-    group.add_argument("-v", "--verbose", action="store_true", help="show reasoning, whole outputs, tokens and cost")
-    add_debug(group)
-    group.add_argument("--version", action=_Version, nargs=0, help="show the version and end")
+
+
+def add_folder(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--cwd", metavar="DIR", default=".", help="Work in this folder [default: the current one]")
 
 
 class _Version(argparse.Action):

@@ -1,4 +1,4 @@
-"""One request: the words and standard input in, events to the screen, the turn's exit code out."""
+"""Runs one request: reads the words and standard input, shows the events, returns the turn's exit code."""
 
 from __future__ import annotations
 
@@ -19,44 +19,37 @@ from vmpilot.cli._options import agent_settings
 from vmpilot.cli._standard_input import read_standard_input
 from vmpilot.cli._style import printable
 from vmpilot.cli._terminal import Terminal
-from vmpilot.cli._usage import turn_limits
 from vmpilot.config import current_environment, take_environment
 from vmpilot.contract import Event, TurnEnded, UsageError
 
 COMPACT = "/compact"
-"""A request that is this word, and nothing else, has the conversation compacted."""
+"""A request that consists of this word compacts the conversation."""
 
 _SLASH_WORD = re.compile(r"/[\w-]*")
 
 
-def run_request(options: argparse.Namespace) -> int:
-    """Run the request and return the exit code. Raises the contract's errors where it cannot begin."""
-    request = _request(options.words)
-    compacts = not options.literal and _is_compact(request)
+def run_request(arguments: argparse.Namespace) -> int:
+    """Run the request and return the exit code. Raises the contract's errors if it cannot begin."""
+    request = _request(arguments.words)
+    compacts = not arguments.literal and _is_compact(request)
     try:
-        return asyncio.run(_run(options, request, compacts=compacts))
-    except asyncio.CancelledError:  # a signal, while no turn was there to be interrupted
+        return asyncio.run(_run(arguments, request, compacts=compacts))
+    except asyncio.CancelledError:  # a signal without a turn to interrupt
         raise KeyboardInterrupt from None
 
 
-async def _run(options: argparse.Namespace, request: str, *, compacts: bool) -> int:
+async def _run(arguments: argparse.Namespace, request: str, *, compacts: bool) -> int:
     terminal = Terminal.open()
-    environment = take_environment() if options.owns_process else current_environment()
+    environment = take_environment() if arguments.owns_process else current_environment()
     agent = Agent(
-        folder=options.cwd,
+        folder=arguments.cwd,
         environment=environment,
-        conversation=options.resume,
-        record=options.record,
-        **agent_settings(options),
+        conversation=arguments.resume,
+        record=arguments.record,
+        **agent_settings(arguments),
     )
     mask_with(agent.mask)
-    settings = agent.settings
-    console = Console(
-        terminal,
-        verbose=options.verbose,
-        output_lines=settings.tool_output_lines,
-        limits=turn_limits(settings),
-    )
+    console = Console(terminal, verbose=arguments.verbose, settings=agent.settings)
     agent.progress = console.progress
     agent.approver = console.approve if terminal is not None else None
     console.save_rules = agent.save_rules
@@ -64,12 +57,12 @@ async def _run(options: argparse.Namespace, request: str, *, compacts: bool) -> 
         print(f"vmpilot: {remark}", file=sys.stderr)
     async with agent:
         _stop_on_signals(agent)
-        if options.latest:
+        if arguments.latest:
             await agent.resume_latest()
-        if options.fork:
+        if arguments.fork:
             await agent.resume_fork()
         events = agent.compact() if compacts else agent.run(request)
-        exit_code = await _show(events, console, options.output)
+        exit_code = await _show(events, console, arguments.output)
         for note in agent.job_notes:
             print(printable(f"vmpilot: {note}"), file=sys.stderr)
         if agent.recording_problem is not None:
@@ -91,7 +84,7 @@ async def _show(turn: AsyncGenerator[Event, None], console: Console, output: str
 
 
 def _stop_on_signals(agent: Agent) -> None:
-    """The first signal interrupts the turn and lets it end properly; the next one, or one without a turn, is final."""
+    """The first signal interrupts the turn and lets it end cleanly; the next one, or one without a turn, is final."""
     main = asyncio.current_task()
     assert main is not None, "called from a coroutine"  # noqa: S101
     asked = False
@@ -107,19 +100,19 @@ def _stop_on_signals(agent: Agent) -> None:
 
 
 def _is_compact(request: str) -> bool:
-    """Whether it is `COMPACT`. Raises `UsageError` if it begins with another word that looks like a command.
+    """Whether it is `COMPACT`. Raises `UsageError` if it starts with another word that looks like a command.
 
-    `/tmp is full, why?` is a request, because there is such a path; so is one that begins with `/etc/fstab`.
+    `/tmp is full, why?` is a request, because that path exists; so is one that starts with `/etc/fstab`.
     """
     first, *rest = request.split(maxsplit=1)
     if first == COMPACT and not rest:
         return True
     if not _SLASH_WORD.fullmatch(first) or Path(first).exists():
         return False
-    anyway = "To send it as a request, put -- before it."
+    hint = "To send it as a request, put -- before it."
     if first == COMPACT:
-        raise UsageError(f"{COMPACT} takes no text. {anyway}")
-    raise UsageError(f"There is no command {first:.40}; the only one is {COMPACT}. {anyway}")
+        raise UsageError(f"{COMPACT} takes no text. {hint}")
+    raise UsageError(f"Unknown command {first:.40}; the only one is {COMPACT}. {hint}")
 
 
 def _request(words: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Standard input as a request, or as a part of one: text, of limited size, that is not waited for without end."""
+"""Standard input as a request or a part of one: text of limited size, read with a timeout."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ LARGEST_INPUT = 4 * 1024 * 1024
 """Bytes. More than any model reads at once."""
 
 _FIRST_WAIT = 2.0
-"""Seconds for the first byte if the request is given elsewhere: a program may inherit a pipe that no one writes to."""
+"""Seconds for the first byte if there are words, too: a program may inherit a pipe that is never written to."""
 
 _NEXT_WAIT = 10.0
-"""Seconds for each further one: programs that write pause."""
+"""Seconds for each further byte: programs pause between writes."""
 
 
 def read_standard_input(*, is_request: bool) -> str:
     """What is piped or redirected in; a terminal or /dev/null is not read.
 
-    `is_request` says that there is no other request, so it is read to its end, however long that takes. Otherwise
-    reading stops, with a remark, when no data arrive. Raises `UsageError` if it is not UTF-8 text, too large or
-    unreadable.
+    If it `is_request` (there are no words), it is read to the end, however long that takes. Otherwise reading stops
+    with a note when no data arrive. Raises `UsageError` if it is not UTF-8 text, too large or unreadable.
     """
     if sys.stdin is None or sys.stdin.closed or stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
         return ""
     try:
-        data, is_whole = _read(sys.stdin.fileno(), waits=is_request)
+        data, is_complete = _read(sys.stdin.fileno(), waits=is_request)
     except OSError as error:
         raise UsageError(
             f"Cannot read standard input: {error.strerror}. Redirect it from a file or from /dev/null."
@@ -40,11 +39,11 @@ def read_standard_input(*, is_request: bool) -> str:
             f"Standard input is larger than {LARGEST_INPUT >> 20} MiB. "
             "Save it to a file, and name that file in the request."
         )
-    return _decode(data, is_whole=is_whole)
+    return _decode(data, is_complete=is_complete)
 
 
 def _read(descriptor: int, *, waits: bool) -> tuple[bytes, bool]:
-    """The data, one block more than the limit at most, and whether they are whole."""
+    """The data, at most one block more than the limit, and whether that is all."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     data = bytearray()
@@ -52,7 +51,7 @@ def _read(descriptor: int, *, waits: bool) -> tuple[bytes, bool]:
         patience = _NEXT_WAIT if data else _FIRST_WAIT
         if not poll.poll(patience * 1000):
             if not waits:
-                _say_that_it_stopped(len(data), patience)
+                _print_timeout(len(data), patience)
                 return bytes(data), False
             if not data:
                 print("vmpilot: Reading the request from standard input until it ends.", file=sys.stderr, flush=True)
@@ -65,14 +64,14 @@ def _read(descriptor: int, *, waits: bool) -> tuple[bytes, bool]:
 
 
 def _read_block(descriptor: int) -> bytes | None:
-    """The next data, empty at the end, None if there are none after all."""
+    """The next data; empty at the end, None if no data are ready after all."""
     try:
         return os.read(descriptor, 1 << 16)
     except BlockingIOError:
         return None
 
 
-def _say_that_it_stopped(size: int, seconds: float) -> None:
+def _print_timeout(size: int, seconds: float) -> None:
     rest = f"with the {size:,} bytes so far" if size else "without it"
     print(
         f"vmpilot: No data on standard input for {seconds:.0f} s; continuing {rest}. "
@@ -82,9 +81,9 @@ def _say_that_it_stopped(size: int, seconds: float) -> None:
     )
 
 
-def _decode(data: bytes, *, is_whole: bool) -> str:
+def _decode(data: bytes, *, is_complete: bool) -> str:
     try:
-        text, _ = codecs.utf_8_decode(data, "strict", is_whole)
+        text, _ = codecs.utf_8_decode(data, "strict", is_complete)
         at = data.find(0)
     except UnicodeDecodeError as error:
         text, at = "", error.start

@@ -1,4 +1,4 @@
-"""Standard streams that always work: closed ones, full devices, small character sets. Imports nothing that is slow."""
+"""Standard streams that always work, even if closed, full or without Unicode. Imports nothing slow."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class OutputError(Exception):
-    """Standard output cannot be written to; the text is empty if its reader has gone, which is no news.
+    """Standard output cannot be written to. The text is empty if the reader closed the pipe, which needs no message.
 
-    It is no `OSError`, so that code that expects one from a file or a server does not take it for that.
+    Not an `OSError`, so that code that handles one from a file or a server does not catch it.
     """
 
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Standard streams with which `print` raises nothing but `OutputError`, and only for standard output.
+    """Replace the standard streams so that `print` raises only `OutputError`, and only for standard output.
 
-    A closed one leads nowhere, and characters that its encoding lacks are replaced. Streams that the caller has put in
-    place of the process's own stay.
+    A closed stream goes to /dev/null, and characters that the encoding lacks are replaced. Streams that the caller
+    substituted for the process's own are kept.
     """
     _open_closed_descriptors()
     before = sys.stdin, sys.stdout, sys.stderr
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  a descriptor, which stays open
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  stays open
     if sys.stdout is sys.__stdout__:
         sys.stdout = _text(_Output(1, "wb", closefd=False), sys.stdout, errors="replace")
     if sys.stderr is sys.__stderr__:
@@ -44,7 +44,7 @@ def safe_streams() -> Iterator[None]:
 
 
 def print_json(text: str, *, end: str = "\n") -> None:
-    """Print JSON so that nothing is replaced: what the encoding of standard output lacks is escaped."""
+    """Print JSON without loss: characters that the encoding of standard output lacks are escaped."""
     try:
         text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
@@ -53,7 +53,7 @@ def print_json(text: str, *, end: str = "\n") -> None:
 
 
 def _open_closed_descriptors() -> None:
-    """Otherwise the next file, such as the log, would become standard output, and what is printed part of it."""
+    """Otherwise the next file that is opened, such as the log, would become standard output and be printed into."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -62,9 +62,9 @@ def _open_closed_descriptors() -> None:
 
 
 def _text(raw: io.FileIO, stream: TextIO | None, *, errors: str) -> TextIO:
-    """A stream like the process's own, above another file.
+    """A text stream like the process's own, on another file.
 
-    Nothing is between them: a buffer that Ctrl-C interrupts while it is written out is written a second time.
+    There is no buffer in between: one that Ctrl-C interrupts during a flush is written a second time.
     """
     return io.TextIOWrapper(
         raw,
@@ -78,7 +78,7 @@ def _text(raw: io.FileIO, stream: TextIO | None, *, errors: str) -> TextIO:
 
 class _Output(io.FileIO):
     def write(self, data: Any) -> int:
-        """Write all of it: without a buffer above nobody would write the rest."""
+        """Write all of it; without a buffer, a partial write would lose the rest."""
         rest = memoryview(data).cast("B")
         while rest:
             try:
@@ -86,7 +86,7 @@ class _Output(io.FileIO):
             except OSError as error:
                 return self._fail(data, error)
             if written is None:
-                select.select([], [self], [])  # another process has made the terminal or pipe non-blocking
+                select.select([], [self], [])  # another process made the terminal or pipe non-blocking
             else:
                 rest = rest[written:]
         return memoryview(data).nbytes
@@ -97,7 +97,7 @@ class _Output(io.FileIO):
         raise OutputError("" if isinstance(error, BrokenPipeError) else f"Cannot write to {place}: {error.strerror}")
 
     def _discard(self) -> None:
-        """Python writes again what is left when it ends, and would complain."""
+        """Redirect to /dev/null: Python flushes again when it exits, and would report the error."""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.fileno())
         os.close(null)
@@ -111,7 +111,7 @@ class _Output(io.FileIO):
 
 
 class _ErrorOutput(_Output):
-    """Remarks that cannot be written are lost; the request goes on."""
+    """Messages that cannot be written are lost; the request continues."""
 
     def _fail(self, data: Any, _error: OSError) -> int:
         self._discard()

@@ -1,4 +1,4 @@
-"""Bold and dim on a terminal, and text made safe to show there."""
+"""Bold and dim text, and text that is safe to print on a terminal."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from vmpilot.contract.invisible import escape_invisible
 
 
 def printable(text: str, *, exact: bool = False) -> str:
-    """The text as a terminal may show it, with invisible and control characters as escapes; see `escape_invisible`."""
+    """The text with invisible and control characters as escapes; see `escape_invisible`."""
     return escape_invisible(text, exact=exact)
 
 
 class Style:
-    """Emphasis where it is a terminal, plain text elsewhere."""
+    """Emphasis on a terminal, plain text elsewhere."""
 
     def __init__(self, *, enabled: bool) -> None:
         self.enabled = enabled

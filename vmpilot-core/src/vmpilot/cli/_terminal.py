@@ -1,4 +1,4 @@
-"""The person's terminal, apart from standard input and output, which may be pipes: for questions and answers."""
+"""The user's terminal, for questions and answers; standard input and output may be pipes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 
 class Terminal:
-    """Asks questions where a person can see and answer them."""
+    """Asks the user questions."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
     @classmethod
     def open(cls) -> Terminal | None:
-        """The controlling terminal, None where nobody watches: no terminal, or standard error goes elsewhere."""
+        """The controlling terminal; None if there is none, or if standard error is redirected."""
         if not sys.stderr.isatty():
             return None
         try:
@@ -26,9 +26,9 @@ class Terminal:
             return None
 
     async def ask(self, question: str, *, withdrawn: asyncio.Future[Any]) -> str:
-        """The line that the person answers, stripped; empty at the end of input. What was typed before is not taken.
+        """The user's answer, stripped; empty at the end of input. Anything typed before the question is discarded.
 
-        When `withdrawn` is done nobody wants the answer any more, and it is empty.
+        When `withdrawn` is done the question is withdrawn, and the answer is empty.
         """
         termios.tcflush(self._descriptor, termios.TCIFLUSH)
         os.write(self._descriptor, question.encode())

@@ -1,4 +1,4 @@
-"""How a tool call looks: its command in bold, the first lines of output, how many more there were, how it ended."""
+"""How a tool call is shown: its command in bold, the first lines of output, how many more there are, how it ended."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FOR_THE_MODEL = re.compile(r" (?:The user can|Do not try to get around it|Make 
 
 
 class ToolView:
-    """Collects a call's live output by lines. `max_lines` None shows all; every line is shown or counted."""
+    """Collects a call's live output in lines. Each is shown or counted; `max_lines` None shows all."""
 
     def __init__(self, started: ToolStarted, style: Style, *, max_lines: int | None) -> None:
         self.call_id = started.call.id
@@ -32,10 +32,11 @@ class ToolView:
             self._add_line(line)
 
     def finish(self, event: ToolFinished) -> None:
-        """The call is over: what is left of its output, the count of hidden lines, an exit code that is not 0."""
+        """The call has ended: show the rest of its output, the number of hidden lines, and a nonzero exit code."""
         self.done = True
-        if self._tells_by_its_result(event):
-            self.add(event.result.text.rstrip())
+        silent = not self._count and not self._rest
+        if silent and event.exit_code is None and not event.result.is_error and "\n" not in self.title:
+            self.add(event.result.text.rstrip())  # not a command, and the title showed no more than a line
         if self._rest:
             self._add_line(self._rest)
             self._rest = ""
@@ -46,13 +47,8 @@ class ToolView:
         elif event.result.is_error:
             self._ready.append(self._style.dim(printable(event.result.text.rstrip().rsplit("\n", 1)[-1])))
 
-    def _tells_by_its_result(self, event: ToolFinished) -> bool:
-        """Whether it had no live output, is no command, and showed no more than a line before it ran."""
-        silent = not self._count and not self._rest
-        return silent and event.exit_code is None and not event.result.is_error and "\n" not in self.title
-
     def take_lines(self) -> list[str]:
-        """The lines that are ready to be shown and were not taken yet."""
+        """The lines that are ready to be shown and were not taken before."""
         ready, self._ready = self._ready, []
         return ready
 
@@ -63,7 +59,7 @@ class ToolView:
 
 
 def describe_call(call: ToolCall) -> str:
-    """A call that never came to have a title: the tool, and its argument where there is one, else all of them."""
+    """A title for a call that has none: the tool and its argument, or all of its arguments as JSON."""
     try:
         arguments = json.loads(call.arguments)
     except ValueError:
@@ -76,13 +72,15 @@ def describe_call(call: ToolCall) -> str:
 
 
 def shortened(text: str) -> str:
-    """A notice on one line: the first line, which says what happened, and the last one, where the reason is."""
+    """A notice on one line: its first line, which says what happened, and its last, which has the reason."""
     first, *more = text.strip().split("\n")
     if not more:
         return first
-    return f"{first} {more[-1].strip()}" if len(more) == 1 else f"{first} … {more[-1].strip()} (-v shows all of it)"
+    return (
+        f"{first} {more[-1].strip()}" if len(more) == 1 else f"{first} … {more[-1].strip()} (use -v to see all of it)"
+    )
 
 
-def refusal(text: str) -> str:
-    """Why a call was not run, without what only the model is told."""
+def denial_reason(text: str) -> str:
+    """Why a call was not run, without the advice that is meant for the model."""
     return _FOR_THE_MODEL.sub("", text)

@@ -1,4 +1,4 @@
-"""A conversation's events as a document to read: Markdown, or an HTML page."""
+"""A conversation as a document to read: Markdown, or an HTML page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from vmpilot.cli._tool_view import describe_call, refusal
+from vmpilot.cli._tool_view import denial_reason, describe_call
 from vmpilot.contract import (
     Event,
     HistoryCompacted,
@@ -46,7 +46,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def as_markdown(title: str, events: Iterable[Event]) -> str:
-    """The conversation with a heading for each speaker and a code block for each command and output."""
+    """The conversation as Markdown: a heading per speaker, a code block per command and output."""
     blocks = [f"# {title}"]
     for heading, text, is_code in _passages(events):
         blocks += [f"## {heading}", _fenced(text) if is_code else text]
@@ -54,7 +54,7 @@ def as_markdown(title: str, events: Iterable[Event]) -> str:
 
 
 def as_html(title: str, events: Iterable[Event]) -> str:
-    """The same as a page of its own that needs no other file; all text is escaped."""
+    """The conversation as a self-contained page; all text is escaped."""
     body = "\n".join(
         f"<h2>{escape(heading)}</h2>\n<pre{' class=code' if is_code else ''}>\n{_escaped(text)}</pre>"
         for heading, text, is_code in _passages(events)
@@ -63,13 +63,13 @@ def as_html(title: str, events: Iterable[Event]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """HTML knows no way to write control characters and lone surrogates."""
+    """HTML cannot represent control characters and lone surrogates."""
     return _CONTROL.sub("\ufffd", escape(text.replace("\r\n", "\n")))
 
 
 def _passages(events: Iterable[Event]) -> Iterator[tuple[str, str, bool]]:
-    """Heading, text, and whether it is code."""
-    waiting: dict[str, ToolCall] = {}  # calls that were not started
+    """Heading, text, and whether the text is code."""
+    waiting: dict[str, ToolCall] = {}  # calls without a `ToolStarted`
     for event in events:
         match event:
             case TurnStarted() if event.message.content:
@@ -98,7 +98,7 @@ def _result(event: ToolFinished, not_started: ToolCall | None) -> Iterator[tuple
     else:
         title = event.denied.title if event.denied else describe_call(not_started)
         yield ("Denied" if event.result.denied else "Not run"), title, True
-        yield "Reason", refusal(event.result.text), False
+        yield "Reason", denial_reason(event.result.text), False
 
 
 def _remark(event: HistoryCompacted | LimitReached | TurnEnded) -> Iterator[tuple[str, str, bool]]:
@@ -116,7 +116,7 @@ def _remark(event: HistoryCompacted | LimitReached | TurnEnded) -> Iterator[tupl
 
 
 def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
+    """A code block with a fence longer than any run of backticks in it."""
     fence = "`" * 3
     while fence in text:
         fence += "`"

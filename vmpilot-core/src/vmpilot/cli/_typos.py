@@ -1,4 +1,4 @@
-"""Requests that are probably mistyped commands: they are not sent, because a request costs money and acts."""
+"""Detects requests that are probably mistyped commands: a request costs money and acts, so these are not sent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Iterator, Sequence
 from vmpilot.cli._parser import Parser
 
 _ALIKE = 0.75
-"""From this ratio of `difflib` on, a single word resembles a command."""
+"""The `difflib` ratio from which a single word resembles a command."""
 
 
 def refuse_mistyped_command(root: Parser, words: Sequence[str]) -> None:
-    """End the program with exit code 2 if the words of a request look like a command; say how to send them anyway.
+    """End the program with exit code 2 if the words of a request look like a command; show how to send them anyway.
 
-    A first word that is one edit away from a command is taken for it if nothing or one word follows, or if the words
-    behind it are such as that command takes.
+    A first word that is one edit away from a command counts as that command if at most one word follows, or if the
+    command takes the words after it.
     """
     meant = list(dict.fromkeys(_find_meant(root, words)))
     if meant:
@@ -43,16 +43,16 @@ def _find_meant(root: Parser, words: Sequence[str]) -> Iterator[tuple[str, ...]]
 
 
 def _find_loosely(root: Parser, first: str, rest: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """What resembles a command less, or names an action alone or first: `list`, `list chats`."""
+    """What resembles a command less closely, or names an action alone or first: `list`, `list chats`."""
     for name in root.names if not rest else [name for name in rest if name in root.names]:
         if not rest and difflib.SequenceMatcher(None, first, name).ratio() >= _ALIKE:
             yield (name,)
-        if first in root.command(name).names:
+        if " " not in first and first in root.command(name).names:
             yield name, first
 
 
 def _correct(parser: Parser, words: Sequence[str]) -> tuple[str, ...] | None:
-    """The words as the command takes them, with one edit in the name of an action; None if they do not fit."""
+    """The words as the command takes them, allowing one edit in the name of an action; None if they do not fit."""
     if not parser.names:
         return tuple(words) if parser.takes(len(words)) else None
     if not words:
@@ -64,7 +64,7 @@ def _correct(parser: Parser, words: Sequence[str]) -> tuple[str, ...] | None:
 
 
 def is_one_edit(one: str, other: str) -> bool:
-    """Whether they are equal, or differ by one letter changed, left out or added, or by two neighbors exchanged."""
+    """Whether they are equal, or differ by one changed, missing or extra letter, or by two swapped neighbors."""
     start = 0
     while start < min(len(one), len(other)) and one[start] == other[start]:
         start += 1

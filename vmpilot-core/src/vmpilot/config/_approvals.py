@@ -1,6 +1,6 @@
-"""What the person approved for good: project files that are trusted, and rules that were kept with "always".
+"""Lasting approvals: trusted project files, and rules that were saved with "always".
 
-One small file beside the user's configuration, which no project can write.
+They are in a small file beside the user's configuration, which no project can write.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ FILE_NAME = "approvals.json"
 
 
 class Approvals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`trusted`: a project file's path to the SHA-256 of what was trusted; `rules`: a folder to its kept rules."""
+    """`trusted`: a project file's path to the SHA-256 of its trusted content; `rules`: a folder to its saved rules."""
 
     trusted: dict[str, str] = {}
     rules: dict[str, tuple[str, ...]] = {}
 
     def trusts(self, project_file: Path, content: bytes) -> bool:
-        """Whether this very content of the file was trusted."""
+        """Whether the file was trusted with exactly this content."""
         return self.trusted.get(str(project_file)) == _digest(content)
 
 
@@ -39,34 +39,36 @@ class ApprovalsFile:
         self.path = config_folder / FILE_NAME
 
     def read(self) -> Approvals:
-        """What is approved; nothing where there is no file. Raises `UsageError` for a file that cannot be read."""
+        """The approvals; none if there is no file. Raises `UsageError` for a file that cannot be read."""
         try:
             return msgspec.convert(json.loads(self.path.read_bytes()), Approvals)
         except FileNotFoundError:
             return Approvals()
         except (OSError, ValueError) as error:
-            raise UsageError(f"cannot read what you approved, {self.path}: {error}; mend or delete the file") from error
+            raise UsageError(
+                f"Cannot read your approvals in {self.path}: {error}. Correct or delete the file."
+            ) from error
 
     def save_rules(self, folder: Path, rules: tuple[str, ...]) -> None:
-        """Work in `folder` follows these rules, too, from here on. Raises `UsageError` where that cannot be written."""
+        """Add rules for `folder`. Raises `UsageError` if they cannot be written."""
         with self._changing() as approvals:
-            kept = approvals.rules.get(str(folder), ())
-            approvals.rules[str(folder)] = tuple(dict.fromkeys((*kept, *rules)))
+            saved = approvals.rules.get(str(folder), ())
+            approvals.rules[str(folder)] = tuple(dict.fromkeys((*saved, *rules)))
 
     def trust(self, project_file: Path, content: bytes) -> None:
-        """The project's file may widen what the user's allows, as long as its content is this."""
+        """Let the project's file allow more than the user's own file, as long as it has this content."""
         with self._changing() as approvals:
             approvals.trusted[str(project_file)] = _digest(content)
 
     def forget(self, folder: Path, project_file: Path | None) -> None:
-        """Take back what was approved for the folder."""
+        """Remove the approvals for the folder."""
         with self._changing() as approvals:
             approvals.rules.pop(str(folder), None)
             approvals.trusted.pop(str(project_file), None)
 
     @contextmanager
     def _changing(self) -> Iterator[Approvals]:
-        """The approvals, to be changed in place and written whole: two programs may do so at once."""
+        """The approvals, to be changed in place. They are locked, because programs may do this at once."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.with_suffix(".lock").open("w") as lock:
@@ -75,7 +77,7 @@ class ApprovalsFile:
                 yield approvals
                 self._write(approvals)
         except OSError as error:
-            raise UsageError(f"cannot keep what you approved in {self.path}: {error.strerror or error}") from error
+            raise UsageError(f"Cannot save your approval in {self.path}: {error.strerror or error}") from error
 
     def _write(self, approvals: Approvals) -> None:
         text = json.dumps(msgspec.to_builtins(approvals), indent=2) + "\n"

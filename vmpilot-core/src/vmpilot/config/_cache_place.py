@@ -1,4 +1,4 @@
-"""Where answers are cached, as the setting says it; a Redis's address may hold a password and prints without it."""
+"""The setting `cache`: where answers are cached. A Redis URL may contain a password and prints without it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vmpilot.contract import Secret
 
 _SERVERS = ("redis", "rediss")
 _NUMBER = re.compile(r"(?:/\d*)?")
-"""Of a database, which is all that the path can be."""
+"""The path of a Redis URL: the number of a database, or nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachePlace:
-    """Nowhere (`off`), in a folder of this machine (`disk`), or in the Redis at `url`."""
+    """Nowhere (`off`), in a folder on this machine (`disk`), or in the Redis server at `url`."""
 
     kind: Literal["off", "disk", "redis"] = "off"
     url: Secret | None = None
 
     def __str__(self) -> str:
-        """The setting, as far as it may be shown: of an address neither password nor parameters."""
+        """The setting without the password and parameters of a URL."""
         if self.url is None:
             return self.kind
         url = urlsplit(self.url.reveal())
@@ -31,18 +31,18 @@ class CachePlace:
 
 
 def read_cache_place(text: str) -> CachePlace:
-    """The place that a setting names. Raises `ValueError`, whose text does not repeat it, where it names none."""
+    """Parse the setting. Raises `ValueError`, whose text does not repeat the value, because it may be secret."""
     match text:
         case "off" | "disk":
             return CachePlace(text)
         case _ if _is_address(text):
             return CachePlace("redis", Secret(text))
         case _:
-            raise ValueError("neither off nor disk, nor the address of a Redis")
+            raise ValueError("expected off, disk or the URL of a Redis server")
 
 
 def _is_address(text: str) -> bool:
-    """Whether it is one, and a strange sign in the password has not made it end too early."""
+    """Whether it is the URL of a Redis server and no special character in the password cuts it short."""
     try:
         return _leads_to_redis(urlsplit(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Everything that the process's environment tells VMPilot, read once."""
+"""The environment of the process as far as VMPilot uses it, read once."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ VARIABLES: Mapping[str, str] = {
     "VMPILOT_DATABASE_URL": "database_url",
     "GITHUB_API_URL": "github_url",
 }
-"""Variables that set one setting each. The backend's variables are apart: one of them chooses, the others follow."""
+"""Variables that set one setting each. `Environment.backend` handles those that choose the backend."""
 
 _OWN_SECRETS = ("VMPILOT_API_KEY", "VMPILOT_DATABASE_URL", "VMPILOT_CACHE")
-"""Variables with secrets that only VMPilot reads. Providers' own variables are read by their libraries at each call."""
+"""Variables with secrets that only VMPilot reads. Libraries of providers read theirs at each call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """The variables and the folders of the person who runs VMPilot."""
+    """The variables and folders of the user who runs VMPilot."""
 
     variables: Mapping[str, str] = field(repr=False)
     config_folder: Path
@@ -60,26 +60,26 @@ class Environment:
 
     @property
     def user_file(self) -> Path:
-        """The user's configuration file, whether it is there or not."""
+        """The user's configuration file, which need not exist."""
         return self.config_folder / "config.toml"
 
     @property
     def answers_folder(self) -> Path:
-        """Where answers of models are cached on disk."""
+        """The answer cache on disk."""
         return self.cache_folder / "answers"
 
     @property
     def jobs_folder(self) -> Path:
-        """Where jobs that outlive VMPilot keep their output."""
+        """The output of jobs that outlive VMPilot."""
         return self.data_folder / "jobs"
 
     @property
     def private_folders(self) -> tuple[Path, ...]:
-        """VMPilot's own, which commands do not see: settings, conversations, cached answers."""
+        """VMPilot's own folders, hidden from commands: settings, conversations, cached answers."""
         return (self.config_folder, self.data_folder, self.answers_folder)
 
     def values(self) -> dict[str, tuple[str, str]]:
-        """Settings that variables give: key to (text, variable). Empty variables count as unset."""
+        """The settings from variables: key to (text, variable). Empty variables count as unset."""
         found = {
             key: (self.variables[variable], variable)
             for variable, key in VARIABLES.items()
@@ -99,10 +99,10 @@ class Environment:
 
 
 def current_environment() -> Environment:
-    """Read the process's environment, now.
+    """Read the environment of the process.
 
-    `VMPILOT_CONFIG_DIR`, `VMPILOT_DATA_DIR` and `VMPILOT_CACHE_DIR` move the folders from where the platform has them.
-    Raises `UsageError` where there is no home folder for those that are not moved.
+    `VMPILOT_CONFIG_DIR`, `VMPILOT_DATA_DIR` and `VMPILOT_CACHE_DIR` replace the platform's folders. Raises `UsageError`
+    if one is needed and there is no home folder.
     """
     variables = dict(os.environ)
     return Environment(
@@ -115,9 +115,9 @@ def current_environment() -> Environment:
 
 
 def take_environment() -> Environment:
-    """`current_environment` for a program that is VMPilot alone: its own secrets are removed from `os.environ`.
+    """`current_environment` for a process that runs only VMPilot: removes its secrets from `os.environ`.
 
-    So the children that libraries start on their own do not inherit them. It can be called once.
+    Processes that libraries start then do not inherit them. Can be called once.
     """
     environment = current_environment()
     for name in _OWN_SECRETS:
@@ -133,7 +133,7 @@ def use_litellm() -> bool:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container may run under a number that has no name
+    except (KeyError, OSError):  # in a container the user id may have no name
         return str(os.getuid())
 
 
@@ -145,5 +145,5 @@ def _folder(variables: Mapping[str, str], variable: str, default: Callable[[str]
     named = variables.get(variable)
     try:
         return Path(named).expanduser() if named else default("vmpilot")
-    except RuntimeError as error:  # neither a HOME nor a user who has one
-        raise UsageError(f"there is no home folder to keep files in: set HOME, or {variable} to a folder") from error
+    except RuntimeError as error:  # neither HOME nor a user with a home
+        raise UsageError(f"No home folder. Set HOME, or set {variable} to a folder.") from error

@@ -1,4 +1,4 @@
-"""The settings: their names, types, defaults, and where each may be set."""
+"""The settings: names, types, defaults, and where each can be set."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ ModelName = Annotated[str, msgspec.Meta(pattern=r"\S")]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every setting that a file, a variable or an option can give; the names are the keys of the files.
+    """All settings that files, variables and options can set; the names are the keys in files.
 
-    Times are in seconds. `api_key`, `database_url` and the address in `cache` never print.
+    Times are in seconds. `api_key`, `database_url` and the URL in `cache` never print.
     """
 
     backend: str | None = None
@@ -74,7 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return RetryPolicy(self.attempts, self.retry_seconds)
 
     def model_for(self, backend: str) -> str:
-        """The model for a backend: its own setting wins over the common one."""
+        """The model for a backend: its own setting overrides the common one."""
         own = {"langchain": self.langchain_model, "litellm": self.litellm_model}.get(backend)
         return own or self.model or DEFAULT_MODEL
 
@@ -82,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 NARROWING_KEYS = frozenset({"ask", "deny"})
 WIDENING_KEYS = frozenset({"allow", "allow_on_host"})
 RULE_KEYS = NARROWING_KEYS | WIDENING_KEYS
-"""Rules add up: those of one source stand beside those of another."""
+"""Rules of all sources apply together."""
 
 PROJECT_KEYS = NARROWING_KEYS | {
     "backend",
@@ -96,17 +96,17 @@ PROJECT_KEYS = NARROWING_KEYS | {
     "tool_output_lines",
     "seed",
 }
-"""What a project's file may set: nothing that widens permissions or sends a key elsewhere."""
+"""What a project's file can set: nothing that allows more or sends a key elsewhere."""
 
 TRUSTED_PROJECT_KEYS = PROJECT_KEYS | WIDENING_KEYS
-"""What it may set once the user has trusted it."""
+"""What a trusted project's file can set."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """Settings with the origin of each value, as a phrase: `default`, `VMPILOT_MODEL`, a file's path, `--model`.
+    """Settings with the origin of each value: `default`, `VMPILOT_MODEL`, a file's path, `--model`.
 
-    `remarks` are sentences for the person, such as what of a project's file was left out.
+    `remarks` are sentences for the user, such as which rules of a project's file are not used.
     """
 
     settings: Settings
@@ -114,13 +114,13 @@ class LoadedSettings:
     remarks: tuple[str, ...] = ()
 
     def shown(self) -> dict[str, tuple[Any, str]]:
-        """Each key with its value, as far as it may be shown, and its origin."""
+        """Each key with its value, secrets removed, and its origin."""
         values = {name: getattr(self.settings, name) for name in Settings.__struct_fields__}
         return {name: (_shown(name, value), self.origins.get(name, "default")) for name, value in values.items()}
 
 
 def _shown(name: str, value: Any) -> Any:
-    """The value as far as it may be shown: of a URL all but what may hold a password, of a server where it is."""
+    """The value without secrets: URLs without passwords, MCP servers as their command or URL."""
     if isinstance(value, McpSettings):
         return {server: each.place for server, each in value.servers.items()}
     if isinstance(value, CachePlace):
@@ -132,7 +132,7 @@ def _shown(name: str, value: Any) -> Any:
 
 
 def address_of(base_url: str | None) -> str:
-    """The base URL without anything that may be secret, for the log; empty if there is none."""
+    """The base URL without anything that may be secret, for the log; empty for None."""
     return "" if base_url is None else _without_password(base_url)
 
 

@@ -1,4 +1,4 @@
-"""Merge the sources of settings: defaults < user's file < project's file < environment < options."""
+"""Merges the sources of settings: defaults < user's file < project's file < environment < options."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ DESCRIPTIONS = {
         ("tool_output_lines", "a whole number, 0 or more"),
         ("reasoning_effort", "one of minimal, low, medium, high"),
         ("max_cost", "an amount of US dollars above 0"),
-        ("fallback", "a list of names of models"),
+        ("fallback", "a list of model names"),
         ("tool_mode", "one of auto, native, text"),
         ("cache", '"off", "disk" or a URL like redis://localhost:6379/0'),
         ("mode", "one of observe, operate, full"),
         ("max_seconds connect_timeout first_content_timeout gap_timeout call_timeout", "a number of seconds above 0"),
         ("retry_seconds", "a number of seconds, 0 or more"),
-        ("pass_environment", "a list of names of variables"),
-        ("tools", "a list of names of tools"),
+        ("pass_environment", "a list of variable names"),
+        ("tools", "a list of tool names"),
         ("allow allow_on_host ask deny", 'a list of rules like "shell: npm test"'),
         ("github_url", "a URL like https://github.example.com/api/v3"),
         ("mcp", "servers, in tables [mcp.servers.NAME]"),
@@ -46,7 +46,7 @@ DESCRIPTIONS = {
     ]
     for name in names.split()
 }
-"""What each setting takes, in words."""
+"""What each setting takes, for messages."""
 
 _SECRETS = {"api_key", "cache", "database_url"}
 _MAY_HOLD_A_PASSWORD = _SECRETS | {"base_url"}
@@ -87,7 +87,7 @@ def _in_order(
 
 
 def saved_rules(written: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Rules that were kept with "always", by the setting that they add to: commands were allowed on the host."""
+    """Rules saved with "always", by the setting that they extend: commands were allowed on the host."""
     by_key: dict[str, tuple[str, ...]] = {"allow_on_host": (), "allow": ()}
     for rule in written:
         by_key["allow_on_host" if rule.partition(":")[0].strip() == "shell" else "allow"] += (rule,)
@@ -95,7 +95,7 @@ def saved_rules(written: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def project_root(folder: Path) -> Path:
-    """The folder that "this project" means: the nearest one with a project file or a git repository, else `folder`."""
+    """The root of the project: the nearest folder with a project file or git repository, else `folder` itself."""
     if project := find_project_file(folder):
         return project.parent
     return next((candidate for candidate in (folder, *folder.parents) if _is_repository(candidate)), folder)
@@ -116,7 +116,7 @@ def find_project_file(folder: Path) -> Path | None:
                 return candidate / PROJECT_FILE
             if (candidate / ".git").exists():
                 return None
-        except PermissionError:  # a folder that we may work below, but not look into
+        except PermissionError:  # a folder may be searchable but not readable
             return None
     return None
 
@@ -126,15 +126,15 @@ def _from_project(path: Path, approvals: Approvals, remarks: list[str]) -> dict[
     values = _parse(path, content)
     if not approvals.trusts(path, content) and (widening := sorted(WIDENING_KEYS & values.keys())):
         left_out = " and ".join(widening)
-        remarks.append(f"{path}: {left_out} left out until you trust the file: vmpilot trust {path.parent}")
+        remarks.append(f"Not using {left_out} in {path}. To trust the file, run `vmpilot trust {path.parent}`.")
         values = {key: value for key, value in values.items() if key not in WIDENING_KEYS}
     if str(values.get("model", ("", ""))[0]).startswith("local:"):
-        raise UsageError(f"{path}: a project's file may not name a file of weights: use --model")
+        raise UsageError(f"{path}: a project's file cannot set a local model file. Use --model.")
     for key in values:
         if key not in TRUSTED_PROJECT_KEYS:
             raise UsageError(
-                f"{path}: {key} is not taken from a project's file, because anybody may have written it: "
-                f"set it in your own file or by an option"
+                f"{path}: a project's file cannot set {key}, because others may have written the file. "
+                f"Set it in your own configuration file or with an option."
             )
     return values
 
@@ -149,22 +149,22 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise UsageError(f"cannot read the configuration file {path}: {error}") from error
+        raise UsageError(f"Cannot read configuration file {path}: {error}") from error
 
 
 def _parse(path: Path, content: bytes) -> dict[str, tuple[Any, str]]:
     try:
         table = tomllib.loads(content.decode())
     except ValueError as error:
-        raise UsageError(f"cannot read the configuration file {path}: {error}") from error
+        raise UsageError(f"Cannot read configuration file {path}: {error}") from error
     for key in table:
         if key not in Settings.__struct_fields__:
-            raise UsageError(f'{path}: unknown key "{key}"; the keys are: {", ".join(Settings.__struct_fields__)}')
+            raise UsageError(f'{path}: unknown key "{key}". The keys are: {", ".join(Settings.__struct_fields__)}.')
     return {key: (value, str(path)) for key, value in table.items()}
 
 
 def convert_setting(key: str, value: Any, origin: str) -> Any:
-    """The value in the setting's own type; text from a variable may be a number."""
+    """Convert a value to the setting's type; text from a variable may be a number. Raises `UsageError`."""
     if key == "cache" and isinstance(value, str | Secret):
         return _cache_place(value, origin)
     if isinstance(value, Secret):
@@ -179,7 +179,7 @@ def convert_setting(key: str, value: Any, origin: str) -> Any:
         converted = msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
     except msgspec.ValidationError as error:
         shown = "this value" if key in _MAY_HOLD_A_PASSWORD else repr(value)
-        raise UsageError(f"{origin}: {key} takes {DESCRIPTIONS[key]}, not {shown}") from error
+        raise UsageError(f"{origin}: {key} must be {DESCRIPTIONS[key]}, not {shown}") from error
     return _base_url(converted, origin) if key == "base_url" and converted is not None else converted
 
 
@@ -193,8 +193,8 @@ def _base_url(value: str, origin: str) -> str:
 def _cache_place(value: str | Secret, origin: str) -> CachePlace:
     try:
         return read_cache_place(value if isinstance(value, str) else value.reveal())
-    except ValueError:  # what it says, and the value, may show a password
-        raise UsageError(f"{origin}: cache takes {DESCRIPTIONS['cache']}, not this value") from None
+    except ValueError:  # the error and the value may show a password
+        raise UsageError(f"{origin}: cache must be {DESCRIPTIONS['cache']}, not this value") from None
 
 
 def _mcp_settings(value: Any, origin: str) -> McpSettings:

@@ -1,4 +1,4 @@
-"""Changes single keys of the user's configuration file; its comments and its order stay."""
+"""Changes single keys of the user's configuration file; comments and order are kept."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vmpilot.config._sources import DESCRIPTIONS, convert_setting
 from vmpilot.contract import UsageError
 
 PRIVATE_KEYS = frozenset({"api_key", "database_url"})
-"""Settings whose values are secret, so the file that holds one is readable for its owner only."""
+"""Settings with secret values; a file that contains one is readable only by its owner."""
 
 
 class UserFile:
-    """The file at `path`, which need not exist. A link is followed: the file that it leads to is changed."""
+    """The file at `path`, which need not exist. If it is a link, its target is changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,8 +29,8 @@ class UserFile:
         """Set a key and return the value as it is in the file.
 
         `text` is the value itself or TOML (`true`, `40`, `["shell", "jobs"]`), whichever the setting takes. `check` may
-        refuse a value of the right type. Raises `UsageError` for an unknown key, a value that the setting does not
-        take, and a file that cannot be changed.
+        reject a value of the right type. Raises `UsageError` for an unknown key, an invalid value, and a file that
+        cannot be changed.
         """
         value = _read_value(key, text)
         check(key, value)
@@ -39,14 +39,14 @@ class UserFile:
         return value
 
     def unset_value(self, key: str) -> bool:
-        """Remove a key, also one that is no setting; return whether it was there. Raises `UsageError` as above."""
+        """Remove a key, even an unknown one; return whether it was set. Raises `UsageError` as above."""
         with self._changing() as document:
             return document.pop(key, None) is not None
 
     @contextmanager
     def _changing(self, *, private: bool = False) -> Iterator[MutableMapping[str, Any]]:
-        """The parsed file, to be changed in place; what was changed replaces the file as a whole."""
-        import tomlkit  # takes 30 ms, and only changing the file needs it
+        """The parsed file, to be changed in place; the file is then replaced as a whole."""
+        import tomlkit  # slow (30 ms), and needed only here
         from tomlkit.exceptions import TOMLKitError
 
         try:
@@ -60,15 +60,15 @@ class UserFile:
                 if after != before:
                     _replace(self._path.resolve(), after, private=private)
         except OSError as error:
-            raise UsageError(f"cannot change {self._path}: {error.strerror or error}") from error
+            raise UsageError(f"Cannot change {self._path}: {error.strerror or error}") from error
         except (TOMLKitError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the configuration file {self._path}: {error}") from error
+            raise UsageError(f"Cannot read configuration file {self._path}: {error}") from error
 
 
 def _read_value(key: str, text: str) -> Any:
-    """The text, or what it means as TOML, whichever the setting takes first."""
+    """The text itself, or its value as TOML: the first that the setting accepts."""
     if key not in Settings.__struct_fields__:
-        raise UsageError(f'unknown key "{key}"; the keys are: {", ".join(Settings.__struct_fields__)}')
+        raise UsageError(f'Unknown key "{key}". The keys are: {", ".join(Settings.__struct_fields__)}.')
     candidates: list[Any] = [text]
     try:
         parsed = tomllib.loads(f"value = {text}")
@@ -83,11 +83,11 @@ def _read_value(key: str, text: str) -> Any:
             continue
         return candidate
     shown = "this value" if key in PRIVATE_KEYS or "@" in text else repr(text)
-    raise UsageError(f"{key} takes {DESCRIPTIONS[key]}, not {shown}")
+    raise UsageError(f"{key} must be {DESCRIPTIONS[key]}, not {shown}")
 
 
 def _replace(path: Path, text: str, *, private: bool) -> None:
-    """Write the file anew under its name, with the mode that it had."""
+    """Replace the file, keeping its mode."""
     with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=path.parent, delete=False) as file:
         try:
             file.write(text)

@@ -136,13 +136,13 @@ class Turn:
 
     async def _begin(self) -> None:
         await self._plan.conversation.refresh()
-        self._begin_tape()
+        self._begin_recording()
         await self._journal.record(self._started())
         for notice in self._plan.notices:
             self._tell(notice)
         self._tell_news()
 
-    def _begin_tape(self) -> None:
+    def _begin_recording(self) -> None:
         plan, endpoint = self._plan, self._endpoint
         if plan.recording is None:
             return

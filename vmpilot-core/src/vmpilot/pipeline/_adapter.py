@@ -1,7 +1,7 @@
 """The adapter for Open WebUI Pipelines: a manifold with one model for each installed backend.
 
-Wire format: https://github.com/open-webui/pipelines. The only synchronous face besides `Agent.ask`: turns run in one
-event loop in a thread of the pipeline's own. The request's messages are the history; users share nothing.
+Wire format: https://github.com/open-webui/pipelines. Besides `Agent.ask` the only synchronous
+interface: turns run in an event loop in a separate thread. The request's messages are the history; users share nothing.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 
 
 class Pipeline:
-    """What Open WebUI Pipelines loads. Nobody can be asked here: what the mode does not let through is denied."""
+    """The class that Open WebUI Pipelines loads. There is no way to ask: actions that need approval are denied."""
 
     class Valves(BaseModel):
-        """Settings that an administrator makes in Open WebUI; what is left empty comes from where it always does."""
+        """Settings that an administrator changes in Open WebUI; empty ones come from the usual sources."""
 
         backend: str = ""
         model: str = ""
@@ -58,10 +58,10 @@ class Pipeline:
         self._stop: Callable[[], None] | None = None
 
     async def on_startup(self) -> None:
-        """Nothing to prepare: agents are made when they are first asked."""
+        """Does nothing: agents are created on their first request."""
 
     async def on_shutdown(self) -> None:
-        """End what runs and stop the thread."""
+        """End all turns and stop the thread."""
         with self._starting:
             stop, self._stop = self._stop, None
         if stop is not None:
@@ -69,12 +69,12 @@ class Pipeline:
             await asyncio.to_thread(self._thread.join)
 
     async def on_valves_updated(self) -> None:
-        """New settings: new agents, from the next request on; turns under way end in their own time."""
+        """Use new agents from the next request on; running turns end normally."""
         if self._stop is not None:
             self._loop.call_soon_threadsafe(self._retire_agents)
 
     def pipelines(self) -> list[dict[str, str]]:
-        """The models to choose from: the backend that the rules choose first, then each installed one by name."""
+        """The models to choose from: `default`, then each installed backend by name."""
         names = sorted({backend.name for backend in installed_backends()})
         return [{"id": "default", "name": "default"}, *({"id": name, "name": name} for name in names)]
 
@@ -83,8 +83,8 @@ class Pipeline:
     ) -> str | Iterator[str]:
         """Answer the last message: an iterator of Markdown, or one string where `body` says `stream: false`.
 
-        Open WebUI's own requests about a chat (see `tasks`) get the model's answer as it is, without the agent. Closing
-        the iterator early ends the turn and its commands.
+        Open WebUI's own requests about a chat (see `_tasks`) get the model's answer without the agent. Closing the
+        iterator early ends the turn and its commands.
         """
         pieces = self._pieces(user_message, model_id, messages, body.get("metadata"))
         return pieces if body.get("stream", True) else "".join(pieces)
@@ -109,7 +109,7 @@ class Pipeline:
         metadata: object,
         put: Callable[[str | None], None],
     ) -> None:
-        """Put the pieces of the answer, and None behind the last."""
+        """Put the pieces of the answer, then None."""
         try:
             system, earlier = read_chat_messages(messages)
             if is_task(metadata, system, earlier):
@@ -143,7 +143,7 @@ class Pipeline:
         return self._agents[key]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> Future[None]:
-        """Run work in the pipeline's own loop, which begins with the first request."""
+        """Run work in the pipeline's event loop, which starts with the first request."""
         with self._starting:
             if self._stop is None:
                 ready: Future[None] = Future()
@@ -153,7 +153,7 @@ class Pipeline:
             return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _serve(self, ready: Future[None]) -> None:
-        """Keep the loop running until it is to stop; what still runs then is ended."""
+        """Keep the loop running until the pipeline stops, then end what still runs."""
         stopping = asyncio.Event()
         self._loop, self._stop = asyncio.get_running_loop(), stopping.set
         ready.set_result(None)

@@ -1,4 +1,4 @@
-"""A turn's events as Markdown, for chat windows that show nothing else."""
+"""A turn's events as Markdown, for chat clients that show nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vmpilot.contract import (
 
 
 def markdown(event: Event) -> str:
-    """The event's part of the answer, empty for what is not shown."""
+    """The event's part of the answer; empty if it is not shown."""
     match event:
         case TextDelta():
             return event.text
@@ -36,7 +36,7 @@ def _first_lines(text: str, *, most: int = 10) -> str:
 
 
 def _fenced(text: str) -> str:
-    """A code block whose fence is longer than any run of backticks in it."""
+    """A code block with a fence longer than any run of backticks in it."""
     fence = "`" * 3
     while fence in text:
         fence += "`"

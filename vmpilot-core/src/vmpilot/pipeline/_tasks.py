@@ -1,8 +1,8 @@
-"""Which requests are Open WebUI's own: titles, tags, follow-ups and the like, for which no agent may run.
+"""Recognizes requests of Open WebUI itself (titles, tags, follow-ups and so on), for which no agent may run.
 
-Its server strips `metadata`, so they are recognized by the form of its templates: the beginning, the end and what is
-between must fit. Source: https://github.com/open-webui/open-webui, `DEFAULT_…_PROMPT_TEMPLATE` in
-backend/open_webui/config.py, and utils/context_compaction.py.
+Its server strips `metadata`, so they are recognized by its templates: start, end and middle must match.
+Source: https://github.com/open-webui/open-webui, `DEFAULT_…_PROMPT_TEMPLATE` in backend/open_webui/config.py, and
+utils/context_compaction.py.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CHOICE = "\nYour task is to choose and return the correct tool(s) from the list
 
 
 def is_task(metadata: object, system: str, messages: Sequence[Message]) -> bool:
-    """Whether Open WebUI itself asks: by the task that `metadata` names, a known one or not, else by the form."""
+    """Whether the request is Open WebUI's own: if `metadata` names any task, or else by its text."""
     if isinstance(metadata, Mapping) and metadata.get("task"):
         return True
     if not messages or not isinstance(last := messages[-1], UserMessage):
@@ -33,7 +33,7 @@ def is_task(metadata: object, system: str, messages: Sequence[Message]) -> bool:
 
 
 def _has_form(system: str, text: str) -> bool:
-    """Whether a chat that consists of this one message is a task."""
+    """Whether a chat with only this message is a task."""
     if text.startswith(_TASK):
         completes = text.endswith("#### Output:") and "</chat_history>\n<type>" in text
         return "\n<chat_history>\n" in text and (completes or text.endswith("</chat_history>"))

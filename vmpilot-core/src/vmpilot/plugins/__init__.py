@@ -1,4 +1,4 @@
-"""Plugins: which are installed, the chosen backend behind a typed face, and the tools that others bring."""
+"""Plugins: finds, chooses, loads and checks backends and tool plugins."""
 
 from vmpilot.plugins._backend import Backend
 from vmpilot.plugins._choice import SHIPPED, BackendChoice, choose_backend

@@ -1,4 +1,4 @@
-"""Which of the installed backends is used: the one that was asked for, never another in its place."""
+"""Chooses the backend. One that was asked for is never replaced by another."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vmpilot.installation import install_command, uninstall_command
 from vmpilot.plugins._installed import InstalledBackend
 
 SHIPPED = {"langchain": "vmpilot-backend-langchain", "litellm": "vmpilot-backend-litellm"}
-"""The backends that we ship and their distributions. The first one that is installed is the default."""
+"""VMPilot's own backends and their distributions. The first installed one is the default."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackendChoice:
-    """A chosen backend and the reason, as a phrase for the person."""
+    """A chosen backend and the reason, as a phrase for the user."""
 
     backend: InstalledBackend
     why: str
@@ -26,8 +26,8 @@ def choose_backend(
 ) -> BackendChoice:
     """The backend named `asked_for` (by `asked_by`: an option, a variable, a file), or the default.
 
-    That is the first shipped one that is installed, or else the only one. Raises `BackendError` if it is not installed,
-    if several distributions claim its name, or if nothing decides.
+    The default is the only backend that is installed, else the first shipped one. Raises `BackendError` if the backend
+    is not installed, if several distributions claim its name, or if there is no default.
     """
     if asked_for is not None:
         return BackendChoice(_named(asked_for, installed, asked_by), asked_by)
@@ -39,12 +39,12 @@ def choose_backend(
             return BackendChoice(_named(name, installed, "the default"), "the default")
     if not names:
         raise BackendError(
-            f"no backend is installed: run `{install_command(SHIPPED['litellm'])}` "
-            f"or `{install_command(SHIPPED['langchain'])}`"
+            f"No backend is installed. Run `{install_command(SHIPPED['litellm'])}` "
+            f"or `{install_command(SHIPPED['langchain'])}`."
         )
     raise BackendError(
-        f"several backends are installed ({', '.join(names)}) and none is the default: "
-        f"choose one with `vmpilot config set backend {names[0]}`, or with --backend for one request"
+        f"Several backends are installed ({', '.join(names)}), and there is no default. "
+        f"Choose one with `vmpilot config set backend {names[0]}`, or with --backend for one request."
     )
 
 
@@ -53,14 +53,15 @@ def _named(name: str, installed: Sequence[InstalledBackend], asked_by: str) -> I
     if len(claims) > 1:
         owners = " and ".join(f"{backend.distribution} {backend.version}" for backend in claims)
         remove = " or ".join(f"`{uninstall_command(backend.distribution)}`" for backend in claims)
-        raise BackendError(f'the backend "{name}" is claimed by {owners}: run {remove}')
+        raise BackendError(f'Backend "{name}" is provided by both {owners}. Run {remove}.')
     if not claims:
-        raise BackendError(f'the backend "{name}" ({asked_by}) is not installed: {_remedy(name, installed)}')
+        raise BackendError(f'Backend "{name}" ({asked_by}) is not installed. {_remedy(name, installed)}')
     return claims[0]
 
 
 def _remedy(name: str, installed: Sequence[InstalledBackend]) -> str:
     others = ", ".join(sorted({backend.name for backend in installed}))
     if name in SHIPPED:
-        return f"run `{install_command(SHIPPED[name])}`" + (f", or choose among: {others}" if others else "")
-    return f"choose among: {others}" if others else f"run `{install_command(SHIPPED['litellm'])}`"
+        command = f"Run `{install_command(SHIPPED[name])}`"
+        return f"{command}, or use one of: {others}." if others else f"{command}."
+    return f"Installed backends: {others}." if others else f"Run `{install_command(SHIPPED['litellm'])}`."

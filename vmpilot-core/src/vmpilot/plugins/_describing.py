@@ -1,4 +1,4 @@
-"""What installed backends say of themselves, each asked in a process of its own: no import of one disturbs anybody."""
+"""Descriptions of installed backends. Each is imported in its own process, so that a broken one cannot do harm."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ print_description(*named)
 """
 
 PATIENCE = 15.0
-"""Seconds for all imports together, side by side, on a busy machine."""
+"""Seconds for all imports, which run in parallel, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedBackend:
-    """An installed backend with what it says of itself, or with the sentence on why it cannot be used."""
+    """An installed backend with its description, or a sentence on why it cannot be used."""
 
     installed: InstalledBackend
     info: BackendInfo | None
@@ -45,7 +45,7 @@ class DescribedBackend:
 def describe_backends(
     installed: Sequence[InstalledBackend], *, seconds: float = PATIENCE
 ) -> tuple[DescribedBackend, ...]:
-    """Describe them all, in their order. Nothing of them is imported into this process."""
+    """Describe all of them in their order, without importing any into this process."""
     deadline = time.monotonic() + seconds
     children = [(backend, _start(backend)) for backend in installed]
     try:
@@ -56,16 +56,16 @@ def describe_backends(
 
 
 def print_description(name: str, distribution: str, version: str, target: str, group: str) -> None:
-    """The child's part: load the backend and write what it says as JSON. Whatever it prints goes to standard error."""
+    """Runs in the child: load the backend and write its description as JSON. Its own output goes to standard error."""
     answer = os.dup(1)
     os.dup2(2, 1)
     installed = InstalledBackend(name, distribution, version, EntryPoint(name, target, group))
     try:
-        told: object = msgspec.to_builtins(load_backend(installed).info)
+        description: object = msgspec.to_builtins(load_backend(installed).info)
     except BackendError as error:
-        told = {"problem": str(error)}
-    os.write(answer, json.dumps(told).encode())
-    os._exit(0)  # threads that the import left behind are not waited for
+        description = {"problem": str(error)}
+    os.write(answer, json.dumps(description).encode())
+    os._exit(0)  # do not wait for threads that the import started
 
 
 def _start(installed: InstalledBackend) -> subprocess.Popen[str]:
@@ -88,24 +88,24 @@ def _start(installed: InstalledBackend) -> subprocess.Popen[str]:
 def _described(
     installed: InstalledBackend, child: subprocess.Popen[str], deadline: float, seconds: float
 ) -> DescribedBackend:
-    about = f'the backend "{installed.name}" of {installed.distribution} {installed.version}'
-    mend = f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
+    name = f'Backend "{installed.name}" of {installed.distribution} {installed.version}'
+    fix = f"Run `{upgrade_command(installed.distribution)}` or `{uninstall_command(installed.distribution)}`."
     try:
         said, _ = child.communicate(timeout=max(deadline - time.monotonic(), 0.1))
     except subprocess.TimeoutExpired:
-        return DescribedBackend(installed, None, f"{about} cannot be imported within {seconds:g} s: {mend}")
+        return DescribedBackend(installed, None, f"{name} cannot be imported within {seconds:g} s. {fix}")
     try:
-        told = json.loads(said)
-        if problem := told.get("problem"):
+        description = json.loads(said)
+        if problem := description.get("problem"):
             return DescribedBackend(installed, None, str(problem))
-        return DescribedBackend(installed, msgspec.convert(told, BackendInfo))
+        return DescribedBackend(installed, msgspec.convert(description, BackendInfo))
     except (ValueError, AttributeError):
         end = f"exit code {child.returncode}"
-        return DescribedBackend(installed, None, f"{about} ends the process that imports it ({end}): {mend}")
+        return DescribedBackend(installed, None, f"{name} ends the process that imports it ({end}). {fix}")
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """The child and whatever its import started."""
+    """End the child and everything that its import started."""
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.kill()

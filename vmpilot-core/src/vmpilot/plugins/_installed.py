@@ -1,4 +1,4 @@
-"""The plugins that are installed, from the distributions' metadata alone: nothing is imported."""
+"""Finds installed plugins in the metadata of distributions, without importing them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot.contract import ENTRY_POINT_GROUP, TOOL_ENTRY_POINT_GROUP
 
 @dataclass(frozen=True, slots=True)
 class InstalledPlugin:
-    """An entry point that claims to be a backend, or to bring tools."""
+    """An entry point that claims to be a backend or to provide tools."""
 
     name: str
     distribution: str
@@ -23,12 +23,12 @@ InstalledBackend: TypeAlias = InstalledPlugin
 
 
 def installed_backends() -> tuple[InstalledBackend, ...]:
-    """All that claim to be backends, by name; two distributions may claim one name."""
+    """All entry points for backends, sorted by name; two distributions may use the same name."""
     return _installed(ENTRY_POINT_GROUP)
 
 
 def installed_tool_plugins() -> tuple[InstalledPlugin, ...]:
-    """All that claim to bring tools, by name; a name means nothing, and several may bear it."""
+    """All entry points for tools, sorted by name; names have no meaning and need not be unique."""
     return _installed(TOOL_ENTRY_POINT_GROUP)
 
 

@@ -1,4 +1,4 @@
-"""Import one plugin, register it with pluggy, and check that it keeps the contract."""
+"""Imports a plugin, registers it with pluggy, and checks that it fulfills the contract."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ from vmpilot.plugins._installed import InstalledBackend, InstalledPlugin
 
 
 class PluginError(Exception):
-    """A plugin cannot be used; the message says what is wrong with it, as the end of a sentence about it."""
+    """A plugin cannot be used; the message completes a sentence that starts with its name."""
 
 
 def load_backend(installed: InstalledBackend) -> Backend:
     """The backend, imported and checked.
 
-    Raises `BackendError` naming the distribution, what is wrong with it, and the command that mends it.
+    Raises `BackendError` with the distribution, what is wrong with it, and the command that fixes it.
     """
     try:
         backend = Backend(installed, load_hooks(installed, needed="generate_responses"))
         version = _described(backend).contract_version
         if version != CONTRACT_VERSION:
-            raise PluginError(f"was made for contract version {version}, this core has {CONTRACT_VERSION}")
+            raise PluginError(f"uses contract version {version}, but this core has version {CONTRACT_VERSION}")
     except PluginError as fault:
         raise BackendError(
-            f'the backend "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
-            f"run `{upgrade_command(installed.distribution)}`, or choose another with --backend"
+            f'Backend "{installed.name}" of {installed.distribution} {installed.version} {fault}. '
+            f"Run `{upgrade_command(installed.distribution)}`, or choose another backend with --backend."
         ) from fault
     return backend
 
 
 def load_hooks(installed: InstalledPlugin, *, needed: str) -> pluggy.HookRelay:
-    """The hooks of this plugin alone. Raises `PluginError`, also where it has no hook called `needed`."""
+    """The hooks of this plugin alone. Raises `PluginError`, also if it lacks the hook `needed`."""
     return _register(_import_plugin(installed), installed.name, needed=needed)
 
 
 def wrap_backend(plugin: object) -> Backend:
-    """A backend that was not installed: a module or an object whose functions are marked with `hookimpl`.
+    """A backend that is not installed: a module or an object whose functions are marked with `hookimpl`.
 
-    Raises `BackendError` where it does not keep the contract.
+    Raises `BackendError` if it does not fulfill the contract.
     """
     name = str(getattr(plugin, "__name__", type(plugin).__name__))
     try:
@@ -50,7 +50,7 @@ def wrap_backend(plugin: object) -> Backend:
         backend = Backend(InstalledBackend(name, name, "0", EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
         info = _described(backend)
     except PluginError as fault:
-        raise BackendError(f"the backend {name} {fault}") from fault
+        raise BackendError(f"Backend {name} {fault}.") from fault
     return Backend(InstalledBackend(info.name, name, info.version, EntryPoint(name, name, ENTRY_POINT_GROUP)), hook)
 
 
@@ -62,7 +62,7 @@ def _register(plugin: object, name: str, *, needed: str) -> pluggy.HookRelay:
         manager.register(plugin, name)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"does not fit the hooks ({error})") from error
+        raise PluginError(f"does not match the hooks ({error})") from error
     if not getattr(manager.hook, needed).get_hookimpls():
         raise PluginError(f"has no {needed} marked with vmpilot.contract.hookimpl")
     return manager.hook
@@ -71,7 +71,7 @@ def _register(plugin: object, name: str, *, needed: str) -> pluggy.HookRelay:
 def _import_plugin(installed: InstalledPlugin) -> object:
     try:
         plugin: object = installed.entry_point.load()
-    except (Exception, SystemExit) as error:  # a foreign module may raise anything while it is imported
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
         target = installed.entry_point.value
         raise PluginError(f"cannot be imported ({target}: {type(error).__name__}: {error})") from error
     return plugin
@@ -80,8 +80,8 @@ def _import_plugin(installed: InstalledPlugin) -> object:
 def _described(backend: Backend) -> BackendInfo:
     try:
         info: object = backend.info
-    except Exception as error:  # as above
+    except Exception as error:  # third-party code may raise anything
         raise PluginError(f"cannot describe itself ({type(error).__name__}: {error})") from error
     if not isinstance(info, BackendInfo):
-        raise PluginError(f"describes itself by a {type(info).__name__}, not a BackendInfo")
+        raise PluginError(f"returns a {type(info).__name__} from describe_backend, not a BackendInfo")
     return info

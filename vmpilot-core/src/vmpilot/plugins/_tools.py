@@ -1,4 +1,4 @@
-"""Tools that other distributions bring: each plugin is loaded for itself, and a broken one is told of by name."""
+"""Tools from other distributions. Each plugin is loaded separately, and a broken one is reported by name."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from vmpilot.plugins._installed import InstalledPlugin, installed_tool_plugins
 from vmpilot.plugins._loading import PluginError, load_hooks
 
 RESERVED_PREFIX = "mcp_"
-"""Names of tools that only MCP servers give."""
+"""The prefix of tool names that is reserved for MCP servers."""
 
 _LONGEST_TEXT = 40_000
-"""Characters of a result that the model is given."""
+"""Characters of a result for the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedTools:
-    """The tools of all plugins that work, and a sentence for the person on each plugin that does not."""
+    """The tools of all working plugins, and a sentence for the user on each broken one."""
 
     tools: tuple[Tool, ...]
     problems: tuple[str, ...]
 
 
 def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> LoadedTools:
-    """Import every installed tool plugin and ask it for its tools. `taken` are names of tools that there are already.
+    """Import all installed tool plugins and get their tools. `taken` are names of tools that exist already.
 
-    A plugin is used whole or not at all. Blocks as long as the imports and the plugins take.
+    If a plugin has one bad tool, none of its tools are used. Blocks for as long as the plugins take.
     """
     tools: dict[str, PluginTool] = {}
     problems: list[str] = []
@@ -49,8 +49,8 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
             _refuse_clashes(provided, tools, taken)
         except PluginError as fault:
             problems.append(
-                f'the tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}: '
-                f"run `{upgrade_command(installed.distribution)}`, or `{uninstall_command(installed.distribution)}`"
+                f'Tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}. '
+                f"Run `{upgrade_command(installed.distribution)}` or `{uninstall_command(installed.distribution)}`."
             )
         else:
             tools |= provided
@@ -58,7 +58,7 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
 
 
 class PluginTool:
-    """A plugin's tool as the core uses it: what it would do and how it is shown are not left to the plugin."""
+    """A plugin's tool for the core, which decides by itself what its effect is and how it is shown."""
 
     folder = None
 
@@ -70,16 +70,18 @@ class PluginTool:
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"{self.spec.name} {json.dumps(dict(arguments))}"
 
-    def effect(self, arguments: Mapping[str, Any]) -> Acts:  # noqa: ARG002  whatever they are
+    def effect(self, arguments: Mapping[str, Any]) -> Acts:  # noqa: ARG002  the same for all
         return Acts(self.spec.name)
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
         try:
             outcome: object = await self._tool.run(arguments, use)
         except SystemExit as error:
-            raise ToolError(f"The tool of {self.distribution} tried to end VMPilot (exit {error.code})") from error
+            raise ToolError(
+                f"The tool of {self.distribution} tried to exit VMPilot (exit code {error.code})"
+            ) from error
         if not isinstance(outcome, ToolOutcome) or not isinstance(outcome.text, str):
-            raise ToolError(f"The tool of {self.distribution} is broken: it gave no ToolOutcome with a text")
+            raise ToolError(f"The tool of {self.distribution} is broken: it did not return a ToolOutcome with text")
         return replace(outcome, text=_cut(outcome.text), folder=None)
 
 
@@ -90,13 +92,13 @@ def _provided(installed: InstalledPlugin, context: ToolContext) -> dict[str, Plu
         wrapped = [PluginTool(tool, _checked_spec(tool), installed) for tool in given]
     except PluginError:
         raise
-    except (Exception, SystemExit) as error:  # a foreign function may raise anything
-        raise PluginError(f"cannot give its tools ({type(error).__name__}: {error})") from error
+    except (Exception, SystemExit) as error:  # third-party code may raise anything
+        raise PluginError(f"failed in provide_tools ({type(error).__name__}: {error})") from error
     if not wrapped:
-        raise PluginError("gives no tools")
+        raise PluginError("provides no tools")
     tools = {tool.spec.name: tool for tool in wrapped}
     if len(tools) < len(wrapped):
-        raise PluginError("gives two tools of one name")
+        raise PluginError("provides two tools with the same name")
     return tools
 
 
@@ -104,7 +106,7 @@ def _listed(given: object) -> list[Any]:
     if isinstance(given, Coroutine):
         given.close()
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | Mapping):
-        raise PluginError(f"gives a {type(given).__name__} instead of a list of tools")
+        raise PluginError(f"provides a {type(given).__name__} instead of a list of tools")
     return list(given)
 
 
@@ -112,11 +114,13 @@ def _checked_spec(tool: Any) -> ToolSpec:
     """The tool's specification. Raises `PluginError`."""
     spec = getattr(tool, "spec", None)
     if not isinstance(spec, ToolSpec) or not callable(getattr(tool, "run", None)):
-        raise PluginError(f"gives a {type(tool).__name__} among its tools, which is none (no spec, or no run)")
+        raise PluginError(f"provides a {type(tool).__name__} that is not a tool (no spec or no run)")
     if fault := find_spec_fault(spec) or _find_invalid(spec):
-        raise PluginError(f"gives a bad tool ({str(spec.name)[:80]!r}: {fault})")
+        raise PluginError(f"provides an invalid tool ({str(spec.name)[:80]!r}: {fault})")
     if spec.name.startswith(RESERVED_PREFIX):
-        raise PluginError(f'gives a bad tool ("{spec.name}": names with {RESERVED_PREFIX} belong to MCP servers)')
+        raise PluginError(
+            f'provides an invalid tool ("{spec.name}": the prefix {RESERVED_PREFIX} is reserved for MCP servers)'
+        )
     return spec
 
 
@@ -126,12 +130,12 @@ def _find_invalid(spec: ToolSpec) -> str | None:
     try:
         validator_for(dict(spec.parameters), retriever=_refuse_to_fetch)
     except (ValidationError, ValueError) as error:
-        return f"its parameters are no valid JSON Schema: {str(error).splitlines()[0]}"
+        return f"its parameters are not valid JSON Schema: {str(error).splitlines()[0]}"
     return None
 
 
 def _refuse_to_fetch(address: str) -> NoReturn:
-    raise ValueError(f"{address} is not fetched")
+    raise ValueError(f"remote reference {address} is not supported")
 
 
 def _refuse_clashes(
@@ -139,9 +143,9 @@ def _refuse_clashes(
 ) -> None:
     for name in provided:
         if name in taken:
-            raise PluginError(f'gives a tool "{name}", and VMPilot has one of that name')
+            raise PluginError(f'provides a tool "{name}", which is the name of a tool of VMPilot')
         if name in others:
-            raise PluginError(f'gives a tool "{name}", and so does {others[name].distribution}')
+            raise PluginError(f'provides a tool "{name}", and so does {others[name].distribution}')
 
 
 def _cut(text: str) -> str:

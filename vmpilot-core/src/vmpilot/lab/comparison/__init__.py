@@ -1,4 +1,4 @@
-"""One task done by several backends and models, each in a folder of its own, and what came of it side by side."""
+"""Runs one task on several backends and models, each in its own worktree or copy of a folder."""
 
 from vmpilot.lab.comparison._candidate import Candidate, Outcome, run_candidate
 from vmpilot.lab.comparison._worktree import Worktree, open_worktree

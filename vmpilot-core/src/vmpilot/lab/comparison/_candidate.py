@@ -1,4 +1,4 @@
-"""One candidate of a comparison: a backend and a model, its turn on the task, and the figures of what came of it."""
+"""One candidate of a comparison: a backend and a model, its turn on the task, and the outcome."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from vmpilot.lab.comparison._worktree import Worktree
 from vmpilot.machine.secrets.shell_environment import child_environment
 
 CHECK_SECONDS = 600.0
-"""How long the check command may take."""
+"""The time limit for the check command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A backend, and the model that it is to ask; None leaves that to the settings."""
+    """A backend and a model; None means the model of the settings."""
 
     backend: str
     model: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one candidate's turn.
+    """The outcome of a candidate's turn.
 
-    `reason` is that of `TurnEnded`, `error` the sentence where it did not answer. `check_passed` is None where there
-    was no check, `cost` (US dollars) where a price is unknown. `folder` is where it worked.
+    `reason` is that of `TurnEnded`; `error` is a sentence if it did not answer. `check_passed` is None without a check,
+    `cost` (US dollars) is None if a price is unknown. `folder` is where it worked.
     """
 
     backend: str
@@ -55,7 +55,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether it answered, and the check passed where there was one."""
+        """Whether it answered and passed the check, if there was one."""
         return self.reason == "answered" and self.check_passed is not False
 
 
@@ -69,7 +69,7 @@ async def run_candidate(
     settings: Mapping[str, Any],
     on_event: Callable[[Event], None] = lambda _event: None,
 ) -> Outcome:
-    """Have the task done in the worktree, then run the check command there. What goes wrong is in the outcome."""
+    """Run the task in the worktree, then the check command. Errors are in the outcome."""
     tally = _Tally(candidate.model or "")
     started = time.monotonic()
     try:
@@ -102,12 +102,12 @@ async def run_candidate(
 def _settings(candidate: Candidate, settings: Mapping[str, Any]) -> dict[str, Any]:
     if candidate.model is None:
         return dict(settings)
-    # A named model is meant for every backend, whatever their own variables say.
+    # A given model applies to every backend, whatever their own variables say.
     return {**settings, **dict.fromkeys(("model", "litellm_model", "langchain_model"), candidate.model)}
 
 
 class _Tally:
-    """Counts along with a turn's events."""
+    """Collects the outcome from a turn's events."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -134,13 +134,13 @@ class _Tally:
 
 
 async def run_check(command: str, folder: Path, environment: Environment, *, timeout: float = CHECK_SECONDS) -> bool:
-    """Whether the person's own command ends with 0 in time (s); its processes are ended with it."""
+    """Whether the user's command exits with 0 within `timeout` (s); its processes are ended with it."""
     process = await asyncio.create_subprocess_exec(
         "bash",
         "-c",
         command,
         cwd=folder,
-        env=child_environment(environment.variables),  # what it runs may be what the model wrote
+        env=child_environment(environment.variables),  # without secrets: it may run what the model wrote
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

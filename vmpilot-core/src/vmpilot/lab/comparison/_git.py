@@ -1,4 +1,4 @@
-"""The few git commands that a comparison needs, without the hooks and helpers that a repository may bring."""
+"""The git commands that a comparison needs, without the hooks and helpers of the repository."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _QUIET = (
 async def run_git(
     folder: Path, *arguments: str, standard_input: bytes = b"", index: Path | None = None, may_fail: bool = False
 ) -> bytes:
-    """What the command prints, with the repository's index or another.
+    """Run git and return its output; `index` replaces the repository's index.
 
-    Raises `UsageError` with git's own words where it fails, unless it `may_fail`.
+    Raises `UsageError` with git's own message if it fails, unless it `may_fail`.
     """
     own_index = () if index is None else ("env", f"GIT_INDEX_FILE={index}")
     try:
@@ -42,7 +42,7 @@ async def run_git(
     except FileNotFoundError:
         if may_fail:
             return b""
-        raise UsageError("there is no git on the PATH: install it") from None
+        raise UsageError("git is not on the PATH. Install it.") from None
     printed, complaint = await process.communicate(standard_input)
     if process.returncode and not may_fail:
         said = " ".join(complaint.decode(errors="replace").split())
@@ -51,7 +51,7 @@ async def run_git(
 
 
 async def find_repository(folder: Path) -> Path | None:
-    """The root of the git repository that the folder is in, if there is one that has a commit."""
+    """The root of the git repository that contains the folder, if there is one with a commit."""
     printed = await run_git(folder, "rev-parse", "--show-toplevel", "--verify", "HEAD", may_fail=True)
     root, _, commit = printed.decode(errors="surrogateescape").partition("\n")
     return Path(root) if root.startswith("/") and commit.strip() else None

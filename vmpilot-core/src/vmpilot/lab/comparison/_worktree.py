@@ -1,4 +1,4 @@
-"""A folder in which one task can be done without touching the person's own: a git worktree, or a copy."""
+"""A folder to run a task in without touching the user's own: a git worktree, or a copy."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vmpilot.contract import UsageError
 from vmpilot.lab.comparison._git import find_repository, run_git
 
 LARGEST_COPY = 2 * 1024**3
-"""Bytes of a folder that is copied."""
+"""Bytes of the largest folder that is copied."""
 
 Snapshot: TypeAlias = Mapping[str, tuple[int, int, int]]
-"""Each file by its path below the root, with its size, the time of its last change (ns) and its mode."""
+"""Each file by its path below the root: its size, the time of its last change (ns) and its mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worktree:
-    """`folder` is where to work; `root` holds it, and all of what was copied."""
+    """`folder` is where to work; `root` contains it and everything that was copied."""
 
     folder: Path
     root: Path
@@ -34,23 +34,23 @@ class Worktree:
     before: Snapshot
 
     async def changed_files(self) -> tuple[str, ...]:
-        """The files that are new, gone or different by now; what git ignores does not count."""
+        """The files that were added, removed or changed, except those that git ignores."""
         after = await asyncio.to_thread(take_snapshot, self.root)
         names = sorted({name for name, _ in set(self.before.items()) ^ set(after.items())})
         return await self._without_ignored(names) if self.is_worktree and names else tuple(names)
 
     async def _without_ignored(self, names: list[str]) -> tuple[str, ...]:
         asked = "\0".join(names).encode(errors="surrogateescape")
-        told = await run_git(self.root, "check-ignore", "-z", "--stdin", standard_input=asked, may_fail=True)
-        ignored = set(told.decode(errors="surrogateescape").split("\0"))
+        printed = await run_git(self.root, "check-ignore", "-z", "--stdin", standard_input=asked, may_fail=True)
+        ignored = set(printed.decode(errors="surrogateescape").split("\0"))
         return tuple(name for name in names if name not in ignored)
 
 
 @asynccontextmanager
 async def open_worktree(folder: Path, *, keep: bool = False) -> AsyncIterator[Worktree]:
-    """A worktree like `folder` as it is now: tracked, changed and new files of a git repository, or all of a folder.
+    """A worktree of `folder` in its current state: all files of a git repository that are not ignored, or a copy.
 
-    It is removed at the end unless it is to be kept. Raises `UsageError` where it cannot be made.
+    It is removed at the end unless `keep` is set. Raises `UsageError` if it cannot be created.
     """
     parent = Path(tempfile.mkdtemp(prefix="vmpilot-compare-"))
     root = parent / folder.name
@@ -61,7 +61,7 @@ async def open_worktree(folder: Path, *, keep: bool = False) -> AsyncIterator[Wo
         else:
             await _add_worktree(repository, root)
         inside = root if repository is None else root / folder.relative_to(repository)
-        inside.mkdir(parents=True, exist_ok=True)  # a folder of which git knows nothing
+        inside.mkdir(parents=True, exist_ok=True)  # git does not track an empty folder
         before = await asyncio.to_thread(take_snapshot, root)
         yield Worktree(inside, root, repository is not None, before)
     finally:
@@ -70,7 +70,7 @@ async def open_worktree(folder: Path, *, keep: bool = False) -> AsyncIterator[Wo
 
 
 def take_snapshot(root: Path) -> Snapshot:
-    """The files below `root` as they are."""
+    """The current state of the files below `root`."""
     return {name: (status.st_size, status.st_mtime_ns, status.st_mode) for name, status in _walk(root)}
 
 
@@ -80,13 +80,13 @@ def _walk(root: Path) -> Iterator[tuple[str, os.stat_result]]:
             folders.remove(".git")
         for name in files:
             path = Path(folder, name)
-            if path != root / ".git":  # a worktree's is a file
-                with suppress(FileNotFoundError):  # one that went while we looked
+            if path != root / ".git":  # a file in a worktree
+                with suppress(FileNotFoundError):  # deleted in the meantime
                     yield str(path.relative_to(root)), path.lstat()
 
 
 async def _add_worktree(repository: Path, root: Path) -> None:
-    """Check the last commit out, with what was changed since; the person's own index and files stay as they are."""
+    """Check out the last commit with all changes since; the user's own index and files are not changed."""
     changed = await _commit_changes(repository, index=root.with_name(f"{root.name}.index"))
     await run_git(repository, "worktree", "add", "--quiet", "--detach", str(root), changed or "HEAD")
     new = await run_git(repository, "ls-files", "--others", "--exclude-standard", "-z")
@@ -95,12 +95,12 @@ async def _add_worktree(repository: Path, root: Path) -> None:
 
 
 async def _commit_changes(repository: Path, *, index: Path) -> str:
-    """A commit of what was changed, which no branch and no stash knows; empty where nothing was.
+    """A commit of the changes that is on no branch and in no stash; empty if nothing changed.
 
-    Git notes the files' times in the index that it reads, so it is given a copy of the person's.
+    Git updates the index that it reads, so it gets a copy of the user's.
     """
     printed = await run_git(repository, "rev-parse", "--path-format=absolute", "--git-path", "index")
-    with suppress(FileNotFoundError):  # an index that holds nothing need not be there
+    with suppress(FileNotFoundError):  # an empty index need not exist
         await asyncio.to_thread(shutil.copyfile, printed.decode(errors="surrogateescape").rstrip("\n"), index)
     return (await run_git(repository, "stash", "create", index=index)).decode().strip()
 
@@ -117,17 +117,17 @@ def _copy(folder: Path, root: Path) -> None:
     for size in accumulate(status.st_size for _, status in _walk(folder)):
         if size > LARGEST_COPY:
             raise UsageError(
-                f"{folder} has more than the {LARGEST_COPY >> 20:,} MiB that are copied for each: "
-                f"make it a git repository, or name a smaller folder with --cwd"
+                f"{folder} is larger than {LARGEST_COPY >> 20:,} MiB, the limit for a copy. "
+                f"Make it a git repository, or choose a smaller folder with --cwd."
             )
     try:
         shutil.copytree(folder, root, symlinks=True, ignore=_special_files)
     except (OSError, shutil.Error) as error:
-        raise UsageError(f"cannot copy {folder}: {error}") from error
+        raise UsageError(f"Cannot copy {folder}: {error}") from error
 
 
 def _special_files(folder: str, names: list[str]) -> set[str]:
-    """Pipes, sockets and devices: to open one may never end."""
+    """Pipes, sockets and devices, which may block when they are opened."""
     modes = ((name, Path(folder, name).lstat().st_mode) for name in names)
     return {name for name, mode in modes if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))}
 

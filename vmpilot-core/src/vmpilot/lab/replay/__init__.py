@@ -1,4 +1,4 @@
-"""A recording played to a backend, and where what it asks and does is not as it was recorded."""
+"""Replays a recording on a backend and finds where it differs from the recording."""
 
 from vmpilot.lab.replay._differences import Difference
 from vmpilot.lab.replay._turn import RecordingMismatch, Replay, replay_turn

@@ -1,4 +1,4 @@
-"""What of a replayed turn is not as it was recorded. Pure functions over messages and events."""
+"""The differences between a replayed turn and its recording. Pure functions over messages and events."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import msgspec
 from vmpilot.contract import AssistantMessage, Event, MessageCompleted, ToolFinished, TurnEnded
 
 _BOUNDARY = re.compile(r"</?output-[0-9a-f]{12}>\n?|\n(?=</output-[0-9a-f]{12}>)")
-"""Of tool output as data; it is the conversation's own."""
+"""The marks around tool output, which differ in each conversation."""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """Something that is not as it was recorded; texts are empty where there was, or is, nothing of the kind."""
+    """A difference from the recording; a text is empty if its side has nothing of this kind."""
 
     what: str
     recorded: str
@@ -32,7 +32,7 @@ def compare_messages(number: int, recorded: list[dict[str, Any]], now: list[dict
 
 
 def _shown(message: dict[str, Any] | None) -> str:
-    """What of a message matters, as lines; output marked as data without the marks."""
+    """The parts of a message that matter, as lines, without the marks around tool output."""
     if message is None:
         return ""
     content = message.get("content") or ""
@@ -45,7 +45,7 @@ def _shown(message: dict[str, Any] | None) -> str:
 
 
 def compare_events(recorded: Iterable[Event], now: Iterable[Event]) -> Iterator[Difference]:
-    """How the turns differ in what was said, what the tools gave, and how it ended."""
+    """How the turns differ in answers, tool results and end."""
     old, new = _milestones(recorded), _milestones(now)
     for what in dict.fromkeys((*old, *new)):
         before, after = old.get(what, ""), new.get(what, "")
@@ -59,13 +59,13 @@ def _milestones(events: Iterable[Event]) -> dict[str, str]:
     for event in events:
         match event:
             case MessageCompleted(message=AssistantMessage(finish="cut")):
-                pass  # what was said of an answer that was interrupted; the recording has no pieces
+                pass  # part of an interrupted answer; the recording has no deltas
             case MessageCompleted():
                 answers += 1
                 found[f"answer {answers}"] = _answer(event.message)
             case ToolFinished():
                 found[f"result of {event.result.call_id}"] = event.result.text
-            case TurnEnded(reason="answered" | "denied"):  # it is not the backend that denies
+            case TurnEnded(reason="answered" | "denied"):  # denials do not come from the backend
                 found["end"] = "an answer"
             case TurnEnded(reason="limit"):
                 found["end"] = "a limit"
@@ -86,12 +86,12 @@ def end_reason(events: Iterable[Event]) -> str | None:
 
 
 def canonical(arguments: Mapping[str, Any]) -> str:
-    """One way to write arguments that mean the same."""
+    """The canonical JSON of arguments."""
     return json.dumps(arguments, sort_keys=True)
 
 
 def canonical_arguments(arguments: str) -> str:
-    """The same for arguments as a model wrote them; broken ones stay as they are."""
+    """The canonical JSON of arguments as a model wrote them; invalid JSON is returned as it is."""
     try:
         return canonical(json.loads(arguments or "{}"))
     except (ValueError, RecursionError):

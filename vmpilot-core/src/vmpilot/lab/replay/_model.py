@@ -1,4 +1,4 @@
-"""The model of a recorded turn: answers in order, and compares each request with the one that was recorded."""
+"""The model of a recorded turn: gives the recorded answers in order and compares each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmpilot.testing import Framing, HttpError, RecordedRequest, Reply, Scripted
 
 
 class RecordedModel:
-    """Gives a scripted server its steps. `misses` are sentences on requests that the recording does not know."""
+    """Gives a scripted server its steps. `misses` are sentences on requests that are not in the recording."""
 
     def __init__(self, recorded: RecordedTurn) -> None:
         self._calls = recorded.calls
@@ -36,12 +36,12 @@ class RecordedModel:
 
     def _refuse(self, number: int) -> HttpError:
         if not self._ended_early:
-            self.misses.append(f"the model was asked {number + 1} times; the recording has {number} answers")
+            self.misses.append(f"Model call {number + 1} is not in the recording, which has {number} answers.")
         return HttpError(400, "the recording ends here")
 
 
 def _answers(events: Iterable[Event]) -> list[MessageCompleted]:
-    """What a backend that asks by itself was answered."""
+    """The answers to a backend that calls the model itself."""
     return [event for event in events if isinstance(event, MessageCompleted) and event.message.finish != "cut"]
 
 

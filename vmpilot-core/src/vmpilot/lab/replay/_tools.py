@@ -1,4 +1,4 @@
-"""The tools of a recorded turn: a call that is on the recording has its result from there, and nothing is run."""
+"""The tools of a recorded turn: calls get their results from the recording, and nothing is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from vmpilot.lab.replay._differences import canonical, canonical_arguments
 
 
 class RecordedTools:
-    """The tools of a recorded turn: a call that is on the recording has its result from there."""
+    """The tools of a recorded turn. `misses` are sentences on calls that are not in the recording."""
 
     def __init__(self, recorded: RecordedTurn) -> None:
         self._results = _results(recorded.events)
@@ -32,17 +32,17 @@ class RecordedTools:
         self.misses: list[str] = []
 
     def take(self, name: str, arguments: Mapping[str, Any]) -> ToolFinished:
-        """The next result of this call. Raises `ToolError` where there is none."""
+        """The next recorded result of this call. Raises `ToolError` if there is none."""
         left = self._results.get((name, canonical(arguments)))
         if not left:
-            self.misses.append(f"the recording has no result for {name} with {canonical(arguments)[:500]}")
+            self.misses.append(f"The recording has no result for {name} with {canonical(arguments)[:500]}")
             raise ToolError("the recording has no result for this call")
         self.used += 1
         return left.popleft()
 
 
 class _RecordedTool:
-    """One of them."""
+    """One of the recorded tools."""
 
     folder = None
 
@@ -63,7 +63,7 @@ class _RecordedTool:
 
 
 def _results(events: Iterable[Event]) -> dict[tuple[str, str], deque[ToolFinished]]:
-    """Results by what was called, in their order."""
+    """The results in order, by tool and arguments."""
     calls: dict[str, ToolCall] = {}
     results: dict[tuple[str, str], deque[ToolFinished]] = {}
     for event in events:

@@ -1,6 +1,6 @@
-"""One recorded turn played to a backend: the model over real HTTP, the tools from the recording.
+"""Replays a recorded turn on a backend: the model over real HTTP, the tools from the recording.
 
-Nothing is run, nothing outside a folder of its own is changed, nobody is asked.
+Runs nothing, asks nothing, and changes nothing outside a temporary folder.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from vmpilot.testing import ScriptedServer
 
 
 class RecordingMismatch(VMPilotError):
-    """The backend wanted something that is not on the recording."""
+    """The backend did something for which the recording has no answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What came of a replayed turn. `reason` is how it ended; `recorded_reason` is None if it ends before."""
+    """The result of a replay. `reason` is how it ended; `recorded_reason` is None if the recording ends earlier."""
 
     requests: int
     calls: int
@@ -42,7 +42,7 @@ class Replay:
 
 
 async def replay_turn(recorded: RecordedTurn, backend: Backend) -> Replay:
-    """Have the backend run the turn again. Raises `RecordingMismatch` if the recording has no answer."""
+    """Run the turn again on the backend. Raises `RecordingMismatch` if the recording lacks an answer that it needs."""
     model, tools = RecordedModel(recorded), RecordedTools(recorded)
     with tempfile.TemporaryDirectory(prefix="vmpilot-replay-") as folder:
         events = await _play(recorded, backend, model=model, tools=tools, folder=Path(folder))
@@ -60,7 +60,7 @@ async def replay_turn(recorded: RecordedTurn, backend: Backend) -> Replay:
 async def _play(
     recorded: RecordedTurn, backend: Backend, *, model: RecordedModel, tools: RecordedTools, folder: Path
 ) -> list[Event]:
-    """The turn's events, in a conversation that is thrown away."""
+    """The turn's events, from a temporary conversation."""
     server = ScriptedServer([model.answer], strict=False, repeat_last=True, keep=0)
     store = ConversationStore(folder / "data")
     await asyncio.to_thread(server.start)
@@ -68,7 +68,7 @@ async def _play(
         *history, request = recorded.asked.messages
         conversation = await Conversation.open(await store.create(), Workspace(folder))
         await conversation.import_history(history)
-        assert isinstance(request, UserMessage), "a turn begins with the person's words"  # noqa: S101
+        assert isinstance(request, UserMessage), "a turn begins with a user message"  # noqa: S101
         turn = Turn(_plan(recorded, backend, conversation, tools=tools, base_url=server.base_url), request)
         async with aclosing(turn.events()) as events:
             return [event async for event in events]

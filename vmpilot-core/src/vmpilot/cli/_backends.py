@@ -1,23 +1,25 @@
-"""`vmpilot backends list` and `vmpilot backends check`: which engines are there, and what they can be relied on for."""
+"""The actions of `vmpilot backends`."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import textwrap
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from vmpilot.cli._options import given_settings
 from vmpilot.cli._style import Style, printable
 from vmpilot.cli._table import print_table, terminal_width
 from vmpilot.config import current_environment, load_settings
 from vmpilot.contract import BackendError, BackendInfo, UsageError
-from vmpilot.plugins import DescribedBackend, choose_backend, describe_backends, installed_backends
+from vmpilot.plugins import SHIPPED, DescribedBackend, choose_backend, describe_backends, installed_backends
+from vmpilot.scaffold import choose_names, write_package
 
 if TYPE_CHECKING:
     from vmpilot.testing.conformance import Report, Result
@@ -25,19 +27,21 @@ if TYPE_CHECKING:
 _WIDEST = 100
 
 
-def list_backends(options: argparse.Namespace) -> int:
-    """A row for each installed backend; exit code 5 where none can be used. None is imported here."""
-    sourced = load_settings(current_environment(), folder=Path(options.cwd).resolve(), options=given_settings(options))
+def list_backends(arguments: argparse.Namespace) -> int:
+    """Print a row per installed backend; exit code 5 if none can be used. None is imported into this process."""
+    loaded = load_settings(
+        current_environment(), folder=Path(arguments.cwd).resolve(), options=given_settings(arguments)
+    )
     installed = installed_backends()
     described = describe_backends(installed)
     try:
-        choice = choose_backend(installed, sourced.settings.backend, asked_by=sourced.origins.get("backend", ""))
+        choice = choose_backend(installed, loaded.settings.backend, asked_by=loaded.origins.get("backend", ""))
         chosen, why, problem = choice.backend, choice.why, ""
         problem = next((one.problem for one in described if one.installed == chosen), "")
     except BackendError as error:
         chosen, why, problem = None, "", str(error)
     rows = [_row(one, why if one.installed == chosen else None) for one in described]
-    if options.output == "json":
+    if arguments.output == "json":
         print(json.dumps(rows))
     else:
         _print_rows(rows)
@@ -48,7 +52,7 @@ def list_backends(options: argparse.Namespace) -> int:
 
 
 def _row(one: DescribedBackend, why: str | None) -> dict[str, Any]:
-    """A backend as the JSON has it; `why` is None for one that is not chosen."""
+    """A backend as in the JSON; `why` is None unless it is the chosen one."""
     return {
         "name": one.installed.name,
         "distribution": one.installed.distribution,
@@ -77,54 +81,48 @@ def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    from vmpilot.testing.conformance import LEVELS
+
     levels = row["levels"]
+    claims = "all levels" if tuple(levels) == LEVELS else ", ".join(levels) or "no level"
     state = " ".join(part for part in ("broken" if row["problem"] else "", row["note"]) if part)
-    told = "" if row["problem"] else f"contract {row['contract_version']}"
     return (
         row["name"],
         state,
-        told,
-        "" if row["problem"] else _claims(levels),
+        "" if row["problem"] else f"contract {row['contract_version']}",
+        "" if row["problem"] else claims,
         f"{row['distribution']} {row['version']}",
     )
 
 
-def _claims(levels: Sequence[str]) -> str:
-    from vmpilot.testing.conformance import LEVELS
-
-    if tuple(levels) == LEVELS:
-        return "all levels"
-    return ", ".join(levels) or "no level"
-
-
-def check_backend(options: argparse.Namespace) -> int:
-    """Run the conformance suite on one backend; exit code 0 if all levels that it claims hold, 1 if not."""
+def check_backend(arguments: argparse.Namespace) -> int:
+    """Run the conformance suite on a backend; exit code 1 if it fails a level that it claims."""
     from vmpilot.testing.conformance import LEVELS, find_backend, find_cases, load_subject, make_report, run_cases
 
-    if unknown := [level for level in options.level if level not in LEVELS]:
-        raise UsageError(f"there is no level {unknown[0]!r:.40}: choose among {', '.join(LEVELS)}")
-    model = _find_scripted_model(options.scripted_model)
-    installed = find_backend(options.name)
+    if unknown := [level for level in arguments.level if level not in LEVELS]:
+        raise UsageError(f"Unknown level {unknown[0]!r:.40}. The levels are: {', '.join(LEVELS)}.")
+    model = _find_scripted_model(arguments.scripted_model)
+    installed = find_backend(arguments.name)
     (described,) = describe_backends([installed])
-    if described.problem:  # also of one whose import hangs, or ends the process
+    if described.problem:  # including a backend whose import hangs or exits
         raise BackendError(described.problem)
     subject = load_subject(installed, model)
-    cases = find_cases(options.level)
-    with _open_json(options.json) as file:
+    cases = find_cases(arguments.level)
+    with _open_json(arguments.json) as file:
         info = subject.backend.info
         if file is not sys.stdout:
             print(printable(f"{info.name} {info.version} ({installed.distribution}), contract {info.contract_version}"))
-        with closing(_with_progress(run_cases(subject, cases, repeat=options.repeat), len(cases))) as results:
+        with closing(_with_progress(run_cases(subject, cases, repeat=arguments.repeat), len(cases))) as results:
             report = make_report(info, list(results))
         if file is not None:
             file.write(json.dumps(report.as_json(), indent=2) + "\n")
         if file is not sys.stdout:
-            _print_report(report, whole=bool(options.level))
+            _print_report(report, whole=bool(arguments.level))
     return 0 if report.holds else 1
 
 
 def _find_scripted_model(place: str | None) -> Any:
-    """The scripted model at `MODULE:NAME`, the scripted server for None. Raises `UsageError`."""
+    """The scripted model at `MODULE:NAME`; None means the scripted server. Raises `UsageError`."""
     from vmpilot.testing import ServedModel
 
     if place is None:
@@ -133,14 +131,14 @@ def _find_scripted_model(place: str | None) -> Any:
     try:
         found = getattr(import_module(module), name) if colon else None
     except (ImportError, ValueError, AttributeError) as error:
-        raise UsageError(f"--scripted-model {place!r} cannot be found: {error}") from error
+        raise UsageError(f"Cannot find --scripted-model {place!r}: {error}") from error
     if not callable(found):
-        raise UsageError(f"--scripted-model {place!r} must be MODULE:NAME of what makes a scripted model")
+        raise UsageError(f"--scripted-model {place!r} must be MODULE:NAME of a function that returns a scripted model")
     return found
 
 
 def _open_json(path: str | None) -> Any:
-    """Where the report for machines goes; a file is opened before anything is run, so that no run is in vain."""
+    """Where the JSON report goes; a file is opened before anything runs, so that no run is wasted."""
     if path is None:
         return nullcontext(None)
     if path == "-":
@@ -148,36 +146,32 @@ def _open_json(path: str | None) -> Any:
     try:
         return Path(path).open("w", encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"Cannot write {path}: {error.strerror}") from error
 
 
 def _with_progress(results: Iterator[Result], count: int) -> Generator[Result, None, None]:
-    """The results, with a line on a terminal that says how far they are."""
-    shows = sys.stderr.isatty()
-    done = 0
+    """The results, with a progress line on a terminal."""
+
+    def show(text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
     try:
-        for result in results:
-            done += 1
-            if shows:
-                _show_progress(f"{done}/{count} {result.case.id}", sys.stderr)
+        for done, result in enumerate(results, 1):
+            show(f"{done}/{count} {result.case.id}")
             yield result
     finally:
-        if shows:
-            _show_progress("", sys.stderr)
-
-
-def _show_progress(text: str, stream: TextIO) -> None:
-    print(f"\r\x1b[K{text}", end="", file=stream, flush=True)
+        show("")
 
 
 def _print_report(report: Report, *, whole: bool) -> None:
-    """The table and the failures; those in levels that are not claimed are told in full only with `whole`."""
+    """The table and the failures; `whole` includes the details of failures in levels that are not claimed."""
     style = Style(enabled=sys.stdout.isatty())
     rows = [("level", "cases", "claimed", "")]
     for level in report.levels:
         skipped = f" ({level.skipped} skipped)" if level.skipped else ""
         cases = f"{level.passed}/{len(level.results)}{skipped}"
-        rows.append((level.level, cases, "yes" if level.claimed else "no", "holds" if level.holds else "does not hold"))
+        rows.append((level.level, cases, "yes" if level.claimed else "no", "passed" if level.holds else "failed"))
     print_table(rows)
     claimed = {level.level for level in report.levels if level.claimed}
     for failure in report.failures:
@@ -186,17 +180,17 @@ def _print_report(report: Report, *, whole: bool) -> None:
     others = [failure.case.id for failure in report.failures if failure.case.level not in claimed]
     if others and not whole:
         print()
-        _print_wrapped(f"Failed in levels that are not claimed (--level tells more): {', '.join(others)}", indent="")
+        _print_wrapped(f"Failed in levels that are not claimed (details with --level): {', '.join(others)}", indent="")
     print()
     print(style.bold(_verdict(report)))
 
 
 def _print_failure(failure: Result, style: Style, *, claimed: bool) -> None:
     print()
-    print(style.bold(f"failed: {failure.case.id}" + ("" if claimed else " (a level that is not claimed)")))
+    print(style.bold(f"Failed: {failure.case.id}" + ("" if claimed else " (in a level that is not claimed)")))
     _print_wrapped(failure.case.sentence, indent="  ")
     _print_wrapped(f"expected: {failure.expected}", indent="  ")
-    _print_wrapped(f"came: {failure.came}", indent="  ")
+    _print_wrapped(f"got: {failure.came}", indent="  ")
     _print_wrapped(f"see: docs/{failure.case.where}", indent="  ")
 
 
@@ -216,7 +210,27 @@ def _verdict(report: Report) -> str:
     claimed = [level for level in report.levels if level.claimed]
     missed = [level.level for level in claimed if not level.holds]
     if not claimed:
-        return "The backend claims none of these levels, so there was nothing to hold."
+        return "The backend claims none of these levels, so it cannot fail them."
     if missed:
-        return f"Claimed, and not held: {', '.join(missed)}."
-    return "All claimed levels hold."
+        return f"Failed levels: {', '.join(missed)}."
+    return "All claimed levels passed."
+
+
+def create_backend(arguments: argparse.Namespace) -> int:
+    """Write a package with a new backend, and print what was written and the next commands."""
+    names = choose_names(arguments.name, taken={*SHIPPED, *(backend.name for backend in installed_backends())})
+    folder = Path(arguments.cwd, arguments.dir or names.distribution)
+    written = write_package(names, folder)
+    if arguments.output == "json":
+        print(json.dumps({"name": names.backend, "folder": str(folder.resolve()), "files": [*map(str, written)]}))
+        return 0
+    lines = [
+        f"{folder}/",
+        *(f"  {path}" for path in written),
+        "Created a working backend. Next:",
+        f"  pip install -e {shlex.quote(str(folder) if folder.is_absolute() else f'./{folder}')}",
+        f"  vmpilot backends check {names.backend}",
+        f'  vmpilot --backend {names.backend} "how much memory is free?"',
+    ]
+    print(printable("\n".join(lines)))
+    return 0

@@ -1,4 +1,4 @@
-"""`vmpilot replay`: a recording played to a backend, and where it differs."""
+"""Replays a recording for `vmpilot replay` and prints where the backend differs from it."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from pathlib import Path
 import msgspec
 
 from vmpilot.cli._style import printable
+from vmpilot.cli._table import count
 from vmpilot.engine.recording import RecordedTurn, Recording, read_recording
 from vmpilot.lab.replay import Difference, Replay, replay_turn
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend
 
 
-def run_replay(options: argparse.Namespace) -> int:
-    """Play each turn of the recording; the exit code is 1 where one differs. Raises the contract's errors."""
-    path = Path(options.file)
+def run_replay(arguments: argparse.Namespace) -> int:
+    """Replay each turn; exit code 1 if one differs. Raises the contract's errors."""
+    path = Path(arguments.file)
     recording = read_recording(path)
     if not recording.whole:
-        print(f"vmpilot: {path} ends in the middle of a line; what is before it is played", file=sys.stderr)
-    return asyncio.run(_play(recording, options))
+        print(f"vmpilot: {path} ends in the middle of a line; replaying what comes before it.", file=sys.stderr)
+    return asyncio.run(_replay(recording, arguments))
 
 
-async def _play(recording: Recording, options: argparse.Namespace) -> int:
+async def _replay(recording: Recording, arguments: argparse.Namespace) -> int:
     backends: dict[str, Backend] = {}
     replays: list[Replay] = []
     for number, turn in enumerate(recording.turns, 1):
-        name = options.backend or turn.asked.backend
+        name = arguments.backend or turn.asked.backend
         if name not in backends:
-            asked_by = "--backend" if options.backend else "the recording"
+            asked_by = "--backend" if arguments.backend else "the recording"
             backends[name] = load_backend(choose_backend(installed_backends(), name, asked_by=asked_by).backend)
         replay = await replay_turn(turn, backends[name])
         replays.append(replay)
-        if options.output == "text":
+        if arguments.output == "text":
             _print(number, turn, name, replay)
-    if options.output == "json":
+    if arguments.output == "json":
         print(json.dumps([msgspec.to_builtins(replay) for replay in replays]))
     return int(any(replay.differences for replay in replays))
 
 
 def _print(number: int, turn: RecordedTurn, backend: str, replay: Replay) -> None:
     way = backend if backend == turn.asked.backend else f"{turn.asked.backend} → {backend}"
-    count = len(replay.differences)
-    verdict = "the same" if not count else "1 difference" if count == 1 else f"{count} differences"
-    requests, calls = _count(replay.requests, "request"), _count(replay.calls, "tool call")
+    verdict = count(differences, "difference") if (differences := len(replay.differences)) else "same"
+    requests, calls = count(replay.requests, "request"), count(replay.calls, "tool call")
     print(f"turn {number} ({way}): {requests}, {calls}, {replay.reason}: {verdict}")
     for difference in replay.differences:
         print(printable(f"\n{difference.what}"))
@@ -58,9 +58,5 @@ def _print(number: int, turn: RecordedTurn, backend: str, replay: Replay) -> Non
 
 def _diff(difference: Difference) -> Iterator[str]:
     before, after = difference.recorded.splitlines(), difference.now.splitlines()
-    lines = difflib.unified_diff(before, after, "on the recording", "now", lineterm="")
+    lines = difflib.unified_diff(before, after, "recorded", "now", lineterm="")
     return (f"  {line}" for line in lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number:,} {what}s"
