@@ -56,7 +56,7 @@ def test_a_choice_that_cannot_be_used_is_an_error(here: Any, installed_samples: 
     name = json.loads(here("backends", "list", "--output", "json").out)[-1]["name"]
     outcome = here("backends", "list", "--backend", name if asked == "raises_at_import" else asked)
     assert outcome.code == 5
-    assert outcome.err.startswith("vmpilot: the backend")
+    assert outcome.err.startswith("vmpilot: Backend")
     assert "bare" in outcome.out
 
 
@@ -121,7 +121,7 @@ def test_the_report_for_machines(here: Any, installed_samples: Install, tmp_path
         (["echo", "--scripted-model", "nowhere:Model"], 2, "Cannot find --scripted-model 'nowhere:Model'"),
         (["echo", "--scripted-model", "json"], 2, "must be MODULE:NAME"),
         ([], 2, "NAME"),
-        (["nobody"], 5, '"nobody" (the one to check) is not installed'),
+        (["nobody"], 5, '"nobody" (backends check) is not installed'),
     ],
 )
 def test_wrong_usage(here: Any, installed_samples: Install, arguments: list[str], code: int, said: str) -> None:

@@ -112,3 +112,19 @@ def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: S
         later = screen("x", server=server)
         assert later.end() == 0
     assert "Run it?" not in later.text
+
+
+def test_a_rule_that_is_not_saved_lets_the_call_run_once(screen: Start, tmp_path: Path) -> None:
+    with ScriptedServer([calls("curl --version"), calls("curl --version"), Reply("Done.")]) as server:
+        shown = screen("x", server=server)
+        shown.wait_for("Run it? [y/N/always]")
+        shown.type("a\n")
+        shown.wait_for("Save this rule? (no: run it once) [y/N]")
+        shown.type("n\n")
+        shown.wait_for("Run it? [y/N/always]", times=2)
+        shown.type("n\n")
+        assert shown.end() == 4
+    first, second = (request.messages[-1]["content"] for request in server.requests[1:])
+    assert "Protocols: " in first
+    assert "Denied" in second
+    assert not (tmp_path / "config" / "approvals.json").exists()
