@@ -183,7 +183,11 @@ class Console:
         self._note("Always allow in this project, without asking:")
         for key, saved in saved_rules(rules).items():
             for rule in saved:
-                scope = "exactly this command, outside the sandbox" if key == "allow_on_host" else "anything that starts with this"
+                scope = (
+                    "exactly this command, outside the sandbox"
+                    if key == "allow_on_host"
+                    else "anything that starts with this"
+                )
                 self._note(f"  {printable(rule.removesuffix(' $'), exact=True)}  ({scope})")
         noun = "this rule" if len(rules) == 1 else "these rules"
         word = await self._terminal.ask(f"Save {noun}? (no: run it once) [y/N] ", withdrawn=withdrawn)
