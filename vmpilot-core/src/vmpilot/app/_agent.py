@@ -131,7 +131,7 @@ class Agent:
 
     @property
     def backend_choice(self) -> BackendChoice:
-        """The backend that is used, and why. Raises `BackendError` if there is none."""
+        """The backend that is used, and why. Raises `BackendError` if none exists."""
         return choose_backend(
             installed_backends(), self.settings.backend, asked_by=self._loaded.origins.get("backend", "")
         )
@@ -232,11 +232,11 @@ class Agent:
         return self._runner.run(self.answer(request))
 
     async def resume_latest(self) -> None:
-        """Continue the last used conversation with the next `run`. Raises `UsageError` if there is none."""
+        """Continue the last used conversation with the next `run`. Raises `UsageError` if none exists."""
         self._conversation_id = await self._conversations.latest()
 
     async def resume_fork(self) -> None:
-        """Continue a copy of the conversation with the next `run`. Raises `UsageError` if there is none to copy."""
+        """Continue a copy of the conversation with the next `run`. Raises `UsageError` if none exists."""
         if self._conversation_id is None:
             raise UsageError("No conversation to fork. Name one with -r, or use -c for the last one.")
         self._conversation_id = (await self._conversations.fork(self._conversation_id)).id

@@ -46,7 +46,7 @@ DESCRIPTIONS = {
     ]
     for name in names.split()
 }
-"""What each setting takes, for messages."""
+"""The values that each setting takes, for messages."""
 
 _SECRETS = {"api_key", "cache", "database_url"}
 _MAY_HOLD_A_PASSWORD = _SECRETS | {"base_url"}

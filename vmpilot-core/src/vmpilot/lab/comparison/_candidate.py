@@ -36,7 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a candidate's turn.
 
     `reason` is that of `TurnEnded`; `error` is a sentence if it did not answer. `check_passed` is None without a check,
-    `cost` (US dollars) is None if a price is unknown. `folder` is where it worked.
+    `cost` (US dollars) is None if a price is unknown. `folder` is the worktree's.
     """
 
     backend: str
