@@ -24,7 +24,7 @@ def add_parser(commands: Parser) -> None:
     parser.add_argument("--check", metavar="COMMAND", help="Run this command in each result; 0 means it passed")
     parser.add_argument("--keep", action="store_true", help="Keep the folders and print their paths")
     add_folder(parser)
-    parser.add_argument("--mode", choices=("observe", "operate", "full"), help="Permission mode [default: the configured one]")
+    parser.add_argument("--mode", choices=("observe", "operate", "full"), help="Permission mode")
     parser.add_argument("--base-url", metavar="URL", help="Send requests to this OpenAI-compatible server")
     parser.add_argument("-t", "--temperature", type=float, metavar="T", help="Sampling temperature, 0 to 2")
     parser.add_argument("--max-steps", type=int, metavar="N", help="Model calls for each [default: 25]")
