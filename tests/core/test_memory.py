@@ -1,4 +1,4 @@
-"""What a conversation remembers, against what is set: which wins, and what is said."""
+"""What a conversation remembers, what overrides it, and what the user is told."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def turn(terms: TurnTerms | None, backend: str = "litellm") -> TurnStarted:
 
 
 def recalled(settings: Settings, terms: TurnTerms, *, given: str = "", variables: str = "") -> tuple[str, str, str]:
-    """Model, mode and what is said, on litellm."""
+    """Model, mode and changes, on litellm."""
     options = set(given.split())
     found = recall(settings, turn(terms), backend="litellm", fixed=options | set(variables.split()), given=options)
     return found.settings.model_for("litellm"), found.settings.mode, ", ".join(found.changes)
 
 
-def test_a_new_conversation_and_an_old_log_go_by_the_settings() -> None:
+def test_new_conversations_and_old_logs_use_the_settings() -> None:
     settings = Settings(model="m", mode="full")
     for last in (None, turn(None)):
         found = recall(settings, last, backend="litellm", fixed=set(), given=set())
@@ -47,7 +47,7 @@ def test_a_new_conversation_and_an_old_log_go_by_the_settings() -> None:
         (Settings(base_url=SERVER, api_key=KEY), "", "base_url", "local", ""),
     ],
 )  # fmt: skip
-def test_options_and_variables_win_over_the_remembered_model(
+def test_options_and_variables_override_the_remembered_model(
     settings: Settings, given: str, variables: str, model: str, said: str
 ) -> None:
     assert recalled(settings, TurnTerms("local", "operate"), given=given, variables=variables) == (
@@ -58,7 +58,7 @@ def test_options_and_variables_win_over_the_remembered_model(
 
 
 @given(then=st.sampled_from(MODES), now=st.sampled_from(MODES), option=st.booleans(), variable=st.booleans())
-def test_only_an_option_makes_the_mode_wider(then: str, now: str, option: bool, variable: bool) -> None:
+def test_only_an_option_makes_the_mode_less_restrictive(then: str, now: str, option: bool, variable: bool) -> None:
     settings = Settings(mode=now)  # type: ignore[arg-type]
     _, mode, said = recalled(settings, TurnTerms("gpt-4o", then), given="mode" * option, variables="mode" * variable)
     if option:
@@ -69,7 +69,7 @@ def test_only_an_option_makes_the_mode_wider(then: str, now: str, option: bool, 
     assert (f"--mode {then}" in said) == (MODES.index(mode) < MODES.index(then))
 
 
-def test_a_mode_that_is_none_widens_nothing() -> None:
+def test_an_unknown_remembered_mode_is_ignored() -> None:
     assert recalled(Settings(mode="observe"), TurnTerms("gpt-4o", "everything")) == ("gpt-4o", "observe", "")
 
 
@@ -113,7 +113,7 @@ URLS = st.sampled_from([None, SERVER, OTHER])
 def test_a_key_goes_only_where_a_key_went_or_where_the_settings_say(
     first: tuple[str | None, str | None, bool], second: tuple[str | None, str | None, bool]
 ) -> None:
-    """Where the address comes from memory, no key goes there that did not go there before."""
+    """A key never goes to a remembered address that it did not go to before."""
     then, now = (
         Settings(model=model, base_url=url, api_key=KEY if keyed else None) for model, url, keyed in (first, second)
     )

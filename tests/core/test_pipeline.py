@@ -166,7 +166,7 @@ def test_closing_early_hangs_up_on_the_model(pipe: Pipe) -> None:
         server.wait_for_hangup()
 
 
-def test_an_answer_that_nobody_began_to_read_costs_nothing(pipe: Pipe) -> None:
+def test_an_answer_that_is_never_read_costs_nothing(pipe: Pipe) -> None:
     with ScriptedServer([]) as server:
         pipe(server, user("hi")).close()
 
@@ -295,7 +295,7 @@ def test_errors_are_text(pipe: Pipe) -> None:
         assert "The request is empty." in "".join(pipe(server, user(" ")))
 
 
-def test_a_bug_is_told_too(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_reported(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCaptureFixture) -> None:
     with ScriptedServer([]) as server:
         pieces = pipe(server, user("hi"))
         pipeline.valves = None  # type: ignore[assignment]
@@ -303,7 +303,7 @@ def test_a_bug_is_told_too(pipe: Pipe, pipeline: Pipeline, caplog: pytest.LogCap
     assert "unexpected error" in caplog.text
 
 
-def test_nobody_can_be_asked(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
+def test_actions_that_need_approval_are_denied(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
     with ScriptedServer([calls("env touch made"), Reply("I may not.")]) as server:
         pieces = pipe(server, user("do it"))
         pipeline.valves.mode = "operate"
@@ -329,9 +329,7 @@ def test_the_key_does_not_print() -> None:
     assert "sk-pipe" not in repr(Pipeline.Valves(api_key="sk-pipe-0123"))
 
 
-async def test_new_valves_count_from_the_next_request_and_disturb_nobody(
-    pipe: Pipe, pipeline: Pipeline, tmp_path: Path
-) -> None:
+async def test_new_valves_apply_from_the_next_request(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
     reply = calls("echo begun > begun; while [ ! -e go ]; do sleep 0.05; done", "I wait.")
     with ScriptedServer([reply, Reply("New."), Reply("Old.")]) as server, ThreadPoolExecutor(2) as threads:
         loop = asyncio.get_running_loop()
@@ -344,9 +342,7 @@ async def test_new_valves_count_from_the_next_request_and_disturb_nobody(
     assert new == "New."
 
 
-async def test_shutdown_ends_what_runs_and_those_who_read_are_told(
-    pipe: Pipe, pipeline: Pipeline, tmp_path: Path
-) -> None:
+async def test_shutdown_ends_turns_and_their_readers(pipe: Pipe, pipeline: Pipeline, tmp_path: Path) -> None:
     folder = tmp_path / "work"
     with ScriptedServer([RUNS_LONG, Reply("Again.")]) as server, ThreadPoolExecutor(1) as threads:
         reading = asyncio.get_running_loop().run_in_executor(threads, lambda: "".join(pipe(server, user("wait"))))

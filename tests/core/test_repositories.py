@@ -1,4 +1,4 @@
-"""A git repository without `.git`: guarded by the gate and the sandbox alike, and none is put together unnoticed."""
+"""Git repositories without `.git`: guarded by the policy and the sandbox, and never assembled unnoticed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _allows(policy: PermissionPolicy, root: Path, path: str) -> bool:
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(["HEAD", "objects/x", "refs/x", "config"])), ids="-".join)
-def test_no_repository_can_be_put_together_step_by_step(order: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_repository_cannot_be_assembled_step_by_step(order: tuple[str, ...], tmp_path: Path) -> None:
     policy = PermissionPolicy("operate", workspace=tmp_path, confines=lambda: True)
     for name in order:
         path = tmp_path / "sub" / name

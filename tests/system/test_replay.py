@@ -1,4 +1,4 @@
-"""A recorded session, replayed on the backend that it was made with and on the other."""
+"""A recorded session, replayed on its own backend and on the other."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, r
     assert (machine.folder / "runs").read_text() == "one\ntwo\n"
 
 
-async def test_a_tape_holds_for_any_provider(machine: Machine, recording: Path) -> None:
+async def test_a_recording_is_independent_of_the_provider(machine: Machine, recording: Path) -> None:
     """Ids that were translated for Mistral are not on it."""
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "true"}, id="call_long_id"),)), Reply("Done.")]
     await record(machine, recording, script, model="mistral/mistral-large-latest")
@@ -80,7 +80,7 @@ async def test_a_tape_holds_for_any_provider(machine: Machine, recording: Path) 
     assert "call_long_id" in repr(read_recording(recording).turns[0].calls[1].messages)
 
 
-async def test_each_turn_of_a_session_is_played(machine: Machine, recording: Path) -> None:
+async def test_each_turn_of_a_session_is_replayed(machine: Machine, recording: Path) -> None:
     await record(machine, recording, [Reply("First."), Reply("Second.")], requests=2)
     replays = await play(recording, machine.backend)
     assert [(replay.requests, replay.differences) for replay in replays] == [(1, ()), (1, ())]
@@ -124,7 +124,7 @@ async def test_a_turn_that_failed_fails_again(machine: Machine, recording: Path)
     assert replay.differences == ()
 
 
-async def test_an_answer_that_was_interrupted_is_no_difference(machine: Machine, recording: Path) -> None:
+async def test_an_interrupted_answer_is_not_a_difference(machine: Machine, recording: Path) -> None:
     with ScriptedServer([SCRIPT[0], Stall(after=4, reply=Reply("One two three."))]) as server:
         async with machine.agent(server, record=recording) as agent, aclosing(agent.run("Go.")) as events:
             async for event in events:
@@ -135,7 +135,7 @@ async def test_an_answer_that_was_interrupted_is_no_difference(machine: Machine,
     assert replay.differences == ()
 
 
-async def test_what_was_denied_is_denied_on_tape(machine: Machine, recording: Path) -> None:
+async def test_a_denial_is_replayed(machine: Machine, recording: Path) -> None:
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "touch x"}),)), Reply("I may not.")]
     await record(machine, recording, script, mode="observe")
     (replay,) = await play(recording, machine.backend)

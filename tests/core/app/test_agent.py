@@ -1,4 +1,4 @@
-"""The library's face, over the sample backend; what both shipped backends do with it is in tests/system."""
+"""The library with the sample backend; tests/system covers both shipped backends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MakeAgent = Callable[..., Agent]
 
 @pytest.fixture
 def make_agent(installed_samples: Callable[..., None], tmp_path: Path) -> MakeAgent:
-    """Makes an agent with the sample backend in an empty folder; keywords are settings, or replace a member."""
+    """Makes an agent with the sample backend in an empty folder; keywords are settings or replace an argument."""
     installed_samples("bare")
     (tmp_path / "work").mkdir()
 
@@ -51,14 +51,14 @@ def test_ask_gives_a_failure_as_a_value(make_agent: MakeAgent) -> None:
     assert answer.error
 
 
-async def test_ask_within_a_running_loop_says_what_to_do(make_agent: MakeAgent) -> None:
+async def test_ask_in_a_running_loop_is_an_error(make_agent: MakeAgent) -> None:
     agent = make_agent()
     with pytest.raises(RuntimeError, match=r"await agent\.answer"):
         agent.ask("hi")
     agent.close()
 
 
-def test_an_agent_that_was_closed_goes_on_with_its_conversation(make_agent: MakeAgent) -> None:
+def test_a_closed_agent_can_continue_its_conversation(make_agent: MakeAgent) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         agent = make_agent(server)
         for request in ("One?", "Two?"):
@@ -67,7 +67,7 @@ def test_an_agent_that_was_closed_goes_on_with_its_conversation(make_agent: Make
     assert [message["content"] for message in server.requests[1].messages[1:]] == ["One?", "One.", "Two?"]
 
 
-def test_an_agent_that_was_not_used_has_nothing_to_close(make_agent: MakeAgent, tmp_path: Path) -> None:
+def test_closing_an_unused_agent(make_agent: MakeAgent, tmp_path: Path) -> None:
     with make_agent() as agent:
         assert agent.conversation_id is None
     assert not (tmp_path / "data").exists()
@@ -83,20 +83,18 @@ def test_an_agent_that_was_not_used_has_nothing_to_close(make_agent: MakeAgent, 
         ({"folder": "/no/such/folder"}, "/no/such/folder is no folder"),
     ],
 )
-def test_wrong_settings_are_told_when_the_agent_is_made(
+def test_invalid_settings_are_errors_of_the_constructor(
     make_agent: MakeAgent, given: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(UsageError, match=told):
         make_agent(**given)
 
 
-def test_a_setting_of_none_is_left_to_the_others(make_agent: MakeAgent) -> None:
+def test_none_means_not_given(make_agent: MakeAgent) -> None:
     assert make_agent(model=None, variables={"VMPILOT_MODEL": "theirs"}).settings.model == "theirs"
 
 
-async def test_a_backend_that_is_not_there_is_told_before_anything_is_recorded(
-    make_agent: MakeAgent, tmp_path: Path
-) -> None:
+async def test_a_missing_backend_is_an_error_before_anything_is_logged(make_agent: MakeAgent, tmp_path: Path) -> None:
     async with make_agent(backend="nonsense") as agent:
         with pytest.raises(BackendError, match="nonsense"):
             await agent.answer("hi")
@@ -108,7 +106,7 @@ def test_the_choice_and_its_reason(make_agent: MakeAgent) -> None:
     assert (choice.backend.name, choice.why) == ("bare", "VMPILOT_BACKEND")
 
 
-async def test_a_conversation_that_is_not_there(make_agent: MakeAgent) -> None:
+async def test_a_missing_conversation(make_agent: MakeAgent) -> None:
     async with make_agent(conversation="abc") as agent:
         with pytest.raises(UsageError, match='no conversation "abc"'):
             await agent.answer("hi")
@@ -116,7 +114,7 @@ async def test_a_conversation_that_is_not_there(make_agent: MakeAgent) -> None:
             await agent.resume_latest()
 
 
-async def test_a_turn_that_could_not_begin_leaves_nothing_held(make_agent: MakeAgent, tmp_path: Path) -> None:
+async def test_a_turn_that_cannot_begin_releases_its_conversation(make_agent: MakeAgent, tmp_path: Path) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         async with make_agent(server) as agent:
             conversation = (await agent.answer("One?")).conversation_id
@@ -128,7 +126,7 @@ async def test_a_turn_that_could_not_begin_leaves_nothing_held(make_agent: MakeA
                 await agent.answer("Two?")
 
 
-async def test_the_system_prompt_knows_the_machine_the_mode_and_the_tools(make_agent: MakeAgent) -> None:
+async def test_the_system_prompt_has_the_machine_mode_and_tools(make_agent: MakeAgent) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         async with make_agent(server, mode="observe") as agent:
             await agent.answer("hi")
@@ -138,7 +136,7 @@ async def test_the_system_prompt_knows_the_machine_the_mode_and_the_tools(make_a
     assert "{" not in prompt
 
 
-async def test_commands_get_the_persons_variables_without_the_secrets(make_agent: MakeAgent) -> None:
+async def test_commands_get_the_users_variables_without_secrets(make_agent: MakeAgent) -> None:
     variables = {"PLAIN": "plain value", "MY_TOKEN": "hush-hush-hush", "PASSED_TOKEN": "tell-tell-tell"}
     calls = (ScriptedCall("shell", {"command": "echo $PLAIN ${MY_TOKEN:-none}; echo $PASSED_TOKEN | tr a-z A-Z"}),)
     with ScriptedServer([Reply(tool_calls=calls), Reply("Seen.")]) as server:
@@ -174,7 +172,7 @@ async def test_stop_reaches_every_turn(make_agent: MakeAgent) -> None:
     assert [getattr(end, "reason", None) for end in ends] == ["interrupted", "interrupted"]
 
 
-def test_importing_the_library_imports_next_to_nothing() -> None:
+def test_importing_the_library_is_cheap() -> None:
     code = "import sys, vmpilot; print(*sorted(name for name in sys.modules if name.startswith('vmpilot')))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.split() == ["vmpilot"]
@@ -206,7 +204,7 @@ def test_secrets_in_a_request_reach_neither_model_nor_log(make_agent: MakeAgent,
         ("mcp_files_read", 'Unknown tool "mcp_files_read"'),
     ],
 )
-async def test_a_rule_on_a_tool_that_does_not_exist_is_an_error(
+async def test_a_rule_on_an_unknown_tool_is_an_error(
     rule: str, said: str, make_agent: MakeAgent, installed_samples: Callable[..., None]
 ) -> None:
     installed_samples("greeting")

@@ -1,4 +1,4 @@
-"""How a model is asked: the settings of one at a provider, and of the local one, whose engine is replaced here."""
+"""The settings for models of a provider and for the local model, whose engine is replaced here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmpilot.config import Environment, Settings
 
 @pytest.mark.parametrize(("model", "expected"), [("local:{}/m.gguf", 0.0), ("gpt-4o", None)])
 @pytest.mark.parametrize("given", [None, 0.7])
-async def test_a_small_model_is_asked_for_its_likeliest_words(
+async def test_the_local_model_has_temperature_0(
     tmp_path: Path, model: str, expected: float | None, given: float | None
 ) -> None:
     (tmp_path / "m.gguf").write_bytes(gguf_bytes({}))

@@ -1,4 +1,4 @@
-"""The command line in this process where no terminal is needed, and as a program behind a pseudo-terminal.
+"""Runs the command line in this process if no terminal is needed, else as a program on a pseudo-terminal.
 
 The backend is the sample without a model library, made visible as if it were installed.
 """
@@ -29,13 +29,13 @@ KEY = "sk-cli-0123456789abcdef"
 
 @pytest.fixture
 def sample_path(sample_folders: Callable[..., tuple[Path, ...]]) -> Path:
-    """A folder for the path of Python's modules in which the sample backend is installed."""
+    """A folder for `sys.path` in which the sample backend is installed."""
     return sample_folders("bare")[0]
 
 
 @pytest.fixture
 def variables(tmp_path: Path, sample_path: Path) -> dict[str, str]:
-    """The environment of a person who has set nothing but a key."""
+    """The environment of a user who has set only an API key."""
     home = tmp_path / "home"
     home.mkdir()
     return {
@@ -53,7 +53,7 @@ def variables(tmp_path: Path, sample_path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run printed and its exit code."""
+    """The output and exit code of a run."""
 
     out: str
     err: str
@@ -75,7 +75,7 @@ class Here:
         stdin: str | None = None,
         backend: str | None = None,
     ) -> Outcome:
-        """Run the program; `stdin` is what is redirected in, /dev/null where it is None."""
+        """Run the program; `stdin` is redirected in; None means /dev/null."""
         options = [] if server is None else ["--base-url", server.base_url, "--model", "m"]
         with self._standard_input(stdin).open() as file:
             self.monkeypatch.setattr(sys, "stdin", file)
@@ -117,7 +117,7 @@ def here(
 
 @dataclass
 class Screen:
-    """A program whose terminal is ours: standard input, output and error, and the controlling one."""
+    """A program on a pseudo-terminal, which is its standard input, output and error and its controlling terminal."""
 
     pid: int
     descriptor: int
@@ -126,7 +126,7 @@ class Screen:
     _buffer: bytearray = field(default_factory=bytearray)
 
     def wait_for(self, *words: str, times: int = 1, timeout: float = 15.0) -> str:
-        """Read until all words are there, and give all that is on the screen; an AssertionError if they never come."""
+        """Read until all words appear, and return the screen. Raises AssertionError if they never do."""
         give_up = time.monotonic() + timeout
         while any(self.text.count(word) < times for word in words):
             assert self._read(give_up), f"{words} never came; the screen:\n{self.text}"
@@ -139,7 +139,7 @@ class Screen:
         os.kill(self.pid, number)
 
     def end(self, timeout: float = 15.0) -> int:
-        """Read to the end, and give the exit code."""
+        """Read to the end and return the exit code."""
         give_up = time.monotonic() + timeout
         while self._read(give_up):
             pass
@@ -148,7 +148,7 @@ class Screen:
         return self.code
 
     def close(self) -> None:
-        """End what still runs."""
+        """End the program if it is still running."""
         if self.code is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)

@@ -1,4 +1,4 @@
-"""How arguments are read: options before and behind commands, `--`, and mistyped commands."""
+"""How arguments are parsed: options before and after commands, `--`, and mistyped commands."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def needed_words(words: tuple[str, ...]) -> list[str]:
 
 
 def refusal(*arguments: str) -> int | str | None:
-    """The exit code with which the arguments end the program."""
+    """The exit code of the parser's error or help."""
     with pytest.raises(SystemExit) as ended:
         parse(arguments)
     return ended.value.code
@@ -71,7 +71,7 @@ def test_help_fits_80_columns(
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_options_stand_before_between_and_behind_the_words(words: tuple[str, ...]) -> None:
+def test_options_may_stand_before_between_and_after_the_words(words: tuple[str, ...]) -> None:
     behind = parse([*words, *needed_words(words), "-d"])
     assert behind.debug
     assert [behind.command, *filter(None, [behind.action])] == [*words]
@@ -133,7 +133,7 @@ def test_what_arguments_mean(arguments: list[str], found: dict[str, object]) -> 
         ["config", "x"],
     ],
 )
-def test_options_and_words_that_a_command_does_not_take_are_wrong(arguments: list[str]) -> None:
+def test_options_and_words_that_a_command_does_not_accept_are_errors(arguments: list[str]) -> None:
     assert refusal(*arguments) == 2
 
 
@@ -146,7 +146,7 @@ BEFORE = st.sampled_from([[], ["-d"], ["--mode", "observe"], ["ask"], ["-t0", "a
 @given(BEFORE, st.lists(WORDS, max_size=6))
 @example([], ["--mode=full", "do it"])
 @example(["--mode", "observe"], ["--", "--mode", "full"])
-def test_what_stands_behind_two_hyphens_is_the_request(before: list[str], words: list[str]) -> None:
+def test_everything_after_two_hyphens_is_the_request(before: list[str], words: list[str]) -> None:
     options = parse([*before, "--", *words])
     assert options.words == words
     assert (options.command, options.literal) == ("ask", True)
@@ -154,7 +154,7 @@ def test_what_stands_behind_two_hyphens_is_the_request(before: list[str], words:
 
 
 @given(st.lists(WORDS, max_size=6))
-def test_two_hyphens_behind_an_option_without_its_value_give_it_none(words: list[str]) -> None:
+def test_two_hyphens_are_not_the_value_of_an_option(words: list[str]) -> None:
     assert refusal("--model", "--", *words) == 2
 
 
@@ -240,7 +240,7 @@ def test_requests_are_not_taken_for_mistyped_commands(arguments: list[str]) -> N
         (["doc\x1btor"], ["vmpilot doctor"], "…"),
     ],
 )
-def test_what_was_meant_is_said(
+def test_the_suggestion_for_a_mistyped_command(
     arguments: list[str], meant: list[str], anyway: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refusal(*arguments) == 2
@@ -287,7 +287,7 @@ def test_a_request_that_looks_like_a_command_can_be_sent(here: Here, before: lis
         (["/etc/no-such-file", "is", "missing"], None),
     ],
 )
-def test_unknown_words_that_begin_with_a_slash(here: Here, words: list[str], told: str | None) -> None:
+def test_unknown_slash_commands(here: Here, words: list[str], told: str | None) -> None:
     with ScriptedServer([Reply("Fine.")] if told is None else []) as server:
         ran = here(*words, server=server)
     assert ran.code == (0 if told is None else 2)
@@ -296,12 +296,12 @@ def test_unknown_words_that_begin_with_a_slash(here: Here, words: list[str], tol
         assert told in ran.err
 
 
-def test_the_settings_of_a_request_can_be_looked_at(here: Here) -> None:
+def test_config_show_takes_the_options_of_a_request(here: Here) -> None:
     ran = here("--mode", "observe", "config", "show", "--max-steps", "3")
     assert 'mode = "observe"  # --mode\n' in ran.out
     assert "max_steps = 3  # --max-steps\n" in ran.out
 
 
-def test_the_tree_is_one_that_other_tools_can_walk() -> None:
+def test_other_tools_can_walk_the_parser_tree() -> None:
     below = [action for action in make_parser()._actions if isinstance(action, argparse._SubParsersAction)]
     assert len(below) == 1

@@ -1,4 +1,4 @@
-"""`vmpilot backends list` and `check`: what is shown, the report for machines, and the exit codes."""
+"""`vmpilot backends list` and `check`: their output, the JSON report, and the exit codes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vmpilot.testing.conformance import CASES, LEVELS
 Install = Callable[..., None]
 
 
-def test_the_list_says_who_is_there_which_is_used_and_why(here: Any, installed_samples: Install) -> None:
+def test_the_list_shows_all_backends_and_why_one_is_chosen(here: Any, installed_samples: Install) -> None:
     installed_samples("bare", "claims_too_much", "raises_at_import")
     outcome = here("backends", "list")
     assert outcome.code == 0
@@ -33,7 +33,7 @@ def test_the_list_says_who_is_there_which_is_used_and_why(here: Any, installed_s
     assert "cannot be imported" in " ".join(outcome.out.split())
 
 
-def test_the_list_for_machines(here: Any, installed_samples: Install) -> None:
+def test_the_list_as_json(here: Any, installed_samples: Install) -> None:
     installed_samples("bare", "claims_too_much", "raises_at_import")
     rows = {row["distribution"]: row for row in json.loads(here("backends", "list", "--output", "json").out)}
     assert rows["vmpilot-sample-claims-too-much"] == {
@@ -56,17 +56,17 @@ def test_a_choice_that_cannot_be_used_is_an_error(here: Any, installed_samples: 
     name = json.loads(here("backends", "list", "--output", "json").out)[-1]["name"]
     outcome = here("backends", "list", "--backend", name if asked == "raises_at_import" else asked)
     assert outcome.code == 5
-    assert outcome.err.startswith("vmpilot: the backend")
+    assert outcome.err.startswith("vmpilot: Backend")
     assert "bare" in outcome.out
 
 
-def test_two_that_claim_one_name_are_both_listed(here: Any, installed_samples: Install) -> None:
+def test_two_backends_with_the_same_name_are_both_listed(here: Any, installed_samples: Install) -> None:
     installed_samples("echo", "second_echo", "bare")
     outcome = here("backends", "list")
     assert (outcome.out.count("\necho  ") + outcome.out.startswith("echo  "), outcome.code) == (2, 0)
 
 
-def test_a_check_tells_what_failed_and_where_to_look(here: Any, installed_samples: Install) -> None:
+def test_a_check_reports_failures_and_where_to_look(here: Any, installed_samples: Install) -> None:
     installed_samples("claims_too_much", alone=True)
     outcome = here("backends", "check", "claims_too_much", "--level", "streaming", "tools")
     assert outcome.code == 1
@@ -82,7 +82,7 @@ def test_a_check_tells_what_failed_and_where_to_look(here: Any, installed_sample
     assert outcome.out.endswith("Failed levels: streaming.\n")
 
 
-def test_one_that_ends_whoever_imports_it_is_not_imported_here(here: Any, installed_samples: Install) -> None:
+def test_a_backend_that_exits_on_import_does_not_end_the_command(here: Any, installed_samples: Install) -> None:
     installed_samples("kills_its_process")
     outcome = here("backends", "check", "kills_its_process")
     assert (outcome.code, outcome.out) == (5, "")
@@ -96,7 +96,7 @@ def test_levels_that_are_not_claimed_do_not_fail_the_check(here: Any, installed_
     assert "it cannot fail them" in outcome.out
 
 
-def test_the_report_for_machines(here: Any, installed_samples: Install, tmp_path: Path) -> None:
+def test_the_report_as_json(here: Any, installed_samples: Install, tmp_path: Path) -> None:
     installed_samples("claims_too_much", alone=True)
     file = tmp_path / "report.json"
     assert here("backends", "check", "claims_too_much", "--level", "usage", "--json", str(file)).code == 1
@@ -121,7 +121,7 @@ def test_the_report_for_machines(here: Any, installed_samples: Install, tmp_path
         (["echo", "--scripted-model", "nowhere:Model"], 2, "Cannot find --scripted-model 'nowhere:Model'"),
         (["echo", "--scripted-model", "json"], 2, "must be MODULE:NAME"),
         ([], 2, "NAME"),
-        (["nobody"], 5, '"nobody" (the one to check) is not installed'),
+        (["nobody"], 5, '"nobody" (backends check) is not installed'),
     ],
 )
 def test_wrong_usage(here: Any, installed_samples: Install, arguments: list[str], code: int, said: str) -> None:
@@ -131,7 +131,7 @@ def test_wrong_usage(here: Any, installed_samples: Install, arguments: list[str]
     assert said in outcome.err
 
 
-def test_one_that_cannot_be_loaded_is_exit_code_5(here: Any, installed_samples: Install) -> None:
+def test_a_backend_that_cannot_be_loaded_exits_with_5(here: Any, installed_samples: Install) -> None:
     installed_samples("raises_at_import", alone=True)
     name = json.loads(here("backends", "list", "--output", "json", "--backend", "x").out)[0]["name"]
     outcome = here("backends", "check", name)

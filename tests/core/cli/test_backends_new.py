@@ -1,4 +1,4 @@
-"""`vmpilot backends new`: what is written, what is refused, and what comes next."""
+"""`vmpilot backends new`: the files, rejected names and folders, and the next commands."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def package(here: Any, folder: Path) -> Path:
-    """A package that was just written."""
+    """A new package."""
     assert here("backends", "new", "my-engine", "--dir", str(folder)).code == 0
     return folder
 
@@ -42,7 +42,7 @@ def written(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def test_it_says_what_was_written_and_what_comes_next(here: Any, tmp_path: Path) -> None:
+def test_it_prints_the_files_and_the_next_commands(here: Any, tmp_path: Path) -> None:
     ran = here("backends", "new", "my-engine", "--cwd", str(tmp_path))
     place = tmp_path / "vmpilot-backend-my-engine"
     assert (ran.code, ran.err, written(place)) == (0, "", FILES)
@@ -61,7 +61,7 @@ def test_the_new_name_is_everywhere(package: Path) -> None:
     assert project["entry-points"] == {"vmpilot.backends": {"my-engine": "vmpilot_backend_my_engine.agent"}}
 
 
-def test_the_package_takes_this_core_and_not_the_next_one(package: Path) -> None:
+def test_the_package_requires_this_version_of_the_core(package: Path) -> None:
     project = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (core,) = [text for text in project["dependencies"] if text.startswith("vmpilot-core")]
     assert version("vmpilot-core") in Requirement(core).specifier
@@ -85,32 +85,32 @@ def test_the_package_is_small_and_clean(package: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", "My", "a b", "a--b", "-a", "a-", "1a", "a_b", "../a", "a/b", "é", "a" * 31, "a\nb", "a.b"]
 )
-def test_a_name_that_cannot_be_one_is_refused(name: str, here: Any, tmp_path: Path) -> None:
+def test_an_invalid_name_is_rejected(name: str, here: Any, tmp_path: Path) -> None:
     ran = here("backends", "new", "--cwd", str(tmp_path / "empty"), "--", name)
     assert (ran.code, ran.out, (tmp_path / "empty").exists()) == (2, "", False)
     assert "cannot be a backend's name" in ran.err
 
 
 @pytest.mark.parametrize("name", ["bare", "langchain", "litellm"])
-def test_a_name_that_is_taken_is_refused(name: str, here: Any, folder: Path) -> None:
+def test_a_name_in_use_is_rejected(name: str, here: Any, folder: Path) -> None:
     ran = here("backends", "new", name, "--dir", str(folder))
     assert (ran.code, folder.exists()) == (2, False)
     assert f'"{name}" belongs to another backend' in ran.err
 
 
-def test_nothing_is_ever_written_over(here: Any, package: Path) -> None:
+def test_existing_files_are_never_overwritten(here: Any, package: Path) -> None:
     (package / "README.md").write_text("mine")
     ran = here("backends", "new", "my-engine", "--dir", str(package))
     assert (ran.code, "is not empty" in ran.err, (package / "README.md").read_text()) == (2, True, "mine")
 
 
-def test_an_empty_folder_will_do(here: Any, folder: Path) -> None:
+def test_an_empty_folder_is_accepted(here: Any, folder: Path) -> None:
     folder.mkdir(parents=True)
     ran = here("backends", "new", "my-engine", "--dir", str(folder), "--output", "json")
     assert json.loads(ran.out) == {"name": "my-engine", "folder": str(folder), "files": FILES}
 
 
-def test_a_folder_that_cannot_be_made_is_said(here: Any, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(here: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = here("backends", "new", "my-engine", "--dir", str(tmp_path / "file" / "mine"))
     assert (ran.code, "cannot be written to (Not a directory)" in ran.err) == (2, True)
@@ -132,7 +132,7 @@ def installed(package: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return package
 
 
-def test_the_package_holds_every_level(installed: Path) -> None:
+def test_the_package_passes_every_level(installed: Path) -> None:
     subject = make_subject("my-engine")
     assert set(subject.backend.info.capabilities) == set(LEVELS)
     results = list(run_cases(subject, CASES))

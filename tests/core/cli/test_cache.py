@@ -1,4 +1,4 @@
-"""`vmpilot cache stats` and `clear`, over answers that were really given."""
+"""`vmpilot cache stats` and `clear`, with real answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["redis", "running_redis"]
 
 @pytest.fixture(params=["disk", "redis"])
 def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the setting says; the variable is set."""
+    """The value of the setting, which is also set as a variable."""
     setting = "disk" if request.param == "disk" else request.getfixturevalue("redis").url
     monkeypatch.setenv("VMPILOT_CACHE", setting)
     return str(setting)
@@ -28,7 +28,7 @@ def ask(here: Here, server: ScriptedServer, *options: str) -> tuple[str, str]:
     return ran.out, ran.err
 
 
-def test_a_query_that_is_repeated(here: Here, place: str) -> None:
+def test_a_repeated_request_is_answered_from_the_cache(here: Here, place: str) -> None:
     with ScriptedServer([Reply("One wombat.")]) as server:
         assert ask(here, server, "-t", "0") == ("One wombat.\n", "")
         said, told = ask(here, server, "-t", "0")
@@ -46,7 +46,7 @@ def test_a_query_that_is_repeated(here: Here, place: str) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("-t", "0.5")])
-def test_a_temperature_that_rules_it_out_is_told(
+def test_a_temperature_that_rules_the_cache_out_is_reported(
     here: Here, monkeypatch: pytest.MonkeyPatch, options: tuple[str]
 ) -> None:
     monkeypatch.setenv("VMPILOT_CACHE", "disk")
@@ -58,7 +58,7 @@ def test_a_temperature_that_rules_it_out_is_told(
     assert here("cache", "stats").out.startswith("0 answers in ")
 
 
-def test_while_it_is_off_the_one_on_disk_is_shown(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stats_show_the_disk_cache_while_the_cache_is_off(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VMPILOT_CACHE", "disk")
     with ScriptedServer([Reply("One.")]) as server:
         ask(here, server, "-t", "0")
@@ -93,7 +93,7 @@ def test_a_request_is_answered_without_its_redis(here: Here, monkeypatch: pytest
 
 
 @pytest.mark.parametrize("words", [("cache",), ("cache", "empty")])
-def test_wrong_words(here: Here, words: tuple[str, ...]) -> None:
+def test_unknown_actions(here: Here, words: tuple[str, ...]) -> None:
     ran = here(*words)
     assert ran.code == 2
     assert ran.err.startswith("usage: vmpilot cache [options] ACTION …\nvmpilot cache: error: ")

@@ -1,4 +1,4 @@
-"""`/compact` on the command line, and what compaction looks like on the screen and in the transcript."""
+"""`/compact` on the command line, and how compaction appears on the screen and in the transcript."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def asks(here: Here, server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize(("words", "stdin"), [(["/compact"], None), ([" /compact "], None), ([], "/compact\n")])
-def test_it_says_what_it_did(here: Here, words: list[str], stdin: str | None) -> None:
+def test_compaction_reports_its_result(here: Here, words: list[str], stdin: str | None) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY, Reply("Three.")]) as server:
         asks(here, server)
         ran = here("-c", *words, server=server, stdin=stdin)
@@ -39,7 +39,7 @@ def test_it_says_what_it_did(here: Here, words: list[str], stdin: str | None) ->
     ]
 
 
-def test_a_second_time_there_is_nothing_to_compact(here: Here) -> None:
+def test_compacting_twice_has_nothing_to_do(here: Here) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY]) as server:
         asks(here, server)
         here("-c", "/compact", server=server)
@@ -57,7 +57,7 @@ def test_without_a_conversation_it_is_a_usage_error(here: Here, words: list[str]
     assert "conversation" in ran.err
 
 
-def test_more_than_the_word_is_a_request(here: Here) -> None:
+def test_text_after_the_command_makes_it_a_request(here: Here) -> None:
     with ScriptedServer([Reply("It compacts.")]) as server:
         ran = here("what does /compact do?", server=server)
     assert (ran.code, ran.out) == (0, "It compacts.\n")
@@ -75,7 +75,7 @@ def test_programs_get_the_event(here: Here) -> None:
     assert (compacted.summary, ended.exit_code) == (SUMMARY.text, 0)
 
 
-def test_programs_that_want_one_object_get_the_numbers(here: Here) -> None:
+def test_json_output_has_the_numbers(here: Here) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY]) as server:
         asks(here, server)
         ran = here("-c", "--output", "json", "/compact", server=server)
@@ -84,7 +84,7 @@ def test_programs_that_want_one_object_get_the_numbers(here: Here) -> None:
     assert told["compacted"]["before"] > told["compacted"]["after"] > 0
 
 
-def test_the_help_tells_of_it(here: Here) -> None:
+def test_the_help_mentions_it(here: Here) -> None:
     assert "vmpilot -c /compact" in here("--help").out
 
 

@@ -1,4 +1,4 @@
-"""`vmpilot compare`: folders of their own, what came of each, and nothing left behind."""
+"""`vmpilot compare`: a worktree per candidate, the outcomes, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def runs(command: str) -> Reply:
 
 @pytest.fixture
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder that is compared in; what a comparison makes goes below `places`."""
+    """The folder to compare in; temporary folders go below `places`."""
     places = tmp_path / "places"
     places.mkdir()
     monkeypatch.setenv("TMPDIR", str(places))
@@ -53,7 +53,7 @@ def git(folder: Path, *words: str) -> str:
 
 
 def state(folder: Path) -> dict[str, bytes]:
-    """The person's files, without git's own."""
+    """The user's files, without git's own."""
     files = (path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
@@ -65,7 +65,7 @@ def compare(here: Here, server: ScriptedServer, *words: str) -> tuple[int, list[
     return ran.code, json.loads(ran.out), ran.err
 
 
-def test_each_works_in_a_worktree_of_its_own(here: Here, repository: Path) -> None:
+def test_each_candidate_has_its_own_worktree(here: Here, repository: Path) -> None:
     before = state(repository)
     script = [
         runs("cat sub/old new; ls; echo done > result; echo x > ignored2; rm sub/old"),
@@ -96,7 +96,7 @@ def test_a_folder_without_git_is_copied(here: Here, work: Path) -> None:
     assert state(work) == {"old": b"old\n"}
 
 
-def test_a_repository_whose_changes_cannot_be_taken_is_refused(here: Here, repository: Path) -> None:
+def test_a_repository_whose_changes_cannot_be_copied_is_an_error(here: Here, repository: Path) -> None:
     git(repository, "add", "--intent-to-add", "new")
     ran = here("compare", "it", "--backends", "bare", "--models", "m")
     assert ran.code == 2
@@ -104,7 +104,7 @@ def test_a_repository_whose_changes_cannot_be_taken_is_refused(here: Here, repos
     assert "new" in ran.err
 
 
-def test_the_index_stays_as_it_is_to_the_byte(here: Here, repository: Path) -> None:
+def test_the_index_is_not_changed(here: Here, repository: Path) -> None:
     os.utime(repository / ".gitignore", (1, 1))  # which git would note
     before = (repository / ".git" / "index").read_bytes()
     with ScriptedServer([Reply("Done.")]) as server:
@@ -122,9 +122,7 @@ def test_a_folder_that_is_too_large_is_not_copied(here: Here, work: Path) -> Non
     assert list((work.parent / "places").iterdir()) == []
 
 
-def test_the_folder_below_the_root_is_the_one_that_is_worked_in(
-    here: Here, repository: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_candidates_work_in_the_same_subfolder(here: Here, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(repository / "sub")
     with ScriptedServer([runs("cp old copy"), Reply("Done.")]) as server:
         code, (outcome,), _ = compare(here, server, "--models", "m")
@@ -151,7 +149,7 @@ def test_folders_can_be_kept(here: Here, work: Path) -> None:
     assert kept.is_relative_to(work.parent / "places")
 
 
-def test_one_that_fails_is_a_row_and_the_others_go_on(here: Here, work: Path) -> None:
+def test_a_failed_candidate_is_a_row_and_the_others_continue(here: Here, work: Path) -> None:
     script: list[Step] = [HttpError(401, "no"), Reply("Done.")]
     with ScriptedServer(script) as server:
         ran = here("compare", "it", "--backends", "bare", "--models", "a,b", "--base-url", server.base_url)
@@ -178,7 +176,7 @@ def test_what_cannot_begin(here: Here, work: Path, words: tuple[str, ...], code:
     assert told in ran.err
 
 
-def test_an_interrupted_one_tells_what_there_is_and_leaves_nothing(
+def test_an_interrupted_comparison_shows_partial_results_and_cleans_up(
     program: Callable[..., subprocess.Popen[str]], variables: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "work").mkdir()

@@ -26,7 +26,7 @@ def test_set_show_and_unset(here: Here, file: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "", f"vmpilot: max_steps is not set in {file}\n")
 
 
-def test_a_variable_that_wins_is_named(here: Here, file: Path) -> None:
+def test_an_overriding_variable_is_named(here: Here, file: Path) -> None:
     ran = here("config", "set", "backend", "bare")
     assert ran.code == 0
     assert ran.err == "vmpilot: Overridden here: VMPILOT_BACKEND also sets backend.\n"
@@ -50,17 +50,17 @@ def test_a_secret_comes_from_standard_input(here: Here, file: Path) -> None:
         (("deny", '["shell rm"]'), 2, "the rule 'shell rm' in deny is not one"),
     ],
 )
-def test_a_wrong_value_is_refused(here: Here, file: Path, setting: tuple[str, str], code: int, told: str) -> None:
+def test_an_invalid_value_is_rejected(here: Here, file: Path, setting: tuple[str, str], code: int, told: str) -> None:
     ran = here("config", "set", *setting)
     assert ran.code == code
     assert told in ran.err
     assert not file.exists()
 
 
-def test_several_foreign_backends_offer_a_command_that_ends_the_question(
+def test_the_suggested_command_chooses_among_several_backends(
     here: Here, monkeypatch: pytest.MonkeyPatch, installed_samples: object, file: Path
 ) -> None:
-    """What the message says is run as it is said."""
+    """The command in the message works."""
     assert callable(installed_samples)
     installed_samples("echo", "bare", alone=True)
     monkeypatch.delenv("VMPILOT_BACKEND")

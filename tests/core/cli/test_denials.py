@@ -1,4 +1,4 @@
-"""What a person sees of calls that were denied, and above whose output which title stands."""
+"""How denied calls and the titles of calls are shown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def calls(*commands: str) -> Reply:
     return Reply(tool_calls=tuple(ScriptedCall("shell", {"command": command}) for command in commands))
 
 
-def test_nobody_to_ask_says_what_was_denied_and_how_to_allow_it(here: Here) -> None:
+def test_a_denial_without_a_terminal_shows_how_to_allow_the_action(here: Here) -> None:
     with ScriptedServer([calls("env touch made"), Reply("I cannot.")]) as server:
         ran = here("x", server=server)
     assert (ran.code, ran.out) == (4, "I cannot.\n")
@@ -34,7 +34,7 @@ def test_nobody_to_ask_says_what_was_denied_and_how_to_allow_it(here: Here) -> N
     assert "Do not try" not in ran.err
 
 
-def test_mode_observe_names_the_mode_that_lets_more_run(here: Here) -> None:
+def test_a_denial_in_mode_observe_names_mode_operate(here: Here) -> None:
     with ScriptedServer([calls("touch made"), Reply("I cannot.")]) as server:
         ran = here("--mode", "observe", "x", server=server)
     assert ran.code == 4
@@ -45,7 +45,7 @@ def test_mode_observe_names_the_mode_that_lets_more_run(here: Here) -> None:
     assert "The user" not in ran.err
 
 
-def test_who_said_no_is_not_told_how_to_allow_it(screen: Start) -> None:
+def test_a_user_who_declined_gets_no_advice(screen: Start) -> None:
     with ScriptedServer([calls("env touch made"), Reply("As you say.")]) as server:
         shown = screen("x", server=server)
         shown.wait_for("Run it? [y/N")
@@ -55,7 +55,7 @@ def test_who_said_no_is_not_told_how_to_allow_it(screen: Start) -> None:
     assert shown.text.endswith("vmpilot: 1 action was denied: `env touch made`\n")
 
 
-def test_output_after_another_question_stands_below_its_own_title(screen: Start) -> None:
+def test_output_after_another_question_repeats_its_title(screen: Start) -> None:
     first = "env echo first\n# of two lines"
     with ScriptedServer([calls(first, "env echo second"), Reply("Done.")]) as server:
         shown = screen("x", server=server)
@@ -87,7 +87,7 @@ def test_a_call_without_a_title(arguments: str, words: str) -> None:
     assert describe_call(ToolCall("1", "shell", arguments)) == words
 
 
-def test_what_only_the_model_is_told_is_left_out() -> None:
+def test_advice_for_the_model_is_not_shown() -> None:
     assert denial_reason("Not run: no such tool. Make the call again, corrected.") == "Not run: no such tool."
     assert (
         denial_reason("Denied: the user said no. Do not try to get around it; go on\nso.")
@@ -96,7 +96,7 @@ def test_what_only_the_model_is_told_is_left_out() -> None:
     assert denial_reason("It failed.") == "It failed."
 
 
-def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: Start, tmp_path: Path) -> None:
+def test_rules_are_shown_before_they_are_saved_and_apply_at_once(screen: Start, tmp_path: Path) -> None:
     with ScriptedServer([calls("curl --version"), calls("curl --version"), Reply("Done.")]) as server:
         shown = screen("x", server=server)
         shown.wait_for("Run it? [y/N/always]")
@@ -112,3 +112,19 @@ def test_always_is_shown_before_it_is_kept_and_holds_at_once_and_later(screen: S
         later = screen("x", server=server)
         assert later.end() == 0
     assert "Run it?" not in later.text
+
+
+def test_a_rule_that_is_not_saved_lets_the_call_run_once(screen: Start, tmp_path: Path) -> None:
+    with ScriptedServer([calls("curl --version"), calls("curl --version"), Reply("Done.")]) as server:
+        shown = screen("x", server=server)
+        shown.wait_for("Run it? [y/N/always]")
+        shown.type("a\n")
+        shown.wait_for("Save this rule? (no: run it once) [y/N]")
+        shown.type("n\n")
+        shown.wait_for("Run it? [y/N/always]", times=2)
+        shown.type("n\n")
+        assert shown.end() == 4
+    first, second = (request.messages[-1]["content"] for request in server.requests[1:])
+    assert "Protocols: " in first
+    assert "Denied" in second
+    assert not (tmp_path / "config" / "approvals.json").exists()

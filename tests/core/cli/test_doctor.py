@@ -1,4 +1,4 @@
-"""`vmpilot doctor`: what it prints, for people and programs, and its exit code."""
+"""`vmpilot doctor`: its table, its JSON and its exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmpilot.cli._doctor_checks import Check
 
 
 @pytest.fixture
-def person(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, sample_path: Path) -> dict[str, str]:
+def user(variables: dict[str, str], monkeypatch: pytest.MonkeyPatch, sample_path: Path) -> dict[str, str]:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(sample_path)
@@ -30,8 +30,8 @@ def told(capsys: pytest.CaptureFixture[str]) -> tuple[dict[str, dict[str, str]],
     return {check["name"]: check for check in printed["checks"]}, printed["sandbox"]
 
 
-@pytest.mark.usefixtures("person")
-def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("user")
+def test_everything_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = doctor(tmp_path)
     checks, holds = told(capsys)
     broken = [check for check in checks.values() if check["state"] == "broken"]
@@ -42,8 +42,8 @@ def test_all_is_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {"probe", "holds", "verdicts", "details", "known"} == set(holds[0])
 
 
-@pytest.mark.usefixtures("person")
-def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("user")
+def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(tmp_path, "text") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok      sandbox") for line in lines)
@@ -51,8 +51,8 @@ def test_a_table_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "yes       -          at level read the workspace cannot be changed" in lines
 
 
-def test_what_is_broken(person: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    config = Path(person["VMPILOT_CONFIG_DIR"])
+def test_broken_settings_and_folders(user: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = Path(user["VMPILOT_CONFIG_DIR"])
     config.mkdir()
     (config / "config.toml").write_text("no_such_key = 1\n")
     (tmp_path / "data").write_text("a file where the folder should be")
@@ -62,15 +62,15 @@ def test_what_is_broken(person: dict[str, str], tmp_path: Path, capsys: pytest.C
     assert (checks["data folder"]["state"], checks["log"]["state"]) == ("broken", "broken")
 
 
-@pytest.mark.usefixtures("person")
-def test_a_backend_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.usefixtures("user")
+def test_a_missing_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(tmp_path, backend="litellmm") == 1
     checks, _ = told(capsys)
     assert checks["backend"]["state"] == "broken"
 
 
-def test_programs_that_are_missing(
-    person: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_missing_programs(
+    user: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert doctor(tmp_path) == 1
@@ -79,7 +79,7 @@ def test_programs_that_are_missing(
     assert states == {"bash": "broken", "git": "note"}
 
 
-def test_an_escape_that_is_news_is_broken() -> None:
+def test_an_unknown_escape_is_broken() -> None:
     held = Hold(
         "a", "a holds", {"read": "blocked", "workspace": "not tried"}, {"read": "", "workspace": ""}, known=False
     )
@@ -92,14 +92,14 @@ def test_an_escape_that_is_news_is_broken() -> None:
     assert "escaped from the sandbox: c" in sum_up([held, known, fresh]).detail
 
 
-def test_a_sandbox_that_the_folder_brings_is_not_run(
-    person: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_sandbox_program_in_the_folder_is_not_run(
+    user: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "project"
     project.mkdir()
     program = project / "bwrap"
     program.write_text(f"#!/bin/sh\ntouch {tmp_path}/outside\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{project}:{person['PATH']}")
+    monkeypatch.setenv("PATH", f"{project}:{user['PATH']}")
     doctor(project)
     assert not (tmp_path / "outside").exists()

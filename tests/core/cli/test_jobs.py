@@ -1,4 +1,4 @@
-"""Background jobs as the user meets them: what ends with the request is said, what is kept is listed and stopped."""
+"""Background jobs: those that end with the request are reported, kept ones are listed and stopped."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def until(done: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_a_job_that_ends_with_the_request_is_said_to_end(here: Here, output: str) -> None:
+def test_a_stopped_job_is_reported(here: Here, output: str) -> None:
     with ScriptedServer([background("sleep 1000"), Reply("It runs.")]) as server:
         ran = here("--mode", "full", "--output", output, "serve", server=server)
     assert ran.code == 0
@@ -45,7 +45,7 @@ def test_a_job_that_ends_with_the_request_is_said_to_end(here: Here, output: str
     assert here("jobs", "list").err == "vmpilot: No background jobs.\n"
 
 
-def test_a_job_that_is_over_is_not_mentioned(here: Here) -> None:
+def test_a_finished_job_is_not_mentioned(here: Here) -> None:
     with ScriptedServer([background("true"), Reply("Done.")]) as server:
         assert "Job 1" not in here("--mode", "full", "do", server=server).err
 
@@ -89,13 +89,13 @@ def test_the_next_request_can_end_it(here: Here, kept: KeptJobs) -> None:
         (("jobs", "log", "-n", "0", "1001"), "must be at least 1"),
     ],
 )
-def test_wrong_usage_is_told(here: Here, arguments: tuple[str, ...], told: str) -> None:
+def test_invalid_usage(here: Here, arguments: tuple[str, ...], told: str) -> None:
     ran = here(*arguments)
     assert ran.code == 2
     assert told in ran.err
 
 
-def test_a_hostile_output_does_not_steer_the_terminal(here: Here, kept: KeptJobs) -> None:
+def test_hostile_output_cannot_control_the_terminal(here: Here, kept: KeptJobs) -> None:
     job = kept.begin("printf '\x1b[2J'", conversation="c")
     (job.folder / "output.0").write_text("\x1b[2Jcleared\u202e\n")
     assert "\x1b" not in here("jobs", "list").out

@@ -1,4 +1,4 @@
-"""`vmpilot chats`, `vmpilot cost` and `vmpilot audit`, over conversations that were really had."""
+"""`vmpilot chats`, `vmpilot cost` and `vmpilot audit`, with real conversations."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_an_export_to_read(here: Here, chat: str, kind: str, beginning: str) -> 
     assert "One wombat." in exported
 
 
-def test_html_shows_markup_of_others_as_text(here: Here) -> None:
+def test_html_escapes_markup(here: Here) -> None:
     with ScriptedServer([Reply("<script>alert(1)</script>")]) as server:
         ran = here("--output", "json", "say <b>", server=server)
     exported = here("chats", "export", "--format", "html", json.loads(ran.out)["conversation_id"]).out
@@ -79,7 +79,7 @@ def test_html_shows_markup_of_others_as_text(here: Here) -> None:
     assert "<b>" not in exported
 
 
-def test_a_fork_goes_on_by_itself(here: Here, chat: str) -> None:
+def test_a_fork_is_independent(here: Here, chat: str) -> None:
     with ScriptedServer([Reply("Another.")]) as server:
         ran = here("-r", chat, "--fork", "--output", "json", "and?", server=server)
         assert [message["content"] for message in server.requests[0].messages[-2:]] == ["One wombat.", "and?"]
@@ -142,7 +142,7 @@ def test_denied_calls_are_in_the_audit_and_in_the_transcript(here: Here, tmp_pat
     assert [hit["speaker"] for hit in listed(here, "chats", "search", "made")] == ["tool"]
 
 
-def test_an_interrupted_command_is_not_called_failed(
+def test_an_interrupted_command_is_not_shown_as_failed(
     here: Here, program: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     mark = tmp_path / "started"
@@ -161,12 +161,12 @@ def test_an_interrupted_command_is_not_called_failed(
     assert "failed" not in shown
 
 
-def test_cost_says_what_it_does_not_know(here: Here, chat: str) -> None:
+def test_unknown_prices_are_shown(here: Here, chat: str) -> None:
     assert "  price unknown  1 turn  200 tokens in, 40 out\n" in here("cost").out
     assert [(row["key"], row["unpriced"]) for row in listed(here, "cost", "--by", "model")] == [("m", 1)]
 
 
-def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path: Path) -> None:
+def test_the_audit_shows_time_folder_command_and_decision(here: Here, chat: str, tmp_path: Path) -> None:
     (command,) = listed(here, "audit", chat)
     assert (command["command"], command["folder"]) == ("echo zebra; cd /", str(tmp_path / "work"))
     assert (command["exit_code"], command["allowed_by"]) == (0, "mode full")
@@ -184,7 +184,7 @@ def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path
         (("--fork", "go on"), "-c"),
     ],
 )
-def test_wrong_usage_is_told_and_ends_with_2(here: Here, arguments: tuple[str, ...], told: str) -> None:
+def test_invalid_usage_exits_with_2(here: Here, arguments: tuple[str, ...], told: str) -> None:
     ran = here(*arguments)
     assert ran.code == 2
     assert told in ran.err

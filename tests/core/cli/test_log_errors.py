@@ -1,4 +1,4 @@
-"""What goes wrong in `vmpilot chats`, `cost` and `audit`: one sentence, the right exit code, and nothing changed."""
+"""Errors of `vmpilot chats`, `cost` and `audit`: one sentence, the right exit code, and nothing changed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def told(here: Here, *arguments: str, code: int) -> str:
 
 @pytest.fixture
 def twins(here: Here, tmp_path: Path) -> str:
-    """What the log looks like with two conversations whose ids begin alike."""
+    """A log with two conversations whose ids start alike."""
     for id_ in ("abc1", "abc2"):
         file = tmp_path / "chat.json"
         file.write_text(json.dumps({**DOCUMENT, "id": id_}))
@@ -71,7 +71,7 @@ def twins(here: Here, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("arguments", OF_ONE)
-def test_an_id_that_is_none_or_of_several(here: Here, twins: str, arguments: tuple[str, ...]) -> None:
+def test_unknown_and_ambiguous_ids(here: Here, twins: str, arguments: tuple[str, ...]) -> None:
     def with_id(id_: str) -> list[str]:
         return [id_ if word == "ID" else word for word in arguments]
 
@@ -99,14 +99,14 @@ def test_an_id_that_is_none_or_of_several(here: Here, twins: str, arguments: tup
         ({"started": "yesterday"}, "not whole"),
     ],
 )
-def test_an_import_that_is_none(here: Here, twins: str, tmp_path: Path, content: Any, said: str) -> None:
+def test_an_invalid_import(here: Here, twins: str, tmp_path: Path, content: Any, said: str) -> None:
     file = tmp_path / "wrong.json"
     file.write_bytes(content if isinstance(content, bytes) else json.dumps({**DOCUMENT, **content}).encode())
     assert said in told(here, "chats", "import", str(file), code=2)
     assert here("chats", "list").out == twins
 
 
-def test_an_import_that_was_cut(here: Here, twins: str, tmp_path: Path) -> None:
+def test_a_truncated_import(here: Here, twins: str, tmp_path: Path) -> None:
     whole = here("chats", "export", "abc1").out
     file = tmp_path / "cut.json"
     for length in range(1, len(whole) - 3, 40):
@@ -129,7 +129,7 @@ def test_an_import_that_cannot_be_read(here: Here, twins: str, file: str, said: 
 
 
 @pytest.mark.parametrize("arguments", ALL)
-def test_a_database_that_is_not_there(here: Here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+def test_a_missing_database(here: Here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     here.monkeypatch.setenv("VMPILOT_DATABASE_URL", f"postgresql://ada:{PASSWORD}@127.0.0.1:1/log")
     said = told(here, *arguments, code=1)
     assert said.startswith("the database log on 127.0.0.1:1 cannot be used: ")
@@ -156,7 +156,7 @@ def test_another_kind_of_database(here: Here, url: str) -> None:
         assert PASSWORD not in said
 
 
-def test_a_home_that_cannot_be_written(here: Here) -> None:
+def test_a_read_only_home(here: Here) -> None:
     here.monkeypatch.setenv("VMPILOT_DATA_DIR", "/proc/vmpilot")
     for arguments in (("hello",), ("chats", "list"), ("cost",)):
         said = told(here, *arguments, code=2)
@@ -176,7 +176,7 @@ python=$2
 """
 
 
-def test_a_disk_that_is_full_in_mid_import(variables: dict[str, str], tmp_path: Path) -> None:
+def test_a_disk_that_fills_up_during_an_import(variables: dict[str, str], tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     small, large, place = tmp_path / "small.json", tmp_path / "large.json", tmp_path / "small-disk"
@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_in_mid_import(variables: dict[str, str], tmp_path: 
     assert after.endswith(before.splitlines(keepends=True)[-1])
 
 
-def test_whoever_stops_reading_hears_no_complaint(program: Start, variables: dict[str, str], tmp_path: Path) -> None:
+def test_a_closed_pipe_is_not_an_error(program: Start, variables: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "long.json"
     file.write_text(json.dumps({**DOCUMENT, "events": [{"type": "turn_ended", "reason": "failed", "time": 1.0}] * 3}))
     importing = program("chats", "import", str(file))
@@ -213,7 +213,7 @@ def test_whoever_stops_reading_hears_no_complaint(program: Start, variables: dic
         assert process.returncode == 1
 
 
-def test_every_list_is_json_when_asked_so(here: Here, twins: str) -> None:
+def test_every_list_can_be_json(here: Here, twins: str) -> None:
     for arguments in (["chats", "list"], ["chats", "search", "x"], ["cost"], ["audit"], ["audit", "abc1"]):
         ran = here(*arguments, "--output", "json")
         assert (ran.code, ran.err) == (0, "")
@@ -231,7 +231,7 @@ def test_every_list_is_json_when_asked_so(here: Here, twins: str) -> None:
         assert isinstance(json.loads(ran.out), dict)
 
 
-def test_an_empty_list_says_so(here: Here) -> None:
+def test_an_empty_list_is_reported(here: Here) -> None:
     for arguments, said in (
         (["chats", "list"], "No conversations yet."),
         (["chats", "search", "x"], "No matches."),

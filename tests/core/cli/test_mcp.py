@@ -1,4 +1,4 @@
-"""MCP servers with problems: what a run, `-v`, JSON output, `vmpilot tools` and `vmpilot doctor` say of them."""
+"""MCP servers with problems: how a request, `-v`, JSON output, `vmpilot tools` and `vmpilot doctor` report them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def asks(tool: str) -> Reply:
 
 
 @pytest.mark.usefixtures("servers")
-def test_a_run_reports_what_is_left_out_and_what_does_not_start(here: Here) -> None:
+def test_a_request_reports_skipped_tools_and_broken_servers(here: Here) -> None:
     with ScriptedServer([asks("mcp__good__sound"), Reply("Done.")] * 2) as server:
         first = here("--mode", "full", "do it", server=server)
         second = here("--mode", "full", "do it", server=server)
@@ -70,14 +70,14 @@ def test_a_run_reports_what_is_left_out_and_what_does_not_start(here: Here) -> N
 
 
 @pytest.mark.usefixtures("servers")
-def test_verbose_shows_all_of_what_the_server_wrote(here: Here) -> None:
+def test_verbose_shows_the_whole_error_output_of_a_server(here: Here) -> None:
     with ScriptedServer([Reply("Done.")]) as server:
         ran = here("-v", "do it", server=server)
     assert f"{LEFT_OUT}\n{NOT_STARTED}\nTraceback:\n  line 1\n  line 2\nno license\n" in ran.err
 
 
 @pytest.mark.usefixtures("servers")
-def test_programs_get_it_as_events(here: Here) -> None:
+def test_problems_are_events(here: Here) -> None:
     with ScriptedServer([Reply("Done.")]) as server:
         ran = here("--output", "jsonl", "do it", server=server)
     events = [json.loads(line) for line in ran.out.splitlines()]
@@ -86,7 +86,7 @@ def test_programs_get_it_as_events(here: Here) -> None:
 
 
 @pytest.mark.usefixtures("servers")
-def test_tools_lists_what_is_wrong_each_time(here: Here) -> None:
+def test_tools_reports_problems_each_time(here: Here) -> None:
     for _ in range(2):
         ran = here("tools")
         assert f"vmpilot: {LEFT_OUT}\n" in ran.err
@@ -94,8 +94,8 @@ def test_tools_lists_what_is_wrong_each_time(here: Here) -> None:
 
 
 @pytest.mark.usefixtures("servers")
-def test_the_sdks_log_of_a_servers_mistakes_stays_off_the_terminal(variables: dict[str, str]) -> None:
-    """In a process of its own, for pytest takes logs where a user would see them."""
+def test_the_log_of_the_sdk_is_not_shown(variables: dict[str, str]) -> None:
+    """In a separate process, because pytest captures logs that a user would see."""
     program = [sys.executable, "-m", "vmpilot.cli", "tools"]
     ran = subprocess.run(program, env=variables, capture_output=True, text=True, check=True)
     assert f"vmpilot: {LEFT_OUT}\n" in ran.stderr

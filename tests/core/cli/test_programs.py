@@ -1,4 +1,4 @@
-"""The program as others start it: pipes, signals, another user, and what it imports."""
+"""The program as other programs run it: pipes, signals, another user, and its imports."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_two_signals_in_a_row_end_it_too(program: Start, tmp_path: Path) -> None
     assert live_processes(str(tmp_path / "data")) == []
 
 
-def test_a_signal_in_mid_stream(program: Start) -> None:
+def test_a_signal_during_streaming(program: Start) -> None:
     with ScriptedServer([Stall(after=3)]) as server:
         process = program("--output", "jsonl", "x", server=server)
         assert process.stdout is not None
@@ -91,7 +91,7 @@ def test_a_signal_before_the_turn_ends_the_program_quietly(program: Start) -> No
 
 
 @pytest.mark.parametrize("output", ["text", "jsonl"])
-def test_a_reader_that_goes_away_ends_the_program_without_a_complaint(program: Start, output: str) -> None:
+def test_a_closed_pipe_ends_the_program_silently(program: Start, output: str) -> None:
     with ScriptedServer([Reply("word " * 5000)], repeat_last=True) as server:
         process = program("--output", output, "x", server=server)
         assert process.stdout is not None
@@ -105,14 +105,14 @@ def test_a_reader_that_goes_away_ends_the_program_without_a_complaint(program: S
 
 
 def give_up_rights() -> None:
-    """Run between fork and exec: also root is then bound by the modes of files (prctl(2), capabilities(7))."""
+    """Run between fork and exec: root, too, is then bound by file modes (prctl(2), capabilities(7))."""
     if os.getuid() == 0:
         for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
 
 
 def give_up_tracing() -> None:
-    """Root, too, then has no right to inspect what its owner forbids to inspect."""
+    """Remove root's right to inspect processes that forbid it."""
     if os.getuid() == 0:
         for capability in (19, 21, 38):  # CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_PERFMON
             ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
@@ -147,7 +147,7 @@ def test_a_command_on_the_host_cannot_read_the_programs_environment(program: Sta
     assert (supervisor, forker) == ("environ: b''", "environ: b''")
 
 
-def test_own_secrets_leave_the_environment_of_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_secrets_are_removed_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("VMPILOT_API_KEY", "VMPILOT_DATABASE_URL", "VMPILOT_CACHE", "OPENAI_API_KEY"):
         monkeypatch.setenv(name, f"value of {name}")
     environment = take_environment()
@@ -157,7 +157,7 @@ def test_own_secrets_leave_the_environment_of_libraries(monkeypatch: pytest.Monk
     assert os.environ["OPENAI_API_KEY"] == "value of OPENAI_API_KEY"
 
 
-def test_a_data_folder_that_cannot_be_written(program: Start, tmp_path: Path) -> None:
+def test_a_read_only_data_folder(program: Start, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(0o555)
     with ScriptedServer([]) as server:
         process = program("x", server=server, preexec_fn=give_up_rights)
@@ -169,7 +169,7 @@ def test_a_data_folder_that_cannot_be_written(program: Start, tmp_path: Path) ->
     )
 
 
-def test_a_configuration_that_cannot_be_read(program: Start, tmp_path: Path) -> None:
+def test_an_unreadable_configuration(program: Start, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").touch(0o000)
     process = program("config", "show", preexec_fn=give_up_rights)
@@ -179,7 +179,7 @@ def test_a_configuration_that_cannot_be_read(program: Start, tmp_path: Path) -> 
     assert err.count("\n") == 1
 
 
-def test_a_closed_standard_input_is_no_request(program: Start) -> None:
+def test_a_closed_standard_input_is_not_a_request(program: Start) -> None:
     process = program(preexec_fn=lambda: os.close(0), stdin=None)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 2
@@ -190,7 +190,7 @@ def test_a_closed_standard_input_is_no_request(program: Start) -> None:
     ("arguments", "allowed"),
     [(["--help"], set[str]()), (["--version"], set[str]()), (["config", "path"], {"msgspec"})],
 )
-def test_what_is_not_needed_is_not_imported(arguments: list[str], allowed: set[str]) -> None:
+def test_unneeded_modules_are_not_imported(arguments: list[str], allowed: set[str]) -> None:
     code = (
         "import sys; from vmpilot.cli import main\n"
         "try:\n    main(sys.argv[1:])\nexcept SystemExit: pass\n"

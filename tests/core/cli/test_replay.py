@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def recording(here: Here, tmp_path: Path) -> Path:
-    """A session in which a file was made."""
+    """The recording of a session in which a file was created."""
     path = tmp_path / "session.recording"
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "echo x >> made"}),)), Reply("Done.")]
     with ScriptedServer(script) as server:
@@ -25,14 +25,14 @@ def recording(here: Here, tmp_path: Path) -> Path:
     return path
 
 
-def test_a_tape_is_played_and_nothing_is_run(here: Here, recording: Path, tmp_path: Path) -> None:
+def test_a_replay_runs_nothing(here: Here, recording: Path, tmp_path: Path) -> None:
     ran = here("replay", str(recording))
     assert (ran.code, ran.err) == (0, "")
     assert ran.out == "turn 1 (bare): 2 requests, 1 tool call, answered: same\n"
     assert (tmp_path / "work" / "made").read_text() == "x\n"
 
 
-def test_a_difference_is_shown_as_one(here: Here, recording: Path) -> None:
+def test_a_difference_is_shown_as_a_diff(here: Here, recording: Path) -> None:
     recording.write_text(recording.read_text().replace("do it", "do that", 1).replace("do it", "do this"))
     ran = here("replay", str(recording))
     assert ran.code == 1
@@ -47,7 +47,7 @@ def test_a_difference_is_shown_as_one(here: Here, recording: Path) -> None:
     ]
 
 
-def test_what_is_not_on_the_tape_is_an_error(here: Here, recording: Path) -> None:
+def test_a_call_that_is_not_in_the_recording_is_an_error(here: Here, recording: Path) -> None:
     lines = [line for line in recording.read_text().splitlines() if '"tool_finished"' not in line]
     recording.write_text("\n".join(lines) + "\n")
     ran = here("replay", str(recording))
@@ -55,7 +55,7 @@ def test_what_is_not_on_the_tape_is_an_error(here: Here, recording: Path) -> Non
     assert ran.err == 'vmpilot: The recording has no result for shell with {"command": "echo x >> made"}\n'
 
 
-def test_what_a_tape_says_does_not_steer_the_terminal(here: Here, tmp_path: Path) -> None:
+def test_a_recording_cannot_control_the_terminal(here: Here, tmp_path: Path) -> None:
     forged = tmp_path / "forged.recording"
     forged.write_text('{"type":"tape","vmpilot":"\\u001b[31mX","version":99}\n')
     ran = here("replay", str(forged))

@@ -19,7 +19,7 @@ def calls(command: str, text: str = "") -> Reply:
     return Reply(text, tool_calls=(ScriptedCall("shell", {"command": command}),))
 
 
-def test_the_answer_alone_goes_to_standard_output(here: Here) -> None:
+def test_only_the_answer_goes_to_standard_output(here: Here) -> None:
     with ScriptedServer([calls("echo made | tee made; exit 3", "I look."), Reply("All **done**.\n")]) as server:
         ran = here("--mode", "full", "do it", server=server)
     assert ran.out == "All **done**.\n"
@@ -42,7 +42,7 @@ def test_standard_input_alone_is_a_request(here: Here) -> None:
 
 
 @pytest.mark.parametrize("words", [("ask", "config"), ("ask", "backends", "list"), ("the", "config"), ("config", "x")])
-def test_a_first_word_that_is_a_command_is_one(here: Here, words: tuple[str, ...]) -> None:
+def test_a_first_word_that_names_a_command_is_the_command(here: Here, words: tuple[str, ...]) -> None:
     if words[0] == "config":
         ran = here(*words)
         assert (ran.code, ran.out) == (2, "")
@@ -71,7 +71,7 @@ def test_exit_codes_of_turns(here: Here, script: list[Step], options: list[str],
     assert "Traceback" not in ran.err
 
 
-def test_fallback_models_are_asked_in_their_order_and_each_switch_is_told(here: Here) -> None:
+def test_fallback_models_are_used_in_order_and_each_switch_is_reported(here: Here) -> None:
     with ScriptedServer([HttpError(401), HttpError(404), Reply("Fine.")]) as server:
         ran = here("--fallback", "second", "--fallback", "third", "do it", server=server)
     assert (ran.code, ran.out) == (0, "Fine.\n")
@@ -82,7 +82,7 @@ def test_fallback_models_are_asked_in_their_order_and_each_switch_is_told(here: 
     assert [request.body["model"] for request in server.requests] == ["m", "second", "third"]
 
 
-def test_how_models_are_asked_can_be_said(here: Here) -> None:
+def test_options_for_model_calls(here: Here) -> None:
     with ScriptedServer([Reply("Fine.")]) as server:
         here("--tool-mode", "text", "--no-stream", "--cache", "off", "do it", server=server)
     assert "tools" not in server.requests[0].body
@@ -113,7 +113,7 @@ def test_how_models_are_asked_can_be_said(here: Here) -> None:
         (["--output", "xml", "x"], "--output"),
     ],
 )
-def test_wrong_usage_is_told_and_ends_with_2(here: Here, arguments: list[str], told: str) -> None:
+def test_invalid_usage_exits_with_2(here: Here, arguments: list[str], told: str) -> None:
     ran = here(*arguments)
     assert ran.code == 2
     assert told in ran.err
@@ -122,7 +122,7 @@ def test_wrong_usage_is_told_and_ends_with_2(here: Here, arguments: list[str], t
 
 
 @pytest.mark.parametrize("options", [["--backend", "nonsense"], ["--backend", ""]])
-def test_no_usable_backend_ends_with_5(here: Here, options: list[str]) -> None:
+def test_no_usable_backend_exits_with_5(here: Here, options: list[str]) -> None:
     ran = here(*options, "x")
     assert ran.code == 5
     assert "not installed" in ran.err
@@ -137,7 +137,7 @@ def test_no_usable_backend_ends_with_5(here: Here, options: list[str]) -> None:
         ("\udcff", "Cannot read configuration file"),
     ],
 )
-def test_a_configuration_that_cannot_be_used_is_named(here: Here, content: str, told: str) -> None:
+def test_an_invalid_configuration_file_is_named(here: Here, content: str, told: str) -> None:
     path = here.folder / "config" / "config.toml"
     path.parent.mkdir()
     path.write_text(content, errors="surrogateescape")
@@ -148,7 +148,7 @@ def test_a_configuration_that_cannot_be_used_is_named(here: Here, content: str, 
         assert str(path) in ran.err
 
 
-def test_the_conversation_goes_on_with_c_and_r(here: Here) -> None:
+def test_c_and_r_continue_a_conversation(here: Here) -> None:
     with ScriptedServer([Reply("One."), Reply("Two."), Reply("Three."), Reply("Four.")]) as server:
         first = json.loads(here("--output", "json", "First?", server=server).out)["conversation_id"]
         here("-c", "Second?", server=server)
@@ -194,7 +194,7 @@ def test_json_of_a_failure_and_its_sentence_on_standard_error(here: Here) -> Non
     assert f"vmpilot: {result['error']}\n" == ran.err
 
 
-def test_jsonl_is_each_event_as_it_comes(here: Here) -> None:
+def test_jsonl_is_one_event_per_line(here: Here) -> None:
     with ScriptedServer([calls("ls"), Reply("All done.")]) as server:
         ran = here("--output", "jsonl", "do it", server=server)
     lines = ran.out.splitlines()
@@ -253,7 +253,7 @@ def test_the_folder_to_work_in(here: Here) -> None:
     assert f"{here.folder / 'other'}\n" in ran.err
 
 
-def test_config_show_tells_origins_and_hides_the_key(here: Here) -> None:
+def test_config_show_has_origins_and_hides_the_key(here: Here) -> None:
     ran = here("config", "show")
     assert ran.code == 0
     assert 'api_key = "(set)"  # VMPILOT_API_KEY\n' in ran.out
@@ -288,6 +288,6 @@ def test_help_and_version(here: Here) -> None:
     assert re.fullmatch(r"vmpilot \d+\.\d+.*\n", here("--version").out)
 
 
-def test_a_backend_given_by_the_caller_is_used_where_no_option_names_another(here: Here) -> None:
+def test_the_callers_backend_is_used_unless_an_option_names_another(here: Here) -> None:
     assert '"nonsense"' in here("x", backend="nonsense").err
     assert '"other"' in here("--backend", "other", "x", backend="nonsense").err

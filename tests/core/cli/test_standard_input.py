@@ -1,4 +1,4 @@
-"""Standard input beside a request and as one: never waited for without end, text only, of limited size."""
+"""Standard input with and without words: it never blocks forever, and takes only text of limited size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STOPPED = "vmpilot: No data on standard input for 2 s; continuing without it. "
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket", "fifo"])
-def test_no_one_writes_beside_a_request(program: Start, tmp_path: Path, kind: str) -> None:
+def test_an_idle_pipe_does_not_block_a_request(program: Start, tmp_path: Path, kind: str) -> None:
     if kind == "pipe":
         reading, other = os.pipe()
     elif kind == "socket":
@@ -46,8 +46,10 @@ def test_no_one_writes_beside_a_request(program: Start, tmp_path: Path, kind: st
         os.close(descriptor)
 
 
-def test_who_pauses_is_waited_for_longer_than_who_never_writes(program: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second block comes once the program has begun to wait for it; the third one never does."""
+def test_a_pause_may_be_longer_than_the_wait_for_the_first_byte(
+    program: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second block arrives when the program waits for it; the third never does."""
     reading, writing = os.pipe()
     with ScriptedServer([Reply("Fine.")]) as server:
         process = program("do it", server=server, stdin=reading)
@@ -62,7 +64,7 @@ def test_who_pauses_is_waited_for_longer_than_who_never_writes(program: Start, m
     os.close(writing)
 
 
-def test_without_a_request_it_is_read_to_its_end(program: Start) -> None:
+def test_without_words_input_is_read_to_the_end(program: Start) -> None:
     reading, writing = os.pipe()
     with ScriptedServer([Reply("Fine.")]) as server:
         process = program(server=server, stdin=reading)
@@ -91,7 +93,9 @@ def test_without_a_request_it_is_read_to_its_end(program: Start) -> None:
     ],
 )
 @pytest.mark.parametrize("words", [[], ["do it"]])
-def test_what_is_not_text_is_refused(program: Start, tmp_path: Path, words: list[str], data: bytes, told: str) -> None:
+def test_input_that_is_not_text_is_rejected(
+    program: Start, tmp_path: Path, words: list[str], data: bytes, told: str
+) -> None:
     (tmp_path / "data-file").write_bytes(data)
     with ScriptedServer([]) as server, (tmp_path / "data-file").open() as file:
         process = program(*words, server=server, stdin=file)
@@ -102,7 +106,7 @@ def test_what_is_not_text_is_refused(program: Start, tmp_path: Path, words: list
     assert len(server.requests) == 0
 
 
-def test_what_cannot_be_read_is_refused(program: Start, tmp_path: Path) -> None:
+def test_unreadable_input_is_rejected(program: Start, tmp_path: Path) -> None:
     with ScriptedServer([]) as server, (tmp_path / "write-only").open("w") as file:
         process = program("do it", server=server, stdin=file)
         out, err = process.communicate()
@@ -110,7 +114,7 @@ def test_what_cannot_be_read_is_refused(program: Start, tmp_path: Path) -> None:
     assert err.startswith("vmpilot: Cannot read standard input: Bad file descriptor. ")
 
 
-def test_an_input_without_end_is_refused(program: Start) -> None:
+def test_endless_input_is_rejected(program: Start) -> None:
     with ScriptedServer([]) as server, subprocess.Popen(["yes"], stdout=subprocess.PIPE) as endless:
         process = program("do it", server=server, stdin=endless.stdout)
         _, err = process.communicate()
@@ -119,7 +123,7 @@ def test_an_input_without_end_is_refused(program: Start) -> None:
     assert "larger than 4 MiB" in err
 
 
-def test_a_byte_order_mark_is_no_text(here: Here) -> None:
+def test_a_byte_order_mark_is_removed(here: Here) -> None:
     with ScriptedServer([Reply("Fine.")]) as server:
         here("do it", server=server, stdin="\ufeffGrüße")
     assert server.requests[0].messages[1]["content"] == "do it\n\nGrüße"
@@ -127,7 +131,7 @@ def test_a_byte_order_mark_is_no_text(here: Here) -> None:
 
 @given(st.binary(max_size=64) | st.text(max_size=32).map(str.encode), st.booleans())
 @example("a✓".encode()[:-1], False)
-def test_text_is_what_was_written_or_refused(data: bytes, is_whole: bool) -> None:
+def test_text_is_read_exactly_or_rejected(data: bytes, is_whole: bool) -> None:
     try:
         text = standard_input._decode(data, is_complete=is_whole)
     except UsageError:

@@ -1,4 +1,4 @@
-"""Every command with every kind of broken standard stream: what it does is the same, and nothing is unexpected.
+"""Every command with every kind of broken standard stream: it does the same, without unexpected errors.
 
 The commands run in processes forked from one that has the streams in question since it began, as from a shell.
 """
@@ -54,14 +54,14 @@ for number, arguments in enumerate(json.loads(sys.argv[2])):
 
 @dataclass(frozen=True)
 class Kind:
-    """Redirections of the shell; None is a file of each command's own, an empty one a pipe whose reader has gone."""
+    """Shell redirections; None is a separate file per command, an empty one a pipe whose reader is closed."""
 
     out: str | None = None
     err: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
     stdin: str = ""
     fails: str | None = None
-    """The reason for which standard output cannot be written to."""
+    """Why standard output cannot be written to."""
     is_thorough: bool = False
 
 
@@ -127,7 +127,7 @@ def _content(path: Path) -> bytes:
 def runner(
     tmp_path_factory: pytest.TempPathFactory, sample_folders: Callable[..., tuple[Path, ...]]
 ) -> Iterator[Runner]:
-    """A log with one conversation, a recording of it, and the commands for them."""
+    """A log with one conversation, its recording, and the commands for them."""
     folder = tmp_path_factory.mktemp("streams")
     with ScriptedServer([Reply(ANSWER)], repeat_last=True) as server:
         variables = {
@@ -198,7 +198,7 @@ def _commands(words: Mapping[str, str]) -> list[list[str]]:
 
 @pytest.fixture(scope="module")
 def usual(runner: Runner) -> list[Result]:
-    """What the commands do with files."""
+    """The results of the commands with files."""
     return runner.run("usual", Kind(), runner.commands)
 
 
@@ -223,7 +223,7 @@ def test_every_command_does_the_same(runner: Runner, usual: Sequence[Result], na
             assert bool(result.out) == bool(expected.out), (command, result)
 
 
-def test_what_the_commands_do_usually(runner: Runner, usual: Sequence[Result]) -> None:
+def test_the_commands_with_working_streams(runner: Runner, usual: Sequence[Result]) -> None:
     assert len(usual) == len(runner.commands)
     wrong = [command for command, result in zip(runner.commands, usual, strict=True) if result.code not in {0, 1, 2}]
     assert wrong == []
@@ -254,8 +254,8 @@ def test_characters_are_replaced_in_text_and_escaped_in_json(program: Start, enc
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_pipe_that_does_not_block_gets_everything(program: Start, unbuffered: str) -> None:
-    """Another process that shares the pipe may have set it so; a full one must not lose or end anything."""
+def test_a_non_blocking_pipe_gets_everything(program: Start, unbuffered: str) -> None:
+    """Another process can make a shared pipe non-blocking; a full pipe must not lose output or end the program."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     long = "word " * 100_000

@@ -46,7 +46,7 @@ def test_a_command_is_echoed_in_bold_and_its_output_dimmed_and_counted(screen: S
     assert shown.text == f"I count.\n{BOLD}$ seq 14; exit 3{PLAIN}\n{numbers}{counted}Counted.\n"
 
 
-def test_what_could_steer_the_terminal_is_shown_as_escapes(screen: Start) -> None:
+def test_control_characters_are_shown_as_escapes(screen: Start) -> None:
     evil = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\r"
     command = "printf 'x\\033[31mred\\033[0my\\n' # \x1b[8mhidden\u202e"
     with ScriptedServer([calls(command), Reply(evil)]) as server:
@@ -57,7 +57,7 @@ def test_what_could_steer_the_terminal_is_shown_as_escapes(screen: Start) -> Non
     assert f"{DIM}xredy{PLAIN}\n" in shown.text
 
 
-def test_what_is_to_be_approved_hides_nothing_and_an_answer_keeps_its_emoji(screen: Start) -> None:
+def test_a_command_to_approve_shows_invisible_characters(screen: Start) -> None:
     hidden = "env echo a\u00a0b\u3164cd\u00ade\ufe01f"
     answer = "Done \u26a0\ufe0f, 10\u202f000 \u0645\u06cc\u200c\u062e, no\u3164w."
     with ScriptedServer([calls(hidden), Reply(chunks=tuple(answer))]) as server:
@@ -85,7 +85,7 @@ def test_the_question_and_its_answers(screen: Start, tmp_path: Path, answer: str
     assert "As you say.\n" in shown.text
 
 
-def test_what_was_typed_before_the_question_is_no_answer(screen: Start, tmp_path: Path) -> None:
+def test_typing_before_the_question_does_not_answer_it(screen: Start, tmp_path: Path) -> None:
     with ScriptedServer(
         [Reply(tool_calls=calls("env touch made").tool_calls, delay=0.5), Reply("As you say.")]
     ) as server:
@@ -112,7 +112,7 @@ def test_ctrl_c_at_the_question_ends_the_turn(screen: Start, tmp_path: Path, how
     assert "Traceback" not in shown.text
 
 
-def test_two_questions_come_one_after_the_other(screen: Start, tmp_path: Path) -> None:
+def test_questions_are_asked_one_at_a_time(screen: Start, tmp_path: Path) -> None:
     with ScriptedServer([calls("env touch one", "env touch two"), Reply("Done.")]) as server:
         shown = screen("x", server=server)
         assert "env touch two" not in shown.wait_for("Run it? [y/N")
@@ -136,7 +136,7 @@ def test_a_question_is_asked_though_input_and_output_are_pipes(screen: Start, tm
 
 
 @pytest.mark.parametrize("output", ["json", "jsonl"])
-def test_a_question_is_asked_beside_output_for_programs(screen: Start, tmp_path: Path, output: str) -> None:
+def test_a_question_is_asked_with_json_output(screen: Start, tmp_path: Path, output: str) -> None:
     with ScriptedServer([calls("env touch made"), Reply("Made.")]) as server:
         shown = screen("--output", output, "x", server=server, script='"$@" > out')
         shown.wait_for("$ env touch made", "Run it? [y/N")
@@ -146,7 +146,7 @@ def test_a_question_is_asked_beside_output_for_programs(screen: Start, tmp_path:
     assert "Made." in (tmp_path / "out").read_text()
 
 
-def test_calls_side_by_side_are_shown_one_after_the_other(screen: Start) -> None:
+def test_parallel_calls_are_shown_one_after_the_other(screen: Start) -> None:
     with ScriptedServer([calls("sleep 0.3 && echo slow", "echo quick"), Reply("Done.")]) as server:
         shown = screen("x", server=server)
         assert shown.end() == 0
@@ -155,7 +155,7 @@ def test_calls_side_by_side_are_shown_one_after_the_other(screen: Start) -> None
     assert lines.index("quick") == lines.index("$ echo quick") + 1
 
 
-def test_a_failed_try_is_told_and_the_answer_follows(screen: Start) -> None:
+def test_a_retry_is_reported(screen: Start) -> None:
     with ScriptedServer([Reply(""), Reply("Now.")]) as server:
         shown = screen("x", server=server, script='VMPILOT_ATTEMPTS=2 exec "$@"')
         assert shown.end() == 0

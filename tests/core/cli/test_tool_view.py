@@ -1,4 +1,4 @@
-"""How one tool call looks to a person."""
+"""How a tool call is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmpilot.contract import ToolCall, ToolFinished, ToolResult, ToolStarted
 
 
 def lines(*live: str, title: str = "greet Ada", text: str = "Hello, Ada!\nWelcome.", **finished: Any) -> list[str]:
-    """What is shown of a call that printed this, and ended so."""
+    """The lines shown for a call with this output and end."""
     started = ToolStarted(ToolCall("a", "greet", "{}"), title, "the user", 0.0)
     view = ToolView(started, Style(enabled=False), max_lines=1)
     for piece in live:
@@ -27,7 +27,7 @@ def test_a_tool_without_live_output_shows_its_result() -> None:
 
 
 @pytest.mark.parametrize("live", [("seen\n",), ("se", "en")])
-def test_one_with_live_output_does_not_say_it_twice(live: tuple[str, ...]) -> None:
+def test_live_output_is_not_repeated(live: tuple[str, ...]) -> None:
     assert lines(*live) == ["seen"]
 
 
@@ -36,7 +36,7 @@ def test_a_command_that_printed_nothing_shows_nothing() -> None:
     assert lines(text="[exit code 3]", exit_code=3) == ["(exit code 3)"]
 
 
-def test_what_was_shown_whole_before_it_ran_is_not_shown_again() -> None:
+def test_a_title_of_several_lines_is_not_repeated() -> None:
     assert lines(title="edit a\n-1\n+2") == []
 
 

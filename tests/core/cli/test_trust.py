@@ -31,7 +31,7 @@ def test_a_project_is_trusted_until_its_file_changes(here: Here, tmp_path: Path)
     assert rules(here, project) == []
 
 
-def test_what_was_approved_is_taken_back(here: Here, tmp_path: Path) -> None:
+def test_distrust_removes_approvals(here: Here, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
     (project / ".vmpilot.toml").write_text('allow = ["shell: make"]\n')
@@ -44,7 +44,7 @@ def test_what_was_approved_is_taken_back(here: Here, tmp_path: Path) -> None:
     assert rules(here, project) == []
 
 
-def test_there_must_be_something_to_trust(here: Here, tmp_path: Path) -> None:
+def test_a_project_without_a_file_cannot_be_trusted(here: Here, tmp_path: Path) -> None:
     ran = here("trust", str(tmp_path))
     assert (ran.code, ran.out) == (2, "")
     assert "Nothing to trust" in ran.err
@@ -52,7 +52,7 @@ def test_there_must_be_something_to_trust(here: Here, tmp_path: Path) -> None:
     assert here("trust", "a", "b").code == 2
 
 
-def test_a_file_with_a_mistake_is_not_trusted(here: Here, tmp_path: Path) -> None:
+def test_an_invalid_file_is_not_trusted(here: Here, tmp_path: Path) -> None:
     (tmp_path / ".vmpilot.toml").write_text('mode = "full"\n')
     ran = here("trust", str(tmp_path))
     assert ran.code == 2

@@ -1,4 +1,4 @@
-"""What the person approved for good: trusted project files and kept rules."""
+"""Lasting approvals: trusted project files and saved rules."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_project(project: Path, text: str) -> Path:
     return path
 
 
-def test_rules_of_a_project_narrow_at_once_and_widen_once_trusted(project: Path, approvals: ApprovalsFile) -> None:
+def test_project_rules_deny_at_once_and_allow_once_trusted(project: Path, approvals: ApprovalsFile) -> None:
     path = write_project(project, 'allow = ["shell: make"]\ndeny = ["shell: rm"]\n')
     before = load(project)
     assert (before.settings.allow, before.settings.deny) == ((), ("shell: rm",))
@@ -63,7 +63,7 @@ def test_rules_of_all_sources_add_up(project: Path, approvals: ApprovalsFile) ->
     assert sourced.origins["deny"] == f"{user_file}, {path}"
 
 
-def test_kept_rules_hold_in_the_whole_project_and_nowhere_else(project: Path, approvals: ApprovalsFile) -> None:
+def test_saved_rules_apply_only_in_their_project(project: Path, approvals: ApprovalsFile) -> None:
     (project / ".git").mkdir()
     (project / "src").mkdir()
     other = project.parent / "other"
@@ -81,7 +81,7 @@ def test_kept_rules_hold_in_the_whole_project_and_nowhere_else(project: Path, ap
     assert oct(approvals.path.stat().st_mode & 0o777) == "0o600"
 
 
-def test_what_was_approved_can_be_taken_back(project: Path, approvals: ApprovalsFile) -> None:
+def test_approvals_can_be_removed(project: Path, approvals: ApprovalsFile) -> None:
     path = write_project(project, 'allow = ["shell: make"]\n')
     approvals.trust(path, path.read_bytes())
     approvals.save_rules(project, ("shell: npm test",))
@@ -90,7 +90,7 @@ def test_what_was_approved_can_be_taken_back(project: Path, approvals: Approvals
     assert (sourced.settings.allow, sourced.settings.allow_on_host) == ((), ())
 
 
-def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path, approvals: ApprovalsFile) -> None:
+def test_a_damaged_file_is_an_error_and_is_kept(project: Path, approvals: ApprovalsFile) -> None:
     approvals.path.parent.mkdir()
     approvals.path.write_text('{"trusted": 3}')
     with pytest.raises(UsageError, match=r"approvals\.json.*Correct or delete the file"):
@@ -100,7 +100,7 @@ def test_a_damaged_file_is_one_clear_error_and_is_not_overwritten(project: Path,
     assert approvals.path.read_text() == '{"trusted": 3}'
 
 
-def test_a_folder_that_cannot_be_written_is_one_clear_error(project: Path) -> None:
+def test_a_read_only_folder_is_an_error(project: Path) -> None:
     (project / "config").write_text("a file")
     with pytest.raises(UsageError, match="Cannot save your approval"):
         ApprovalsFile(project / "config").save_rules(project, ("shell: ls",))
@@ -110,7 +110,7 @@ def _keep(folder: Path, number: int) -> None:
     ApprovalsFile(folder).save_rules(Path("/project"), (f"shell: make {number}",))
 
 
-def test_two_programs_may_keep_rules_at_once(approvals: ApprovalsFile) -> None:
+def test_two_programs_can_save_rules_at_once(approvals: ApprovalsFile) -> None:
     with ProcessPoolExecutor(max(2, os.cpu_count() or 1)) as pool:
         list(pool.map(_keep, [approvals.path.parent] * 20, range(20)))
     assert len(approvals.read().rules["/project"]) == 20

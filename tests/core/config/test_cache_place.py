@@ -1,4 +1,4 @@
-"""What the setting `cache` may be, and what of it is shown."""
+"""The values of the setting `cache`, and how they are shown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
         ),
     ],
 )
-def test_anything_else_is_refused(text: str) -> None:
+def test_anything_else_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match=r"^expected off, disk or the URL of a Redis server$"):
         read_cache_place(text)
 

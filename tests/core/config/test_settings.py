@@ -1,4 +1,4 @@
-"""Where settings come from, which source wins, and what is said of wrong ones."""
+"""The sources of settings, their order, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KEY = "sk-never-shown-0123456789"
 
 
 class Sources:
-    """A person's folders, files and variables."""
+    """A user's folders, files and variables."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "project"
@@ -65,7 +65,7 @@ def test_defaults(sources: Sources) -> None:
     assert Settings().retry_policy == RetryPolicy()
 
 
-def test_the_nearer_source_wins_and_says_so(sources: Sources) -> None:
+def test_the_source_with_priority_is_the_origin(sources: Sources) -> None:
     seen = [sources.load().shown()["model"]]
     sources.user_file.write_text('model = "of-user"')
     seen.append(sources.load().shown()["model"])
@@ -161,7 +161,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("key", "value", "kind"), WRONG)
-def test_a_wrong_type_names_file_key_and_kind(sources: Sources, key: str, value: object, kind: str) -> None:
+def test_a_type_error_names_file_key_and_type(sources: Sources, key: str, value: object, kind: str) -> None:
     sources.user_file.write_text(f"{key} = {json.dumps(value)}")
     assert sources.error() == f"{sources.user_file}: {key} must be {kind}, not {value!r}"
 
@@ -177,7 +177,7 @@ def test_a_wrong_option_is_named(sources: Sources) -> None:
     assert error == "--temperature: temperature must be a number from 0 to 2, not 3.0"
 
 
-def test_a_wrong_value_is_an_error_even_where_another_source_wins(sources: Sources) -> None:
+def test_an_invalid_value_is_an_error_even_if_overridden(sources: Sources) -> None:
     sources.user_file.write_text("max_steps = 0")
     assert sources.error({"max_steps": (3, "--max-steps")}).startswith(f"{sources.user_file}: max_steps")
 
@@ -190,7 +190,7 @@ def test_an_unknown_key_lists_the_known_ones(sources: Sources) -> None:
 
 
 @pytest.mark.parametrize("content", [b"model = ", b'model = "a"\nmodel = "b"', b"\xff\xfe", b"model = 'a' 'b'"])
-def test_a_file_that_is_no_toml(sources: Sources, content: bytes) -> None:
+def test_a_file_that_is_not_toml(sources: Sources, content: bytes) -> None:
     sources.user_file.write_bytes(content)
     assert sources.error().startswith(f"Cannot read configuration file {sources.user_file}: ")
 
@@ -201,24 +201,24 @@ def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(set(Settings.__struct_fields__) - TRUSTED_PROJECT_KEYS))
-def test_what_a_project_may_not_set(sources: Sources, key: str) -> None:
+def test_settings_that_a_project_cannot_set(sources: Sources, key: str) -> None:
     sources.project_file.write_text(f'{key} = "full"')
     error = sources.error()
     assert error.startswith(f"{sources.project_file}: a project's file cannot set {key}")
     assert error.endswith("Set it in your own configuration file or with an option.")
 
 
-def test_what_a_project_may_set_is_harmless() -> None:
+def test_settings_that_a_project_can_set() -> None:
     assert not PROJECT_KEYS & {"mode", "base_url", "api_key", "pass_environment", "database_url", "cache"}
 
 
 @pytest.mark.parametrize("model", ["local:/tmp/evil.gguf", "local:weights"])
-def test_a_project_may_not_name_weights(sources: Sources, model: str) -> None:
+def test_a_project_cannot_name_a_model_file(sources: Sources, model: str) -> None:
     sources.project_file.write_text(f'model = "{model}"')
     assert "cannot set a local model file" in sources.error()
 
 
-def test_the_project_file_is_looked_for_up_to_the_repository(tmp_path: Path) -> None:
+def test_the_search_for_a_project_file_ends_at_the_repository(tmp_path: Path) -> None:
     (tmp_path / ".vmpilot.toml").touch()
     inner = tmp_path / "repository" / "src" / "deep"
     inner.mkdir(parents=True)
@@ -259,7 +259,7 @@ def test_secrets_are_not_shown(sources: Sources) -> None:
         (KEY, "(set)"),
     ],
 )
-def test_of_a_database_all_but_the_password_is_shown(sources: Sources, url: str, shown: str) -> None:
+def test_a_database_url_is_shown_without_its_password(sources: Sources, url: str, shown: str) -> None:
     sources.variables["VMPILOT_DATABASE_URL"] = url
     sourced = sources.load()
     assert sourced.settings.database_url == Secret(url)
@@ -282,14 +282,14 @@ def test_an_invalid_base_url_is_an_error_that_does_not_show_it(sources: Sources,
     assert KEY not in error
 
 
-def test_a_wrong_database_url_is_not_shown_either(sources: Sources) -> None:
+def test_an_invalid_database_url_is_not_shown(sources: Sources) -> None:
     sources.user_file.write_text(f'database_url = ["{KEY}"]')
     assert sources.error() == (
         f"{sources.user_file}: database_url must be a URL like postgresql://user:password@host/database, not this value"
     )
 
 
-def test_of_a_cache_all_but_the_password_is_shown(sources: Sources) -> None:
+def test_a_cache_url_is_shown_without_its_password(sources: Sources) -> None:
     sources.variables["VMPILOT_CACHE"] = url = f"redis://:{KEY}@cache.example:6379/1"
     sourced = sources.load()
     assert sourced.settings.cache.url == Secret(url)
@@ -298,14 +298,14 @@ def test_of_a_cache_all_but_the_password_is_shown(sources: Sources) -> None:
 
 
 @pytest.mark.parametrize("value", ['"on"', "true", f'"redis://:{KEY}#@host"', f'["{KEY}"]', f'"http://{KEY}@host"'])
-def test_a_wrong_cache_is_not_shown_either(sources: Sources, value: str) -> None:
+def test_an_invalid_cache_is_not_shown(sources: Sources, value: str) -> None:
     sources.user_file.write_text(f"cache = {value}")
     assert sources.error() == (
         f'{sources.user_file}: cache must be "off", "disk" or a URL like redis://localhost:6379/0, not this value'
     )
 
 
-def test_a_wrong_key_is_not_shown_either(sources: Sources) -> None:
+def test_an_invalid_key_is_not_shown(sources: Sources) -> None:
     sources.user_file.write_text(f'api_key = ["{KEY}"]')
     assert sources.error() == f"{sources.user_file}: api_key must be a string, not this value"
 
@@ -365,7 +365,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become som
 
 
 @as_root
-def test_a_user_without_a_name_in_a_folder_that_is_not_theirs(tmp_path: Path) -> None:
+def test_a_user_without_a_name(tmp_path: Path) -> None:
     inner = tmp_path / "closed" / "open"
     inner.mkdir(parents=True)
     (tmp_path / "closed").chmod(0o700)
@@ -382,7 +382,7 @@ def test_a_user_without_a_home() -> None:
 
 
 @as_root
-def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+def test_a_file_without_read_permission(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
     path = tmp_path / "config.toml"
@@ -399,16 +399,16 @@ def test_fallback_models_are_a_list_in_files_and_options_and_have_commas_in_a_va
     assert sources.load({"fallback": (["c", "d"], "--fallback")}).settings.fallback == ("c", "d")
 
 
-def test_one_name_is_no_list_of_fallback_models(sources: Sources) -> None:
+def test_a_string_is_not_a_list_of_fallback_models(sources: Sources) -> None:
     sources.user_file.write_text('fallback = "a,b"')
     assert "fallback must be a list of model names" in sources.error()
 
 
-def test_a_fallback_model_has_a_name(sources: Sources) -> None:
+def test_a_fallback_model_needs_a_name(sources: Sources) -> None:
     assert "--fallback: fallback must be a list of model names" in sources.error({"fallback": ([" "], "--fallback")})
 
 
 @pytest.mark.parametrize("line", ['fallback = ["a"]', "streaming = false", 'tool_mode = "text"'])
-def test_a_projects_file_does_not_say_how_models_are_asked(sources: Sources, line: str) -> None:
+def test_a_project_cannot_change_how_models_are_called(sources: Sources, line: str) -> None:
     sources.project_file.write_text(line)
     assert "a project's file cannot set" in sources.error()

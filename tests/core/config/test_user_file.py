@@ -1,4 +1,4 @@
-"""Changing single keys of the user's file: what is kept, what is refused."""
+"""Changing single keys of the user's file: the rest is kept, and invalid values are rejected."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loaded(path: Path) -> dict[str, Any]:
         ("mcp", '{ servers = { x = { command = "true" } } }', {"servers": {"x": {"command": "true"}}}),
     ],
 )
-def test_a_value_is_text_or_toml_as_the_setting_takes_it(path: Path, key: str, text: str, value: object) -> None:
+def test_a_value_is_text_or_toml(path: Path, key: str, text: str, value: object) -> None:
     assert UserFile(path).set_value(key, text) == value
     assert loaded(path) == {key: value}
 
@@ -57,7 +57,7 @@ def test_a_value_is_text_or_toml_as_the_setting_takes_it(path: Path, key: str, t
         ("base_url", "ftp://user:opensesame@x", "not this value"),
     ],
 )
-def test_a_wrong_value_changes_nothing(path: Path, key: str, text: str, told: str) -> None:
+def test_an_invalid_value_changes_nothing(path: Path, key: str, text: str, told: str) -> None:
     with pytest.raises(UsageError) as caught:
         UserFile(path).set_value(key, text)
     assert told in str(caught.value)
@@ -79,7 +79,7 @@ command = ["true"]
 """
 
 
-def test_comments_order_and_tables_stay(path: Path) -> None:
+def test_comments_order_and_tables_are_kept(path: Path) -> None:
     path.parent.mkdir()
     path.write_text(WRITTEN)
     file = UserFile(path)
@@ -94,7 +94,7 @@ def test_comments_order_and_tables_stay(path: Path) -> None:
     assert "# never" in path.read_text()
 
 
-def test_a_key_that_is_no_setting_can_be_removed(path: Path) -> None:
+def test_an_unknown_key_can_be_removed(path: Path) -> None:
     path.parent.mkdir()
     path.write_text('modell = "x"\n')
     assert UserFile(path).unset_value("modell")
@@ -109,7 +109,7 @@ def test_a_file_that_is_not_toml_is_left_alone(path: Path) -> None:
     assert path.read_text() == "[broken"
 
 
-def test_a_link_is_followed_and_the_mode_stays(path: Path, tmp_path: Path) -> None:
+def test_a_link_is_followed_and_the_mode_kept(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir()
     real = tmp_path / "dotfiles.toml"
     real.touch(mode=0o640)
@@ -122,13 +122,13 @@ def test_a_link_is_followed_and_the_mode_stays(path: Path, tmp_path: Path) -> No
     assert stat.S_IMODE(real.stat().st_mode) == 0o600
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error_of_config(tmp_path: Path) -> None:
     (tmp_path / "config").touch()
     with pytest.raises(UsageError, match="Cannot change "):
         UserFile(tmp_path / "config" / "config.toml").set_value("mode", "observe")
 
 
-def test_two_programs_at_once_lose_nothing(path: Path) -> None:
+def test_two_programs_can_write_at_once(path: Path) -> None:
     keys = {"max_steps": "1", "attempts": "2", "max_tokens": "3", "cache_megabytes": "4", "seed": "5", "model": "m"}
     code = (
         "import pathlib, sys; from vmpilot.config import UserFile;"
@@ -140,7 +140,7 @@ def test_two_programs_at_once_lose_nothing(path: Path) -> None:
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), before=st.sampled_from(["", WRITTEN]))
-def test_any_text_comes_back(tmp_path_factory: pytest.TempPathFactory, text: str, before: str) -> None:
+def test_any_text_round_trips(tmp_path_factory: pytest.TempPathFactory, text: str, before: str) -> None:
     path = tmp_path_factory.mktemp("any") / "config.toml"
     path.write_text(before)
     UserFile(path).set_value("litellm_model", text)

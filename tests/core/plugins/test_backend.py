@@ -1,4 +1,4 @@
-"""What backends may yield and how, and what becomes of what they raise."""
+"""What backends can yield, and how their errors are mapped."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ async def test_what_is_neither_a_coroutine_nor_a_generator_is_refused() -> None:
 
 
 @pytest.mark.parametrize("item", [None, 3, b"bytes", {"type": "text_delta"}, ["a"], UserMessage.from_text("x")])
-async def test_anything_else_is_refused(item: object) -> None:
+async def test_anything_else_is_rejected(item: object) -> None:
     kind = type(item).__name__
     with pytest.raises(BackendError, match=f"backend own yielded a {kind}, which is neither an event nor text"):
         await events_of(lambda: iter([item]))

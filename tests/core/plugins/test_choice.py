@@ -1,4 +1,4 @@
-"""Every rule of choosing a backend, and every sentence where there is none to choose."""
+"""Every rule for choosing a backend, and every error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LITELLM_COMMAND = install_command("vmpilot-backend-litellm")
 
 
 @pytest.mark.parametrize("installed", [(LITELLM,), (LANGCHAIN, LITELLM), (ECHO, LITELLM)])
-def test_the_one_that_is_asked_for_wins(installed: tuple[InstalledBackend, ...]) -> None:
+def test_the_requested_backend_is_chosen(installed: tuple[InstalledBackend, ...]) -> None:
     choice = choose_backend(installed, "litellm", asked_by="VMPILOT_BACKEND")
     assert choice.backend is LITELLM
     assert choice.why == "VMPILOT_BACKEND"
@@ -39,14 +39,14 @@ def test_the_one_that_is_asked_for_wins(installed: tuple[InstalledBackend, ...])
         ((ECHO, LITELLM, MINE), LITELLM),
     ],
 )
-def test_a_shipped_one_is_the_default(installed: tuple[InstalledBackend, ...], default: InstalledBackend) -> None:
+def test_a_shipped_backend_is_the_default(installed: tuple[InstalledBackend, ...], default: InstalledBackend) -> None:
     choice = choose_backend(installed, None)
     assert choice.backend is default
     assert choice.why == "the default"
 
 
 @pytest.mark.parametrize("only", [LANGCHAIN, LITELLM, ECHO])
-def test_the_only_one_is_taken(only: InstalledBackend) -> None:
+def test_the_only_backend_is_chosen(only: InstalledBackend) -> None:
     choice = choose_backend([only], None)
     assert choice.backend is only
     assert choice.why == "the only one installed"
@@ -100,14 +100,14 @@ def test_the_only_one_is_taken(only: InstalledBackend) -> None:
         ),
     ],
 )
-def test_why_none_is_chosen(installed: tuple[InstalledBackend, ...], asked_for: str | None, sentence: str) -> None:
+def test_errors_of_the_choice(installed: tuple[InstalledBackend, ...], asked_for: str | None, sentence: str) -> None:
     with pytest.raises(BackendError) as caught:
         choose_backend(installed, asked_for, asked_by="--backend")
     assert str(caught.value) == sentence
     assert caught.value.exit_code == 5
 
 
-def test_a_clash_of_others_does_not_disturb() -> None:
+def test_a_clash_of_other_backends_is_ignored() -> None:
     installed = (ECHO, backend("echo", "other"), LITELLM)
     assert choose_backend(installed, "litellm").backend is LITELLM
     assert choose_backend((*installed, LANGCHAIN), None).backend is LANGCHAIN

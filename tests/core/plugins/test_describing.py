@@ -1,4 +1,4 @@
-"""What installed backends say of themselves, and that none of them is imported to hear it."""
+"""Descriptions of installed backends, which are not imported into this process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def described(*, seconds: float = 60.0) -> dict[str, DescribedBackend]:
     return {one.installed.name: one for one in describe_backends(installed_backends(), seconds=seconds)}
 
 
-def test_each_says_who_it_is_and_none_is_imported(installed_samples: Install) -> None:
+def test_backends_are_described_without_importing_them(installed_samples: Install) -> None:
     installed_samples("echo", "claims_too_much", "raises_at_import", "exits_at_import", alone=True)
     found = described()
     info = found["claims_too_much"].info
@@ -27,7 +27,7 @@ def test_each_says_who_it_is_and_none_is_imported(installed_samples: Install) ->
     assert not [name for name in sys.modules if name.startswith("vmpilot_sample_")]
 
 
-def test_a_broken_one_is_told_with_its_reason_and_the_others_are_not_disturbed(installed_samples: Install) -> None:
+def test_a_broken_backend_has_a_reason_and_does_not_affect_others(installed_samples: Install) -> None:
     names = ("echo", "raises_at_import", "exits_at_import", "kills_its_process", "missing_module", "other_contract")
     installed_samples(*names, alone=True)
     found = described()
@@ -38,7 +38,7 @@ def test_a_broken_one_is_told_with_its_reason_and_the_others_are_not_disturbed(i
     assert all("vmpilot-sample-" in problem and "--upgrade" in problem for problem in broken.values())
 
 
-def test_an_import_that_does_not_end_is_given_up(installed_samples: Install) -> None:
+def test_an_import_that_hangs_times_out(installed_samples: Install) -> None:
     installed_samples("sleeps_at_import", "echo", alone=True)
     started = time.monotonic()
     found = described(seconds=5.0)

@@ -1,4 +1,4 @@
-"""Real sample distributions, found by their metadata: what is listed, what is imported, what is said of broken ones."""
+"""Real sample distributions, found by their metadata: listing, loading, and errors of broken ones."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_good_backend_is_loaded(installed_samples: Callable[..., None]) -> Non
         ("other_contract", "uses contract version 99, but this core has version 1"),
     ],
 )
-def test_what_is_said_of_a_broken_one(installed_samples: Callable[..., None], sample: str, what: str) -> None:
+def test_the_error_of_a_broken_backend(installed_samples: Callable[..., None], sample: str, what: str) -> None:
     installed_samples(*SAMPLES, alone=True)
     distribution = f"vmpilot-sample-{sample.replace('_', '-')}"
     with pytest.raises(BackendError) as caught:
@@ -109,7 +109,7 @@ def test_what_is_said_of_a_broken_one(installed_samples: Callable[..., None], sa
         ("misspelt_hook", ("generate_response", "unknown hook")),
     ],
 )
-def test_what_is_said_of_hooks_that_do_not_fit(
+def test_the_error_of_mismatched_hooks(
     installed_samples: Callable[..., None], sample: str, words: tuple[str, ...]
 ) -> None:
     installed_samples(*SAMPLES, alone=True)
@@ -123,7 +123,7 @@ def test_what_is_said_of_hooks_that_do_not_fit(
         assert word in text
 
 
-def test_two_distributions_with_one_name(installed_samples: Callable[..., None]) -> None:
+def test_two_distributions_with_the_same_name(installed_samples: Callable[..., None]) -> None:
     installed_samples("echo", "second_echo", alone=True)
     with pytest.raises(
         BackendError, match=r"provided by both vmpilot-sample-echo 1\.0 and vmpilot-sample-second-echo 1\.0"
@@ -131,7 +131,7 @@ def test_two_distributions_with_one_name(installed_samples: Callable[..., None])
         find("echo")
 
 
-def test_only_the_chosen_one_is_imported(sample_environment: Callable[..., dict[str, str]]) -> None:
+def test_only_the_chosen_backend_is_imported(sample_environment: Callable[..., dict[str, str]]) -> None:
     program = (
         "import sys, json\n"
         "from vmpilot.plugins import *\n"
@@ -146,13 +146,13 @@ def test_only_the_chosen_one_is_imported(sample_environment: Callable[..., dict[
     assert json.loads(ran.stdout) == ["vmpilot_sample_echo"]
 
 
-def test_broken_ones_do_not_disturb_the_command_line(sample_environment: Callable[..., dict[str, str]]) -> None:
+def test_broken_backends_do_not_affect_the_command_line(sample_environment: Callable[..., dict[str, str]]) -> None:
     names = [name for name in SAMPLES if name != "second_echo"]
     ran = run_vmpilot(["--backend", "echo", "hello there"], sample_environment(*names))
     assert (ran.returncode, ran.stdout) == (0, "You said: hello there\n"), ran.stderr
 
 
-def test_a_broken_one_that_is_chosen_ends_with_5(sample_environment: Callable[..., dict[str, str]]) -> None:
+def test_a_broken_chosen_backend_exits_with_5(sample_environment: Callable[..., dict[str, str]]) -> None:
     environment = sample_environment("raises_at_import", "echo", VMPILOT_BACKEND="raises_at_import")
     ran = run_vmpilot(["hello"], environment)
     assert ran.returncode == 5

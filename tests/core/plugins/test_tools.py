@@ -1,4 +1,4 @@
-"""Tool plugins: a real sample distribution, and broken ones of which each is told of by name while the rest goes on."""
+"""Tool plugins: a real sample distribution, and broken ones, which are reported by name and do not affect others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def provide_tools():
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, installed_samples: Callable[..., None]) -> Install:
-    """Write a distribution with one tool plugin, `vmpilot-sample-NAME`, and make it the only one with those before."""
+    """Write a distribution with one tool plugin, `vmpilot-sample-NAME`, and hide all but it and earlier ones."""
     installed_samples(alone=True)
 
     def write(name: str, code: str) -> None:
@@ -77,7 +77,7 @@ async def test_the_sample(installed_samples: Callable[..., None], tmp_path: Path
         await visitors.run({"name": ""}, USE)
 
 
-def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
+def test_the_core_decides_effect_and_title_of_a_plugins_tool(
     installed_samples: Callable[..., None], tmp_path: Path
 ) -> None:
     installed_samples("greeting", alone=True)
@@ -125,7 +125,9 @@ def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
         ),
     ],
 )
-def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path: Path, code: str, said: str) -> None:
+def test_a_broken_plugin_is_reported_and_the_others_work(
+    install: Install, tmp_path: Path, code: str, said: str
+) -> None:
     install("bad", code)
     install("good", GOOD)
     tools, (problem,) = load(tmp_path, "shell")
@@ -136,7 +138,7 @@ def test_a_broken_one_is_told_of_and_the_rest_goes_on(install: Install, tmp_path
     assert said in problem
 
 
-def test_two_plugins_with_tools_of_one_name(install: Install, tmp_path: Path) -> None:
+def test_two_plugins_with_the_same_tool_name(install: Install, tmp_path: Path) -> None:
     install("one", GOOD)
     install("two", GOOD)
     tools, (problem,) = load(tmp_path)
@@ -151,7 +153,7 @@ def test_two_plugins_with_tools_of_one_name(install: Install, tmp_path: Path) ->
         ("lambda arguments: exit(3)", "The tool of vmpilot-sample-odd tried to exit VMPilot (exit code 3)"),
     ],
 )
-async def test_a_tool_that_breaks_in_its_work(install: Install, tmp_path: Path, work: str, said: str) -> None:
+async def test_a_tool_that_fails(install: Install, tmp_path: Path, work: str, said: str) -> None:
     install("odd", f"@hookimpl\ndef provide_tools(): return [tool(work={work})]")
     with pytest.raises(ToolError) as caught:
         await load(tmp_path)[0]["mine"].run({}, USE)

@@ -221,7 +221,7 @@ def _local(url: str) -> Path | None:
 
 
 def _system_flags(core: Distribution | None) -> tuple[str, ...]:
-    """What pip needs outside a virtual environment: consent (PEP 668), and `--user` if the core was installed so."""
+    """The flags that pip needs outside a virtual environment: consent (PEP 668), and `--user` if the core has it."""
     if sys.prefix != sys.base_prefix:
         return ()
     managed = Path(sysconfig.get_path("stdlib"), "EXTERNALLY-MANAGED").exists()

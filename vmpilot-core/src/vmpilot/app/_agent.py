@@ -19,7 +19,6 @@ from vmpilot.app._tool_registry import SessionTools, ToolRegistry, ToolReport
 from vmpilot.config import (
     ApprovalsFile,
     Environment,
-    LoadedSettings,
     Settings,
     current_environment,
     load_settings,
@@ -32,7 +31,6 @@ from vmpilot.contract import (
     Message,
     MessageCompleted,
     ModelError,
-    Tool,
     TurnEnded,
     TurnStarted,
     Usage,
@@ -44,11 +42,9 @@ from vmpilot.engine.prompts import system_prompt
 from vmpilot.engine.recording import RecordingWriter
 from vmpilot.local_model import Progress
 from vmpilot.machine.workspace import Workspace
-from vmpilot.permissions import Mode
 from vmpilot.plugins import (
     Backend,
     BackendChoice,
-    InstalledBackend,
     choose_backend,
     installed_backends,
     load_backend,
@@ -99,8 +95,14 @@ class Agent:
         """
         self.environment = environment or current_environment()
         self._folder = Workspace.at(Path(folder)).root
-        self._loaded = _settings(self.environment, self._folder, settings, origins or {})
-        self._given = frozenset(name for name, value in settings.items() if value is not None)
+        known = Settings.__struct_fields__
+        if unknown := settings.keys() - set(known):
+            raise UsageError(f'Unknown setting "{min(unknown)}". The settings are: {", ".join(known)}.')
+        given = {
+            name: (value, (origins or {}).get(name, name)) for name, value in settings.items() if value is not None
+        }
+        self._loaded = load_settings(self.environment, folder=self._folder, options=given)
+        self._given = frozenset(given)
         self._fixed = self._given | self.environment.values().keys()
         self.approver = approver
         self.progress = progress
@@ -129,7 +131,7 @@ class Agent:
 
     @property
     def backend_choice(self) -> BackendChoice:
-        """The backend that is used, and why. Raises `BackendError` if there is none."""
+        """The backend that is used, and why. Raises `BackendError` if none exists."""
         return choose_backend(
             installed_backends(), self.settings.backend, asked_by=self._loaded.origins.get("backend", "")
         )
@@ -149,7 +151,9 @@ class Agent:
         prompt. Raises the contract's errors if the turn cannot begin; after `TurnStarted` nothing is raised, and
         `TurnEnded` has the outcome.
         """
-        message = _checked(UserMessage.from_text(request) if isinstance(request, str) else request)
+        message = UserMessage.from_text(request) if isinstance(request, str) else request
+        if not any(isinstance(part, ImagePart) or part.text.strip() for part in message.content):
+            raise UsageError("The request is empty.")
         turn = await self._begin(message, conversation, history, instructions)
         async with aclosing(self._events_of(turn)) as events:
             async for event in events:
@@ -217,17 +221,22 @@ class Agent:
 
     def ask(self, request: str | UserMessage) -> Answer:
         """`answer` for synchronous programs. Raises `RuntimeError` in a running event loop."""
-        _refuse_running_loop()
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise RuntimeError("Agent.ask cannot be called in a running event loop. Use `await agent.answer(…)`.")
         if self._runner is None:
             self._runner = asyncio.Runner()
         return self._runner.run(self.answer(request))
 
     async def resume_latest(self) -> None:
-        """Continue the last used conversation with the next `run`. Raises `UsageError` if there is none."""
+        """Continue the last used conversation with the next `run`. Raises `UsageError` if none exists."""
         self._conversation_id = await self._conversations.latest()
 
     async def resume_fork(self) -> None:
-        """Continue a copy of the conversation with the next `run`. Raises `UsageError` if there is none to copy."""
+        """Continue a copy of the conversation with the next `run`. Raises `UsageError` if none exists."""
         if self._conversation_id is None:
             raise UsageError("No conversation to fork. Name one with -r, or use -c for the last one.")
         self._conversation_id = (await self._conversations.fork(self._conversation_id)).id
@@ -333,11 +342,17 @@ class Agent:
         )
         chain = await self._models.chain(backend.name, settings=settings, progress=self.progress)
         tools = await self._opened[conversation].offered(terms.model)
+        system = system_prompt(
+            user=self.environment.user,
+            mode=settings.mode,
+            tools=tuple(tool.spec for tool in tools),
+            today=date.today(),  # noqa: DTZ011  the user's local date
+        )
         return TurnPlan(
             conversation=conversation,
             backend=backend,
             chain=chain,
-            system=f"{self._system_prompt(tools, settings.mode)}\n\n{instructions}".strip(),
+            system=f"{system}\n\n{instructions}".strip(),
             tools=tools,
             policy=await self._registry.policy(settings.mode),
             approver=self.approver,
@@ -355,14 +370,6 @@ class Agent:
             take_news=self._registry.take_news,
         )
 
-    def _system_prompt(self, tools: tuple[Tool, ...], mode: Mode) -> str:
-        return system_prompt(
-            user=self.environment.user,
-            mode=mode,
-            tools=tuple(tool.spec for tool in tools),
-            today=date.today(),  # noqa: DTZ011  the user's local date
-        )
-
     @property
     def _conversations(self) -> ConversationStore:
         if self._store is None:
@@ -371,17 +378,14 @@ class Agent:
 
     def _load_backend(self, last: TurnStarted | None) -> Backend:
         """The backend for the turn after `last`: the same one, unless it is no longer installed."""
-        choice = self._choose_backend(last)
+        installed = installed_backends()
+        if last is not None and "backend" not in self._fixed and last.backend in {one.name for one in installed}:
+            choice = choose_backend(installed, last.backend, asked_by="the conversation").backend
+        else:
+            choice = self.backend_choice.backend
         if choice.name not in self._backends:
             self._backends[choice.name] = load_backend(choice)
         return self._backends[choice.name]
-
-    def _choose_backend(self, last: TurnStarted | None) -> InstalledBackend:
-        if last is not None and "backend" not in self._fixed:
-            installed = installed_backends()
-            if last.backend in {one.name for one in installed}:
-                return choose_backend(installed, last.backend, asked_by="the conversation").backend
-        return self.backend_choice.backend
 
     async def _begin(
         self,
@@ -444,28 +448,3 @@ class Agent:
             await tools.close()
         finally:
             await conversation.close()
-
-
-def _refuse_running_loop() -> None:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError("Agent.ask blocks, so it cannot be called in a running event loop: use `await agent.answer(…)`")
-
-
-def _settings(
-    environment: Environment, folder: Path, given: Mapping[str, Any], origins: Mapping[str, str]
-) -> LoadedSettings:
-    known = Settings.__struct_fields__
-    for name in given:
-        if name not in known:
-            raise UsageError(f'Unknown setting "{name}". The settings are: {", ".join(known)}.')
-    options = {name: (value, origins.get(name, name)) for name, value in given.items() if value is not None}
-    return load_settings(environment, folder=folder, options=options)
-
-
-def _checked(message: UserMessage) -> UserMessage:
-    if not any(isinstance(part, ImagePart) or part.text.strip() for part in message.content):
-        raise UsageError("The request is empty.")
-    return message

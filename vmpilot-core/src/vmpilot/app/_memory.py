@@ -1,4 +1,4 @@
-"""What a conversation remembers of the last turn: backend, model and mode. Options and variables override it."""
+"""The memory of a conversation: backend, model and mode of the last turn. Options and variables override it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def is_local(model: str) -> bool:
 
 
 def terms_of(settings: Settings, backend: str) -> TurnTerms:
-    """What the next turn remembers of a turn with these settings."""
+    """The facts that the next turn remembers of a turn with these settings."""
     model = settings.model_for(backend)
     local = is_local(model)
     return TurnTerms(

@@ -25,8 +25,13 @@ class OnlineTools:
 def online_tools(settings: Settings, environment: Environment, workspace: Workspace) -> OnlineTools:
     """The tools for the web and for GitHub. Imports none of their libraries."""
     variables = environment.variables
-    wire = _wire(variables)
-    google = _google(variables)
+    certificates = variables.get("SSL_CERT_FILE")
+    wire: dict[str, Any] = {
+        "proxies": read_proxies(variables),
+        "certificates": Path(certificates) if certificates else None,
+    }
+    key, engine = variables.get("GOOGLE_API_KEY"), variables.get("GOOGLE_CSE_ID")
+    google = GoogleAccount(Secret(key), engine) if key and engine else None
     token = Secret(variables["GITHUB_TOKEN"]) if variables.get("GITHUB_TOKEN") else None
     reasons = {
         "web_search": WebSearch.unavailable_reason(google),
@@ -41,14 +46,3 @@ def online_tools(settings: Settings, environment: Environment, workspace: Worksp
     if reasons["github"] is None and token is not None:
         tools.append(GitHub(workspace, token=token, api_url=settings.github_url, **wire))
     return OnlineTools(tuple(tools), {name: reason for name, reason in reasons.items() if reason is not None})
-
-
-def _google(variables: Mapping[str, str]) -> GoogleAccount | None:
-    key, engine = variables.get("GOOGLE_API_KEY"), variables.get("GOOGLE_CSE_ID")
-    return GoogleAccount(Secret(key), engine) if key and engine else None
-
-
-def _wire(variables: Mapping[str, str]) -> dict[str, Any]:
-    """The user's proxies and certificates, from the variables that other programs use."""
-    certificates = variables.get("SSL_CERT_FILE")
-    return {"proxies": read_proxies(variables), "certificates": Path(certificates) if certificates else None}

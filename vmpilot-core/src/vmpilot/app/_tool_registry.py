@@ -35,6 +35,8 @@ from vmpilot.tools.mcp.server import ACCEPT_TOOL
 BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github", ACCEPT_TOOL}) | FILE_TOOLS
 """The tools of VMPilot itself, whether or not the machine and the settings offer them."""
 
+_WHERE_RULES_ARE = "`vmpilot config show` shows where the rule comes from."
+
 _log = logging.getLogger(__name__)
 
 _PROGRAM = Path(__file__).parents[1]
@@ -70,18 +72,26 @@ class ToolRegistry:
         Raises `UsageError` for an invalid rule or a rule on an unknown tool.
         """
         if mode not in self._policies:
-            written = _rules(self._settings)
+            settings = self._settings
+            try:
+                written = Rules.read(
+                    allow=settings.allow, allow_on_host=settings.allow_on_host, ask=settings.ask, deny=settings.deny
+                )
+            except ValueError as error:
+                raise UsageError(f"{str(error).rstrip('.')}. {_WHERE_RULES_ARE}") from error
             await self._check_tools(written)
             rules = written + self._saved
             if mode != "full":
                 await self.sandbox()
+            prefix = Path(sys.prefix)
+            own = (_PROGRAM, prefix) if prefix.is_relative_to(self._folder) else (_PROGRAM,)
             self._policies[mode] = PermissionPolicy(
                 mode,
                 workspace=self._folder,
                 rules=rules,
-                confines=self._confines,
-                own=self._own_program,
-                private=(*self._own_folders, *places_of_secrets(self._environment.variables)),
+                confines=lambda: self._sandbox is not None and self._sandbox.sandbox is not None,
+                own=own,
+                private=(*self._environment.private_folders, *places_of_secrets(self._environment.variables)),
                 search_path=self._environment.variables.get("PATH", ""),
                 home=self._environment.variables.get("HOME", ""),
             )
@@ -98,7 +108,7 @@ class ToolRegistry:
         """The result of the search for a sandbox, which happens once."""
         if self._sandbox is None:
             self._sandbox = await search_sandbox(
-                self._environment.variables, own_folders=self._own_folders, apart_from=self._folder
+                self._environment.variables, own_folders=self._environment.private_folders, apart_from=self._folder
             )
             found = self._sandbox.sandbox
             _log.debug("sandbox: %s", f"none, {self._sandbox.reason}" if found is None else found.name)
@@ -151,7 +161,7 @@ class ToolRegistry:
             known = BUILT_IN_TOOLS | {tool.spec.name for tool in plugins.tools}
             rules.check_tools(known | (rules.tools - unknown))
         except ValueError as error:
-            raise UsageError(f"{error} `vmpilot config show` shows where the rule comes from.") from error
+            raise UsageError(f"{error} {_WHERE_RULES_ARE}") from error
 
     def offers(self, tool: str, *, model: str) -> bool:
         """Whether the settings let the model use this tool."""
@@ -164,11 +174,11 @@ class ToolRegistry:
         """All tools, available or not. Starts the MCP servers whose tools are not known yet."""
         built_in = self.equip("report", Workspace(self._folder)).built_in
         shared = await self.shared_tools(tool.spec.name for tool in built_in)
-        sourced = [(tool.spec.name, "built in") for tool in built_in]
-        sourced += [(tool.spec.name, _source(tool)) for tool in shared]
+        sources = {tool.spec.name: "built in" for tool in built_in}
+        sources |= {tool.spec.name: "MCP server" if tool.spec.name.startswith("mcp") else "plugin" for tool in shared}
         missing = online_tools(self._settings, self._environment, Workspace(self._folder)).missing
         return (
-            *(ToolReport(name, source, self._why_not(name)) for name, source in sourced),
+            *(ToolReport(name, source, self._why_not(name)) for name, source in sources.items()),
             *(ToolReport(name, "built in", reason) for name, reason in missing.items()),
         )
 
@@ -197,19 +207,6 @@ class ToolRegistry:
     async def aclose(self) -> None:
         """Stop the MCP servers."""
         await self._mcp.close()
-
-    @property
-    def _own_program(self) -> tuple[Path, ...]:
-        """VMPilot, and the environment that it is installed in if that is in the workspace."""
-        environment = Path(sys.prefix)
-        return (_PROGRAM, environment) if environment.is_relative_to(self._folder) else (_PROGRAM,)
-
-    @property
-    def _own_folders(self) -> tuple[Path, ...]:
-        return self._environment.private_folders
-
-    def _confines(self) -> bool:
-        return self._sandbox is not None and self._sandbox.sandbox is not None
 
     def _confine(
         self, launch: ShellLaunch, resources: ExitStack, level: Literal["read", "workspace"], folder: Path
@@ -243,19 +240,6 @@ class SessionTools:
     async def close(self) -> None:
         """Stop the conversation's commands and jobs."""
         await self._runner.close()
-
-
-def _source(tool: Tool) -> str:
-    return "MCP server" if tool.spec.name.startswith("mcp") else "plugin"
-
-
-def _rules(settings: Settings) -> Rules:
-    try:
-        return Rules.read(
-            allow=settings.allow, allow_on_host=settings.allow_on_host, ask=settings.ask, deny=settings.deny
-        )
-    except ValueError as error:
-        raise UsageError(f"{str(error).rstrip('.')}. `vmpilot config show` shows where the rule comes from.") from error
 
 
 def _masker(settings: Settings, environment: Environment) -> Masker:

@@ -17,7 +17,7 @@ from vmpilot.cli._options import given_settings
 from vmpilot.cli._style import Style, printable
 from vmpilot.cli._table import print_table, terminal_width
 from vmpilot.config import current_environment, load_settings
-from vmpilot.contract import BackendError, BackendInfo, UsageError
+from vmpilot.contract import BackendError, UsageError
 from vmpilot.plugins import SHIPPED, DescribedBackend, choose_backend, describe_backends, installed_backends
 from vmpilot.scaffold import choose_names, write_package
 
@@ -53,23 +53,19 @@ def list_backends(arguments: argparse.Namespace) -> int:
 
 def _row(one: DescribedBackend, why: str | None) -> dict[str, Any]:
     """A backend as in the JSON; `why` is None unless it is the chosen one."""
+    from vmpilot.testing.conformance import LEVELS
+
+    claimed = one.info.capabilities if one.info else frozenset()
     return {
         "name": one.installed.name,
         "distribution": one.installed.distribution,
         "version": one.installed.version,
         "contract_version": one.info.contract_version if one.info else None,
-        "levels": _sorted_levels(one.info),
+        "levels": [*(level for level in LEVELS if level in claimed), *sorted(claimed - set(LEVELS))],
         "chosen": why is not None,
         "note": f"chosen: {why}" if why is not None else "",
         "problem": one.problem or None,
     }
-
-
-def _sorted_levels(info: BackendInfo | None) -> list[str]:
-    from vmpilot.testing.conformance import LEVELS
-
-    claimed = info.capabilities if info else frozenset()
-    return [*(level for level in LEVELS if level in claimed), *sorted(claimed - set(LEVELS))]
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:
@@ -181,8 +177,12 @@ def _print_report(report: Report, *, whole: bool) -> None:
     if others and not whole:
         print()
         _print_wrapped(f"Failed in levels that are not claimed (details with --level): {', '.join(others)}", indent="")
-    print()
-    print(style.bold(_verdict(report)))
+    missed = [level.level for level in report.levels if level.claimed and not level.holds]
+    if not claimed:
+        verdict = "The backend claims none of these levels, so it cannot fail them."
+    else:
+        verdict = f"Failed levels: {', '.join(missed)}." if missed else "All claimed levels passed."
+    print(f"\n{style.bold(verdict)}")
 
 
 def _print_failure(failure: Result, style: Style, *, claimed: bool) -> None:
@@ -204,16 +204,6 @@ def _print_wrapped(text: str, *, indent: str) -> None:
         break_on_hyphens=False,
     ):
         print(line)
-
-
-def _verdict(report: Report) -> str:
-    claimed = [level for level in report.levels if level.claimed]
-    missed = [level.level for level in claimed if not level.holds]
-    if not claimed:
-        return "The backend claims none of these levels, so it cannot fail them."
-    if missed:
-        return f"Failed levels: {', '.join(missed)}."
-    return "All claimed levels passed."
 
 
 def create_backend(arguments: argparse.Namespace) -> int:

@@ -173,23 +173,26 @@ class Console:
         word = (await self._terminal.ask(f"{printable(event.why)}. Run it? {choices} ", withdrawn=answer)).lower()
         always = bool(event.always) and word in {"a", "always"}
         if always and not answer.done():
-            always = await self._confirm_rules(event.always, withdrawn=answer)
+            await self._offer_rules(event.always, withdrawn=answer)
         if not answer.done():
             answer.set_result(always or word in {"y", "yes"})
 
-    async def _confirm_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> bool:
-        """Show the rules before they are saved; whether the user agrees."""
+    async def _offer_rules(self, rules: tuple[str, ...], *, withdrawn: asyncio.Future[bool]) -> None:
+        """Show the rules, and save them if the user agrees. The call itself is allowed either way."""
         assert self._terminal is not None, "asked through a terminal"  # noqa: S101
         self._note("Always allow in this project, without asking:")
         for key, saved in saved_rules(rules).items():
             for rule in saved:
-                scope = "exactly this command, outside the sandbox" if key == "allow_on_host" else "as a prefix"
+                scope = (
+                    "exactly this command, outside the sandbox"
+                    if key == "allow_on_host"
+                    else "anything that starts with this"
+                )
                 self._note(f"  {printable(rule.removesuffix(' $'), exact=True)}  ({scope})")
-        word = await self._terminal.ask("Save this rule? (no: run it once) [y/N] ", withdrawn=withdrawn)
-        if withdrawn.done() or word.lower() not in {"y", "yes"}:
-            return False
-        self.save_rules(rules)
-        return True
+        noun = "this rule" if len(rules) == 1 else "these rules"
+        word = await self._terminal.ask(f"Save {noun}? (no: run it once) [y/N] ", withdrawn=withdrawn)
+        if not withdrawn.done() and word.lower() in {"y", "yes"}:
+            self.save_rules(rules)
 
     def _show_turn(self, event: TurnStarted | Retrying | Notice | LimitReached | TurnEnded) -> None:
         match event:

@@ -121,15 +121,7 @@ def _print(checks: list[Check], holds: list[Hold]) -> None:
     if holds:
         print(f"\n{style.bold('Sandbox')}\n{'read':<10}{'workspace':<11}")
     for hold in holds:
-        read, workspace = (_mark(hold, level) for level in _LEVELS)
-        line = f"{read:<10}{workspace:<11}{hold.holds}{_remark(hold)}"
-        print(line if "open" in hold.verdicts.values() else style.dim(line))
-
-
-def _mark(hold: Hold, level: Level) -> str:
-    return {"blocked": "yes", "open": "NO"}.get(hold.verdicts[level], "-")
-
-
-def _remark(hold: Hold) -> str:
-    done = next((hold.details[level] for level, verdict in hold.verdicts.items() if verdict == "open"), None)
-    return "" if done is None else printable(f" (probe: {done})")
+        read, workspace = ({"blocked": "yes", "open": "NO"}.get(hold.verdicts[level], "-") for level in _LEVELS)
+        line = f"{read:<10}{workspace:<11}{hold.holds}"
+        escaped = next((hold.details[level] for level, verdict in hold.verdicts.items() if verdict == "open"), None)
+        print(style.dim(line) if escaped is None else f"{line}{printable(f' (probe: {escaped})')}")

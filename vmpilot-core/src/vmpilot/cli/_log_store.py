@@ -1,4 +1,4 @@
-"""What the commands that read the conversation log share."""
+"""Helpers for the commands that read the conversation log."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run_with_store(
 
 
 def printed_as_json(rows: Sequence[msgspec.Struct], arguments: argparse.Namespace, *, empty: str) -> bool:
-    """Whether nothing is left to print: the rows went out as JSON, or there are none and standard error says so."""
+    """Whether nothing is left to print: the rows went out as JSON, or standard error says that the list is empty."""
     if arguments.output == "json":
         print(json.dumps(msgspec.to_builtins(list(rows))))
     elif not rows:

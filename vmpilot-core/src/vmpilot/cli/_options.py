@@ -103,7 +103,7 @@ def add_settings(parser: Parser) -> None:
     group.add_argument(
         "--mode",
         choices=("observe", "operate", "full"),
-        help="observe: read only; operate (default): ask before changes; full: run everything",
+        help="observe: read only; operate (default): ask when in doubt; full: run everything",
     )
     group.add_argument("--max-steps", type=int, metavar="N", help="Model calls per request [default: 25]")
     group.add_argument("--max-cost", type=float, metavar="USD", help="Cost per request, in US dollars")
@@ -123,7 +123,7 @@ def add_common_options(parser: Parser, *, folder: bool = False, output: bool = T
 
 def add_debug(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
-        "-d", "--debug", action="store_true", help="Log what VMPilot does to standard error, with tracebacks"
+        "-d", "--debug", action="store_true", help="Log VMPilot's actions and tracebacks to standard error"
     )
 
 

@@ -25,7 +25,7 @@ HELP_TEXT = "Show this help and exit"
 
 
 class _HelpFormatter(argparse.HelpFormatter):
-    """Help like that of git and uv: a short usage line, and commands without a heading of their own."""
+    """Help like that of git and uv: a short usage line, and commands without an extra heading."""
 
     def _format_usage(
         self,

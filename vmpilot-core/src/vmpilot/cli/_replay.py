@@ -7,7 +7,6 @@ import asyncio
 import difflib
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from vmpilot.cli._style import printable
 from vmpilot.cli._table import count
 from vmpilot.engine.recording import RecordedTurn, Recording, read_recording
-from vmpilot.lab.replay import Difference, Replay, replay_turn
+from vmpilot.lab.replay import Replay, replay_turn
 from vmpilot.plugins import Backend, choose_backend, installed_backends, load_backend
 
 
@@ -52,11 +51,6 @@ def _print(number: int, turn: RecordedTurn, backend: str, replay: Replay) -> Non
     print(f"turn {number} ({way}): {requests}, {calls}, {replay.reason}: {verdict}")
     for difference in replay.differences:
         print(printable(f"\n{difference.what}"))
-        for line in _diff(difference):
-            print(printable(line))
-
-
-def _diff(difference: Difference) -> Iterator[str]:
-    before, after = difference.recorded.splitlines(), difference.now.splitlines()
-    lines = difflib.unified_diff(before, after, "recorded", "now", lineterm="")
-    return (f"  {line}" for line in lines)
+        before, after = difference.recorded.splitlines(), difference.now.splitlines()
+        for line in difflib.unified_diff(before, after, "recorded", "now", lineterm=""):
+            print(printable(f"  {line}"))

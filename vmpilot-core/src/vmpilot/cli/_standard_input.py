@@ -56,19 +56,14 @@ def _read(descriptor: int, *, waits: bool) -> tuple[bytes, bool]:
             if not data:
                 print("vmpilot: Reading the request from standard input until it ends.", file=sys.stderr, flush=True)
             poll.poll()
-        block = _read_block(descriptor)
-        if block == b"":
+        try:
+            block = os.read(descriptor, 1 << 16)
+        except BlockingIOError:  # no data are ready after all
+            continue
+        if not block:
             return bytes(data), True
-        data += block or b""
+        data += block
     return bytes(data), False
-
-
-def _read_block(descriptor: int) -> bytes | None:
-    """The next data; empty at the end, None if no data are ready after all."""
-    try:
-        return os.read(descriptor, 1 << 16)
-    except BlockingIOError:
-        return None
 
 
 def _print_timeout(size: int, seconds: float) -> None:

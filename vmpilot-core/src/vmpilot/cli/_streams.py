@@ -92,7 +92,11 @@ class _Output(io.FileIO):
         return memoryview(data).nbytes
 
     def _fail(self, _data: Any, error: OSError) -> int:
-        place = self._place()
+        try:
+            path = os.readlink(f"/proc/self/fd/{self.fileno()}")  # noqa: PTH115  pathlib is slow to import
+        except OSError:
+            path = ""
+        place = f"standard output ({path})" if path.startswith("/") else "standard output"
         self._discard()
         raise OutputError("" if isinstance(error, BrokenPipeError) else f"Cannot write to {place}: {error.strerror}")
 
@@ -101,13 +105,6 @@ class _Output(io.FileIO):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.fileno())
         os.close(null)
-
-    def _place(self) -> str:
-        try:
-            path = os.readlink(f"/proc/self/fd/{self.fileno()}")  # noqa: PTH115  pathlib is slow to import
-        except OSError:
-            path = ""
-        return f"standard output ({path})" if path.startswith("/") else "standard output"
 
 
 class _ErrorOutput(_Output):

@@ -17,7 +17,7 @@ class Terminal:
 
     @classmethod
     def open(cls) -> Terminal | None:
-        """The controlling terminal; None if there is none, or if standard error is redirected."""
+        """The controlling terminal; None if it does not exist or standard error is redirected."""
         if not sys.stderr.isatty():
             return None
         try:

@@ -36,7 +36,7 @@ class ToolView:
         self.done = True
         silent = not self._count and not self._rest
         if silent and event.exit_code is None and not event.result.is_error and "\n" not in self.title:
-            self.add(event.result.text.rstrip())  # not a command, and the title showed no more than a line
+            self.add(event.result.text.rstrip())  # not a command, and the title is a single line
         if self._rest:
             self._add_line(self._rest)
             self._rest = ""

@@ -43,7 +43,7 @@ def _find_meant(root: Parser, words: Sequence[str]) -> Iterator[tuple[str, ...]]
 
 
 def _find_loosely(root: Parser, first: str, rest: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """What resembles a command less closely, or names an action alone or first: `list`, `list chats`."""
+    """Commands that resemble the words less closely, or that have an action of that name (`list`, `list chats`)."""
     for name in root.names if not rest else [name for name in rest if name in root.names]:
         if not rest and difflib.SequenceMatcher(None, first, name).ratio() >= _ALIKE:
             yield (name,)

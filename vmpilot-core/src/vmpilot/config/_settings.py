@@ -96,10 +96,10 @@ PROJECT_KEYS = NARROWING_KEYS | {
     "tool_output_lines",
     "seed",
 }
-"""What a project's file can set: nothing that allows more or sends a key elsewhere."""
+"""Settings that a project's file can set: nothing that allows more or sends a key elsewhere."""
 
 TRUSTED_PROJECT_KEYS = PROJECT_KEYS | WIDENING_KEYS
-"""What a trusted project's file can set."""
+"""Settings that a trusted project's file can set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 
 from vmpilot.config._approvals import Approvals, ApprovalsFile
-from vmpilot.config._cache_place import CachePlace, read_cache_place
+from vmpilot.config._cache_place import read_cache_place
 from vmpilot.config._environment import VARIABLES, Environment
-from vmpilot.config._mcp_servers import McpSettings, read_mcp_settings
+from vmpilot.config._mcp_servers import read_mcp_settings
 from vmpilot.config._settings import RULE_KEYS, TRUSTED_PROJECT_KEYS, WIDENING_KEYS, LoadedSettings, Settings
 from vmpilot.contract import Secret, UsageError
 from vmpilot.providers import read_base_url
@@ -46,7 +46,7 @@ DESCRIPTIONS = {
     ]
     for name in names.split()
 }
-"""What each setting takes, for messages."""
+"""The values that each setting takes, for messages."""
 
 _SECRETS = {"api_key", "cache", "database_url"}
 _MAY_HOLD_A_PASSWORD = _SECRETS | {"base_url"}
@@ -74,7 +74,7 @@ def load_settings(environment: Environment, *, folder: Path, options: Mapping[st
 def _in_order(
     environment: Environment, folder: Path, options: Mapping[str, tuple[Any, str]], remarks: list[str]
 ) -> list[tuple[str, tuple[Any, str]]]:
-    found = list(_from_file(environment.user_file).items())
+    found = list(_parse(environment.user_file, _read(environment.user_file)).items())
     approvals_file = ApprovalsFile(environment.config_folder)
     approvals = approvals_file.read()
     if project := find_project_file(folder):
@@ -139,10 +139,6 @@ def _from_project(path: Path, approvals: Approvals, remarks: list[str]) -> dict[
     return values
 
 
-def _from_file(path: Path) -> dict[str, tuple[Any, str]]:
-    return _parse(path, _read(path))
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -166,39 +162,22 @@ def _parse(path: Path, content: bytes) -> dict[str, tuple[Any, str]]:
 def convert_setting(key: str, value: Any, origin: str) -> Any:
     """Convert a value to the setting's type; text from a variable may be a number. Raises `UsageError`."""
     if key == "cache" and isinstance(value, str | Secret):
-        return _cache_place(value, origin)
-    if isinstance(value, Secret):
-        return value
-    if key in _SECRETS and isinstance(value, str):
-        return Secret(value)
+        try:
+            return read_cache_place(value if isinstance(value, str) else value.reveal())
+        except ValueError:  # the error and the value may show a password
+            raise UsageError(f"{origin}: cache must be {DESCRIPTIONS['cache']}, not this value") from None
+    if key in _SECRETS and isinstance(value, str | Secret):
+        return value if isinstance(value, Secret) else Secret(value)
     if key == "fallback" and origin in VARIABLES:
         value = [name.strip() for name in value.split(",") if name.strip()]
-    if key == "mcp":
-        return _mcp_settings(value, origin)
     try:
+        if key == "mcp":
+            return read_mcp_settings(value)
         converted = msgspec.convert(value, _TYPES[key], strict=origin not in VARIABLES)
+        return read_base_url(converted) if key == "base_url" and converted is not None else converted
     except msgspec.ValidationError as error:
         shown = "this value" if key in _MAY_HOLD_A_PASSWORD else repr(value)
         raise UsageError(f"{origin}: {key} must be {DESCRIPTIONS[key]}, not {shown}") from error
-    return _base_url(converted, origin) if key == "base_url" and converted is not None else converted
-
-
-def _base_url(value: str, origin: str) -> str:
-    try:
-        return read_base_url(value)
-    except ValueError as error:
-        raise UsageError(f"{origin}: invalid base URL: {error}; expected {DESCRIPTIONS['base_url']}") from None
-
-
-def _cache_place(value: str | Secret, origin: str) -> CachePlace:
-    try:
-        return read_cache_place(value if isinstance(value, str) else value.reveal())
-    except ValueError:  # the error and the value may show a password
-        raise UsageError(f"{origin}: cache must be {DESCRIPTIONS['cache']}, not this value") from None
-
-
-def _mcp_settings(value: Any, origin: str) -> McpSettings:
-    try:
-        return read_mcp_settings(value)
-    except ValueError as error:
-        raise UsageError(f"{origin}: {error}") from error
+    except ValueError as error:  # of a base URL it may show the password
+        reason = f"invalid base URL: {error}; expected {DESCRIPTIONS[key]}" if key == "base_url" else error
+        raise UsageError(f"{origin}: {reason}") from None

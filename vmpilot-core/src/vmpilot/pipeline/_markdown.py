@@ -13,6 +13,9 @@ from vmpilot.contract import (
     TurnEnded,
 )
 
+_MAX_LINES = 10
+"""Lines of a tool's output that are shown."""
+
 
 def markdown(event: Event) -> str:
     """The event's part of the answer; empty if it is not shown."""
@@ -22,17 +25,13 @@ def markdown(event: Event) -> str:
         case ToolStarted():
             return f"\n\n{_fenced(event.title)}\n"
         case ToolFinished():
-            return f"\n{_fenced(_first_lines(event.result.text))}\n\n"
+            lines = event.result.text.splitlines()
+            more = [f"(and {len(lines) - _MAX_LINES} more lines)"] if len(lines) > _MAX_LINES else []
+            return "\n{}\n\n".format(_fenced("\n".join([*lines[:_MAX_LINES], *more])))
         case Retrying(why=text) | Notice(text=text) | LimitReached(text=text) | TurnEnded(error=str(text)):
             return f"\n\n*{text}*\n\n"
         case _:
             return ""
-
-
-def _first_lines(text: str, *, most: int = 10) -> str:
-    lines = text.splitlines()
-    hidden = len(lines) - most
-    return "\n".join(lines[:most] + ([f"(and {hidden} more lines)"] if hidden > 0 else []))
 
 
 def _fenced(text: str) -> str:

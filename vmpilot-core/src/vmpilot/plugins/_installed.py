@@ -33,11 +33,9 @@ def installed_tool_plugins() -> tuple[InstalledPlugin, ...]:
 
 
 def _installed(group: str) -> tuple[InstalledPlugin, ...]:
-    found = [_described(entry_point) for entry_point in entry_points(group=group)]
+    found = []
+    for entry_point in entry_points(group=group):
+        dist = entry_point.dist
+        name, version = ("unknown", "unknown") if dist is None else (dist.name, dist.version)
+        found.append(InstalledPlugin(entry_point.name, name, version, entry_point))
     return tuple(sorted(found, key=lambda plugin: (plugin.name, plugin.distribution)))
-
-
-def _described(entry_point: EntryPoint) -> InstalledPlugin:
-    distribution = entry_point.dist
-    name, version = ("unknown", "unknown") if distribution is None else (distribution.name, distribution.version)
-    return InstalledPlugin(entry_point.name, name, version, entry_point)

@@ -46,7 +46,11 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
     for installed in installed_tool_plugins():
         try:
             provided = _provided(installed, context)
-            _refuse_clashes(provided, tools, taken)
+            for name in provided:
+                if name in taken:
+                    raise PluginError(f'provides a tool "{name}", which is the name of a tool of VMPilot')
+                if name in tools:
+                    raise PluginError(f'provides a tool "{name}", and so does {tools[name].distribution}')
         except PluginError as fault:
             problems.append(
                 f'Tool plugin "{installed.name}" of {installed.distribution} {installed.version} {fault}. '
@@ -82,7 +86,11 @@ class PluginTool:
             ) from error
         if not isinstance(outcome, ToolOutcome) or not isinstance(outcome.text, str):
             raise ToolError(f"The tool of {self.distribution} is broken: it did not return a ToolOutcome with text")
-        return replace(outcome, text=_cut(outcome.text), folder=None)
+        text, over = outcome.text, len(outcome.text) - _LONGEST_TEXT
+        if over > 0:
+            half = _LONGEST_TEXT // 2
+            text = f"{text[:half]}\n[… {over:,} characters cut …]\n{text[-half:]}"
+        return replace(outcome, text=text, folder=None)
 
 
 def _provided(installed: InstalledPlugin, context: ToolContext) -> dict[str, PluginTool]:
@@ -115,7 +123,7 @@ def _checked_spec(tool: Any) -> ToolSpec:
     spec = getattr(tool, "spec", None)
     if not isinstance(spec, ToolSpec) or not callable(getattr(tool, "run", None)):
         raise PluginError(f"provides a {type(tool).__name__} that is not a tool (no spec or no run)")
-    if fault := find_spec_fault(spec) or _find_invalid(spec):
+    if fault := find_spec_fault(spec) or _find_schema_fault(spec):
         raise PluginError(f"provides an invalid tool ({str(spec.name)[:80]!r}: {fault})")
     if spec.name.startswith(RESERVED_PREFIX):
         raise PluginError(
@@ -124,7 +132,7 @@ def _checked_spec(tool: Any) -> ToolSpec:
     return spec
 
 
-def _find_invalid(spec: ToolSpec) -> str | None:
+def _find_schema_fault(spec: ToolSpec) -> str | None:
     from jsonschema_rs import ValidationError, validator_for
 
     try:
@@ -136,21 +144,3 @@ def _find_invalid(spec: ToolSpec) -> str | None:
 
 def _refuse_to_fetch(address: str) -> NoReturn:
     raise ValueError(f"remote reference {address} is not supported")
-
-
-def _refuse_clashes(
-    provided: Mapping[str, PluginTool], others: Mapping[str, PluginTool], taken: Collection[str]
-) -> None:
-    for name in provided:
-        if name in taken:
-            raise PluginError(f'provides a tool "{name}", which is the name of a tool of VMPilot')
-        if name in others:
-            raise PluginError(f'provides a tool "{name}", and so does {others[name].distribution}')
-
-
-def _cut(text: str) -> str:
-    over = len(text) - _LONGEST_TEXT
-    if over <= 0:
-        return text
-    half = _LONGEST_TEXT // 2
-    return f"{text[:half]}\n[… {over:,} characters cut …]\n{text[-half:]}"

@@ -13,7 +13,7 @@ from vmpilot.cli._parser import Parser
 def add_parser(commands: Parser) -> None:
     """The actions on settings."""
     config = commands.add_command("config", description="Show and change settings.")
-    show = config.add_command("show", "Show each setting, its value and where it comes from")
+    show = config.add_command("show", "Show each setting, its value and its origin")
     add_settings(show)
     add_common_options(show)
     add_debug(config.add_command("path", "Show the path of your configuration file"))

@@ -22,7 +22,7 @@ def add_parser(commands: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Trust the file and print what it allows. Raises `UsageError` if there is none."""
+    """Trust the file and print what it allows. Raises `UsageError` if none exists."""
     from pathlib import Path
 
     from vmpilot.cli._style import printable

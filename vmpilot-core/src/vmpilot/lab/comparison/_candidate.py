@@ -36,7 +36,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a candidate's turn.
 
     `reason` is that of `TurnEnded`; `error` is a sentence if it did not answer. `check_passed` is None without a check,
-    `cost` (US dollars) is None if a price is unknown. `folder` is where it worked.
+    `cost` (US dollars) is None if a price is unknown. `folder` is the worktree's.
     """
 
     backend: str
@@ -72,8 +72,10 @@ async def run_candidate(
     """Run the task in the worktree, then the check command. Errors are in the outcome."""
     tally = _Tally(candidate.model or "")
     started = time.monotonic()
+    # A given model applies to every backend, whatever their own variables say.
+    model = dict.fromkeys(("model", "litellm_model", "langchain_model"), candidate.model)
+    chosen = {**settings, **model} if candidate.model else dict(settings)
     try:
-        chosen = _settings(candidate, settings)
         agent = Agent(folder=worktree.folder, environment=environment, backend=candidate.backend, **chosen)
         async with agent, aclosing(agent.run(task)) as events:
             async for event in events:
@@ -97,13 +99,6 @@ async def run_candidate(
         folder=str(worktree.folder),
         conversation_id=tally.conversation_id,
     )
-
-
-def _settings(candidate: Candidate, settings: Mapping[str, Any]) -> dict[str, Any]:
-    if candidate.model is None:
-        return dict(settings)
-    # A given model applies to every backend, whatever their own variables say.
-    return {**settings, **dict.fromkeys(("model", "litellm_model", "langchain_model"), candidate.model)}
 
 
 class _Tally:

@@ -37,9 +37,8 @@ class Worktree:
         """The files that were added, removed or changed, except those that git ignores."""
         after = await asyncio.to_thread(take_snapshot, self.root)
         names = sorted({name for name, _ in set(self.before.items()) ^ set(after.items())})
-        return await self._without_ignored(names) if self.is_worktree and names else tuple(names)
-
-    async def _without_ignored(self, names: list[str]) -> tuple[str, ...]:
+        if not self.is_worktree or not names:
+            return tuple(names)
         asked = "\0".join(names).encode(errors="surrogateescape")
         printed = await run_git(self.root, "check-ignore", "-z", "--stdin", standard_input=asked, may_fail=True)
         ignored = set(printed.decode(errors="surrogateescape").split("\0"))

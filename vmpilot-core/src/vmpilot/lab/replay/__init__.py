@@ -1,4 +1,4 @@
-"""Replays a recording on a backend and finds where it differs from the recording."""
+"""Replays a recording on a backend and finds the differences."""
 
 from vmpilot.lab.replay._differences import Difference
 from vmpilot.lab.replay._turn import RecordingMismatch, Replay, replay_turn

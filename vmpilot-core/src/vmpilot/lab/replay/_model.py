@@ -27,17 +27,15 @@ class RecordedModel:
         number = self.asked
         self.asked += 1
         if number >= len(self._answers):
-            return self._refuse(number)
+            if not self._ended_early:
+                answers = len(self._answers)
+                self.misses.append(f"Model call {number + 1} is not in the recording, which has {answers} answers.")
+            return HttpError(400, "the recording ends here")
         if number < len(self._calls):
             call = self._calls[number]
             expected = chat_messages(call.messages, system=call.system)
             self.differences += compare_messages(number + 1, expected, request.messages)
         return _reply(self._answers[number])
-
-    def _refuse(self, number: int) -> HttpError:
-        if not self._ended_early:
-            self.misses.append(f"Model call {number + 1} is not in the recording, which has {number} answers.")
-        return HttpError(400, "the recording ends here")
 
 
 def _answers(events: Iterable[Event]) -> list[MessageCompleted]:

@@ -32,7 +32,7 @@ class RecordedTools:
         self.misses: list[str] = []
 
     def take(self, name: str, arguments: Mapping[str, Any]) -> ToolFinished:
-        """The next recorded result of this call. Raises `ToolError` if there is none."""
+        """The next recorded result of this call. Raises `ToolError` if none exists."""
         left = self._results.get((name, canonical(arguments)))
         if not left:
             self.misses.append(f"The recording has no result for {name} with {canonical(arguments)[:500]}")

@@ -10,7 +10,7 @@ from vmpilot.testing.playing import ScriptedModel, ServedModel
 
 def find_backend(name: str) -> InstalledBackend:
     """The installed backend of this name. Raises `BackendError` where there is none, or more than one."""
-    return choose_backend(installed_backends(), name, asked_by="the one to check").backend
+    return choose_backend(installed_backends(), name, asked_by="backends check").backend
 
 
 def load_subject(installed: InstalledBackend, scripted_model: ScriptedModel = ServedModel) -> Subject:
