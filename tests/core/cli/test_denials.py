@@ -38,7 +38,7 @@ def test_mode_observe_names_the_mode_that_lets_more_run(here: Here) -> None:
     with ScriptedServer([calls("touch made"), Reply("I cannot.")]) as server:
         ran = here("--mode", "observe", "x", server=server)
     assert ran.code == 4
-    assert ran.err.startswith("$ touch made\nDenied: mode observe ")
+    assert ran.err.startswith("$ touch made\nDenied: Changes only the workspace; observe mode ")
     assert ran.err.endswith("; mode observe only reads, --mode operate lets more run\n")
     assert "The user" not in ran.err
 

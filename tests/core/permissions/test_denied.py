@@ -8,7 +8,7 @@ import pytest
 
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import Decision, PermissionPolicy, Rules
-from vmpilot.permissions.bash_printer import BashPrinter
+from vmpilot.permissions.parsers import BashPrinter
 from vmpilot.permissions.shfmt_parser import ParserFailed
 
 from .denied_lines import BENIGN, QUOTING, UNEVALUATED, DeniedLineMaker, every_line

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import PermissionPolicy, Rules
 from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
-from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.lexer import lex_line
 from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
 from vmpilot.permissions.shell_line import Word
 
@@ -96,7 +96,7 @@ def _expanded_by_bash(word: str, folder: Path) -> list[str]:
 
 def _words(word: str, folder: Path) -> list[Word]:
     """What braces and the home folder make of the word; nothing where it is not read."""
-    line = read_line(f"printf {word}")
+    line = lex_line(f"printf {word}")
     if line is None or len(line) != 1 or len(line[0].words) != 2:
         return []
     return expand_word(line[0].words[1], str(folder / "home"))
@@ -249,7 +249,7 @@ def test_the_home_folder_is_where_the_secrets_are(plain: Path, tmp_path_factory:
 
 
 def test_expansions_have_limits(plain: Path) -> None:
-    line = read_line("ls " + "{a,b}" * 7)
+    line = lex_line("ls " + "{a,b}" * 7)
     assert line is not None
     with pytest.raises(TooMuch):
         expand_word(line[0].words[1], "/root")
@@ -259,7 +259,7 @@ def test_expansions_have_limits(plain: Path) -> None:
             os.mknod(plain / f"d{number}" / f"{inner}")
     assert _decide("cat */*", plain)[0] == "allow"
     assert _decide("cat */../*/../*/*", plain)[0] == "ask"
-    assert read_line("ls *****") is None
+    assert lex_line("ls *****") is None
 
 
 def test_patterns_take_no_time(tmp_path: Path) -> None:

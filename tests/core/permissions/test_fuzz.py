@@ -17,7 +17,7 @@ import pytest
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import PermissionPolicy
 from vmpilot.permissions.expansion import expand_word
-from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.lexer import lex_line
 
 from .bash_oracle import HOME, BashOracle, Calls, differences, snapshot
 from .conftest import INSIDE_SECRET, OUTSIDE_SECRET, make_workspace
@@ -76,7 +76,7 @@ def _wrong_changes(changed: set[str], confinement: str) -> set[str]:
 def _expected(line: str) -> Calls:
     """The commands that bash runs by the policy's reading; `[[` is none of them."""
     commands = [
-        [one.text for word in command.words for one in expand_word(word, HOME)] for command in read_line(line) or ()
+        [one.text for word in command.words for one in expand_word(word, HOME)] for command in lex_line(line) or ()
     ]
     return Counter(tuple(words) for words in commands if words[0] != "[[")
 
@@ -150,4 +150,4 @@ def _is_quick(line: str) -> bool:
 
 
 def _names(line: str) -> set[str]:
-    return {command.argv[0] for command in read_line(line) or ()}
+    return {command.argv[0] for command in lex_line(line) or ()}

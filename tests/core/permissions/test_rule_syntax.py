@@ -30,18 +30,18 @@ def test_a_rule_is_read(written: str, tool: str, words: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("written", "because"),
     [
-        ("", "a rule is TOOL"),
-        ("shell npm test", "a rule is TOOL"),
-        ("Bash(npm test)", "a rule is TOOL"),
+        ("", "expected TOOL"),
+        ("shell npm test", "expected TOOL"),
+        ("Bash(npm test)", "expected TOOL"),
         ("shell:", 'write "shell"'),
-        ("shell: npm 'test", "quotes do not match"),
+        ("shell: npm 'test", "unbalanced quotes"),
         ("shell: ls && rm x", "one simple command"),
         ("shell: npm run *", "wildcards"),
         ("shell: echo $HOME", "one simple command"),
         ("shell: ''", "names no program"),
-        ("shell: ls\u202e", "cannot be seen"),
-        ("web_fetch: https://x.example/", "a host alone"),
-        ("web_fetch: *.example", "a host alone"),
+        ("shell: ls\u202e", "invisible characters"),
+        ("web_fetch: https://x.example/", "a bare host name"),
+        ("web_fetch: *.example", "a bare host name"),
     ],
 )
 def test_what_is_no_rule_is_named_with_the_reason(written: str, because: str) -> None:
