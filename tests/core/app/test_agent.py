@@ -80,7 +80,7 @@ def test_an_agent_that_was_not_used_has_nothing_to_close(make_agent: MakeAgent, 
         ({"max_steps": 0}, "max_steps takes a whole number above 0, not 0"),
         ({"max_steps": "3"}, "max_steps takes a whole number above 0"),
         ({"mode": "god"}, "one of observe, operate, full"),
-        ({"folder": "/no/such/folder"}, "/no/such/folder is no folder"),
+        ({"folder": "/no/such/folder"}, "/no/such/folder is not a folder"),
     ],
 )
 def test_wrong_settings_are_told_when_the_agent_is_made(

@@ -87,7 +87,7 @@ async def test_a_command_that_ends_its_supervisor_ends_too(run: Run, survivors: 
     outcome = await run("setsid sleep 1000 & echo begun; kill -9 $PPID; sleep 1000", timeout=20)
     assert outcome.exit_code is None
     assert outcome.output.text == "begun\n"
-    assert "ended the process that watches over it" in (outcome.remark or "")
+    assert "killed its supervisor process" in (outcome.remark or "")
     wait_until_gone(survivors)
     assert (await run("echo next")).output.text == "next\n"
 

@@ -2,7 +2,7 @@
 
 from math import inf
 
-from vmpilot.machine.processes.live_output import LiveOutput
+from vmpilot.machine.processes.output_reader import LiveOutput
 
 
 def test_the_first_piece_goes_at_once_and_the_next_waits() -> None:

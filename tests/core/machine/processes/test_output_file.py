@@ -24,7 +24,7 @@ async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
 
 
 def _path_in(text: str) -> Path:
-    found = re.search(r"cut; the whole is in (/\S+\.txt) …\]", text)
+    found = re.search(r"cut; full output in (/\S+\.txt) …\]", text)
     assert found
     return Path(found[1])
 
@@ -62,7 +62,7 @@ async def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path) ->
     (tmp_path / "outputs").write_text("a file")
     executor = Executor({"PATH": os.environ["PATH"]}, outputs=tmp_path / "outputs" / "chat")
     outcome = await executor.run("seq 20000", folder=tmp_path, timeout=20)
-    assert (outcome.exit_code, "is in /" in outcome.output.text) == (0, False)
+    assert (outcome.exit_code, "output in /" in outcome.output.text) == (0, False)
     await executor.close()
 
 

@@ -100,7 +100,7 @@ async def test_no_core_files(run: Confined) -> None:
 async def test_the_model_is_told_where_it_ran(run: Confined, workspace: Path) -> None:
     outcome = await run("true")
     assert outcome.remark is not None
-    assert outcome.remark.startswith("ran in a sandbox: nothing can be changed but ")
+    assert outcome.remark.startswith("ran in a sandbox: only ")
     assert (str(workspace) in outcome.remark) == (run.level == "workspace")
 
 

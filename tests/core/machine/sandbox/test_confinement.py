@@ -47,7 +47,7 @@ def drawn(
 def test_no_command_changes_a_folder_of_the_system(root: str) -> None:
     refusal = Sandbox(Notebook(), HiddenPaths(Path("/nonexistent"))).refusal(Path(root))
     assert refusal is not None
-    assert refusal.endswith("work in a folder of its own (--cwd)")
+    assert refusal.endswith("use a separate folder (--cwd)")
     with pytest.raises(SandboxError):
         drawn(Path(root))
 
@@ -56,7 +56,7 @@ def test_no_command_changes_the_home_folder_or_one_above(tmp_path: Path) -> None
     home = tmp_path / "people" / "ada"
     home.mkdir(parents=True)
     for root in (home, home.parent):
-        with pytest.raises(SandboxError, match=f"is or holds the home folder {home}"):
+        with pytest.raises(SandboxError, match=f"is or contains the home folder {home}"):
             drawn(root, hidden_paths=HiddenPaths(home))
     (home / "work").mkdir()
     assert drawn(home / "work", hidden_paths=HiddenPaths(home)).writable == home / "work"
@@ -74,7 +74,7 @@ def test_vmpilot_itself_is_not_changed_where_it_lies_in_the_workspace(
 
 def test_a_link_does_not_help(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
-    with pytest.raises(SandboxError, match="belongs to the system"):
+    with pytest.raises(SandboxError, match="is part of the system"):
         drawn(tmp_path / "link")
 
 
@@ -82,19 +82,19 @@ def test_a_workspace_among_secrets(tmp_path: Path) -> None:
     keys = tmp_path / ".ssh" / "keys"
     keys.mkdir(parents=True)
     hidden_paths = HiddenPaths(tmp_path)
-    assert "holds secrets" in str(Sandbox(Notebook(), hidden_paths).refusal(keys))
+    assert "may hold secrets" in str(Sandbox(Notebook(), hidden_paths).refusal(keys))
     with pytest.raises(SandboxError, match="is hidden in the sandbox"):
         drawn(keys, hidden_paths=hidden_paths)
 
 
 @pytest.mark.parametrize("folder", ["/run", "/proc/1", "/dev"])
 def test_a_working_folder_that_is_not_there(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(SandboxError, match="is hidden in the sandbox: change to another one"):
+    with pytest.raises(SandboxError, match="is hidden in the sandbox; change to another one"):
         drawn(tmp_path, level="read", folder=Path(folder))
 
 
 def test_a_working_folder_that_was_deleted(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="is not there any more"):
+    with pytest.raises(SandboxError, match="no longer exists"):
         drawn(tmp_path, level="read", folder=tmp_path / "gone")
 
 
@@ -117,7 +117,7 @@ def test_repositories_and_project_files_are_guarded(tmp_path: Path) -> None:
 def test_too_many_repositories(tmp_path: Path) -> None:
     for number in range(65):
         (tmp_path / str(number) / ".git").mkdir(parents=True)
-    with pytest.raises(SandboxError, match="holds more than 64 repositories"):
+    with pytest.raises(SandboxError, match="contains more than 64 repositories"):
         drawn(tmp_path)
 
 
@@ -125,7 +125,7 @@ def test_a_linked_git_folder_keeps_its_folder_closed(tmp_path: Path) -> None:
     (tmp_path / "a" / "elsewhere").mkdir(parents=True)
     (tmp_path / "a" / ".git").symlink_to("elsewhere")
     assert drawn(tmp_path).guarded == (tmp_path / "a",)
-    with pytest.raises(SandboxError, match="cannot be opened for changes"):
+    with pytest.raises(SandboxError, match="cannot be made writable"):
         drawn(tmp_path / "a")
 
 

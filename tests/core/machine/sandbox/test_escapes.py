@@ -53,5 +53,5 @@ async def test_only_the_probes_asked_for(engine: Engine, own: HiddenPaths, reach
 
 
 async def test_probes_that_cannot_be_run_are_an_error(engine: Engine, own: HiddenPaths) -> None:
-    with pytest.raises(RuntimeError, match="could not be run in the sandbox"):
+    with pytest.raises(RuntimeError, match="could not run in the sandbox"):
         await probe_escapes(Sandbox(engine, own), "read", python="/bin/false")

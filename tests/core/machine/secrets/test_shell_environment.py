@@ -200,7 +200,7 @@ async def test_git_opens_no_editor_and_no_pager(run: Run, defused: dict[str, str
         "GIT_COMMITTER_EMAIL": "x@x",
     }
     outcome = await run("git init -q && git commit --allow-empty", timeout=10, variables=defused | identity)
-    assert "There is no editor here" in outcome.output.text
+    assert "No editor is available" in outcome.output.text
     assert outcome.exit_code not in {0, None}
     outcome = await run("git commit -q --allow-empty -m first && git log", timeout=10, variables=defused | identity)
     assert outcome.exit_code == 0
@@ -217,4 +217,4 @@ async def test_sudo_never_waits(run: Run, defused: dict[str, str]) -> None:
 async def test_an_editor_fails_with_a_message(run: Run, defused: dict[str, str], tmp_path: Path, variable: str) -> None:
     outcome = await run(f'sh -c "${variable} {tmp_path}/file"', variables=defused)
     assert outcome.exit_code == 1
-    assert outcome.output.text.startswith("There is no editor here")
+    assert outcome.output.text.startswith("No editor is available")
