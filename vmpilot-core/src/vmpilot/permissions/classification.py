@@ -1,4 +1,4 @@
-"""What each simple command of a plain line does: read, change the workspace, or something that needs approval.
+"""Classifies each simple command of a plain line: it reads, changes the workspace, or needs approval.
 
 It knows the working folder and follows `cd` through the line; words are expanded as bash would, and programs are looked
 up in the tables with the result. It runs nothing.
@@ -36,7 +36,7 @@ _MOVES_SHELL = frozenset({"cd", "pushd", "popd"})
 
 @dataclass(frozen=True, slots=True)
 class CommandClassification:
-    """What one simple command does.
+    """The classification of one simple command.
 
     `level` is how it may run without a question, None if it may not, and `reason` says why. `read_only` commands could
     also run unconfined: they can run nothing else. `inside`: it runs in the workspace, and its redirections change
@@ -153,7 +153,7 @@ class _LineClassifier:
         return found
 
     def _classify_words(self, words: Sequence[Word]) -> tuple[Level, str]:
-        """What the program does with these words; wildcards in them stand for themselves."""
+        """The level of the program with these words; wildcards in them are literal."""
         name = words[0].text
         program, usage = _find_usage(words)
         hidden = self._check_reading(program, usage)
@@ -217,7 +217,7 @@ class _LineClassifier:
             raise _Objection("Changes the folder too often to be followed")
 
     def _check_reading(self, program: Program, usage: Usage) -> str | None:
-        """What a sandbox would hide of what is read. Raises `_Objection` if something must not be read unasked."""
+        """A path that is read and that a sandbox hides. Raises `_Objection` if something must not be read unasked."""
         below = program.reads_below(usage)
         hidden = next((path for path in self._resolve_all(".") if self._paths.is_hidden_by_sandbox(path)), None)
         for path in self._paths_read(program, usage):

@@ -34,7 +34,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What one program may be given. Anything that is not named here is not permitted, whatever it does.
+    """The permitted arguments of one program. Anything that is not named here is not permitted, whatever it does.
 
     `short` are options in getopt's notation (`n:` takes a value; `#` permits a number, as in `head -5`). Of `long` ones
     `name:` takes a value, attached or as the next word, `name=` only an attached one; `name` may have one attached.
@@ -99,7 +99,7 @@ class Program:
             return False
         if self.script is None:
             return True
-        # What the program will run as its script, from options or the first operand, must only print.
+        # Scripts, from options or the first operand, must only print.
         given = [value for option, value in usage.values if option in self.text_given]
         if self.count_texts(usage) and operands:
             given.append("\0" if operands[0].has_wildcard else operands[0].text)

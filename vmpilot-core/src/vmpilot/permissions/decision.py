@@ -1,4 +1,4 @@
-"""What the permission policy decides on a call."""
+"""Decisions of the permission policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Action: TypeAlias = Literal["allow", "ask", "deny"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens with a call. `reason` is a phrase for the user and the log; `exclusive` calls wait for others.
+    """The decision on a call. `reason` is a phrase for the user and the log; `exclusive` calls wait for others.
 
     `confinement` is how far it may reach if it runs; `suggested_rules` are rules that the user may save.
     """
@@ -27,7 +27,7 @@ class Decision:
 
 
 def ask_or_deny(mode: Mode, reason: str, *, exclusive: bool = True, suggested_rules: tuple[str, ...] = ()) -> Decision:
-    """What the mode does with a call that nothing allows."""
+    """The mode's decision on a call that nothing else allows."""
     match mode:
         case "full":
             return Decision("allow", "Full mode", exclusive=exclusive)

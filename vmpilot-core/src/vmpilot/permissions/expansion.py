@@ -1,4 +1,4 @@
-"""What bash expands a plain word to: alternatives, the home folder, names of files. It only reads folders.
+"""Expands a plain word as bash does: alternatives, the home folder, names of files. It only reads folders.
 
 It may give more names than bash, never fewer: a bracket expression matches any character here, because the meaning of
 `[a-z]` depends on the locale.

@@ -1,7 +1,7 @@
 """Which commands run nothing else, whatever is on their standard input: for rules that deny or ask, in every mode.
 
-A program that is not listed may run others. What a program runs because of its configuration on disk (hooks of a
-repository, for example) is not part of the line and does not count.
+A program that is not listed may run others. Programs that it runs because of its configuration on disk (hooks of
+a repository, for example) are not part of the line and do not count.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def lex_line(line: str) -> Line | None:
 
 
 def _lex_next(line: str, position: int, builder: LineBuilder) -> int | None:
-    """Add one separator, redirection or word to the builder; where it ends, or None if it is none of them."""
+    """Add one separator, redirection or word to the builder; its end, or None if it is something else."""
     if found := _SEPARATOR.match(line, position):
         separator: Separator = found[1] or ";"  # type: ignore[assignment]
         return found.end() if builder.end_command(separator) else None
@@ -68,7 +68,7 @@ def _lex_next(line: str, position: int, builder: LineBuilder) -> int | None:
 
 
 def _lex_word(line: str, start: int) -> tuple[Word, int] | None:
-    """The word at `start`, and where it ends; None if it is not plain."""
+    """The word at `start`, and its end; None if it is not plain."""
     text, mask, position = "", "", start
     while position < len(line) and line[position] not in _BETWEEN:
         whole = _WHOLE.match(line, position) if position == start else None

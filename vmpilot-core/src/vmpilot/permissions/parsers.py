@@ -57,7 +57,7 @@ class CommandParser:
             return Found(opaque=str(failure))
 
     def _read_script_uncached(self, code: str, shell: Shell) -> tuple[Syntax, ...] | None:
-        """What shfmt reads in the script, in what bash prints of it, and, for `sh`, in it as POSIX."""
+        """The script as shfmt parses it, as bash prints it, and, for `sh`, as POSIX."""
         if self._bash is None:
             raise ParserFailed("the workspace contains its own bash")
         readings = [self._parse(code, "bash")]
@@ -75,7 +75,7 @@ class CommandParser:
 
 
 class BashPrinter:
-    """What bash reads in a line, printed by `bash --pretty-print`, which runs nothing and takes 2 ms.
+    """Prints a line as bash parses it, with `bash --pretty-print`, which runs nothing and takes 2 ms.
 
     Comments, continued lines and spacing are gone from what it prints, so a parser that reads the printed line
     differently from the original misread the original. Bash is the first on `search_path` (os.defpath if empty).

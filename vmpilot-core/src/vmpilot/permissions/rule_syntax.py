@@ -17,7 +17,7 @@ FETCH = "web_fetch"
 FILE_TOOLS = frozenset({"read_file", "create_file", "edit_file", "find_files", "search_text"})
 
 _END = " $"
-"""At the end of a command: these words and no more."""
+"""At the end of a command: exactly these words."""
 _TOOL = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _HOST = re.compile(r"(?!-)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.?|\[[0-9a-f:.]+\]")
 _SYNTAX = re.compile(r"[;|&<>`$(){}*?\n]")
@@ -29,7 +29,7 @@ class Rule:
     """One rule: a tool, and what a call must begin with (any call if that is empty).
 
     `words` are the first words of a command, or of the description of another tool's call; a path or a host is one
-    word. An `exact` rule on a command means these words and no more.
+    word. An `exact` rule on a command means exactly these words.
     """
 
     tool: str
@@ -74,7 +74,7 @@ def _read_command(prefix: str) -> tuple[str, ...]:
 
 
 def write_rule(tool: str, words: Sequence[str] = (), *, exact: bool = False) -> str | None:
-    """The text that parses to this tool and these words; None if there is none."""
+    """The text that parses to this tool and these words, if any."""
     if tool == SHELL:
         prefix = " ".join(shlex.quote(word) if not word or _NEEDS_QUOTES.search(word) else word for word in words)
     else:

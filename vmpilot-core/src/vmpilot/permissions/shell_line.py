@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, Self, TypeAlias
 
 Separator: TypeAlias = Literal["", ";", "&&", "||", "|"]
-"""What precedes a simple command: nothing before the first one; a line break counts as `;`."""
+"""The operator before a simple command: nothing before the first one; a line break counts as `;`."""
 
 LINE_LIMIT = 2_000
 """Characters; longer lines are not parsed."""

@@ -146,14 +146,14 @@ def name_of(argv: Argv) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """The command that a wrapper runs, None if there is none; `certain` is False if it might run another."""
+    """The command that a wrapper runs, if any; `certain` is False if it might run another."""
 
     command: Argv | None
     certain: bool
 
 
 def wrapped_command(argv: Argv) -> Wrapped | None:
-    """What a wrapper runs, as far as its options are known; None if the program is not a wrapper."""
+    """The command of a wrapper, as far as its options are known; None if the program is not a wrapper."""
     name = name_of(argv)
     if name in _GREP_SCRIPTS:
         return Wrapped(("grep", *argv[1:]), certain=True)
@@ -243,7 +243,7 @@ class Script:
 
 
 def shell_script(argv: Argv) -> Script | None:
-    """The code in the line itself that the command passes to a shell or interpreter, None if there is none."""
+    """The code in the line itself that the command passes to a shell or interpreter, if any."""
     name, arguments = name_of(argv), argv[1:]
     if name in SHELLS:
         return _shell_code(_READABLE_SHELLS.get(name), arguments)

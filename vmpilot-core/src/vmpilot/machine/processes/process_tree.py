@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-_EXITING = 0x4  # PF_EXITING of linux/sched.h: it runs no more code
+_EXITING = 0x4  # PF_EXITING of linux/sched.h: it has stopped running code
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """A process; `started` (clock ticks since boot) distinguishes it from a later one with the same id.
 
-    One that is not `live` runs no more code, but stays a parent until the kernel removes it.
+    One that is not `live` has stopped running code, but stays a parent until the kernel removes it.
     """
 
     pid: int

@@ -132,7 +132,7 @@ class Supervisor:
             self._process = None
 
     def _reuse_idle(self, request: bytes, passed: Sequence[int]) -> socket.socket | None:
-        """Send the request to an idle supervisor; None if there is none."""
+        """Send the request to an idle supervisor, if any."""
         while self._idle:
             control = self._idle.pop()
             try:

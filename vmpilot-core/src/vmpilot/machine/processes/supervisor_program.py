@@ -37,7 +37,7 @@ _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 @dataclass(frozen=True, slots=True)
 class SpawnRequest:
-    """What a supervisor must start. `descriptors` are the numbers that the passed descriptors get in the command.
+    """A command to start. `descriptors` are the numbers that the passed descriptors get in it.
 
     For a kept command, `kept` is the folder for its files, `timeout` its limit in seconds, and `secrets` are masked.
     """
@@ -87,12 +87,12 @@ class SpawnRequest:
 
 
 def request_frame(request: bytes) -> bytes:
-    """What announces a request to a supervisor; the descriptors are sent with it."""
+    """The header of a request to a supervisor; the descriptors are sent with it."""
     return f"spawn {len(request)}".ljust(_FRAME).encode()
 
 
 def end_frame(grace: float) -> bytes:
-    """What tells a supervisor to end its command, and after how many seconds to kill it."""
+    """A request to end the command, and to kill it after so many seconds."""
     return f"end {grace:.3f}".ljust(_FRAME).encode()
 
 
@@ -276,7 +276,7 @@ class _KeptRecord:
 
     @property
     def patience(self) -> float | None:
-        """Seconds until the time limit; None if there is none."""
+        """Seconds until the time limit; None if unlimited."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def reason_to_end(self) -> str:

@@ -50,12 +50,12 @@ class Sandbox:
 
     @property
     def name(self) -> str:
-        """What it is and where, for the user."""
+        """Its kind and location, for the user."""
         return self.engine.name
 
     @property
     def shortcomings(self) -> tuple[Shortcoming, ...]:
-        """What it cannot prevent."""
+        """Attacks that it cannot prevent."""
         return self.engine.shortcomings
 
     def refusal(self, root: Path) -> str | None:
@@ -81,7 +81,7 @@ class Sandbox:
         """Wrap the launch so that the command starts in `folder` and is confined.
 
         Level `read` changes nothing; `workspace` changes what is in `root`, except repositories' `.git` and project
-        files. What the sandbox needs until the command ends is closed with `resources`. Raises `SandboxError` (an
+        files. `resources` keeps what the sandbox needs until the command ends. Raises `SandboxError` (an
         OSError) if it cannot be confined; the command must then not be started.
         """
         folder, root = folder.resolve(), root.resolve()

@@ -1,4 +1,4 @@
-"""What an engine must enforce, and the protocol of engines."""
+"""The restrictions that an engine must enforce, and the protocol of engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class SandboxError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """What one command may do.
+    """The restrictions of one command.
 
     It starts in `folder`. It can change only what is in `writable`, except `guarded`, and cannot read what is `hidden`.
     All paths are absolute, exist, and have no links in them.
@@ -35,7 +35,7 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class Shortcoming:
-    """What an engine cannot prevent, as a sentence, and the escape probe that shows it (empty for none)."""
+    """An attack that an engine cannot prevent, as a sentence, and the escape probe that shows it (empty for none)."""
 
     sentence: str
     probe: str = ""

@@ -48,11 +48,11 @@ class HiddenPaths:
 
     @classmethod
     def of(cls, home: str, own_folders: Iterable[Path]) -> HiddenPaths:
-        """The paths for a user with this home folder (`$HOME`; empty if there is none)."""
+        """The paths for a user with this home folder (`$HOME`; may be empty)."""
         return cls(Path(home or "/nonexistent").resolve(), tuple(own_folders))
 
     def hidden(self) -> list[Path]:
-        """What exists now and must be hidden: links followed, nothing twice, nothing below another."""
+        """Paths to hide that exist now: links followed, nothing twice, nothing below another."""
         found = sorted({path for candidate in self._candidates() if (path := _existing(candidate))})
         return [path for path in found if not any(parent in found for parent in path.parents)]
 

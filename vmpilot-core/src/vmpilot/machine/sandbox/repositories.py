@@ -1,4 +1,4 @@
-"""What must not change in a writable workspace: git repositories' inner folders, and project files.
+"""Finds files in a writable workspace that must not change: git repositories' inner folders, and project files.
 
 Whoever can write to a `.git` chooses programs that run at the next `git status` outside the sandbox.
 """
@@ -23,8 +23,8 @@ _MOST_UNSEEN = 16
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a search found. `guarded` must not be changed. `unseen` are folders that could not be read, or not in time;
-    nothing in them may be changed, because they may contain more.
+    """The result of a search. `guarded` must not be changed. `unseen` folders could not be read, or not in time; they
+    must not be changed either, because they may contain more.
     """
 
     guarded: tuple[Path, ...]

@@ -47,7 +47,7 @@ class SandboxSearch:
 
     @property
     def reason(self) -> str:
-        """Why there is none, for the user; empty if there is one."""
+        """Why no sandbox works, for the user; empty if one does."""
         if self.sandbox is not None:
             return ""
         return "; ".join(f"{attempt.name}: {attempt.problem}" for attempt in self.attempts)

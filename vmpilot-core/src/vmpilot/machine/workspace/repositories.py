@@ -1,4 +1,4 @@
-"""What makes a folder without `.git` a git repository, for the permission policy and the sandbox.
+"""Recognizes git repositories without a `.git`, for the permission policy and the sandbox.
 
 Git recognizes a repository by its files (gitrepository-layout(5), is_git_directory in git's setup.c), even inside a
 checkout. Whoever can write there chooses programs that run at the next `git status` inside it.

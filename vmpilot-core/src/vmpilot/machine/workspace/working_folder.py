@@ -63,4 +63,4 @@ class Workspace:
     def _follow(self, text: str) -> Path:
         if "\0" in text:
             raise ValueError("a path cannot contain NUL")
-        return Path(os.path.realpath(self.folder / os.path.expanduser(text)))  # noqa: PTH111  ~nobody stays as it is
+        return Path(os.path.realpath(self.folder / os.path.expanduser(text)))  # noqa: PTH111  ~unknown is kept
