@@ -34,8 +34,8 @@ class Person:
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        pytest.param({"mode": "observe"}, "mode observe", id="observe"),
-        pytest.param({"mode": "observe", "approver": Person(True)}, "mode observe", id="observe with a person"),
+        pytest.param({"mode": "observe"}, "observe mode", id="observe"),
+        pytest.param({"mode": "observe", "approver": Person(True)}, "observe mode", id="observe with a person"),
         pytest.param({"mode": "operate"}, "nobody is there to be asked", id="operate alone"),
         pytest.param({"mode": "operate", "approver": Person(False)}, "the user said no", id="operate and no"),
     ],
@@ -68,7 +68,7 @@ async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
 async def test_reading_is_free_in_every_mode(machine: Machine, mode: str) -> None:
     with ScriptedServer([LOOK, Reply("Nothing there.")]) as server:
         seen = await machine.ask(server, mode=mode, approver=Person(False))
-    allowed_by = "mode full" if mode == "full" else "it only reads"
+    allowed_by = "Full mode" if mode == "full" else "Read-only"
     assert [event.allowed_by for event in seen.of(ToolStarted)] == [allowed_by]
     assert seen.end.exit_code == 0
 

@@ -43,7 +43,7 @@ async def test_a_call_has_its_effect_and_the_model_its_result(machine: Machine) 
     assert [call["id"] for call in assistant["tool_calls"]] == ["call_a"]
     assert json.loads(assistant["tool_calls"][0]["function"]["arguments"]) == call.arguments
     started, finished = seen.of(ToolStarted)[0], seen.of(ToolFinished)[0]
-    assert (started.call.id, started.allowed_by) == ("call_a", "mode full")
+    assert (started.call.id, started.allowed_by) == ("call_a", "Full mode")
     assert started.title == "$ echo out; echo err >&2; echo made > here; exit 3"
     assert "".join(event.text for event in seen.of(ToolOutput)) == "out\nerr\n"
     assert (finished.exit_code, finished.result.is_error) == (3, True)

@@ -80,7 +80,7 @@ def test_closing_an_unused_agent(make_agent: MakeAgent, tmp_path: Path) -> None:
         ({"max_steps": 0}, "max_steps must be a whole number above 0, not 0"),
         ({"max_steps": "3"}, "max_steps must be a whole number above 0"),
         ({"mode": "god"}, "one of observe, operate, full"),
-        ({"folder": "/no/such/folder"}, "/no/such/folder is no folder"),
+        ({"folder": "/no/such/folder"}, "/no/such/folder is not a folder"),
     ],
 )
 def test_invalid_settings_are_errors_of_the_constructor(

@@ -38,7 +38,7 @@ def test_a_denial_in_mode_observe_names_mode_operate(here: Here) -> None:
     with ScriptedServer([calls("touch made"), Reply("I cannot.")]) as server:
         ran = here("--mode", "observe", "x", server=server)
     assert ran.code == 4
-    assert ran.err.startswith("$ touch made\nDenied: mode observe ")
+    assert ran.err.startswith("$ touch made\nDenied: Changes only the workspace; observe mode ")
     assert ran.err.endswith(
         "\nvmpilot: 1 action was denied: `touch made`\nMode observe only reads. To allow more, use --mode operate.\n"
     )

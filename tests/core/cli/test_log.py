@@ -132,11 +132,11 @@ def test_denied_calls_are_in_the_audit_and_in_the_transcript(here: Here, tmp_pat
         assert here("--mode", "observe", "touch it", server=server).code == 4
     denied, *others = [row for row in listed(here, "audit") if row["denied_by"]]
     assert (denied["command"], denied["allowed_by"], others) == ("env touch made", "", [])
-    assert denied["denied_by"].startswith("mode observe")
+    assert denied["denied_by"].endswith("; observe mode only allows plain reading")
     assert denied["folder"] == str(tmp_path / "work")
-    assert re.search(r"denied +mode observe.* env touch made\n", here("audit").out)
+    assert re.search(r"denied +Not known.* env touch made\n", here("audit").out)
     shown = here("chats", "show", listed(here, "chats", "list")[0]["id"]).out
-    assert "## Denied\n\n```\n$ env touch made\n```\n\n## Reason\n\nDenied: mode observe" in shown
+    assert "## Denied\n\n```\n$ env touch made\n```\n\n## Reason\n\nDenied: Not known to be read-only" in shown
     assert "## Not run\n\n```\nnonsense {}\n```" in shown
     assert "Do not try to get around it" not in shown
     assert [hit["speaker"] for hit in listed(here, "chats", "search", "made")] == ["tool"]
@@ -155,7 +155,7 @@ def test_an_interrupted_command_is_not_shown_as_failed(
         running.send_signal(signal.SIGINT)
         assert "interrupted" in running.communicate()[1]
     assert running.returncode == 130
-    assert re.search(r"  interrupted  mode full  touch ", here("audit").out)
+    assert re.search(r"  interrupted  Full mode  touch ", here("audit").out)
     shown = here("chats", "show", listed(here, "chats", "list")[0]["id"]).out
     assert "## Interrupted" in shown
     assert "failed" not in shown
@@ -169,7 +169,7 @@ def test_unknown_prices_are_shown(here: Here, chat: str) -> None:
 def test_the_audit_shows_time_folder_command_and_decision(here: Here, chat: str, tmp_path: Path) -> None:
     (command,) = listed(here, "audit", chat)
     assert (command["command"], command["folder"]) == ("echo zebra; cd /", str(tmp_path / "work"))
-    assert (command["exit_code"], command["allowed_by"]) == (0, "mode full")
+    assert (command["exit_code"], command["allowed_by"]) == (0, "Full mode")
     assert "exit 0" in here("audit").out
 
 

@@ -1,4 +1,4 @@
-"""What the tests of commands share: an environment with a mark of its own, and a look for processes that carry it."""
+"""For tests of commands: an environment with a unique mark, and a search for processes that have it."""
 
 import os
 import secrets
@@ -73,7 +73,7 @@ def run(mark: str, tmp_path: Path, supervisor: Supervisor) -> Run:
 
 @pytest.fixture
 def survivors(mark: str, tmp_path: Path) -> Survivors:
-    """Give the live processes that a test's commands left: known by the mark or by the folder that they stand in."""
+    """The live processes that a test's commands left, found by the mark or by their folder."""
 
     def find() -> list[str]:
         return [command for pid in _live_processes() if (command := _describe_if_ours(pid, mark, tmp_path))]
@@ -82,7 +82,7 @@ def survivors(mark: str, tmp_path: Path) -> Survivors:
 
 
 def wait_until_gone(survivors: Survivors) -> float:
-    """Give the seconds until nobody is left."""
+    """Returns the seconds until no process is left."""
     start = time.monotonic()
     while survivors() and time.monotonic() - start < 2 * LATEST:
         time.sleep(0.01)
@@ -91,7 +91,7 @@ def wait_until_gone(survivors: Survivors) -> float:
 
 
 def wait_until_ended(pid: int) -> None:
-    """Wait for a process that is no child of ours."""
+    """Wait for a process that is not a child of this one."""
     give_up = time.monotonic() + 5 * LATEST
     with suppress(OSError):
         while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":

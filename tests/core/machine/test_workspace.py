@@ -20,7 +20,7 @@ from vmpilot.machine.workspace import (
 from vmpilot.machine.workspace.names import read_name
 
 
-def test_links_are_followed_and_the_home_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_and_the_home_folder_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -28,14 +28,14 @@ def test_links_are_followed_and_the_home_is_known(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["missing", "file", "loop", "x" * 300, "a\0b"])
-def test_what_is_no_folder_is_an_error_that_names_it(tmp_path: Path, name: str) -> None:
+def test_an_error_names_what_is_not_a_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UsageError, match=name):
         Workspace.at(tmp_path / name)
 
 
-def test_a_folder_that_was_deleted_gives_way_to_the_root(tmp_path: Path) -> None:
+def test_a_deleted_folder_is_replaced_by_the_root(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     (tmp_path / "sub").mkdir()
     workspace.move_to(tmp_path / "sub")
@@ -65,7 +65,7 @@ def test_paths_are_resolved_from_the_folder_with_links_followed(tmp_path: Path, 
     assert workspace.resolve(text) == tmp_path / meant
 
 
-def test_a_path_is_shown_from_the_folder_where_it_is_below(tmp_path: Path) -> None:
+def test_a_path_in_the_folder_is_shown_relative(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     assert workspace.show(tmp_path / "a" / "b") == "a/b"
     assert workspace.show(tmp_path) == "."
@@ -73,19 +73,19 @@ def test_a_path_is_shown_from_the_folder_where_it_is_below(tmp_path: Path) -> No
 
 
 @given(st.binary(min_size=1, max_size=12).filter(lambda name: b"\0" not in name and b"/" not in name))
-def test_a_name_of_any_bytes_is_shown_on_one_line_and_read_again(name: bytes) -> None:
+def test_a_name_of_any_bytes_is_shown_on_one_line_and_parsed_again(name: bytes) -> None:
     shown = show_name(os.fsdecode(name))
     assert shown.encode().decode().isprintable() or not shown.isascii()
     assert "\n" not in shown
     assert b"\\x" in name or os.fsencode(read_name(shown)) == name
 
 
-def test_no_nul_is_a_path(tmp_path: Path) -> None:
+def test_a_path_cannot_contain_nul(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="NUL"):
         Workspace.at(tmp_path).resolve("a\0b")
 
 
-def test_folders_are_opened_without_a_link_on_the_way(tmp_path: Path) -> None:
+def test_folders_are_opened_without_following_links(tmp_path: Path) -> None:
     (tmp_path / "real" / "sub").mkdir(parents=True)
     (tmp_path / "link").symlink_to("real")
     with opened_folder(tmp_path / "real" / "sub") as folder:

@@ -1,4 +1,4 @@
-"""Lines that run without a question, by what they do."""
+"""Lines that run unasked, by what they do."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ MACHINE = [
     "pgrep -a sshd",
     "ls /run",
 ]
-"""These only read what a sandbox hides from them."""
+"""These only read, but what a sandbox hides."""
 
 CHANGING = [
     "mkdir -p build/out",

@@ -1,4 +1,4 @@
-"""A workspace with traps in it, gates for it, and the option that makes the fuzz tests long."""
+"""A workspace with traps, policies for it, and the option that sets the length of the fuzz tests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSIDE_SECRET = "5ecret-of-the-project"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz", type=int, default=1_000, help="lines that the policy is tried on beside bash")
+    parser.addoption("--fuzz", type=int, default=1_000, help="lines to compare with bash")
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def fuzz_count(request: pytest.FixtureRequest) -> int:
 
 
 def make_workspace(place: Path) -> Path:
-    """A folder to work in below `place`, with links that lead out of it to a place of secrets."""
+    """A folder to work in below `place`, with links to a folder of secrets outside it."""
     root, secrets = place / "work", place / ".ssh"
     for folder in (
         root / "src",
@@ -64,7 +64,7 @@ def make_workspace(place: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared: nothing in these tests may change it."""
+    """Shared, so tests must not change it."""
     return make_workspace(tmp_path_factory.mktemp("policy"))
 
 

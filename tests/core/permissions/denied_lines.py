@@ -1,7 +1,7 @@
 """Lines that run a denied program, by every way that bash and common programs offer; and a grammar that combines them.
 
 The denied program is `zap`. `{bin}` is the folder in which it lies, first on the PATH; the working folder holds `z`, a
-link to it. Nothing names a place outside, for what the policy lets through is run.
+link to it. Nothing names a place outside, because lines that are let through are run.
 """
 
 from __future__ import annotations
@@ -376,7 +376,7 @@ CODE = [
     "bash -c {q}; bash() {{ :; }}",
     'f() {{ eval "$1"; }}; f {q}',
 ]
-"""Ways to have text run as code: `{q}` is the code quoted, `{c}` as it is."""
+"""Ways to run text as code: `{q}` is the code quoted, `{c}` unquoted."""
 
 ARITHMETIC = [
     "[[ {q} -eq 1 ]]",
@@ -482,7 +482,7 @@ ARITHMETIC = [
     'x={q}; echo "${{a[@]:x}}"',
     "declare -A h; [[ -v h[{r}] ]]",
 ]
-"""Ways to have text evaluated as arithmetic: `{q}` is a subscript with code, quoted; `{r}` the same in its raw form."""
+"""Ways to evaluate text as arithmetic: `{q}` is a subscript with code, quoted; `{r}` the same in its raw form."""
 
 WORDS = [
     "{w}",
@@ -770,7 +770,7 @@ UNEVALUATED = [
     "touch zap && ls zap",
     'x={q}; echo $x ${{#x}} "${{x^^}}" ${{x//a/b}} ${{x%b}}',
 ]
-"""Lines in which bash and common programs do not evaluate what they are given: `{q}` is a subscript with code."""
+"""Lines in which bash and common programs do not evaluate their arguments: `{q}` is a subscript with code."""
 _SEPARATORS = [
     "; ",
     " && ",
@@ -933,7 +933,7 @@ def every_line(bin_folder: str) -> list[str]:
 
 
 class DeniedLineMaker:
-    """An endless supply of lines that may run `zap`; the same seed makes the same ones."""
+    """An endless supply of lines that may run `zap`; a seed always makes the same ones."""
 
     def __init__(self, seed: int, bin_folder: str) -> None:
         self._random = random.Random(seed)
@@ -941,7 +941,7 @@ class DeniedLineMaker:
         self._kinds = 10
 
     def make_line(self) -> str:
-        """One to three commands, put into one another; half of the lines are bent in one to four paths."""
+        """One to three commands, nested; half of the lines are mutated in one to four places."""
         pick = self._random
         self._kinds = pick.choice([3, 10])
         line = self._command()

@@ -1,4 +1,4 @@
-"""Lines that must not run unasked, for the files that they read or change."""
+"""Lines that must not run unasked, because of the files that they read or change."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ PLACES = [
     ),
     Trick(
         "a change outside the workspace or of what runs by itself",
-        "a write there survives the sandbox's bounds, or runs when somebody opens the folder",
+        "a write there outlives the sandbox, or runs when the folder is opened",
         [
             "touch /x",
             "touch ../x",

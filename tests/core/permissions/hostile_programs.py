@@ -1,4 +1,4 @@
-"""Lines that must not run unasked, for what the programs in them do with what they are given."""
+"""Lines that must not run unasked, because of what their programs do with their arguments."""
 
 from __future__ import annotations
 

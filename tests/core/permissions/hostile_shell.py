@@ -1,4 +1,4 @@
-"""Lines that must not run unasked, for what the shell's language does in them."""
+"""Lines that must not run unasked, because of what the shell's language does in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes shell lines that a policy may get wrong: benign ones put together from their parts, then bent and broken.
+"""Makes shell lines that a policy may get wrong: benign ones, assembled from parts, then mutated.
 
 Whatever names a place outside the workspace in them names one that may be harmed.
 """
@@ -222,7 +222,7 @@ _WORDS = [
 
 
 class LineMaker:
-    """An endless supply of lines; the same seed makes the same ones."""
+    """An endless supply of lines; a seed always makes the same ones."""
 
     def __init__(self, seed: int, outside: Path) -> None:
         self._random = random.Random(seed)
@@ -230,7 +230,7 @@ class LineMaker:
         self._lines = [line for line in (*READING, *CHANGING) if "/etc/host" not in line]
 
     def make_line(self) -> str:
-        """A line of one to three benign ones, most of them changed in one to three paths."""
+        """A line of one to three benign ones, most of them mutated in one to three places."""
         count = self._random.choice([1, 1, 1, 2, 2, 3])
         line = self._random.choice(self._lines)
         for _ in range(count - 1):

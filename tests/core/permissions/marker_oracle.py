@@ -1,4 +1,4 @@
-"""Bash as the judge of rules: whether a line, run for real, gets to run the program `zap`, which only leaves a mark."""
+"""Bash as the judge of rules: whether a line, run for real, runs the program `zap`, which only leaves a mark."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class MarkerOracle:
-    """A folder with the marker program, and a working folder in it that is made anew for each line that changed it."""
+    """A folder with the marker program, and a working folder that is recreated after each line that changed it."""
 
     def __init__(self, place: Path) -> None:
         self.bin = place / "bin"
@@ -31,7 +31,7 @@ class MarkerOracle:
         self._before: list[tuple[str, int]] | None = None
 
     def _make_programs(self) -> None:
-        """Make the marker programs anew if a line changed them, or put something beside them."""
+        """Recreate the marker programs if a line changed them, or added something beside them."""
         text = f"#!/bin/sh\necho mark >> {self._marks}\n"
         for folder in (self.bin, self._home):
             path = folder / "zap"
@@ -57,7 +57,7 @@ class MarkerOracle:
         }
 
     def runs_marker(self, line: str, *, timeout: float = 5.0) -> bool:
-        """Run the line as the shell tool does, and tell whether the marker program ran."""
+        """Run the line as the shell tool does, and return whether the marker program ran."""
         self._make_programs()
         self._make_root()
         self._marks.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A rule that denies a program holds in mode full, by whatever way of bash a line would run it; bash is the judge."""
+"""A rule that denies a program holds in mode full, however a line would run it; bash is the judge."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import Decision, PermissionPolicy, Rules
-from vmpilot.permissions.bash_printer import BashPrinter
+from vmpilot.permissions.parsers import BashPrinter
 from vmpilot.permissions.shfmt_parser import ParserFailed
 
 from .denied_lines import BENIGN, QUOTING, UNEVALUATED, DeniedLineMaker, every_line
@@ -47,7 +47,7 @@ EVERYDAY = [
     "ls & wait",
     "ps aux | awk '{print $2}' | sort -n | tail -1",
 ]
-"""What a rule on another program leaves alone."""
+"""Lines that a rule on another program does not affect."""
 UNKNOWN = {
     "pytest -q": "pytest",
     "make test": "make",
@@ -91,8 +91,8 @@ def test_no_way_to_run_a_denied_program_is_let_through(kind: str, step: int, ora
     assert [line for line in every_line(str(oracle.bin))[::step] if _decide(policy, line).action == "allow"] == []
 
 
-def test_the_ways_do_run_the_program(oracle: MarkerOracle) -> None:
-    """Some need programs or rights that are not everywhere, hence the share."""
+def test_most_ways_do_run_the_program(oracle: MarkerOracle) -> None:
+    """Some need programs or privileges that this machine may not have, hence the share."""
     lines = every_line(str(oracle.bin))[::9]
     ran = [line for line in lines if oracle.runs_marker(line)]
     assert len(ran) > len(lines) * 0.6
@@ -124,7 +124,7 @@ def test_a_denied_name_may_be_mentioned(line: str, oracle: MarkerOracle) -> None
     assert decision.action == "allow", decision.reason
 
 
-def test_what_nothing_evaluates_runs_and_does_no_harm(oracle: MarkerOracle) -> None:
+def test_text_that_is_not_evaluated_runs_and_is_harmless(oracle: MarkerOracle) -> None:
     policy = _policy(oracle, deny=["shell: zap"])
     lines = [line.format(q="'a[$(zap)]'") for line in UNEVALUATED]
     assert [line for line in lines if _decide(policy, line).action != "allow"] == []
@@ -132,7 +132,7 @@ def test_what_nothing_evaluates_runs_and_does_no_harm(oracle: MarkerOracle) -> N
 
 
 @pytest.mark.parametrize(("line", "program"), UNKNOWN.items())
-def test_a_program_that_may_run_others_is_asked_about_until_it_is_allowed(
+def test_a_program_that_may_run_others_needs_approval_until_it_is_allowed(
     line: str, program: str, oracle: MarkerOracle
 ) -> None:
     decision = _decide(_policy(oracle, deny=["shell: rm"]), line)
@@ -159,7 +159,7 @@ def test_an_allowed_program_hides_nothing_else(line: str, oracle: MarkerOracle) 
     assert _decide(policy, line).action != "allow"
 
 
-def test_a_rule_can_be_kept_for_a_program_that_may_run_others(oracle: MarkerOracle) -> None:
+def test_a_rule_can_be_saved_for_a_program_that_may_run_others(oracle: MarkerOracle) -> None:
     suggested_rules = _decide(_policy(oracle, deny=["shell: rm"]), "cd src && pytest -q | tail -3").suggested_rules
     assert suggested_rules == ("shell: pytest -q $",)
     policy = _policy(oracle, deny=["shell: rm"], allow_on_host=list(suggested_rules))
@@ -192,7 +192,7 @@ def test_other_spellings_of_what_a_rule_names(rule: str, line: str, action: str,
     assert _decide(_policy(oracle, deny=[f"shell: {rule}"]), line).action == action
 
 
-def test_without_a_bash_to_read_with_all_is_asked_about(tmp_path: Path) -> None:
+def test_without_a_trusted_bash_everything_needs_approval(tmp_path: Path) -> None:
     def decide(search_path: str) -> str:
         rules = Rules.read(deny=["shell: rm"])
         policy = PermissionPolicy(
@@ -220,14 +220,14 @@ def test_without_a_bash_to_read_with_all_is_asked_about(tmp_path: Path) -> None:
         "\\\n",
     ],
 )
-def test_reading_a_line_with_bash_runs_nothing(line: str, tmp_path: Path) -> None:
+def test_parsing_a_line_with_bash_runs_nothing(line: str, tmp_path: Path) -> None:
     marked = line.replace("ran", str(tmp_path / "ran"))
     printed = BashPrinter().print_line(marked)
     assert printed is None or "touch" in printed or line == "\\\n"
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bash_that_is_missing_is_an_error() -> None:
+def test_a_missing_bash_is_an_error() -> None:
     with pytest.raises(ParserFailed, match="bash is not installed"):
         BashPrinter("/nonexistent").print_line("ls")
 

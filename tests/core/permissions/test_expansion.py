@@ -1,4 +1,4 @@
-"""Words that the shell expands: read as bash expands them, and judged by what comes of it."""
+"""Words that the shell expands: they are expanded as in bash, and the result is checked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import PermissionPolicy, Rules
 from vmpilot.permissions.expansion import TooMuch, expand_glob, expand_word
-from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.lexer import lex_line
 from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
 from vmpilot.permissions.shell_line import Word
 
@@ -68,7 +68,7 @@ _PIECES = [
 
 
 _VAGUE = re.compile(r"\[|\.[^/]*[*?]")
-"""What is read as more than bash of any one version and locale makes of it: `[a-z]`, and `.*`, which may match `..`."""
+"""These match more than in bash of one version and locale: `[a-z]`, and `.*`, which may match `..`."""
 
 
 @pytest.fixture(scope="module")
@@ -95,8 +95,8 @@ def _expanded_by_bash(word: str, folder: Path) -> list[str]:
 
 
 def _words(word: str, folder: Path) -> list[Word]:
-    """What braces and the home folder make of the word; nothing where it is not read."""
-    line = read_line(f"printf {word}")
+    """The word with braces and the home folder expanded; empty if it is not plain."""
+    line = lex_line(f"printf {word}")
     if line is None or len(line) != 1 or len(line[0].words) != 2:
         return []
     return expand_word(line[0].words[1], str(folder / "home"))
@@ -167,7 +167,7 @@ def _decide(line: str, root: Path, *, home: str = "", search_path: str = "") -> 
 
 
 @pytest.mark.parametrize("line", [line for line in EVERYDAY if " -- " not in line])
-def test_wildcards_are_read_where_they_stand_for_plain_names(line: str, plain: Path) -> None:
+def test_wildcards_that_match_plain_names_are_allowed(line: str, plain: Path) -> None:
     assert _decide(line, plain) == ("allow", "read")
 
 
@@ -186,7 +186,7 @@ def test_wildcards_are_read_where_they_stand_for_plain_names(line: str, plain: P
         *(("uniq *", name) for name in ("b.txt", "--help")),
     ],
 )
-def test_a_name_that_would_be_a_harmful_option_is_asked_about(line: str, name: str, tmp_path: Path) -> None:
+def test_a_file_named_like_a_harmful_option_needs_approval(line: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").touch()
     if not line.startswith(("diff", "date")):  # `date a.txt` would set the time
         assert _decide(line, tmp_path)[0] == "allow"
@@ -198,10 +198,10 @@ def test_a_name_that_would_be_a_harmful_option_is_asked_about(line: str, name: s
 
 @pytest.mark.parametrize("line", ["sort *.txt", "rg x *", "tree *", "find *", "git diff *", "sed -n p *.txt"])
 @pytest.mark.parametrize("change", ["touch x", "cp a.txt ./-o", "echo x > --output=y", "mkdir y"])
-def test_a_wildcard_that_might_become_an_option_is_asked_about_where_something_can_be_changed(
+def test_a_wildcard_that_might_become_an_option_needs_approval_in_a_writable_workspace(
     line: str, change: str, plain: Path
 ) -> None:
-    """Between the decision and the run, or by the line itself, a file with such a name may be made."""
+    """A file with such a name may be created after the decision, or by the line itself."""
     for separator in ("&&", ";"):
         assert _decide(f"{change} {separator} {line}", plain)[0] == "ask"
         assert _decide(f"{line} {separator} {change}", plain)[0] == "ask"
@@ -227,13 +227,13 @@ def test_a_link_among_the_names_is_followed(name: str, plain: Path) -> None:
 
 
 @pytest.mark.parametrize("home", ["", "relative", "/with space", "/with*star", "/a:b", "/$x", "/é"])
-def test_a_home_that_is_not_plain_is_asked_about(home: str, plain: Path) -> None:
+def test_a_home_with_special_characters_needs_approval(home: str, plain: Path) -> None:
     for line in ("ls ~", "ls $HOME", 'ls "$HOME/x"', "ls ~/*.txt", "[ -d ~ ]"):
         assert _decide(line, plain, home=home)[0] == "ask", line
     assert _decide("ls '~' '$HOME'", plain, home=home)[0] == "allow"
 
 
-def test_the_home_folder_is_where_the_secrets_are(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_secrets_in_the_home_folder_need_approval(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     home = str(tmp_path_factory.mktemp("ada"))
     assert _decide("ls ~ && du -sh ~/src", plain, home=home) == ("allow", "read")
     for line in (
@@ -249,7 +249,7 @@ def test_the_home_folder_is_where_the_secrets_are(plain: Path, tmp_path_factory:
 
 
 def test_expansions_have_limits(plain: Path) -> None:
-    line = read_line("ls " + "{a,b}" * 7)
+    line = lex_line("ls " + "{a,b}" * 7)
     assert line is not None
     with pytest.raises(TooMuch):
         expand_word(line[0].words[1], "/root")
@@ -259,11 +259,11 @@ def test_expansions_have_limits(plain: Path) -> None:
             os.mknod(plain / f"d{number}" / f"{inner}")
     assert _decide("cat */*", plain)[0] == "allow"
     assert _decide("cat */../*/../*/*", plain)[0] == "ask"
-    assert read_line("ls *****") is None
+    assert lex_line("ls *****") is None
 
 
-def test_patterns_take_no_time(tmp_path: Path) -> None:
-    """Stars and long names: what takes exponential time in a naive matcher."""
+def test_patterns_are_fast(tmp_path: Path) -> None:
+    """Stars and long names, which take exponential time in a naive matcher."""
     (tmp_path / ("a" * 250)).touch()
     chance = random.Random(1)
     for _ in range(50):
@@ -342,7 +342,7 @@ def _hostile_folder(place: Path, chance: random.Random) -> Path:
 
 
 def test_expanded_lines_do_no_harm_even_unconfined(tmp_path: Path, fuzz_count: int) -> None:
-    """Any program, options and patterns where files are named like options: what is let through is run for real."""
+    """Any program, options and patterns, with files named like options: lines that are let through are run for real."""
     chance, run = random.Random(20_261_201), 0
     for number in range(fuzz_count // 50):
         root = _hostile_folder(tmp_path / str(number), chance)
@@ -374,7 +374,7 @@ def test_expanded_lines_do_no_harm_even_unconfined(tmp_path: Path, fuzz_count: i
 @pytest.mark.parametrize(
     "line", ["cd && touch x", "cd - && cat a.txt", "cd $(pwd) && ls", "cd ../*/ ; touch x", "pushd .. ; touch x"]
 )
-def test_a_rule_for_a_cd_that_cannot_be_followed_says_nothing_of_what_comes_behind(line: str, plain: Path) -> None:
+def test_a_rule_for_an_unknown_cd_does_not_cover_later_commands(line: str, plain: Path) -> None:
     rules = Rules.read(allow=["shell: cd", "shell: pushd"])
     policy = PermissionPolicy("operate", workspace=plain, confines=lambda: True, rules=rules)
     assert policy.decide("shell", RunsCommand(line, plain)).action == "ask"

@@ -1,4 +1,4 @@
-"""The policy beside bash: of thousands of bent lines none may be let through that bash reads, or does, differently.
+"""The policy against bash: of thousands of mutated lines, none may be let through that bash parses or runs differently.
 
 `--fuzz 20000` tries more of them.
 """
@@ -17,7 +17,7 @@ import pytest
 from vmpilot.contract import RunsCommand
 from vmpilot.permissions import PermissionPolicy
 from vmpilot.permissions.expansion import expand_word
-from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.lexer import lex_line
 
 from .bash_oracle import HOME, BashOracle, Calls, differences, snapshot
 from .conftest import INSIDE_SECRET, OUTSIDE_SECRET, make_workspace
@@ -30,7 +30,7 @@ _NOT_DONE = {"hostname", "date", "sleep", "dpkg", "apt-cache"}
 
 
 class Trial:
-    """One workspace that is made anew after each line that changed it, and the lines to try in it."""
+    """One workspace, recreated after each line that changed it, and the lines to try in it."""
 
     def __init__(self, place: Path) -> None:
         self.place = place / "place"
@@ -46,7 +46,7 @@ class Trial:
         self._before = snapshot(self.place)
 
     def changes(self) -> set[str]:
-        """What was changed since the last call."""
+        """The paths that changed since the last call."""
         changed = differences(self._before, snapshot(self.place))
         if changed:
             self._set_up()
@@ -74,15 +74,15 @@ def _wrong_changes(changed: set[str], confinement: str) -> set[str]:
 
 
 def _expected(line: str) -> Calls:
-    """The commands that bash runs by the policy's reading; `[[` is none of them."""
+    """The commands that bash runs by the policy's reading; `[[` is not a command."""
     commands = [
-        [one.text for word in command.words for one in expand_word(word, HOME)] for command in read_line(line) or ()
+        [one.text for word in command.words for one in expand_word(word, HOME)] for command in lex_line(line) or ()
     ]
     return Counter(tuple(words) for words in commands if words[0] != "[[")
 
 
 def _misread(line: str, calls: Calls, *, status: int) -> str | None:
-    """What bash runs of a line and was not to be expected, or does not run."""
+    """What bash runs unexpectedly, or does not run, if anything."""
     expected = _expected(line)
     if more := calls - expected:
         return f"it runs {list(more)}"
@@ -91,7 +91,7 @@ def _misread(line: str, calls: Calls, *, status: int) -> str | None:
 
 
 def _contradictions(trial: Trial, lines: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Lines that were let through, with what bash does with them otherwise than read. One by one where files change."""
+    """Lines that bash runs differently from the parse, with the difference. Lines that change files run one by one."""
     together = [line for line, _ in lines if ">" not in line]
     batches = [(together[start : start + 50], "read") for start in range(0, len(together), 50)]
     for batch, confinement in (*batches, *(([line], level) for line, level in lines if ">" in line)):
@@ -115,7 +115,7 @@ def test_what_is_let_through_is_read_as_bash_reads_it(
 
 
 def _harm(trial: Trial, line: str, confinement: str) -> str | None:
-    """What a line does when it is run for real, without any sandbox, and should not do."""
+    """The harm that a line does when it is run for real, without a sandbox; None if it does no harm."""
     done = subprocess.run(
         ["bash", "--norc", "-c", line],
         cwd=trial.root,
@@ -145,9 +145,9 @@ def test_what_is_let_through_does_no_harm_even_unconfined(
 
 
 def _is_quick(line: str) -> bool:
-    """Whether the line is run for real here: nothing that goes through the whole machine or waits."""
+    """Whether the line may run for real: it neither searches the whole machine nor waits."""
     return not _names(line) & _NOT_DONE and not re.search(r"(?:find|du) .*/(?: |var|$)", line)
 
 
 def _names(line: str) -> set[str]:
-    return {command.argv[0] for command in read_line(line) or ()}
+    return {command.argv[0] for command in lex_line(line) or ()}

@@ -1,4 +1,4 @@
-"""What each mode does with each kind of call, and what a sandbox that is missing changes."""
+"""Each mode with each kind of call, with and without a sandbox."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ MODES = ["observe", "operate", "full"]
         pytest.param(ChangesFiles(()), "deny ask allow", id="changes nobody knows what"),
     ],
 )
-def test_what_a_mode_does_with_an_effect(effect: Effect, actions: str, make_policy: MakePolicy) -> None:
+def test_decisions_by_mode_and_effect(effect: Effect, actions: str, make_policy: MakePolicy) -> None:
     assert [make_policy(mode).decide("tool", effect).action for mode in MODES] == actions.split()
 
 
-def test_files_of_the_workspace_may_be_changed_but_for_those_that_run_by_themselves(
+def test_files_in_the_workspace_may_be_changed_except_those_that_run_automatically(
     make_policy: MakePolicy, workspace: Path
 ) -> None:
     policy = make_policy()
@@ -55,7 +55,7 @@ def test_our_own_folders_are_protected(tmp_path: Path) -> None:
     assert policy.decide("shell", RunsCommand("touch data/log.db", tmp_path)).action == "ask"
 
 
-def test_what_is_closed_is_not_even_read(tmp_path: Path) -> None:
+def test_closed_folders_are_not_even_read(tmp_path: Path) -> None:
     policy = PermissionPolicy(
         "operate", workspace=tmp_path / "work", confines=lambda: True, private=[tmp_path / "data"]
     )
@@ -72,7 +72,7 @@ def test_what_is_closed_is_not_even_read(tmp_path: Path) -> None:
     assert inner.decide("search_text", ReadsFiles((tmp_path / "src",), below=True)).action == "allow"
 
 
-def test_a_file_with_another_name_is_not_changed_unasked(tmp_path: Path) -> None:
+def test_a_file_with_hard_links_is_not_changed_unasked(tmp_path: Path) -> None:
     root = tmp_path / "work"
     root.mkdir()
     (tmp_path / "profile").touch()
@@ -84,7 +84,7 @@ def test_a_file_with_another_name_is_not_changed_unasked(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("place", ["bin", "link"])
-def test_a_program_that_the_workspace_brings_is_not_trusted_for_its_name(tmp_path: Path, place: str) -> None:
+def test_a_program_inside_the_workspace_is_not_trusted_by_its_name(tmp_path: Path, place: str) -> None:
     root = tmp_path / "work"
     (root / "bin").mkdir(parents=True)
     (tmp_path / "link").mkdir()
@@ -99,7 +99,7 @@ def test_a_program_that_the_workspace_brings_is_not_trusted_for_its_name(tmp_pat
     assert behind.decide("shell", RunsCommand("ls", root)).action == "allow"
 
 
-def test_where_the_shell_is_the_workspaces_no_line_is_trusted(tmp_path: Path) -> None:
+def test_with_a_shell_inside_the_workspace_no_line_is_trusted(tmp_path: Path) -> None:
     (tmp_path / "bash").write_text("#!/bin/sh\n")
     (tmp_path / "bash").chmod(0o755)
     policy = PermissionPolicy(
@@ -108,7 +108,7 @@ def test_where_the_shell_is_the_workspaces_no_line_is_trusted(tmp_path: Path) ->
     assert policy.decide("shell", RunsCommand("ls", tmp_path)).action == "ask"
 
 
-def test_without_a_sandbox_no_command_is_let_through(make_policy: MakePolicy, workspace: Path) -> None:
+def test_without_a_sandbox_no_command_runs_unasked(make_policy: MakePolicy, workspace: Path) -> None:
     decision = make_policy(confines=False).decide("shell", RunsCommand("ls", workspace))
     assert decision.action == "ask"
     assert "vmpilot doctor" in decision.reason
@@ -116,12 +116,12 @@ def test_without_a_sandbox_no_command_is_let_through(make_policy: MakePolicy, wo
     assert make_policy("full", confines=False).decide("shell", RunsCommand("rm x", workspace)).action == "allow"
 
 
-def test_commands_in_the_background_are_asked_about(make_policy: MakePolicy, workspace: Path) -> None:
+def test_background_commands_need_approval(make_policy: MakePolicy, workspace: Path) -> None:
     decision = make_policy(allow=["shell: ls"]).decide("shell", RunsCommand("ls", workspace, background=True))
     assert (decision.action, decision.suggested_rules) == ("ask", ())
 
 
-def test_in_mode_full_all_runs_on_the_host_and_what_reads_side_by_side(
+def test_in_mode_full_everything_runs_on_the_host_and_reading_runs_in_parallel(
     make_policy: MakePolicy, workspace: Path
 ) -> None:
     policy = make_policy("full", confines=False)
@@ -137,7 +137,7 @@ def test_in_mode_full_all_runs_on_the_host_and_what_reads_side_by_side(
         assert (decision.action, decision.confinement, decision.exclusive) == ("allow", "host", exclusive), line
 
 
-def test_paths_are_seen_from_the_folder_in_which_the_command_starts(make_policy: MakePolicy, workspace: Path) -> None:
+def test_paths_are_relative_to_the_folder_in_which_the_command_starts(make_policy: MakePolicy, workspace: Path) -> None:
     policy = make_policy()
     assert policy.decide("shell", RunsCommand("touch ../x", workspace / "src")).confinement == "workspace"
     assert policy.decide("shell", RunsCommand("touch ../x", workspace)).action == "ask"
@@ -147,7 +147,7 @@ def test_paths_are_seen_from_the_folder_in_which_the_command_starts(make_policy:
 
 
 @pytest.mark.parametrize("root", ["/", "/etc", "/root", "/home/somebody", "/usr/lib"])
-def test_a_home_or_the_system_is_not_opened_for_commands(root: str) -> None:
+def test_a_home_or_system_folder_is_not_writable_for_commands(root: str) -> None:
     policy = PermissionPolicy(
         "operate", workspace=Path(root), rules=Rules.read(allow=["shell: npm test"]), confines=lambda: True
     )

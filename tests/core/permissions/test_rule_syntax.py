@@ -1,4 +1,4 @@
-"""How rules are written and read."""
+"""How rules are parsed and written."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vmpilot.permissions.rule_syntax import read_rule, write_rule
         ("mcp__files__read", "mcp__files__read", ()),
     ],
 )
-def test_a_rule_is_read(written: str, tool: str, words: tuple[str, ...]) -> None:
+def test_a_rule_is_parsed(written: str, tool: str, words: tuple[str, ...]) -> None:
     rule = read_rule(written)
     assert (rule.tool, rule.words, rule.written) == (tool, words, written.strip())
 
@@ -30,21 +30,21 @@ def test_a_rule_is_read(written: str, tool: str, words: tuple[str, ...]) -> None
 @pytest.mark.parametrize(
     ("written", "because"),
     [
-        ("", "a rule is TOOL"),
-        ("shell npm test", "a rule is TOOL"),
-        ("Bash(npm test)", "a rule is TOOL"),
+        ("", "expected TOOL"),
+        ("shell npm test", "expected TOOL"),
+        ("Bash(npm test)", "expected TOOL"),
         ("shell:", 'write "shell"'),
-        ("shell: npm 'test", "quotes do not match"),
+        ("shell: npm 'test", "unbalanced quotes"),
         ("shell: ls && rm x", "one simple command"),
         ("shell: npm run *", "wildcards"),
         ("shell: echo $HOME", "one simple command"),
         ("shell: ''", "names no program"),
-        ("shell: ls\u202e", "cannot be seen"),
-        ("web_fetch: https://x.example/", "a host alone"),
-        ("web_fetch: *.example", "a host alone"),
+        ("shell: ls\u202e", "invisible characters"),
+        ("web_fetch: https://x.example/", "a bare host name"),
+        ("web_fetch: *.example", "a bare host name"),
     ],
 )
-def test_what_is_no_rule_is_named_with_the_reason(written: str, because: str) -> None:
+def test_an_invalid_rule_is_named_with_the_reason(written: str, because: str) -> None:
     with pytest.raises(ValueError, match="in deny") as caught:
         Rules.read(allow=["shell: ls"], deny=[written])
     assert repr(written) in str(caught.value)
@@ -53,7 +53,7 @@ def test_what_is_no_rule_is_named_with_the_reason(written: str, because: str) ->
 
 @settings(max_examples=300, deadline=None, database=None, derandomize=True)
 @given(words=st.lists(st.text(max_size=8), min_size=1, max_size=4))
-def test_what_can_be_written_is_read_the_same(words: list[str]) -> None:
+def test_a_written_rule_is_parsed_the_same(words: list[str]) -> None:
     written = write_rule("shell", words)
     if written is not None:
         assert read_rule(written).words == tuple(words)

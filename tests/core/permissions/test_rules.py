@@ -1,4 +1,4 @@
-"""Rules of the user: deny before ask before allow, whatever a command hides behind; and what may be kept as a rule."""
+"""The user's rules: deny before ask before allow, wherever a command hides; and suggested rules."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from vmpilot.contract import Acts, ChangesFiles, Fetches, ReadsFiles, RunsCommand
 from vmpilot.permissions import Decision
-from vmpilot.permissions.lexer import read_line
+from vmpilot.permissions.lexer import lex_line
 
 from .benign_lines import READING
 from .conftest import MakePolicy
@@ -101,7 +101,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("mode", ["operate", "full"])
 @pytest.mark.parametrize("line", HIDING, ids=range(len(HIDING)))
-def test_what_is_denied_is_found_wherever_it_hides(
+def test_a_denied_command_is_found_wherever_it_hides(
     line: str, mode: str, make_policy: MakePolicy, workspace: Path
 ) -> None:
     effect = RunsCommand(line, workspace)
@@ -110,7 +110,9 @@ def test_what_is_denied_is_found_wherever_it_hides(
 
 
 @pytest.mark.parametrize("line", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_in_mode_full_what_might_be_denied_is_asked_about(line: str, make_policy: MakePolicy, workspace: Path) -> None:
+def test_in_mode_full_a_command_that_might_be_denied_needs_approval(
+    line: str, make_policy: MakePolicy, workspace: Path
+) -> None:
     policy = make_policy("full", deny=["shell: git push"])
     assert policy.decide("shell", RunsCommand(line, workspace)).action == "ask"
     assert make_policy("full").decide("shell", RunsCommand(line, workspace)).action == "allow"
@@ -180,7 +182,7 @@ def test_rules_on_commands(line: str, expected: str, make_policy: MakePolicy, wo
 
 
 @pytest.mark.parametrize("separator", [" && ", "; ", " || ", " | ", "\n"])
-def test_only_what_a_rule_sends_to_the_host_runs_there(
+def test_only_commands_that_a_rule_names_run_on_the_host(
     separator: str, make_policy: MakePolicy, workspace: Path
 ) -> None:
     policy = make_policy(allow_on_host=["shell: make check", "shell: ls src"])
@@ -188,9 +190,11 @@ def test_only_what_a_rule_sends_to_the_host_runs_there(
     for first, second in itertools.product([*sent, *builtin, *READING], sent):
         for line in (first + separator + second, second + separator + first):
             decision = policy.decide("shell", RunsCommand(line, workspace))
-            parts = read_line(line) or ()
+            parts = lex_line(line) or ()
             programs = [
-                part for part in parts if part.argv[0] not in {"echo", "true", "pwd", "printf", "test", "type", "cd"}
+                part
+                for part in parts
+                if part.argv[0] not in {":", "[", "[[", "echo", "true", "pwd", "printf", "test", "type", "cd"}
             ]
             if any(" ".join(part.argv) not in sent for part in programs):
                 assert (decision.action, decision.confinement) != ("allow", "host"), line
@@ -198,7 +202,9 @@ def test_only_what_a_rule_sends_to_the_host_runs_there(
                 assert (decision.action, decision.confinement) == ("allow", "host"), line
 
 
-def test_a_rule_lets_observing_read_on_the_host_but_change_nothing(make_policy: MakePolicy, workspace: Path) -> None:
+def test_in_observe_mode_a_rule_allows_reading_on_the_host_but_no_changes(
+    make_policy: MakePolicy, workspace: Path
+) -> None:
     policy = make_policy("observe", allow=["shell"], allow_on_host=["shell"])
     assert policy.decide("shell", RunsCommand("ps aux", workspace)).action == "allow"
     assert policy.decide("shell", RunsCommand("rm x", workspace)).action == "deny"
@@ -271,15 +277,13 @@ def test_rules_on_other_tools(make_policy: MakePolicy) -> None:
         *[(line, ()) for line in ("npm test > /tmp/x", "timeout 5 ls", "perl x", "eval x", "export A=1", "npm exec x")],
     ],
 )
-def test_what_may_be_kept_as_a_rule(
-    line: str, suggested_rules: tuple[str, ...], make_policy: MakePolicy, workspace: Path
-) -> None:
+def test_suggested_rules(line: str, suggested_rules: tuple[str, ...], make_policy: MakePolicy, workspace: Path) -> None:
     decision = make_policy().decide("shell", RunsCommand(line, workspace))
     assert (decision.action, decision.suggested_rules) == ("ask", suggested_rules)
 
 
 @pytest.mark.parametrize("more", ["git fetch --upload-pack=x .", "git fetch origin", "git", "git fetch --all"])
-def test_a_kept_rule_is_for_the_very_command(more: str, make_policy: MakePolicy, workspace: Path) -> None:
+def test_a_saved_rule_is_for_exactly_this_command(more: str, make_policy: MakePolicy, workspace: Path) -> None:
     kept = list(make_policy().decide("shell", RunsCommand("git fetch", workspace)).suggested_rules)
     assert kept == ["shell: git fetch $"]
     policy = make_policy(allow_on_host=kept)
@@ -294,13 +298,13 @@ def test_an_exact_rule_may_deny_too(make_policy: MakePolicy, workspace: Path) ->
     assert policy.decide("shell", RunsCommand("npm publish --dry-run", workspace)).action != "deny"
 
 
-def test_a_kept_rule_answers_the_same_question(make_policy: MakePolicy, workspace: Path) -> None:
+def test_a_saved_rule_allows_the_same_call(make_policy: MakePolicy, workspace: Path) -> None:
     effect = RunsCommand("npm test && ./x.sh 'a b' && ls", workspace)
     suggested_rules = list(make_policy().decide("shell", effect).suggested_rules)
     assert make_policy(allow_on_host=suggested_rules).decide("shell", effect).action == "allow"
 
 
-def test_rules_to_keep_for_other_calls(make_policy: MakePolicy, workspace: Path) -> None:
+def test_suggested_rules_for_other_calls(make_policy: MakePolicy, workspace: Path) -> None:
     def always(tool: str, decision: Decision) -> tuple[str, ...]:
         assert decision.action == "ask", tool
         return decision.suggested_rules

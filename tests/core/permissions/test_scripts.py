@@ -1,4 +1,4 @@
-"""Scripts that count as reading, held against the programs that run them; and the tables, against their help texts.
+"""Read-only scripts, checked with the programs that run them; and the option tables, checked with help texts.
 
 `--fuzz 20000` tries more of them.
 """
@@ -49,7 +49,7 @@ def _bent(chance: random.Random, starts: Sequence[str], pieces: Sequence[str]) -
 
 
 def _accepted(pattern: re.Pattern[str], starts: Sequence[str], pieces: Sequence[str], count: int) -> Iterator[str]:
-    """Different scripts that count as reading; among them those that are like harmful ones."""
+    """Different read-only scripts, including some that resemble harmful ones."""
     chance, seen = random.Random(SEED), set[str]()
     while len(seen) < count:
         script = _bent(chance, starts, pieces)
@@ -59,7 +59,7 @@ def _accepted(pattern: re.Pattern[str], starts: Sequence[str], pieces: Sequence[
 
 
 def test_no_script_of_sed_is_let_through_that_does_more_than_print(fuzz_count: int) -> None:
-    """GNU sed says of each script, in its sandbox, whether it would run a command, or read or write a file."""
+    """Whether GNU sed, in its sandbox mode, reports that the script runs a command, or reads or writes a file."""
     for script in _accepted(SED, _SED_STARTS, _SED_PIECES, fuzz_count // 4):
         for options in ([], ["-E"]):
             done = subprocess.run(["sed", "--sandbox", *options, script], input=b"", capture_output=True, check=False)
@@ -67,8 +67,8 @@ def test_no_script_of_sed_is_let_through_that_does_more_than_print(fuzz_count: i
 
 
 @pytest.mark.parametrize("script", ["1e id", "s/a/b/e", "w x", "s/[]/]$/;s/e;#/Y/;p", "/[]/p;s/]/e;#/"])
-def test_sed_tells_of_scripts_that_do_more(script: str) -> None:
-    """So that the test above can fail."""
+def test_sed_reports_scripts_that_do_more(script: str) -> None:
+    """This shows that the test above can fail."""
     done = subprocess.run(["sed", "--sandbox", script], input=b"", capture_output=True, check=False)
     assert b"e/r/w commands disabled in sandbox mode" in done.stderr
     assert not SED.fullmatch(script)
@@ -150,7 +150,7 @@ def test_no_format_of_printf_is_let_through_that_does_more_than_print(fuzz_count
         assert list(tmp_path.iterdir()) == [], format_
 
 
-# -- the tables beside what the programs say of themselves
+# -- the option tables and the programs' help texts
 
 _OWN_WORDS = {
     "git",
@@ -170,7 +170,7 @@ _OWN_WORDS = {
     "pwd",
     ":",
 }
-"""Programs that do not describe their options as the GNU programs do, or are the shell's."""
+"""Programs that do not document their options as GNU programs do, or are builtins."""
 
 
 def _tables() -> list[tuple[str, Program]]:
@@ -191,8 +191,8 @@ def _help(name: str) -> str:
 
 
 @pytest.mark.parametrize(("name", "program"), [pytest.param(*entry, id=entry[0]) for entry in _tables()])
-def test_options_take_values_where_the_program_says_so(name: str, program: Program) -> None:
-    """A value that is missed in the table would be taken for an operand, and hide what follows."""
+def test_options_take_values_as_the_program_documents(name: str, program: Program) -> None:
+    """A value that the table misses would be parsed as an operand, and hide what follows."""
     text = _help(name)
     for option in program.long:
         plain = option.rstrip(":=")
@@ -207,7 +207,7 @@ def test_options_take_values_where_the_program_says_so(name: str, program: Progr
 
 
 @pytest.mark.parametrize(("name", "program"), [pytest.param(*entry, id=entry[0]) for entry in _tables()])
-def test_letters_take_values_where_the_program_says_so(name: str, program: Program) -> None:
+def test_letters_take_values_as_the_program_documents(name: str, program: Program) -> None:
     text = _help(name)
     for letter in re.findall(r"[^:#]", program.short):
         described = re.search(rf"^ *-{letter},? +--[\w-]+(?:(\[)|( ?=(?![a-z])| *<\w))?", text, re.MULTILINE)

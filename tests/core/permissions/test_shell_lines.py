@@ -1,4 +1,4 @@
-"""Which shell lines run without a question, and how far confined: benign ones, and hostile ones by their trick."""
+"""Which shell lines run unasked, and how confined: benign ones, and hostile ones by their trick."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("line", READING)
-def test_reading_needs_no_question_and_can_change_nothing(line: str, decide: Callable[[str], Decision]) -> None:
+def test_reading_runs_unasked_and_can_change_nothing(line: str, decide: Callable[[str], Decision]) -> None:
     decision = decide(line)
     assert (decision.action, decision.confinement) == ("allow", "read"), decision.reason
 
 
 @pytest.mark.parametrize("line", CHANGING)
-def test_plain_changes_of_the_workspace_need_no_question(line: str, decide: Callable[[str], Decision]) -> None:
+def test_simple_changes_of_the_workspace_run_unasked(line: str, decide: Callable[[str], Decision]) -> None:
     decision = decide(line)
     assert (decision.action, decision.confinement, decision.exclusive) == ("allow", "workspace", True), decision.reason
 
 
 @pytest.mark.parametrize("line", MACHINE)
-def test_what_a_sandbox_would_hide_is_asked_about(line: str, decide: Callable[[str], Decision]) -> None:
+def test_commands_that_need_what_a_sandbox_hides_need_approval(line: str, decide: Callable[[str], Decision]) -> None:
     decision = decide(line)
     assert (decision.action, decision.confinement) == ("ask", "host")
     assert "sandbox" in decision.reason
 
 
 @pytest.mark.parametrize("line", HOSTILE)
-def test_a_hostile_line_is_asked_about(line: str, decide: Callable[[str], Decision]) -> None:
+def test_a_hostile_line_needs_approval(line: str, decide: Callable[[str], Decision]) -> None:
     decision = decide(line)
     assert (decision.action, decision.confinement) == ("ask", "host")
     assert decision.reason.isprintable()
 
 
 @pytest.mark.parametrize("line", [*CHANGING, *MACHINE])
-def test_observing_changes_nothing(line: str, make_policy: MakePolicy, workspace: Path) -> None:
+def test_observe_mode_changes_nothing(line: str, make_policy: MakePolicy, workspace: Path) -> None:
     assert make_policy("observe").decide("shell", RunsCommand(line, workspace)).action == "deny"
 
 

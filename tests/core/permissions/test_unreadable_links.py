@@ -52,7 +52,7 @@ def unreadable() -> Iterator[str]:
         "find {} -name x",
     ],
 )
-def test_a_command_that_names_one_gets_a_verdict(
+def test_a_command_that_names_one_gets_a_decision(
     unreadable: str, mode: str, line: str, make_policy: MakePolicy, workspace: Path
 ) -> None:
     decision = make_policy(mode).decide("shell", RunsCommand(line.format(unreadable), workspace))
@@ -60,7 +60,7 @@ def test_a_command_that_names_one_gets_a_verdict(
 
 
 @pytest.mark.parametrize("mode", ["observe", "operate", "full"])
-def test_a_command_that_starts_in_one_gets_a_verdict(
+def test_a_command_that_starts_in_one_gets_a_decision(
     unreadable: str, mode: str, make_policy: MakePolicy, workspace: Path
 ) -> None:
     decision = make_policy(mode).decide("shell", RunsCommand("ls", Path(unreadable)))
@@ -68,7 +68,7 @@ def test_a_command_that_starts_in_one_gets_a_verdict(
 
 
 @pytest.mark.parametrize("name", [b"\xff\xfe.txt", b"a\nb.txt", b"\x1b[31m.txt", b"\xed\xa0\x80.txt"])
-def test_reasons_can_be_shown_whatever_a_file_is_called(name: bytes, make_policy: MakePolicy, tmp_path: Path) -> None:
+def test_reasons_are_printable_whatever_a_file_is_called(name: bytes, make_policy: MakePolicy, tmp_path: Path) -> None:
     (tmp_path / ".secret").mkdir()
     target = tmp_path / ".secret" / os.fsdecode(name)
     (tmp_path / os.fsdecode(name)).symlink_to(target)
@@ -82,7 +82,7 @@ def test_reasons_can_be_shown_whatever_a_file_is_called(name: bytes, make_policy
 
 @pytest.mark.parametrize("mode", ["observe", "operate", "full"])
 @pytest.mark.parametrize("make_effect", [ReadsFiles, ChangesFiles])
-def test_a_rule_that_names_one_gets_a_verdict(
+def test_a_rule_that_names_one_gets_a_decision(
     unreadable: str, mode: str, make_effect: type[ReadsFiles | ChangesFiles], make_policy: MakePolicy, workspace: Path
 ) -> None:
     effect: Effect = make_effect((workspace / "a.txt",))

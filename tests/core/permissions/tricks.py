@@ -1,4 +1,4 @@
-"""A trick by which a command slips through a policy: its name, why it works elsewhere, and lines that use it."""
+"""A trick by which commands pass a weaker check: its name, why it works elsewhere, and lines that use it."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ async def test_a_flooding_job_is_bounded_and_leaves_the_loop_free(start: Any, jo
     await start("yes x")
     text = await _until(lambda: jobs("output", 1), "cut; ")
     assert len(text) < 200_000
-    path = Path(re.search(r"is in (/\S+\.txt) ", text)[1])  # type: ignore[index]
+    path = Path(re.search(r"full output in (/\S+\.txt) ", text)[1])  # type: ignore[index]
     assert path.is_relative_to(tmp_path / "outputs")
     assert path.stat().st_size <= 16 * 1024 * 1024  # noqa: ASYNC240
     start_of_wait = time.monotonic()

@@ -1,4 +1,4 @@
-"""Commands that do all they can to stay, to hang or to overwhelm: each ends in time and leaves nobody."""
+"""Commands that try to stay, to hang or to flood: each ends in time and leaves no process."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STAYING = {
 
 
 @pytest.mark.parametrize("command", LEAVING.values(), ids=LEAVING)
-async def test_what_it_leaves_is_ended(run: Run, survivors: Survivors, command: str) -> None:
+async def test_processes_that_try_to_stay_are_ended(run: Run, survivors: Survivors, command: str) -> None:
     outcome = await run(f"echo begun; {command}")
     assert outcome.exit_code == 0
     assert outcome.left_running >= 1
@@ -67,7 +67,7 @@ async def test_what_it_leaves_is_ended(run: Run, survivors: Survivors, command: 
 
 
 @pytest.mark.parametrize("command", STAYING.values(), ids=STAYING)
-async def test_its_time_is_its_time(run: Run, survivors: Survivors, command: str) -> None:
+async def test_the_time_limit_holds(run: Run, survivors: Survivors, command: str) -> None:
     start = time.monotonic()
     outcome = await run(f"echo begun; {command}", timeout=0.7)
     assert time.monotonic() - start < 0.7 + 1
@@ -77,7 +77,7 @@ async def test_its_time_is_its_time(run: Run, survivors: Survivors, command: str
     assert survivors() == []
 
 
-async def test_a_burst_that_is_left_is_ended(run: Run, survivors: Survivors) -> None:
+async def test_a_burst_of_processes_is_ended(run: Run, survivors: Survivors) -> None:
     outcome = await run(f"ulimit -u unlimited 2>/dev/null; {_BURST}", timeout=30)
     assert outcome.left_running == 1000
     assert survivors() == []
@@ -87,12 +87,12 @@ async def test_a_command_that_ends_its_supervisor_ends_too(run: Run, survivors: 
     outcome = await run("setsid sleep 1000 & echo begun; kill -9 $PPID; sleep 1000", timeout=20)
     assert outcome.exit_code is None
     assert outcome.output.text == "begun\n"
-    assert "ended the process that watches over it" in (outcome.remark or "")
+    assert "killed its supervisor process" in (outcome.remark or "")
     wait_until_gone(survivors)
     assert (await run("echo next")).output.text == "next\n"
 
 
-async def test_a_flood_ends_in_every_guise(run: Run, survivors: Survivors) -> None:
+async def test_every_kind_of_flood_ends(run: Run, survivors: Survivors) -> None:
     for command in ("yes", "cat /dev/zero", "cat /dev/urandom", "trap '' TERM PIPE; yes", "yes & yes & yes & wait"):
         outcome = await run(command, limits=OutputLimits(flood=3_000_000))
         assert outcome.flooded

@@ -1,4 +1,4 @@
-"""Commands whose VMPilot is killed: nothing of them is left, wherever they went."""
+"""When VMPilot is killed, none of its commands' processes is left."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ COMMANDS = [
 
 
 def start_vmpilot(folder: Path, mark: str, *commands: str, program: str = VMPILOT) -> subprocess.Popen[str]:
-    """A VMPilot in a process group of its own that runs these commands side by side."""
+    """A VMPilot in its own process group that runs these commands in parallel."""
     return subprocess.Popen(
         [sys.executable, "-c", program, *commands],
         cwd=folder,
@@ -92,7 +92,7 @@ def test_a_kill_while_commands_start_ends_them(tmp_path: Path, mark: str, surviv
         assert survivors() == []
 
 
-def test_a_handler_gets_its_chance(tmp_path: Path, mark: str, survivors: Survivors) -> None:
+def test_a_handler_runs(tmp_path: Path, mark: str, survivors: Survivors) -> None:
     command = "trap 'echo cleaned up > end; exit' TERM; echo x; while :; do sleep 0.01; done"
     with start_vmpilot(tmp_path, mark, command) as vmpilot:
         assert vmpilot.stdout is not None

@@ -2,10 +2,10 @@
 
 from math import inf
 
-from vmpilot.machine.processes.live_output import LiveOutput
+from vmpilot.machine.processes.output_reader import LiveOutput
 
 
-def test_the_first_piece_goes_at_once_and_the_next_waits() -> None:
+def test_the_first_piece_is_delivered_at_once_and_the_next_waits() -> None:
     heard: list[str] = []
     live = LiveOutput(heard.append)
     assert live.due == inf
@@ -21,7 +21,7 @@ def test_the_first_piece_goes_at_once_and_the_next_waits() -> None:
     assert live.due == inf
 
 
-def test_a_pile_goes_before_its_time() -> None:
+def test_much_text_is_delivered_early() -> None:
     heard: list[str] = []
     live = LiveOutput(heard.append)
     live.add("a")

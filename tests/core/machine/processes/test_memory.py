@@ -1,4 +1,4 @@
-"""What a command prints does not make this program grow: measured as the system counts it, in a program of its own."""
+"""A command's output does not increase VMPilot's memory, as measured by the system in a separate program."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def main(outputs, *commands):
     await runner.run("seq 100000", folder=Path("/"), timeout=60)
     for command in commands:
         before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts anew
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark is reset
         outcome = await runner.run(command, folder=Path("/"), timeout=60)
         print(outcome.output.total_chars, resident("VmHWM") - before, command[:20])
     await runner.close()

@@ -1,4 +1,4 @@
-"""Plain text and capped text, whole and in pieces."""
+"""Plain text and capped text, whole and streamed."""
 
 import random
 import time
@@ -39,7 +39,7 @@ def test_plain_text(raw: str, plain: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_plain_text_is_the_same_in_pieces(seed: int) -> None:
+def test_plain_text_is_the_same_when_streamed(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(20):
         _check_plain_pieces(chance)
@@ -124,14 +124,14 @@ def test_the_middle_is_cut_and_counted() -> None:
         ("aaaaxbbb", "aaaa\n[… 1 character cut …]\nbbb"),
     ],
 )
-def test_the_note_stands_on_a_line_of_its_own(text: str, capped: str) -> None:
+def test_the_note_of_a_cut_is_on_its_own_line(text: str, capped: str) -> None:
     buffer = OutputBuffer(head=4, tail=3)
     buffer.append(text)
     assert buffer.capped().text == capped
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_pieces_do_not_matter_to_the_cut(seed: int) -> None:
+def test_the_cut_is_the_same_when_streamed(seed: int) -> None:
     chance = random.Random(seed)
     for _ in range(20):
         _check_cut_pieces(chance)

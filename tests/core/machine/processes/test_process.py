@@ -1,4 +1,4 @@
-"""Commands as they come: real shells and real processes."""
+"""Commands in real shells and processes."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ from vmpilot.machine.processes.process import run_command
         ("# nothing", 0),
     ],
 )
-async def test_tells_the_exact_exit_code(run: Run, command: str, code: int) -> None:
+async def test_the_exact_exit_code_is_reported(run: Run, command: str, code: int) -> None:
     outcome = await run(command)
     assert (outcome.exit_code, outcome.signal) == (code, None)
     assert not outcome.timed_out
@@ -39,20 +39,20 @@ async def test_tells_the_exact_exit_code(run: Run, command: str, code: int) -> N
 
 
 @pytest.mark.parametrize("number", [9, 15, 6])
-async def test_tells_the_signal_that_ended_the_shell(run: Run, number: int) -> None:
+async def test_the_signal_that_ended_the_shell_is_reported(run: Run, number: int) -> None:
     outcome = await run(f"kill -{number} $$; sleep 10")
     assert (outcome.exit_code, outcome.signal) == (None, number)
     assert not outcome.timed_out
 
 
-async def test_error_messages_show_the_command_alone(run: Run) -> None:
+async def test_error_messages_show_only_the_command(run: Run) -> None:
     outcome = await run("echo $LINENO\nno-such-program-here\nset -x\ncd /")
     assert outcome.output.text == "1\nbash: line 2: no-such-program-here: command not found\n+ cd /\n"
     outcome = await run("foo(")
     assert "line 1: `foo('" in outcome.output.text
 
 
-async def test_the_command_finds_nothing_of_the_wrapper(run: Run) -> None:
+async def test_the_command_sees_nothing_of_the_wrapper(run: Run) -> None:
     outcome = await run('echo "$?,$#,$0,${BASH_ENV-unset}"; declare -F; shopt -o | grep -w on')
     first, *options = outcome.output.text.splitlines()
     assert first == "0,0,bash,unset"
@@ -66,7 +66,7 @@ async def test_standard_input_is_closed(run: Run, command: str) -> None:
     assert not outcome.timed_out
 
 
-async def test_there_is_no_terminal_to_ask_on(run: Run) -> None:
+async def test_there_is_no_terminal(run: Run) -> None:
     outcome = await run("exec 3</dev/tty && echo asked")
     assert "asked" not in outcome.output.text
     assert outcome.exit_code != 0
@@ -99,7 +99,7 @@ def _open_descriptors() -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["echo \0", "echo \ud800"])
-async def test_a_command_that_is_no_text_is_refused(run: Run, command: str) -> None:
+async def test_a_command_that_is_not_valid_text_is_refused(run: Run, command: str) -> None:
     with pytest.raises(ValueError, match="The command contains"):
         await run(command)
 
@@ -119,7 +119,7 @@ async def test_a_missing_folder_is_an_error_and_leaks_no_descriptor(run: Run, tm
     assert _open_descriptors() == before
 
 
-async def test_fifty_at_once(run: Run) -> None:
+async def test_fifty_commands_in_parallel(run: Run) -> None:
     start = time.monotonic()
     outcomes = await asyncio.gather(*(run(f"sleep 0.2; echo {number}; exit {number}") for number in range(50)))
     assert [outcome.exit_code for outcome in outcomes] == list(range(50))
@@ -136,7 +136,7 @@ async def test_a_short_command_is_quick(run: Run) -> None:
     assert min([await measure() for _ in range(20)]) < 0.02
 
 
-async def test_without_a_supervisor_it_works_too(tmp_path: Path) -> None:
+async def test_a_command_works_without_a_given_supervisor(tmp_path: Path) -> None:
     outcome = await run_command(
         "exit 3",
         folder=tmp_path,

@@ -1,4 +1,4 @@
-"""How commands end, and that nothing of them is left."""
+"""How commands end, and that none of their processes is left."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ _LEAVING_BEHIND = {
 }
 
 
-async def test_what_is_left_in_the_background_is_ended_and_counted(run: Run, survivors: Survivors) -> None:
+async def test_background_processes_are_ended_and_counted(run: Run, survivors: Survivors) -> None:
     outcomes = await asyncio.gather(*(run(f"echo begun; {command}") for command in _LEAVING_BEHIND))
     left = [outcome.left_running for outcome in outcomes]
     assert dict(zip(_LEAVING_BEHIND, left, strict=True)) == _LEAVING_BEHIND
@@ -48,7 +48,7 @@ async def test_a_daemon_that_closes_everything_is_ended(run: Run, survivors: Sur
     assert survivors() == []
 
 
-async def test_what_ends_by_itself_soon_after_the_shell_is_heard_and_not_counted(run: Run) -> None:
+async def test_processes_that_end_soon_after_the_shell_are_not_counted(run: Run) -> None:
     outcome = await run("echo late > >(sleep 0.02; cat)")
     assert outcome.output.text == "late\n"
     assert outcome.left_running == 0
@@ -74,13 +74,13 @@ async def test_timeout_ends_everything(run: Run, survivors: Survivors) -> None:
     assert survivors() == []
 
 
-async def test_a_stopped_handler_gets_its_chance_too(run: Run) -> None:
+async def test_a_stopped_process_runs_its_handler_too(run: Run) -> None:
     outcome = await run("trap 'echo cleaned up; exit' TERM; kill -STOP $$; sleep 10", timeout=0.4)
     assert outcome.timed_out
     assert outcome.output.text == "cleaned up\n"
 
 
-async def test_what_ignores_term_is_killed_within_a_second(run: Run, survivors: Survivors) -> None:
+async def test_processes_that_ignore_term_are_killed_within_a_second(run: Run, survivors: Survivors) -> None:
     stubborn = ["sleep 1000", "setsid sleep 1000 & sleep 1000", "kill -STOP $$; sleep 1000", "while :; do echo y; done"]
     outcomes = await asyncio.gather(*(run(f"trap '' TERM; {command}", timeout=0.15) for command in stubborn))
     assert [outcome.timed_out for outcome in outcomes] == [True] * 4
@@ -95,14 +95,14 @@ async def test_a_fork_bomb_is_ended(run: Run, survivors: Survivors) -> None:
     assert survivors() == []
 
 
-async def test_a_handler_gets_its_chance_and_is_heard(run: Run) -> None:
+async def test_a_handler_runs_and_its_output_is_read(run: Run) -> None:
     outcome = await run("trap 'echo cleaned up; exit 0' TERM; echo begun; while :; do :; done", timeout=0.4)
     assert outcome.timed_out
     assert outcome.exit_code is None
     assert outcome.output.text == "begun\ncleaned up\n"
 
 
-async def test_an_error_of_the_listener_ends_the_command(run: Run, survivors: Survivors) -> None:
+async def test_an_error_in_on_output_ends_the_command(run: Run, survivors: Survivors) -> None:
     def fail(text: str) -> None:
         raise LookupError(text)
 
@@ -112,7 +112,7 @@ async def test_an_error_of_the_listener_ends_the_command(run: Run, survivors: Su
 
 
 async def _cancel_when_begun(run: Run, command: str, *, again: bool = False) -> float:
-    """Cancel a command when it has said something; give the seconds until it is over."""
+    """Cancel a command after its first output; returns the seconds until it has ended."""
     begun = asyncio.Event()
     task = asyncio.create_task(run(command, on_output=lambda _: begun.set()))
     await begun.wait()
@@ -130,18 +130,18 @@ async def _cancel_when_begun(run: Run, command: str, *, again: bool = False) -> 
     "command",
     ["sleep 1000", "setsid sleep 1000 & sleep 1000", "trap '' TERM; setsid sleep 1000 & sleep 1000", "kill -STOP $$"],
 )
-async def test_cancelling_ends_everything(run: Run, survivors: Survivors, command: str) -> None:
+async def test_canceling_ends_everything(run: Run, survivors: Survivors, command: str) -> None:
     assert await _cancel_when_begun(run, f"echo begun; {command}") < 1
     assert survivors() == []
 
 
-async def test_cancelling_twice_ends_everything_at_once(run: Run, survivors: Survivors) -> None:
+async def test_canceling_twice_ends_everything_at_once(run: Run, survivors: Survivors) -> None:
     command = "trap '' TERM; echo begun; setsid sleep 1000 & sleep 1000"
     assert await _cancel_when_begun(run, command, again=True) < 0.5
     assert survivors() == []
 
 
-async def test_cancelling_during_the_end_of_a_timeout_leaks_nothing(run: Run, survivors: Survivors) -> None:
+async def test_canceling_after_a_timeout_leaks_nothing(run: Run, survivors: Survivors) -> None:
     start = time.monotonic()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run("trap '' TERM; setsid sleep 1000 & sleep 1000", timeout=0.1), 0.2)

@@ -1,4 +1,4 @@
-"""Where commands start, and where they ended."""
+"""The folders in which commands start and end."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from tests.core.machine.conftest import Run
         ("true", ""),
     ],
 )
-async def test_tells_where_the_shell_stood(run: Run, tmp_path: Path, command: str, folder: str) -> None:
+async def test_the_last_folder_of_the_shell_is_reported(run: Run, tmp_path: Path, command: str, folder: str) -> None:
     outcome = await run(command)
     assert outcome.working_folder == tmp_path / folder
 
@@ -31,11 +31,11 @@ async def test_tells_where_the_shell_stood(run: Run, tmp_path: Path, command: st
 @pytest.mark.parametrize(
     "command", ["cd /usr; exec true", "cd /usr; kill -9 $$", "mkdir x; cd x; rmdir ../x", "trap true EXIT; cd /usr"]
 )
-async def test_tells_no_folder_when_it_cannot_know(run: Run, command: str) -> None:
+async def test_an_unknown_folder_is_not_reported(run: Run, command: str) -> None:
     assert (await run(command)).working_folder is None
 
 
-async def test_starts_in_the_given_folder(run: Run, tmp_path: Path) -> None:
+async def test_a_command_starts_in_the_given_folder(run: Run, tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     outcome = await run("pwd", folder=tmp_path / "inner")
     assert outcome.output.text == f"{tmp_path}/inner\n"

@@ -1,4 +1,4 @@
-"""What comes of a command's output, live and in the end."""
+"""A command's output, live and in the result."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from tests.core.machine.conftest import Run, Survivors
 from vmpilot.machine.processes.output import OutputLimits
 
 
-async def test_both_streams_come_in_order_of_arrival(run: Run) -> None:
+async def test_both_streams_are_in_order_of_arrival(run: Run) -> None:
     outcome = await run("echo one; echo two >&2; echo three; echo four >&2")
     assert outcome.output.text == "one\ntwo\nthree\nfour\n"
 
@@ -29,7 +29,7 @@ async def test_output_of_exactly_the_flood_limit_is_no_flood(run: Run) -> None:
     assert outcome.exit_code == 0
 
 
-async def test_a_background_flood_ends(run: Run, survivors: Survivors) -> None:
+async def test_a_flood_in_the_background_ends(run: Run, survivors: Survivors) -> None:
     outcome = await run("yes & exit 0", limits=OutputLimits(flood=1_000_000))
     assert outcome.exit_code == 0
     assert survivors() == []
@@ -45,12 +45,12 @@ async def test_binary_output_becomes_text(run: Run) -> None:
         text.encode()
 
 
-async def test_a_character_in_two_halves_is_whole(run: Run) -> None:
+async def test_a_character_split_across_reads_is_whole(run: Run) -> None:
     outcome = await run("printf '\\342\\202'; sleep 0.05; printf '\\254 \\355\\240\\200'")
     assert outcome.output.text == "€ " + "\N{REPLACEMENT CHARACTER}" * 3
 
 
-async def test_live_output_is_raw_and_the_result_plain(run: Run) -> None:
+async def test_live_output_is_raw_and_the_result_is_plain(run: Run) -> None:
     pieces: list[str] = []
     outcome = await run("printf '10%%\\r20%%\\n\\033[31mred\\033[0m\\n'", on_output=pieces.append)
     assert "".join(pieces) == "10%\r20%\n\x1b[31mred\x1b[0m\n"
@@ -72,7 +72,7 @@ async def test_the_first_output_is_passed_on_at_once(run: Run, tmp_path: Path) -
     assert heard == ["first\n", "go on\n"]
 
 
-async def test_live_output_is_rare_and_complete(run: Run) -> None:
+async def test_live_output_is_batched_and_complete(run: Run) -> None:
     pieces: list[str] = []
     outcome = await run("for i in {1..100}; do echo $i; sleep 0.001; done", on_output=pieces.append)
     assert "".join(pieces) == "".join(f"{number}\n" for number in range(1, 101))

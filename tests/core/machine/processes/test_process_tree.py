@@ -1,4 +1,4 @@
-"""The processes below another: none is overlooked, whatever becomes of those between."""
+"""The processes below another: none is missed, whatever happens to those between."""
 
 import subprocess
 import sys
@@ -28,7 +28,7 @@ while os.waitpid(parent, os.WNOHANG) == (0, 0):
 os.kill(child, signal.SIGKILL)
 print(looks > 0, overlooked)
 """
-"""The kernel gives a process's memory back before it gives its children to the subreaper."""
+"""The kernel frees a process's memory before it moves its children to the subreaper."""
 
 
 def test_a_process_whose_parent_is_just_ending_is_found() -> None:

@@ -1,4 +1,4 @@
-"""The supervisor and its supervisors: reused, replaced, never blind."""
+"""The fork server and its supervisors: reused and replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vmpilot.tools import CommandRunner
 
 @pytest.fixture
 def supervisor() -> Iterator[Supervisor]:
-    """One for each test, for they are hard on it."""
+    """One for each test, because the tests kill it."""
     supervisor = Supervisor()
     yield supervisor
     supervisor.close()
@@ -55,19 +55,19 @@ def _wait_for(done: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-async def test_one_supervisor_serves_one_command_after_the_other(run: Run, supervisor: Supervisor) -> None:
+async def test_a_supervisor_is_reused(run: Run, supervisor: Supervisor) -> None:
     parents = {(await run("echo $PPID")).output.text for _ in range(5)}
     assert parents == {f"{supervisor}\n" for supervisor in _supervisors(supervisor)}
     assert len(parents) == 1
 
 
-async def test_many_at_once_have_a_supervisor_each_and_few_stay(run: Run, supervisor: Supervisor) -> None:
+async def test_parallel_commands_have_own_supervisors_and_few_are_kept(run: Run, supervisor: Supervisor) -> None:
     outcomes = await asyncio.gather(*(run("echo $PPID; sleep 0.3") for _ in range(8)))
     assert len({outcome.output.text for outcome in outcomes}) == 8
     _wait_for(lambda: len(_supervisors(supervisor)) == 4)
 
 
-async def test_a_supervisor_holds_nothing_of_the_last_command(run: Run, supervisor: Supervisor) -> None:
+async def test_a_reused_supervisor_keeps_nothing_of_the_last_command(run: Run, supervisor: Supervisor) -> None:
     await run("true")
     before = _open_in_first(supervisor)
     for command in ("yes | head -1", "sleep 1000 &", f"cat <<'END'\n{'x' * 300_000}\nEND"):
@@ -76,19 +76,19 @@ async def test_a_supervisor_holds_nothing_of_the_last_command(run: Run, supervis
     assert _folder_of_first(supervisor) == Path("/")
 
 
-async def test_no_environment_but_the_given_one_is_to_be_seen(run: Run) -> None:
+async def test_only_the_given_environment_is_visible(run: Run) -> None:
     outcome = await run("cat /proc/$PPID/environ; env | cut -d= -f1 | sort | tr '\\n' ' '")
     assert outcome.output.text == "HOME LC_ALL PATH PWD SHLVL TEST_MARK _ "
 
 
-async def test_a_supervisor_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
+async def test_a_killed_supervisor_is_replaced(run: Run, supervisor: Supervisor) -> None:
     await run("true")
     os.kill(_supervisors(supervisor)[0], signal.SIGKILL)
     _wait_for(lambda: not _supervisors(supervisor))
     assert (await run("echo here")).output.text == "here\n"
 
 
-async def test_a_fork_server_that_somebody_ended_is_replaced(run: Run, supervisor: Supervisor) -> None:
+async def test_a_killed_fork_server_is_replaced(run: Run, supervisor: Supervisor) -> None:
     await run("true")
     first = _process(supervisor)
     os.kill(first, signal.SIGKILL)
@@ -96,7 +96,7 @@ async def test_a_fork_server_that_somebody_ended_is_replaced(run: Run, superviso
         assert (await run("echo here")).output.text == "here\n"
 
 
-async def test_closing_ends_what_runs(run: Run, supervisor: Supervisor, survivors: Survivors) -> None:
+async def test_closing_ends_running_commands(run: Run, supervisor: Supervisor, survivors: Survivors) -> None:
     begun = asyncio.Event()
     task = asyncio.create_task(
         run("trap '' TERM; setsid sleep 1000 & echo x; sleep 1000", on_output=lambda _: begun.set())
@@ -107,7 +107,7 @@ async def test_closing_ends_what_runs(run: Run, supervisor: Supervisor, survivor
     assert (await task).exit_code is None
 
 
-async def test_a_sandbox_wraps_what_was_planned(tmp_path: Path, supervisor: Supervisor) -> None:
+async def test_a_sandbox_wraps_the_launch(tmp_path: Path, supervisor: Supervisor) -> None:
     ended: list[str] = []
 
     def confine(launch: ShellLaunch, resources: ExitStack) -> ShellLaunch:

@@ -1,4 +1,4 @@
-"""The sandboxes of this machine, each by its place, and a way to do something as an ordinary user."""
+"""The sandboxes of this machine, and a way to act as an ordinary user."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Nothing:
-    """An engine that confines nothing, to show that the probes do break out where they can."""
+    """An engine that confines nothing, to show that the probes can succeed."""
 
     name: str = "nothing"
     shortcomings: tuple[Shortcoming, ...] = ()
@@ -55,7 +55,7 @@ class Nothing:
 
 
 def miss(reason: str) -> NoReturn:
-    """A machine on which this cannot be shown; CI is none."""
+    """This machine cannot run the test; CI can."""
     if os.environ.get("CI"):
         pytest.fail(reason)
     pytest.skip(reason)
@@ -96,13 +96,13 @@ def sandlock() -> Sandlock:
 
 @pytest.fixture
 def own() -> HiddenPaths:
-    """HiddenPaths of a person without a home."""
+    """The paths for a user without a home."""
     return HiddenPaths.of("", ())
 
 
 @pytest.fixture(scope="session")
 def reachable_python() -> str:
-    """An interpreter that an ordinary user can start, too; the tests' own may be in root's home."""
+    """An interpreter that an ordinary user can also start; the tests' own may be in root's home."""
     if os.geteuid() != 0:
         return sys.executable
     for python in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3"):
@@ -124,13 +124,13 @@ def reachable_python() -> str:
 
 @dataclass(frozen=True)
 class As:
-    """Does something as root, or as an ordinary user in a process of its own."""
+    """Acts as root, or as an ordinary user in a separate process."""
 
     user: str
     python: str
 
     def __call__(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """`work` is run in an event loop; as an ordinary user its result is pickled."""
+        """Run `work` in an event loop; as an ordinary user, its result is pickled."""
         if self.user == "root" and os.geteuid() != 0:
             miss("these tests do not run as root")
         if self.user == "root" or os.geteuid() != 0:
@@ -183,7 +183,7 @@ def as_user(request: pytest.FixtureRequest, reachable_python: str) -> As:
 
 
 class Confined:
-    """Runs commands in a sandbox, in a workspace that the user who runs them can reach."""
+    """Runs commands in a sandbox, in a workspace that their user can reach."""
 
     def __init__(self, engine: Engine, *, root: Path, level: Level, supervisor: Supervisor | None = None) -> None:
         self.sandbox = Sandbox(engine, HiddenPaths.of("", ()))
@@ -214,7 +214,7 @@ class Confined:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A repository with another one in it."""
+    """A repository that contains another one."""
     for folder in (".git", "a/.git", "a/b"):
         (tmp_path / "workspace" / folder).mkdir(parents=True)
     return tmp_path / "workspace"
@@ -222,7 +222,7 @@ def workspace(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def shared_workspace() -> Iterator[Path]:
-    """A workspace that belongs to an ordinary user, in a place that such a one can reach."""
+    """A workspace that an ordinary user owns and can reach."""
     with tempfile.TemporaryDirectory(prefix="vmpilot-workspace-") as name:
         root = Path(name)
         for folder in (root / ".git", root / "a"):

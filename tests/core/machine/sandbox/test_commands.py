@@ -1,4 +1,4 @@
-"""Commands in a sandbox behave as commands do: folder, exit codes, signals, time limits, what is left behind."""
+"""Commands in a sandbox behave like others: folder, exit codes, signals, time limits, background processes."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def run(request: pytest.FixtureRequest, engine: Engine, workspace: Path, supervi
     return Confined(engine, root=workspace, level=request.param, supervisor=supervisor)
 
 
-async def test_the_folder_carries_over(run: Confined, workspace: Path) -> None:
+async def test_the_folder_is_kept_for_the_next_command(run: Confined, workspace: Path) -> None:
     outcome = await run("cd a/b; exit 3")
     assert (outcome.exit_code, outcome.working_folder) == (3, workspace / "a" / "b")
     outcome = await run("pwd; cd $TMPDIR", folder=workspace / "a" / "b")
     assert outcome.output.text == f"{workspace}/a/b\n"
 
 
-async def test_a_private_folder_is_no_working_folder_outside(run: Confined) -> None:
+async def test_the_private_temporary_folder_is_no_working_folder_outside(run: Confined) -> None:
     outcome = await run('cd "$TMPDIR"; echo kept > file; cat file; mktemp')
     assert outcome.output.text.startswith("kept\n")
     assert outcome.working_folder is None or not list(outcome.working_folder.glob("*"))
 
 
-async def test_a_signal_is_told(run: Confined, engine: Engine) -> None:
-    """Through bubblewrap as shells tell it, 128 and the number."""
+async def test_a_signal_is_reported(run: Confined, engine: Engine) -> None:
+    """With bubblewrap as in shells: 128 plus the number."""
     outcome = await run("kill -9 $$; sleep 10")
     expected = (None, 9) if isinstance(engine, Sandlock) else (137, None)
     assert (outcome.exit_code, outcome.signal) == expected
@@ -65,7 +65,7 @@ async def test_the_time_limit_lets_a_trap_run(run: Confined, workspace: Path) ->
     assert outcome.seconds < 2.5
 
 
-async def test_what_is_left_is_ended_and_its_last_output_read(run: Confined) -> None:
+async def test_background_processes_are_ended_and_their_last_output_read(run: Confined) -> None:
     outcome = await run("sleep 60 & setsid sleep 61 & echo late > >(sleep 0.1; cat)")
     assert (outcome.exit_code, outcome.output.text, outcome.unended) == (0, "late\n", 0)
     assert outcome.left_running >= 2
@@ -75,7 +75,7 @@ async def test_what_is_left_is_ended_and_its_last_output_read(run: Confined) -> 
     ("command", "left"),
     [("true", 0), ("sleep 60 &", 1), ("sleep 60 & setsid sleep 61 &", 2), ("(sleep 60; true) & sleep 61 &", 3)],
 )
-async def test_what_is_left_is_counted_without_the_sandbox(run: Confined, command: str, left: int) -> None:
+async def test_background_processes_are_counted_without_the_sandbox(run: Confined, command: str, left: int) -> None:
     outcome = await run(command)
     assert (outcome.exit_code, outcome.left_running, outcome.unended) == (0, left, 0)
 
@@ -85,7 +85,7 @@ async def test_a_long_command(run: Confined) -> None:
     assert (outcome.exit_code, outcome.output.text) == (0, "done\n")
 
 
-async def test_nothing_is_handed_down_but_the_note(run: Confined) -> None:
+async def test_only_the_note_is_inherited(run: Confined) -> None:
     outcome = await run("for f in /proc/self/fd/*; do readlink $f; done")
     others = [line for line in outcome.output.text.splitlines() if not line.startswith(("/dev/null", "pipe:", "/proc"))]
     assert all("memfd:vmpilot " in line for line in others)
@@ -96,10 +96,10 @@ async def test_no_core_files(run: Confined) -> None:
     assert (await run("ulimit -c")).output.text == "0\n"
 
 
-async def test_the_model_is_told_where_it_ran(run: Confined, workspace: Path) -> None:
+async def test_the_remark_says_that_it_ran_in_a_sandbox(run: Confined, workspace: Path) -> None:
     outcome = await run("true")
     assert outcome.remark is not None
-    assert outcome.remark.startswith("ran in a sandbox: nothing can be changed but ")
+    assert outcome.remark.startswith("ran in a sandbox: only ")
     assert (str(workspace) in outcome.remark) == (run.level == "workspace")
 
 
@@ -122,7 +122,7 @@ async def test_copies_and_edits_in_the_workspace(engine: Engine, workspace: Path
         assert (await run("cd a/b; sed -i s/one/1/ file; chmod 700 file; cat file")).output.text == "1\n"
 
 
-async def test_secrets_of_the_home_folder(engine: Engine, workspace: Path, tmp_path: Path) -> None:
+async def test_secrets_of_the_home_folder_are_hidden(engine: Engine, workspace: Path, tmp_path: Path) -> None:
     for name in (".ssh/id", ".netrc", "notes"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("words\n")
@@ -132,7 +132,7 @@ async def test_secrets_of_the_home_folder(engine: Engine, workspace: Path, tmp_p
     assert outcome.output.text.count("Permission denied") == 3
 
 
-async def test_a_link_among_the_secrets_hides_what_it_leads_to(engine: Engine, workspace: Path, tmp_path: Path) -> None:
+async def test_the_target_of_a_link_to_secrets_is_hidden(engine: Engine, workspace: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "id").write_text("words\n")
@@ -165,7 +165,7 @@ asyncio.run(run(f"echo here > /dev/null; sleep {sys.argv[4]} & setsid sleep {sys
 
 @pytest.mark.parametrize("kind", ["system", "wheel", "sandlock"])
 def test_nothing_outlives_vmpilot(kind: str, workspace: Path) -> None:
-    """Killed without a chance to end its command."""
+    """Killed before it can end its command."""
     find_engine(kind)  # skipped here, where pytest sees it, and not in the other process
     seconds = f"{600 + os.getpid() % 100}.{time.monotonic_ns()}"
     root = Path(__file__).parents[4]
@@ -197,7 +197,7 @@ def wait_for(condition: object) -> None:
         time.sleep(0.02)
 
 
-async def test_a_sandbox_that_breaks_runs_nothing_on_the_host(bubblewrap: Bubblewrap, workspace: Path) -> None:
+async def test_a_broken_sandbox_runs_nothing_on_the_host(bubblewrap: Bubblewrap, workspace: Path) -> None:
     broken = replace(bubblewrap, namespaces=("--no-such-flag",))
     outcome = await Confined(broken, root=workspace, level="workspace")("echo ran; touch ran")
     assert outcome.exit_code == 1
@@ -226,9 +226,7 @@ async def test_a_new_repository_is_reported(
     assert outcome.notice.startswith(f"new git repository: {place}; its configuration and hooks run programs")
 
 
-async def test_repositories_that_were_there_are_not_reported(
-    engine: Engine, workspace: Path, supervisor: Supervisor
-) -> None:
+async def test_existing_repositories_are_not_reported(engine: Engine, workspace: Path, supervisor: Supervisor) -> None:
     root = workspace / "a" / "b"
     for name in ("vendor.git/objects", "vendor.git/refs", "tree.git", "src/.git"):
         (root / name).mkdir(parents=True)
@@ -241,7 +239,7 @@ async def test_repositories_that_were_there_are_not_reported(
         assert not (root / name).exists()
 
 
-async def test_the_model_and_the_user_read_of_a_new_repository(tmp_path: Path) -> None:
+async def test_the_model_and_the_user_are_notified_of_a_new_repository(tmp_path: Path) -> None:
     sandbox = Sandbox(Nothing(), HiddenPaths.of("", ()))
 
     def confine(launch: ShellLaunch, resources: ExitStack, level: Level, folder: Path) -> ShellLaunch:

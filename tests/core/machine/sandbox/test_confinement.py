@@ -1,4 +1,4 @@
-"""Where the restrictions cannot be drawn, nothing is planned; and how they are drawn where they can."""
+"""From a level to restrictions, and the cases in which nothing is run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAUNCH = ShellLaunch(
 
 @dataclass
 class Notebook:
-    """An engine that writes the restrictions down."""
+    """An engine that records the restrictions."""
 
     name: str = "notebook"
     shortcomings: tuple[Shortcoming, ...] = ()
@@ -44,10 +44,10 @@ def drawn(
 @pytest.mark.parametrize(
     "root", ["/", "/home", "/root", "/etc", "/usr", "/usr/lib", "/var", "/proc", "/run", "/var/spool"]
 )
-def test_no_command_changes_a_folder_of_the_system(root: str) -> None:
+def test_no_command_changes_a_system_folder(root: str) -> None:
     refusal = Sandbox(Notebook(), HiddenPaths(Path("/nonexistent"))).refusal(Path(root))
     assert refusal is not None
-    assert refusal.endswith("work in a folder of its own (--cwd)")
+    assert refusal.endswith("use a separate folder (--cwd)")
     with pytest.raises(SandboxError):
         drawn(Path(root))
 
@@ -56,15 +56,13 @@ def test_no_command_changes_the_home_folder_or_one_above(tmp_path: Path) -> None
     home = tmp_path / "people" / "ada"
     home.mkdir(parents=True)
     for root in (home, home.parent):
-        with pytest.raises(SandboxError, match=f"is or holds the home folder {home}"):
+        with pytest.raises(SandboxError, match=f"is or contains the home folder {home}"):
             drawn(root, hidden_paths=HiddenPaths(home))
     (home / "work").mkdir()
     assert drawn(home / "work", hidden_paths=HiddenPaths(home)).writable == home / "work"
 
 
-def test_vmpilot_itself_is_not_changed_where_it_lies_in_the_workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_vmpilot_in_the_workspace_is_not_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program, environment = tmp_path / "src" / "vmpilot", tmp_path / "venv"
     for folder in (program, environment):
         folder.mkdir(parents=True)
@@ -72,33 +70,33 @@ def test_vmpilot_itself_is_not_changed_where_it_lies_in_the_workspace(
     assert set(drawn(tmp_path).guarded) == {program, environment}
 
 
-def test_a_link_does_not_help(tmp_path: Path) -> None:
+def test_a_link_to_the_workspace_is_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("/etc")
-    with pytest.raises(SandboxError, match="belongs to the system"):
+    with pytest.raises(SandboxError, match="is part of the system"):
         drawn(tmp_path / "link")
 
 
-def test_a_workspace_among_secrets(tmp_path: Path) -> None:
+def test_a_workspace_in_a_hidden_folder_is_refused(tmp_path: Path) -> None:
     keys = tmp_path / ".ssh" / "keys"
     keys.mkdir(parents=True)
     hidden_paths = HiddenPaths(tmp_path)
-    assert "holds secrets" in str(Sandbox(Notebook(), hidden_paths).refusal(keys))
+    assert "may hold secrets" in str(Sandbox(Notebook(), hidden_paths).refusal(keys))
     with pytest.raises(SandboxError, match="is hidden in the sandbox"):
         drawn(keys, hidden_paths=hidden_paths)
 
 
 @pytest.mark.parametrize("folder", ["/run", "/proc/1", "/dev"])
-def test_a_working_folder_that_is_not_there(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(SandboxError, match="is hidden in the sandbox: change to another one"):
+def test_a_working_folder_that_the_sandbox_hides(tmp_path: Path, folder: str) -> None:
+    with pytest.raises(SandboxError, match="is hidden in the sandbox; change to another one"):
         drawn(tmp_path, level="read", folder=Path(folder))
 
 
 def test_a_working_folder_that_was_deleted(tmp_path: Path) -> None:
-    with pytest.raises(SandboxError, match="is not there any more"):
+    with pytest.raises(SandboxError, match="no longer exists"):
         drawn(tmp_path, level="read", folder=tmp_path / "gone")
 
 
-def test_level_read_opens_nothing(tmp_path: Path) -> None:
+def test_level_read_makes_nothing_writable(tmp_path: Path) -> None:
     restrictions = drawn(tmp_path, level="read")
     assert (restrictions.writable, restrictions.guarded) == (None, ())
 
@@ -117,15 +115,15 @@ def test_repositories_and_project_files_are_guarded(tmp_path: Path) -> None:
 def test_too_many_repositories(tmp_path: Path) -> None:
     for number in range(65):
         (tmp_path / str(number) / ".git").mkdir(parents=True)
-    with pytest.raises(SandboxError, match="holds more than 64 repositories"):
+    with pytest.raises(SandboxError, match="contains more than 64 repositories"):
         drawn(tmp_path)
 
 
-def test_a_linked_git_folder_keeps_its_folder_closed(tmp_path: Path) -> None:
+def test_the_folder_of_a_linked_git_is_read_only(tmp_path: Path) -> None:
     (tmp_path / "a" / "elsewhere").mkdir(parents=True)
     (tmp_path / "a" / ".git").symlink_to("elsewhere")
     assert drawn(tmp_path).guarded == (tmp_path / "a",)
-    with pytest.raises(SandboxError, match="cannot be opened for changes"):
+    with pytest.raises(SandboxError, match="cannot be made writable"):
         drawn(tmp_path / "a")
 
 
@@ -142,7 +140,7 @@ def test_vmpilots_own_folders_are_hidden(tmp_path: Path) -> None:
     assert own in drawn(tmp_path, level="read", hidden_paths=HiddenPaths(Path("/nonexistent"), (own,))).hidden
 
 
-def test_a_remark_stands_beside_the_one_that_was_there(tmp_path: Path) -> None:
+def test_a_remark_is_added_to_an_earlier_one(tmp_path: Path) -> None:
     launch = ShellLaunch("/bin/sh", (b"sh",), (), {}, 0, remark="only sh here")
     with ExitStack() as resources:
         confined = Sandbox(Notebook(), HiddenPaths(Path("/nonexistent"))).confine(

@@ -1,4 +1,4 @@
-"""What the escape probes can do in each sandbox, at each level, as root and as an ordinary user."""
+"""The escape probes in each sandbox, at each level, as root and as an ordinary user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmpilot.machine.sandbox.sandlock import Sandlock
 from .conftest import PROBES, As, Nothing, miss
 
 ALWAYS_BLOCKED = {"sysrq", "descriptors", "kernel-crypto", "kernel-module", "x32-calls"}
-"""By this kind of machine, or because nothing is left open: no sandbox is needed for these."""
+"""Blocked without a sandbox, by this machine or because nothing is open."""
 
 
 def named(findings: Iterable[Finding], verdict: str) -> set[str]:
@@ -24,7 +24,7 @@ def named(findings: Iterable[Finding], verdict: str) -> set[str]:
 
 
 @pytest.mark.parametrize("level", ["read", "workspace"])
-def test_what_is_open(engine: Engine, level: Level, as_user: As, own: HiddenPaths) -> None:
+def test_probes_that_succeed_are_known(engine: Engine, level: Level, as_user: As, own: HiddenPaths) -> None:
     sandbox = Sandbox(as_user.engine(engine), own)
     findings = as_user(lambda: probe_escapes(sandbox, level, python=as_user.python))
     known = {"see-processes", *({"times"} if level == "workspace" else ())} if isinstance(engine, Sandlock) else set()
@@ -33,12 +33,12 @@ def test_what_is_open(engine: Engine, level: Level, as_user: As, own: HiddenPath
     assert len(findings) == PROBES
 
 
-def test_the_shortcomings_name_what_is_open(engine: Engine) -> None:
+def test_the_shortcomings_name_the_probes_that_succeed(engine: Engine) -> None:
     told = {shortcoming.probe for shortcoming in engine.shortcomings} - {""}
     assert told == ({"see-processes", "times"} if isinstance(engine, Sandlock) else set())
 
 
-async def test_every_probe_breaks_out_where_nothing_holds_it(own: HiddenPaths) -> None:
+async def test_every_probe_succeeds_without_a_sandbox(own: HiddenPaths) -> None:
     if os.geteuid() != 0:
         miss("an ordinary user is held without a sandbox, too")
     findings = await probe_escapes(Sandbox(Nothing(), own), "read")
@@ -46,12 +46,12 @@ async def test_every_probe_breaks_out_where_nothing_holds_it(own: HiddenPaths) -
     assert len(named(findings, "open")) >= PROBES - len(ALWAYS_BLOCKED)
 
 
-async def test_only_the_probes_asked_for(engine: Engine, own: HiddenPaths, reachable_python: str) -> None:
+async def test_only_the_requested_probes_run(engine: Engine, own: HiddenPaths, reachable_python: str) -> None:
     findings = await probe_escapes(Sandbox(engine, own), "read", python=reachable_python, probes={"mount", "loopback"})
     assert [(finding.probe, finding.verdict) for finding in findings] == [("loopback", "blocked"), ("mount", "blocked")]
     assert all(finding.holds for finding in findings)
 
 
-async def test_probes_that_cannot_be_run_are_an_error(engine: Engine, own: HiddenPaths) -> None:
-    with pytest.raises(RuntimeError, match="could not be run in the sandbox"):
+async def test_probes_that_cannot_run_are_an_error(engine: Engine, own: HiddenPaths) -> None:
+    with pytest.raises(RuntimeError, match="could not run in the sandbox"):
         await probe_escapes(Sandbox(engine, own), "read", python="/bin/false")

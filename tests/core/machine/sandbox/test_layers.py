@@ -1,4 +1,4 @@
-"""Each layer of the sandboxes alone: none of them holds only because another one does."""
+"""Each layer of the sandboxes alone, because another layer could hide that one does not work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FILTER = {
     *("file-handles", "kernel-module", "kernel-log", "host-name", "32-bit-calls", "x32-calls"),
 }
 NO_NETWORK = {"loopback", "network", "shared-memory", "mode"}
-"""What the filter holds besides where there are no namespaces."""
+"""Probes that the filter also blocks without namespaces."""
 
 
 def blocked(engine: Engine, as_user: As, probes: Collection[str], own: HiddenPaths) -> set[str]:
@@ -56,7 +56,7 @@ def test_namespaces_without_a_filter(bubblewrap: Bubblewrap, as_user: As, own: H
     assert blocked(replace(bubblewrap, filters=False), as_user, probes, own) == probes
 
 
-def test_a_filter_within_namespaces_that_leave_root_its_rights(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
+def test_a_filter_in_namespaces_with_roots_privileges(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     if os.geteuid() != 0:
         miss("only root has rights to leave")
     probes = FILTER | NAMESPACES
@@ -74,7 +74,7 @@ def test_a_filter_within_namespaces_that_leave_root_its_rights(bubblewrap: Bubbl
     ],
     ids=["none", "filter", "no capabilities", "no user namespaces"],
 )
-def test_what_keeps_root_from_undoing_the_mounts(
+def test_capabilities_keep_root_from_undoing_the_mounts(
     bubblewrap: Bubblewrap, layer: dict[str, Any], held: bool, own: HiddenPaths
 ) -> None:
     if os.geteuid() != 0:

@@ -1,4 +1,4 @@
-"""The look through a workspace: complete where there is time, closed where there is not."""
+"""The search of a workspace: complete if there is time; otherwise the rest is unseen."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 from vmpilot.machine.sandbox.repositories import survey
 
 
-def test_no_time_at_all_closes_everything(tmp_path: Path) -> None:
+def test_without_time_everything_is_unseen(tmp_path: Path) -> None:
     (tmp_path / "a" / ".git").mkdir(parents=True)
     found = survey(tmp_path, [".git"], seconds=-1)
     assert (found.guarded, found.unseen) == ((), (tmp_path,))
 
 
-def test_what_was_not_seen_is_told_in_few_folders(tmp_path: Path) -> None:
-    """Whatever the time was enough for: each repository is guarded, or in a folder that was not seen."""
+def test_unseen_folders_are_summarized(tmp_path: Path) -> None:
+    """However short the time: each repository is guarded, or in an unseen folder."""
     repositories = [tmp_path / f"{number % 7}" / f"{number}" / "deep" / ".git" for number in range(300)]
     for path in repositories:
         path.mkdir(parents=True)

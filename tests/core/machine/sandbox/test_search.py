@@ -1,4 +1,4 @@
-"""Which sandbox is found, and what is said where one does not work."""
+"""The choice of a sandbox, and the reasons why others are not used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vmpilot.machine.sandbox.search import candidates, first_working, try_engine
 from .conftest import find_engine
 
 
-async def test_the_one_on_the_path_comes_first() -> None:
+async def test_the_program_on_the_path_comes_first() -> None:
     expected = find_engine("system")
     sandbox = await find_sandbox(os.environ)
     assert sandbox is not None
@@ -28,7 +28,7 @@ async def test_the_one_on_the_path_comes_first() -> None:
     assert str(expected.name) == sandbox.name
 
 
-async def test_one_that_does_not_work_is_passed_over(tmp_path: Path) -> None:
+async def test_an_engine_that_does_not_work_is_skipped(tmp_path: Path) -> None:
     program = tmp_path / "bwrap"
     program.write_text("#!/bin/sh\necho 'no namespaces here' >&2\nexit 1\n")
     program.chmod(0o755)
@@ -40,7 +40,7 @@ async def test_one_that_does_not_work_is_passed_over(tmp_path: Path) -> None:
     assert search.reason == ""
 
 
-async def test_the_order(tmp_path: Path) -> None:
+async def test_the_order_of_engines(tmp_path: Path) -> None:
     for kind in ("wheel", "sandlock"):
         find_engine(kind)
     found = list(candidates({"PATH": str(tmp_path)}))
@@ -50,7 +50,7 @@ async def test_the_order(tmp_path: Path) -> None:
     assert [type(engine) for engine in found[1:]] == [Bubblewrap, Sandlock]
 
 
-async def test_a_program_beside_the_work_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_in_the_workspace_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "bwrap"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
@@ -58,7 +58,7 @@ async def test_a_program_beside_the_work_is_not_taken(tmp_path: Path, monkeypatc
     assert isinstance(next(iter(candidates({"PATH": "."}))), Attempt)
 
 
-async def test_a_program_of_the_workspace_is_not_even_tried(tmp_path: Path) -> None:
+async def test_a_program_in_the_workspace_is_not_even_tried(tmp_path: Path) -> None:
     find_engine("system")
     work, beside = tmp_path / "work", tmp_path / "beside"
     for folder in (work / "bin", beside):
@@ -76,7 +76,7 @@ async def test_a_program_of_the_workspace_is_not_even_tried(tmp_path: Path) -> N
     assert not (tmp_path / "ran").exists()
 
 
-async def test_none_says_why(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
+async def test_without_a_sandbox_the_search_says_why(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     engines: list[Engine | Attempt] = [
         Attempt("one", "not installed"),
         replace(bubblewrap, path=Path("/bin/false")),
@@ -84,20 +84,20 @@ async def test_none_says_why(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     ]
     search = await first_working(engines, os.environ, own)
     assert search.sandbox is None
-    assert search.reason.startswith("one: not installed; bubblewrap (/bin/false): a trivial command in it ended with")
+    assert search.reason.startswith("one: not installed; bubblewrap (/bin/false): a test command in it failed with")
     assert "bubblewrap (/nonexistent/bwrap): [Errno 2] No such file or directory" in search.reason
 
 
-async def test_a_sandbox_with_a_layer_missing_is_not_taken(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
+async def test_a_sandbox_with_a_missing_layer_is_not_used(bubblewrap: Bubblewrap, own: HiddenPaths) -> None:
     problem = await try_engine(replace(bubblewrap, filters=False), os.environ, own)
-    assert problem == "it does not hold: Seccomp:\t2 was expected"
+    assert problem == "incomplete: expected Seccomp:\t2"
     if os.geteuid() == 0:
         problem = await try_engine(replace(bubblewrap, privileges=("--cap-add", "ALL")), os.environ, own)
         assert problem is not None
         assert "CapEff:\t0000000000000000" in problem
 
 
-async def test_a_library_that_is_none(sandlock: Sandlock, own: HiddenPaths, tmp_path: Path) -> None:
+async def test_an_invalid_library_is_reported(sandlock: Sandlock, own: HiddenPaths, tmp_path: Path) -> None:
     library = tmp_path / "libsandlock_ffi.so"
     library.write_bytes(b"nothing")
     problem = await try_engine(replace(sandlock, library=library, python=sys.executable), os.environ, own)

@@ -1,4 +1,4 @@
-"""The filter, carried out by a small interpreter, so that it is shown for processors that are not here, too."""
+"""The filter, run by a small interpreter, so that filters of other processors are tested, too."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ I386, ARM = 0x40000003, 0x40000028
 
 
 def verdict(machine: str, call: int, *arguments: int, architecture: int | None = None, **kind: bool) -> int | str:
-    """What the filter says: `allowed`, `killed`, or an error number."""
+    """The filter's result: `allowed`, `killed`, or an error number."""
     architecture = PROCESSORS[machine].architecture if architecture is None else architecture
     six = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=IIQ6Q", call, architecture, 0, *six)
@@ -81,7 +81,7 @@ def test_other_architectures_end_the_process(machine: str, architecture: int) ->
     assert verdict(machine, 1, architecture=architecture) == KILLED
 
 
-def test_x32_calls_are_not_there() -> None:
+def test_x32_calls_are_refused() -> None:
     assert verdict("x86_64", 0x40000000 | 165) == ENOSYS
 
 
@@ -128,7 +128,7 @@ def test_socket_pairs(machine: str, kind: int, expected: int | str) -> None:
     assert verdict(machine, pair, 2, kind) == EPERM
 
 
-def test_what_is_refused_without_namespaces_or_mounts(machine: str) -> None:
+def test_more_is_refused_without_namespaces_or_mounts(machine: str) -> None:
     for table, kind in (
         (syscalls.SHARED_MEMORY, {"namespaces": False}),
         (syscalls.METADATA, {"keeps_metadata": True}),
@@ -141,5 +141,5 @@ def test_what_is_refused_without_namespaces_or_mounts(machine: str) -> None:
                 assert verdict(machine, call, **kind) == EPERM
 
 
-def test_processors_without_tables() -> None:
+def test_an_unknown_processor_is_not_supported() -> None:
     assert not supports("riscv64")

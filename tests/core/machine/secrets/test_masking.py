@@ -1,4 +1,4 @@
-"""Secrets taken out of whole and of streamed text."""
+"""Secrets are masked in whole and in streamed text."""
 
 import random
 import re
@@ -78,7 +78,7 @@ VALUES = st.lists(st.text("ab-", min_size=6, max_size=9).filter(is_worth_masking
 
 
 @given(VALUES, st.text("abc-", max_size=60), st.randoms(use_true_random=False))
-def test_masks_the_same_in_pieces(values: list[str], text: str, chance: random.Random) -> None:
+def test_streamed_text_is_masked_the_same(values: list[str], text: str, chance: random.Random) -> None:
     masker = Masker(values)
     stream = MaskedStream(masker)
     fed = ""
@@ -91,7 +91,7 @@ def test_masks_the_same_in_pieces(values: list[str], text: str, chance: random.R
 
 
 @given(VALUES, st.data())
-def test_nothing_of_a_value_is_left_and_no_mark_is_masked_again(values: list[str], data: st.DataObject) -> None:
+def test_no_part_of_a_value_is_left_and_no_mark_is_masked_again(values: list[str], data: st.DataObject) -> None:
     pieces = data.draw(st.lists(st.one_of(st.text("abc-", max_size=8), st.sampled_from(["[masked]", *values]))))
     text = "".join(pieces)
     masked = Masker(values).mask(text)
@@ -107,7 +107,7 @@ def test_nothing_of_a_value_is_left_and_no_mark_is_masked_again(values: list[str
     assert Masker(values).mask(masked) == masked
 
 
-def test_holds_back_only_what_may_be_a_secret() -> None:
+def test_only_possible_secrets_are_held_back() -> None:
     stream = MaskedStream(Masker(["secret-value"]))
     assert stream.feed("hello sec") == "hello "
     assert stream.feed("ond se") == "second "

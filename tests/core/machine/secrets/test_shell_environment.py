@@ -1,4 +1,4 @@
-"""The environment for commands, as values and as real programs meet it."""
+"""The environment for commands, as values and with real programs."""
 
 import os
 import shutil
@@ -34,7 +34,7 @@ def test_secret_names(name: str) -> None:
         *("PASSTHROUGH", "PASSENGER_ROOT", "DSNAME", "JWTS", "CONNECTION", "GPG_KEY_FILE"),
     ],
 )
-def test_names_that_are_no_secrets(name: str) -> None:
+def test_names_that_are_not_secrets(name: str) -> None:
     assert not is_secret_name(name)
 
 
@@ -79,12 +79,12 @@ def test_a_variable_with_a_password_in_its_value_is_left_out(value: str, secrets
         *("https://some-user-name-without-digits@host", "PASSWORD", "--password"),
     ],
 )
-def test_a_variable_without_a_password_stays(value: str) -> None:
+def test_a_variable_without_a_password_is_kept(value: str) -> None:
     assert child_environment({"DATABASE_URL": value})["DATABASE_URL"] == value
     assert secret_values({"DATABASE_URL": value}) == ()
 
 
-def test_what_waits_for_a_person_is_defused() -> None:
+def test_programs_that_wait_for_input_are_disabled() -> None:
     child = child_environment(
         {"PAGER": "less", "EDITOR": "vim", "SUDO_EDITOR": "vim", "TERM": "xterm", "COLUMNS": "80"}
     )
@@ -113,7 +113,7 @@ def test_what_waits_for_a_person_is_defused() -> None:
         *("PS4", "RIPGREP_CONFIG_PATH"),
     ],
 )
-def test_what_makes_a_shell_read_a_line_in_another_way_is_left_out(variable: str) -> None:
+def test_variables_that_change_how_a_shell_parses_are_left_out(variable: str) -> None:
     assert variable not in child_environment({variable: "x"}, let_through=[variable])
 
 
@@ -130,12 +130,12 @@ def test_programs_are_not_looked_for_in_the_working_folder(path: str, kept: str)
     assert child_environment({"PATH": path})["PATH"] == kept
 
 
-def test_without_a_path_there_is_none_made_up() -> None:
+def test_a_missing_path_stays_missing() -> None:
     assert "PATH" not in child_environment({})
     assert "PATH" not in child_environment({"PATH": "."})
 
 
-async def test_a_line_does_what_it_says_whatever_the_person_set(run: Run, tmp_path: Path) -> None:
+async def test_a_line_does_what_it_says_whatever_the_user_exported(run: Run, tmp_path: Path) -> None:
     real, link = tmp_path / "deep" / "real", tmp_path / "link"
     for folder in (real, tmp_path / "other" / "sub"):
         folder.mkdir(parents=True)
@@ -200,7 +200,7 @@ async def test_git_opens_no_editor_and_no_pager(run: Run, defused: dict[str, str
         "GIT_COMMITTER_EMAIL": "x@x",
     }
     outcome = await run("git init -q && git commit --allow-empty", timeout=10, variables=defused | identity)
-    assert "There is no editor here" in outcome.output.text
+    assert "No editor is available" in outcome.output.text
     assert outcome.exit_code not in {0, None}
     outcome = await run("git commit -q --allow-empty -m first && git log", timeout=10, variables=defused | identity)
     assert outcome.exit_code == 0
@@ -217,4 +217,4 @@ async def test_sudo_never_waits(run: Run, defused: dict[str, str]) -> None:
 async def test_an_editor_fails_with_a_message(run: Run, defused: dict[str, str], tmp_path: Path, variable: str) -> None:
     outcome = await run(f'sh -c "${variable} {tmp_path}/file"', variables=defused)
     assert outcome.exit_code == 1
-    assert outcome.output.text.startswith("There is no editor here")
+    assert outcome.output.text.startswith("No editor is available")

@@ -1,4 +1,4 @@
-"""Tokens and keys are known by their shape, in whole and in streamed text.
+"""Tokens and keys are recognized by their shape, in whole and in streamed text.
 
 Every token here is made at run time from random characters, so that no scanner takes this file for a leak.
 """
@@ -30,7 +30,7 @@ BASE64 = ALPHANUMERIC + "+/"
 
 
 def _text(alphabet: str, size: int) -> str:
-    """Random characters; a digit, an upper and a lower letter come first where the alphabet has them."""
+    """Random characters; a digit, an upper and a lower case letter come first if the alphabet has them."""
     first = "".join(sign for sign in "7Kq" if sign in alphabet)
     return first + "".join(_chance.choices(alphabet, k=size - len(first)))
 
@@ -229,7 +229,7 @@ def test_this_file_holds_no_token() -> None:
 
 
 @pytest.mark.parametrize("token", [*EVERY_TOKEN, *(pytest.param(key, id=kind) for kind, key in KEYS.items())])
-def test_a_token_is_masked_wherever_it_stands(token: str) -> None:
+def test_a_token_is_masked_in_every_context(token: str) -> None:
     assert mask_shapes(token) == "[masked]"
     assert mask_shapes(f"key={token}") == "key=[masked]"
     assert mask_shapes(f'"{token}", x\n{token}\n') == '"[masked]", x\n[masked]\n'
@@ -240,7 +240,7 @@ def test_a_token_is_masked_wherever_it_stands(token: str) -> None:
 
 
 @pytest.mark.parametrize("token", EVERY_TOKEN)
-def test_a_token_is_masked_in_pieces(token: str) -> None:
+def test_a_streamed_token_is_masked(token: str) -> None:
     assert _without_beginnings(_stream(f"a {token} b", lambda: 1)) == "a [masked] b"
     assert _without_beginnings(_stream(f"a={token}", lambda: 7)) == "a=[masked]"
 
@@ -253,7 +253,7 @@ def _without_beginnings(text: str) -> str:
 @pytest.mark.parametrize(
     ("name", "value"), [pair for pairs in NAMED_VALUES.values() for pair in pairs], ids=lambda text: text[:20].strip()
 )
-def test_a_key_without_a_shape_is_known_by_its_name(name: str, value: str) -> None:
+def test_a_key_without_a_shape_is_recognized_by_its_name(name: str, value: str) -> None:
     text = f"{name}{value}"
     assert mask_shapes(f"curl {text} -v\n") == f"curl {name}[masked] -v\n"
     assert _without_beginnings(_stream(f"curl {text} -v\n", lambda: 1)) == f"curl {name}[masked] -v\n"
@@ -289,13 +289,13 @@ ORDINARY = [
 
 
 @pytest.mark.parametrize("text", ORDINARY)
-def test_ordinary_text_stays(text: str) -> None:
+def test_ordinary_text_is_kept(text: str) -> None:
     assert mask_shapes(text) == text
     assert _stream(text, lambda: 3) == text
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_hashes_ids_and_encoded_files_stay(seed: int) -> None:
+def test_hashes_ids_and_encoded_files_are_kept(seed: int) -> None:
     chance = random.Random(seed)
     lines = list[str]()
     for _ in range(300):
@@ -346,7 +346,7 @@ TEXTS = st.lists(st.sampled_from([*[t for ts in TOKENS.values() for t in ts], *K
 
 
 @given(TEXTS, st.randoms(use_true_random=False))
-def test_pieces_give_what_the_whole_gives(text: str, chance: random.Random) -> None:
+def test_streamed_text_is_masked_like_whole_text(text: str, chance: random.Random) -> None:
     fed = _stream(text, lambda: chance.choice([1, 2, 5, 30, 200]))
     assert _without_beginnings(fed) == _without_beginnings(mask_shapes(text))
 
@@ -356,13 +356,13 @@ def test_a_mark_is_never_masked_again(text: str) -> None:
     assert mask_shapes(mask_shapes(text)) == mask_shapes(text)
 
 
-def test_a_key_whose_end_was_cut_is_masked_to_where_it_stops() -> None:
+def test_a_key_without_its_end_is_masked_to_where_it_stops() -> None:
     key = KEYS["OpenSSH"]
     assert mask_shapes(key[:80]) == "[masked]"
     assert mask_shapes(key[:80] + " [… 12 lines] more") == "[masked][… 12 lines] more"
 
 
-def test_only_the_last_word_and_what_may_be_a_key_are_held_back() -> None:
+def test_only_the_last_word_and_possible_keys_are_held_back() -> None:
     stream = MaskedStream(Masker([]))
     assert stream.feed("an ordinary line\n") == "an ordinary line\n"
     assert stream.feed("Building...") == "Building..."

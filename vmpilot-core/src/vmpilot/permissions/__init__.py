@@ -1,4 +1,4 @@
-"""Who may do what: permission modes, rules, and what plainly reads or changes only the workspace."""
+"""Permission modes and rules, and which commands only read or only change the workspace."""
 
 from vmpilot.permissions.decision import Action, Decision, Mode
 from vmpilot.permissions.policy import PermissionPolicy

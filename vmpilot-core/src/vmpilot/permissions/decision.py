@@ -1,4 +1,4 @@
-"""What the gate says of a call."""
+"""Decisions of the permission policy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Action: TypeAlias = Literal["allow", "ask", "deny"]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happens with a call. `reason` is a phrase for the user and the log; `exclusive` calls wait for others.
+    """The decision on a call. `reason` is a phrase for the user and the log; `exclusive` calls wait for others.
 
     `confinement` is how far it may reach if it runs; `suggested_rules` are rules that the user may save.
     """
@@ -27,25 +27,23 @@ class Decision:
 
 
 def ask_or_deny(mode: Mode, reason: str, *, exclusive: bool = True, suggested_rules: tuple[str, ...] = ()) -> Decision:
-    """What the mode does with a call that is not let through by itself."""
+    """The mode's decision on a call that nothing else allows."""
     match mode:
         case "full":
-            return Decision("allow", "mode full", exclusive=exclusive)
+            return Decision("allow", "Full mode", exclusive=exclusive)
         case "operate":
             return Decision("ask", reason, exclusive=exclusive, suggested_rules=suggested_rules)
         case "observe":
-            return Decision(
-                "deny", f"mode observe only lets through what plainly reads, and {reason}", exclusive=exclusive
-            )
+            return Decision("deny", f"{reason}; observe mode only allows plain reading", exclusive=exclusive)
 
 
 def apply_rules(decision: Decision, *, deny: Match | None, ask: Match | None) -> Decision:
-    """The decision after the rules that deny and those that ask, in this order."""
+    """The decision after the rules that deny, then those that ask."""
     if deny and deny.certain:
-        return Decision("deny", f'the rule "{deny.rule.written}" denies it', exclusive=decision.exclusive)
+        return Decision("deny", f'Rule "{deny.rule.written}" denies it', exclusive=decision.exclusive)
     if decision.action != "allow" or not (match := deny or ask):
         return decision
-    reason = f'the rule "{match.rule.written}" {"asks" if match is ask and match.certain else "may forbid it"}'
-    return replace(
-        decision, action="ask", reason=f"{reason}: {match.reason}" if match.reason else reason, confinement="host"
-    )
+    reason = f'Rule "{match.rule.written}" {"requires approval" if match is ask and match.certain else "may apply"}'
+    if match.reason:
+        reason += f": {match.reason}"
+    return replace(decision, action="ask", reason=reason, confinement="host")

@@ -1,7 +1,7 @@
-"""What bash puts in the place of a plain word: alternatives, the home folder, names of files. It reads folders only.
+"""Expands a plain word as bash does: alternatives, the home folder, names of files. It only reads folders.
 
-It may give more names than bash, never fewer: a bracket expression stands for any character here, because what `[a-z]`
-means depends on the locale.
+It may give more names than bash, never fewer: a bracket expression matches any character here, because the meaning of
+`[a-z]` depends on the locale.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vmpilot.permissions.shell_line import Word
 NAME_LIMIT = 1_000
 """Names in a folder that a wildcard is compared with."""
 ALTERNATIVES_LIMIT = 64
-"""Words that braces may stand for."""
+"""Words that braces may expand to."""
 
 _BRACES = re.compile(r"\{([^{}]*)\}")
 _HOME = re.compile(r"^~(?=/|$)|\$HOME")
@@ -26,7 +26,7 @@ _GLOB_PART = re.compile(r"\*+|\?|\[[^\]]+\]")
 
 
 class TooMuch(Exception):
-    """A word stands for more than is looked at, or for what is not known. The message is a phrase."""
+    """A word expands to too much, or to something unknown. The message is a phrase."""
 
 
 def expand_word(word: Word, home: str) -> list[Word]:
@@ -35,12 +35,12 @@ def expand_word(word: Word, home: str) -> list[Word]:
         return [word]
     words = [_with_home(alternative, home) for alternative in _alternatives(word)]
     if not all(one.text for one in words):  # dropped by the shell, unless there are quotes
-        raise TooMuch("braces stand for an empty word")
+        raise TooMuch("Braces expand to an empty word")
     return words
 
 
 def _alternatives(word: Word) -> list[Word]:
-    """Braces with commas, which the lexer lets through unnested, and without quotes in them."""
+    """Braces with commas, which the lexer only accepts unnested and without quotes in them."""
     pieces: list[list[Word]] = []
     end = 0
     for braces in _BRACES.finditer(word.mask):
@@ -50,16 +50,16 @@ def _alternatives(word: Word) -> list[Word]:
     pieces.append([Word(word.text[end:], word.mask[end:])])
     found = list(islice(product(*pieces), ALTERNATIVES_LIMIT + 1))
     if len(found) > ALTERNATIVES_LIMIT:
-        raise TooMuch("braces stand for more words than are looked at")
+        raise TooMuch("Braces expand to too many words")
     return [Word("".join(one.text for one in parts), "".join(one.mask for one in parts)) for parts in found]
 
 
 def _with_home(word: Word, home: str) -> Word:
-    """An unquoted `$HOME` is divided at spaces and taken for a pattern: so it must be plain."""
+    """An unquoted `$HOME` is split at spaces and used as a pattern, so it must be plain."""
     text, mask, end = "", "", 0
     for place in _HOME.finditer(word.mask):
         if not _PLAIN_HOME.fullmatch(home):
-            raise TooMuch("the home folder is not known, or its name is not plain")
+            raise TooMuch("The home folder is unknown, or its name has special characters")
         text += word.text[end : place.start()] + home
         mask += word.mask[end : place.start()] + "_" * len(home)
         end = place.end()
@@ -67,9 +67,9 @@ def _with_home(word: Word, home: str) -> Word:
 
 
 def expand_glob(word: Word, folder: str, count: Callable[[int], None]) -> list[str]:
-    """The paths that a word with wildcards may stand for in `folder`; none where nothing matches.
+    """The paths that a word with wildcards may match in `folder`.
 
-    `count` is told how many names are compared, and may raise. Raises `TooMuch`.
+    `count` gets the number of compared names, and may raise. Raises `TooMuch`.
     """
     found = ["/"] if word.text.startswith("/") else [""]
     end = 0
@@ -92,7 +92,7 @@ def _below(folder: str, path: str) -> str:
 
 
 def _names(text: str, mask: str, folder: str, count: Callable[[int], None]) -> Iterator[str]:
-    """The names in a folder that one part of a path may stand for."""
+    """The names in a folder that one part of a path may match."""
     if not _GLOB_PART.search(mask):
         yield text
         return
@@ -102,7 +102,7 @@ def _names(text: str, mask: str, folder: str, count: Callable[[int], None]) -> I
     except (OSError, ValueError):
         return
     if len(names) > NAME_LIMIT:
-        raise TooMuch("a wildcard stands for more files than are looked at")
+        raise TooMuch("A wildcard matches too many files")
     count(len(names))
     matches = _pattern(text, mask)
     hidden = text.startswith(".")
@@ -112,7 +112,7 @@ def _names(text: str, mask: str, folder: str, count: Callable[[int], None]) -> I
 
 
 def _pattern(text: str, mask: str) -> Callable[[str], object]:
-    """The part of a path as a pattern of fnmatch, which takes linear time; quoted signs stand for themselves."""
+    """The part of a path as a pattern for fnmatch, which takes linear time; quoted characters are literal."""
     pattern, end = "", 0
     for sign in _GLOB_PART.finditer(mask):
         pattern += re.sub(r"([*?[])", r"[\1]", text[end : sign.start()])

@@ -1,8 +1,8 @@
-"""All commands that a shell line holds, wherever they stand: for rules that forbid. It approves nothing.
+"""All commands anywhere in a shell line, for rules that deny or ask. It approves nothing.
 
-Commands in substitutions, groups, loops, functions and here-documents count, and those behind wrappers and in text that
-is handed to a shell. It walks syntax trees by what it knows: a construct that is not named here, or that evaluates text
-as code or arithmetic, makes the line opaque.
+Commands in substitutions, groups, loops, functions and here-documents count, and so do those behind wrappers and in
+text that is passed to a shell. A construct that is not named here, or that evaluates text as code or arithmetic, makes
+the line opaque.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from vmpilot.contract.invisible import escape_invisible
 from vmpilot.permissions.inert_commands import runs_nothing_else
 from vmpilot.permissions.shfmt_parser import Syntax
 from vmpilot.permissions.wrappers import (
@@ -26,7 +27,7 @@ from vmpilot.permissions.wrappers import (
 )
 
 FOUND_LIMIT = 2_000
-"""Commands and readings of commands; a line with more is opaque."""
+"""Commands; a line with more is opaque."""
 _DEPTH_LIMIT = 200
 _SCRIPT_DEPTH = 3
 _EXPANDING = re.compile(r"[*?\[{]|^~|[=:]~")
@@ -39,7 +40,7 @@ _INTEGER = re.compile(r"[+-]?\d+")
 _NUMBERS = frozenset({"?", "#", "$", "!"})
 """Parameters whose value is a number."""
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./:@%+,=*? #^-]*")
-"""Text in an expansion that is read in one way, within double quotes and without."""
+"""Text in an expansion that means the same within double quotes and without."""
 _ENDS_PATTERN = re.compile(r"[\s;&|<>()\\]")
 _TRANSFORMATIONS = frozenset("QUuLE")
 _EXPANSIONS = frozenset({":-", "-", ":+", "+", ":?", "?", ":=", "=", "#", "##", "%", "%%", "^", "^^", ",", ",,"})
@@ -47,21 +48,21 @@ _STRING_TESTS = frozenset({"==", "=", "!=", "=~", "<", ">", "&&", "||", "-nt", "
 _FILE_TESTS = frozenset(f"-{letter}" for letter in "abcdefghknoprstuwxzGLNOS") | {"!"}
 _INTEGER_TESTS = frozenset({"-eq", "-ne", "-lt", "-le", "-gt", "-ge"})
 _ARRAY_MAKERS = frozenset({"mapfile", "read", "readarray"})
-_TOO_MANY = "it holds too many commands"
+_TOO_MANY = "it has too many commands"
 _SETS_VARIABLE = "it sets a variable that may change what runs"
 _EVALUATES = "it evaluates text as arithmetic, which can run commands"
 _DECLARED = re.compile(r"-[xrg]+|--")
 
 Read = Callable[[str, Shell], "tuple[Syntax, ...] | None"]
-"""Reads a script with several parsers, None if one of them cannot. It may raise what it likes."""
+"""Parses a script with several parsers; None if one of them cannot. May raise anything."""
 
 
 @dataclass(slots=True)
 class Found:
-    """`certain` commands run if the line does; `possible` ones may, as arguments of a program that is not known.
+    """`certain` commands run if the line does; `possible` ones may, as arguments of an unknown program.
 
-    `unknown` are those whose program may run others. `opaque` says why it is uncertain what the line runs, None if it
-    is certain. `makes_arrays` and `declares_unknown` are harmless each, and hide something together.
+    `unknown` are commands whose program may run others. `opaque` says why it is uncertain what the line runs, None if
+    it is certain. `makes_arrays` and `declares_unknown` are harmless alone, but not together.
     """
 
     certain: list[Argv] = field(default_factory=list)
@@ -73,20 +74,15 @@ class Found:
 
     @property
     def full(self) -> bool:
-        """Whether there is more than is looked at."""
+        """Whether it holds more than the limit."""
         return len(self.certain) + len(self.possible) > FOUND_LIMIT
 
     def hide(self, reason: str) -> None:
         """The line is opaque; the first reason is kept."""
         self.opaque = self.opaque or reason
 
-    def drop_repeated(self) -> None:
-        """Keep each command once."""
-        for commands in (self.certain, self.possible, self.unknown):
-            commands[:] = dict.fromkeys(commands)
-
     def add(self, other: Found) -> None:
-        """What was found elsewhere, too."""
+        """Add what was found elsewhere."""
         self.certain += other.certain
         self.possible += other.possible
         self.unknown += other.unknown
@@ -98,8 +94,8 @@ class Found:
 
 def find_commands(code: str, read: Read, *, shell: Shell = "bash", depth: int = 0) -> Found:
     """The commands of a script. Raises what `read` raises."""
-    if not code.replace("\n", "").replace("\t", "").isprintable():
-        return Found(opaque="it has control or invisible characters")
+    if escape_invisible(code, exact=True) != code:
+        return Found(opaque="it contains control or invisible characters")
     syntaxes = read(code, shell)
     if syntaxes is None:
         return Found(opaque="it cannot be parsed")
@@ -107,13 +103,14 @@ def find_commands(code: str, read: Read, *, shell: Shell = "bash", depth: int = 
     for syntax in syntaxes:
         reading = _Walk(code, read, shell, depth).walk(syntax)
         found.add(reading)
-        found.drop_repeated()
+        for commands in (found.certain, found.possible, found.unknown):
+            commands[:] = dict.fromkeys(commands)
         if reading.full:
             found.hide(_TOO_MANY)
             break
         first = first or reading
         if not _agree(first.certain, reading.certain):
-            found.hide("bash may read it in another way")
+            found.hide("bash may parse it differently")
     if found.makes_arrays and found.declares_unknown:
         found.hide("it may evaluate text as the elements of an array")
     return found
@@ -136,11 +133,11 @@ def _alike(one: Argv, other: Argv) -> bool:
 
 
 class _Unknown(Exception):
-    """A construct that is not known to evaluate nothing. The message says which."""
+    """A construct that may evaluate something. The message says which."""
 
 
 class _Walk:
-    """Goes through one reading of one script, outer commands before inner ones."""
+    """Walks through one parse of one script, outer commands before inner ones."""
 
     def __init__(self, code: str, read: Read, shell: Shell, depth: int) -> None:
         self._code = code
@@ -170,7 +167,7 @@ class _Walk:
                 self._functions.add(name)
 
     def _look(self, node: object, depth: int) -> None:
-        """Look at the node and at all below it: what is unknown hides something, but not what stands beside it."""
+        """Visit the node and all nodes below it: an unknown one hides what is in it, but not what is beside it."""
         if depth > _DEPTH_LIMIT:
             self._found.hide("it is nested too deeply")
             return
@@ -203,7 +200,7 @@ class _Walk:
             case "CmdSubst":
                 _only(node, "Stmts", "Last", "Backquotes")
                 if node.get("Backquotes") and "\\" in self._code:
-                    raise _Unknown("it has backslashes and backquotes")
+                    raise _Unknown("it has backslashes in backquotes")
             case str() if kind in _CHECKS:
                 _CHECKS[kind](node)
             case _ if kind not in _HARMLESS:
@@ -218,14 +215,14 @@ class _Walk:
                 self._found.hide(_SETS_VARIABLE)
         argv = tuple(_text(word) for word in node["Args"])
         if argv[0] in self._functions:
-            self._calls_function = self._add_found(argv)
+            self._calls_function = self._add_certain(argv)
         else:
             self._add(argv)
 
     def _declare(self, node: Syntax) -> None:
         _only(node, "Variant", "Args")
         variant = (node.get("Variant") or {}).get("Value", "")
-        self._add_found((variant,))
+        self._add_certain((variant,))
         exports = variant == "export"
         for argument in node.get("Args", ()):
             name, value = argument.get("Name", {}).get("Value", ""), _plain_value(argument)
@@ -250,7 +247,7 @@ class _Walk:
         if "Name" in node and not may_assign(node["Name"].get("Value", ""), _plain_value(node)):
             raise _Unknown(_SETS_VARIABLE)
 
-    def _add_found(self, argv: Argv) -> bool:
+    def _add_certain(self, argv: Argv) -> bool:
         if self._found.full:
             self._found.hide(_TOO_MANY)
             return False
@@ -259,11 +256,11 @@ class _Walk:
 
     def _add(self, argv: Argv) -> None:
         """Note the command, and what it runs in turn."""
-        if not self._add_found(argv):
+        if not self._add_certain(argv):
             return
         name = argv[0]
         if isinstance(name, Hole):
-            self._found.hide("what runs is only known when it runs")
+            self._found.hide("its program is only known at run time")
             return
         for command in found_commands(argv) if name_of(argv) == "find" else ():
             self._add(command)
@@ -279,7 +276,7 @@ class _Walk:
         script, wrapped = shell_script(argv), wrapped_command(argv)
         if script is not None:
             if script.code is None or self._depth >= _SCRIPT_DEPTH:
-                self._found.hide("it runs code that is only known when it runs")
+                self._found.hide("it runs code that is only known at run time")
             else:
                 shell = script.shell or self._shell
                 self._found.add(find_commands(script.code, self._read, shell=shell, depth=self._depth + 1))
@@ -289,11 +286,11 @@ class _Walk:
             if wrapped.command is not None:
                 self._add(wrapped.command)
             if not wrapped.certain:
-                self._found.hide(f"what {name_of(argv)} runs cannot be told")
+                self._found.hide(f"{name_of(argv)} may run something else")
         return script is not None or wrapped is not None
 
     def _add_possible(self, argv: Argv) -> None:
-        """A program that is not known may run what stands among its arguments, also within one of them."""
+        """An unknown program may run any of its arguments, or a part of one."""
         words: list[str | Hole] = []
         for word in argv[1:]:
             words += [word] if isinstance(word, Hole) else (_SEPARATORS.split(word) if word else [])
@@ -309,7 +306,7 @@ _HARMLESS = frozenset(
     {"BinaryArithm", "BinaryCmd", "Block", "CaseClause", "ForClause", "IfClause", "Lit", "ParenArithm", "ParenTest"}
     | {"ProcSubst", "SglQuoted", "Subshell", "TestClause", "TimeClause", "UnaryArithm", "WhileClause", "Word", "File"}
 )
-"""Kinds of nodes that evaluate nothing but what is below them."""
+"""Nodes that evaluate nothing except what is below them."""
 _POSITION = {"Offset", "Line", "Col"}
 _UNTYPED = frozenset(
     # of a file, a statement, a redirection, a word, a literal, an assignment, an array's element, an item of a case
@@ -321,7 +318,7 @@ _UNTYPED = frozenset(
 
 
 def _members(node: Syntax) -> set[str]:
-    """The names of what is in the node, but for positions in the text."""
+    """The names of the node's members, except for positions in the text."""
     return {name for name, value in node.items() if not (isinstance(value, dict) and value.keys() <= _POSITION)}
 
 
@@ -331,7 +328,7 @@ def _only(node: Syntax, *names: str) -> None:
 
 
 def _defined_function(statement: Syntax) -> str | None:
-    """The function that is defined by this statement and no other; `f() { …; } | x` is parsed as a body, wrongly."""
+    """The function that this statement defines, and does nothing else; shfmt misreads `f() { …; } | x` as a body."""
     command = statement.get("Cmd", {})
     if command.get("Type") != "FuncDecl" or _members(statement) - {"Cmd"}:
         return None
@@ -344,13 +341,13 @@ def _check_untyped(node: Syntax) -> None:
     if rest := _members(node) - _UNTYPED:
         raise _Unknown(f"it has a construct that is not checked ({min(rest)})")
     if isinstance(node.get("N"), dict) and not str(node["N"].get("Value", "")).isdecimal():
-        raise _Unknown("it opens a file under a variable's name")
+        raise _Unknown("it stores a file descriptor in a variable")
 
 
 def _check_expansion(node: Syntax) -> None:
     """Raises `_Unknown` for what evaluates a value: `${!x}`, `${x@P}`, `${a[x]}`, `${x:y}`."""
     _only(node, "Dollar", "Short", "Param", "Length", "Index", "Slice", "Repl", "Exp")
-    if "Index" in node and not _is_subscript(node["Index"]):
+    if "Index" in node and not _is_constant(node["Index"]) and _text(node["Index"], subscript=True) not in {"@", "*"}:
         raise _Unknown(_EVALUATES)
     if not all(_is_constant(node.get("Slice", {}).get(name)) for name in ("Offset", "Length")):
         raise _Unknown(_EVALUATES)
@@ -396,18 +393,15 @@ def _check_arithmetic(node: Syntax) -> None:
 
 def _check_quotes(node: Syntax) -> None:
     if node.get("Dollar"):
-        raise _Unknown("it has text that is to be translated")
-
-
-def _is_plain_pattern(part: Syntax) -> bool:
-    """Whether nothing in this part of a regular expression could also end it."""
-    return part.get("Type") != "Lit" or not _ENDS_PATTERN.search(part.get("Value", ""))
+        raise _Unknown("it has translated text")
 
 
 def _check_test(node: Syntax) -> None:
-    operator = node.get("Op")
-    if operator == "=~" and not all(map(_is_plain_pattern, node.get("Y", {}).get("Parts", ()))):
-        raise _Unknown("it has a regular expression that bash may read in another way")
+    operator, pattern = node.get("Op"), node.get("Y", {})
+    if operator == "=~" and any(  # what could end the pattern
+        part.get("Type") == "Lit" and _ENDS_PATTERN.search(part.get("Value", "")) for part in pattern.get("Parts", ())
+    ):
+        raise _Unknown("it has a regular expression that bash may parse differently")
     if operator in _STRING_TESTS or operator in _FILE_TESTS:
         return
     if operator in _INTEGER_TESTS and _is_constant(node.get("X")) and _is_constant(node.get("Y")):
@@ -427,10 +421,6 @@ _CHECKS: Mapping[str, Callable[[Syntax], None]] = {
     "UnaryTest": _check_test,
     "WordIter": _check_loop,
 }
-
-
-def _is_subscript(node: Syntax) -> bool:
-    return _is_constant(node) or _text(node, subscript=True) in {"@", "*"}
 
 
 def _is_constant(node: Syntax | list[Syntax] | None) -> bool:

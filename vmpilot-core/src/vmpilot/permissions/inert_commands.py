@@ -1,7 +1,7 @@
 """Which commands run nothing else, whatever is on their standard input: for rules that deny or ask, in every mode.
 
-A list of what is known: a program that is not here cannot be seen into. What a program's configuration on disk lets it
-run (hooks of a repository, say) is no part of the line and does not count.
+A program that is not listed may run others. Programs that it runs because of its configuration on disk (hooks of
+a repository, for example) are not part of the line and do not count.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from vmpilot.permissions.command_spec import Program
+from vmpilot.permissions.command_spec import Program, word_set
 from vmpilot.permissions.read_only_commands import CHANGING_PROGRAMS, PROGRAMS
 from vmpilot.permissions.shell_line import Word
 from vmpilot.permissions.wrappers import Argv, Hole, may_assign
@@ -17,11 +17,7 @@ from vmpilot.permissions.wrappers import Argv, Hole, may_assign
 _SYSTEM_FOLDERS = frozenset({"/bin", "/sbin", "/usr/bin", "/usr/sbin"})
 
 
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_INERT_PROGRAMS = _words(
+_INERT_PROGRAMS = word_set(
     "arch b2sum base32 base64 basename basenc bzip2 cat chgrp chmod chown cksum cmp column comm cp csplit cut "
     "date dd df dig dir dircolors dirname du expand factor fmt fold free getent grep groups gzip head hexdump "
     "host hostid hostname id join kill killall link ln logname ls lsblk lscpu lsmod lsof md5sum mkdir mkfifo "
@@ -30,14 +26,14 @@ _INERT_PROGRAMS = _words(
     "sum sync tac tail tee touch tr truncate tsort tty uname unexpand uniq unlink uptime users vdir vmstat "
     "w wc which who whoami xxd xz yes"
 )
-"""Programs that run nothing else, with whatever arguments."""
-_INERT_BUILTINS = _words(
+"""Programs that run nothing else, whatever their arguments."""
+_INERT_BUILTINS = word_set(
     ": bg break caller cd continue dirs disown echo exit false fg help logout popd pushd pwd return shift suspend "
     "times true type ulimit umask"
 )
-"""Builtins of bash that evaluate nothing, with whatever arguments."""
+"""Builtins of bash that evaluate nothing, whatever their arguments."""
 _NOT_BY_TABLE = frozenset({"bash", "egrep", "fgrep", "git", "printf", "sed", "test"})
-"""Programs whose entries in the other tables say what a sandboxed command may do, which is more, or less exact."""
+"""Programs whose entries in the other tables are for sandboxed commands, and permit more, or are less exact."""
 
 _NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _UNARY = re.compile(r"-[abcdefghknoprstuwxzGLNOS]")
@@ -55,13 +51,13 @@ _SUBSTITUTION = "|".join(
 )
 _SED_COMMAND = rf"(?:{_ADDRESS}(?:,{_ADDRESS})? *!? *)?(?:[pdqP=]|q\d+|{_SUBSTITUTION})"
 _SED = re.compile(rf"\s*{_SED_COMMAND}(?:\s*[;\n]\s*{_SED_COMMAND})*[;\s]*")
-"""Scripts without a bracket or a backslash, so that there is one way to read them, and without `e`, `w` and `r`."""
+"""Scripts without brackets and backslashes, which are unambiguous, and without `e`, `w` and `r`."""
 _SED_FLAGS = re.compile(r"-[nErsuz]*(?:i|i\.[A-Za-z]+)?|--(?:quiet|silent|regexp-extended|in-place)")
 _SED_SCRIPT = re.compile(r"-[nErsuz]*e")
 
 
 def _program(short: str = "", long: str = "", operands: int = 1_000) -> Program:
-    return Program(short=short, long=_words(long), operands=operands)
+    return Program(short=short, long=word_set(long), operands=operands)
 
 
 _PERMITTED: Mapping[str, Program] = {
@@ -75,9 +71,9 @@ _PERMITTED: Mapping[str, Program] = {
     "wget": _program("qcO:P:nvST:t:U:", "quiet output-document= no-verbose timeout= tries= continue spider"),
 }
 
-_INERT_GIT = _words(
-    "add blame branch cat-file check-ignore checkout cherry-pick commit describe diff log ls-files ls-tree merge- "
-    "base mv reflog reset restore rev-list rev-parse revert rm shortlog show stash status switch tag worktree"
+_INERT_GIT = word_set(
+    "add blame branch cat-file check-ignore checkout cherry-pick commit describe diff log ls-files ls-tree merge-base "
+    "mv reflog reset restore rev-list rev-parse revert rm shortlog show stash status switch tag worktree"
 )
 """Subcommands no argument of which names a program."""
 _GIT: Mapping[str, Program] = {
@@ -96,12 +92,12 @@ _GIT_TRANSPORT = re.compile(r"[a-z0-9+.-]+::.*|-.*", re.DOTALL)
 
 
 def runs_nothing_else(argv: Argv) -> bool:
-    """Whether nothing runs but the program itself, a builtin or one of the system's by its name."""
+    """Whether only the program itself runs, a builtin or a system program by its name."""
     if not isinstance(argv[0], str):
         return False
     folder, slash, name = argv[0].rpartition("/")
     if slash and folder not in _SYSTEM_FOLDERS:
-        return False  # whatever it is a link to
+        return False  # it may link to anything
     if name in _INERT_PROGRAMS or name in _INERT_BUILTINS:
         return True
     if name in _CHECKS:
@@ -111,17 +107,11 @@ def runs_nothing_else(argv: Argv) -> bool:
 
 def _is_permitted(name: str, arguments: Argv) -> bool:
     """Whether a table permits these arguments."""
-    words = [word for word in arguments if isinstance(word, str)]
+    words = [Word(word, "") for word in arguments if isinstance(word, str)]
     tables = (PROGRAMS, CHANGING_PROGRAMS, _PERMITTED)
-    return len(words) == len(arguments) and any(_reads(table[name], words) for table in tables if name in table)
-
-
-def _reads(program: Program, words: list[str]) -> bool:
-    return program.read([Word(word, "") for word in words]) is not None
-
-
-def _bash(arguments: Argv) -> bool:
-    return arguments == ("--version",)
+    return len(words) == len(arguments) and any(
+        table[name].parse(words) is not None for table in tables if name in table
+    )
 
 
 def _test(arguments: Argv) -> bool:
@@ -142,10 +132,6 @@ def _test(arguments: Argv) -> bool:
             return _BINARY.fullmatch(operator) is not None
         case _:
             return False
-
-
-def _bracket(arguments: Argv) -> bool:
-    return arguments[-1:] == ("]",) and _test(arguments[:-1])
 
 
 def _printf(arguments: Argv) -> bool:
@@ -189,23 +175,6 @@ def _set(arguments: Argv) -> bool:
     return True
 
 
-def _unset(arguments: Argv) -> bool:
-    return all(isinstance(word, str) and (_NAME.fullmatch(word) and may_assign(word)) for word in arguments)
-
-
-def _wait(arguments: Argv) -> bool:
-    return all(word is Hole.NUMBER or (isinstance(word, str) and _JOBS.fullmatch(word)) for word in arguments)
-
-
-def _jobs(arguments: Argv) -> bool:
-    return all(word in {"-l", "-p", "-r", "-s"} for word in arguments)
-
-
-def _find(arguments: Argv) -> bool:
-    """The commands behind -exec are looked at by themselves; an unknown word could be an -exec, or end one."""
-    return all(isinstance(word, str) for word in arguments)
-
-
 def _sed(arguments: Argv) -> bool:
     words = [word for word in arguments if isinstance(word, str)]
     if len(words) != len(arguments):
@@ -238,18 +207,19 @@ def _git(arguments: Argv) -> bool:
     program = _GIT.get(command)
     if program is None or len(texts) != len(rest):
         return False
-    usage = program.read([Word(text, "") for text in texts])
+    usage = program.parse([Word(text, "") for text in texts])
     if usage is None or any(_GIT_TRANSPORT.fullmatch(word.text) for word in usage.operands):
         return False
     return command != "config" or bool(usage.options & _GIT_READS_CONFIG)
 
 
 _CHECKS: Mapping[str, Callable[[Argv], bool]] = {
-    "[": _bracket,
-    "bash": _bash,
-    "find": _find,
+    "[": lambda words: words[-1:] == ("]",) and _test(words[:-1]),
+    "bash": lambda words: words == ("--version",),
+    # The commands of -exec are checked on their own; an unknown word could be an -exec, or end one.
+    "find": lambda words: all(isinstance(word, str) for word in words),
     "git": _git,
-    "jobs": _jobs,
+    "jobs": lambda words: all(word in {"-l", "-p", "-r", "-s"} for word in words),
     "mapfile": _mapfile,
     "printf": _printf,
     "read": _read,
@@ -257,6 +227,8 @@ _CHECKS: Mapping[str, Callable[[Argv], bool]] = {
     "sed": _sed,
     "set": _set,
     "test": _test,
-    "unset": _unset,
-    "wait": _wait,
+    "unset": lambda words: all(isinstance(word, str) and _NAME.fullmatch(word) and may_assign(word) for word in words),
+    "wait": lambda words: all(
+        word is Hole.NUMBER or (isinstance(word, str) and _JOBS.fullmatch(word)) for word in words
+    ),
 }

@@ -1,6 +1,6 @@
-"""Which files hold secrets, which run when somebody opens the folder, and what lies outside the workspace.
+"""Which files may hold secrets, which may run by themselves, and what is outside the workspace.
 
-Judged are real paths: links are followed first. It reads no file. It knows where programs are found, too.
+It checks real paths: links are followed first. It reads no file. It also checks where programs are found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _PLAIN_SOURCE = re.compile(r"\.(?:py|pyi|js|jsx|ts|tsx|go|rs|c|h|cc|cpp|hpp|java|kt|rb|php|css|html|md|rst)$")
-"""Programs and their papers: a name like `tokens.py` says what they are about, not that they hold one."""
+"""Source and documentation: a name like `tokens.py` says what they are about, not that they hold one."""
 
 _SYSTEM = re.compile(
     r"/dev(?:/|$)(?!null$|zero$)|/proc(?:/|$)(?!(?:cpuinfo|meminfo|loadavg|uptime|version|mounts|self/mounts)$)|/inet"
@@ -35,16 +35,16 @@ _READABLE_HIDDEN = re.compile(
     r"|travis\.yml|circleci|ci|vscode|devcontainer|husky|readthedocs\.ya?ml|markdownlint|env\.(?:example|sample|template))"
     r"(?:\.(?:json|js|cjs|mjs|ya?ml))?"
 )
-"""Hidden names that are read inside the workspace like any other."""
+"""Hidden names that may be read inside the workspace like any other."""
 _CHANGEABLE_HIDDEN = re.compile(
     r"\.(?:github|gitignore|gitkeep|editorconfig|dockerignore|npmignore|nvmrc|prettierrc(?:\.json|\.ya?ml)?|prettierignore"
     r"|eslintignore|eslintrc\.json|flake8|coveragerc|python-version|node-version|env\.(?:example|sample|template))"
 )
-"""Hidden names that are changed inside the workspace like any other: nothing in them runs by itself."""
+"""Hidden names that may be changed inside the workspace like any other: nothing runs them automatically."""
 
 _WIDE = re.compile(r"/|/(?:etc|run|root|boot|sys|proc|dev|home(?:/[^/]+)?|var(?:/(?:lib|backups|run|spool))?)")
 _WIDE_BELOW = re.compile(r"/(?:etc|run|boot|sys|proc|dev|var/(?:run|backups))(?:/.*)?")
-"""Folders that are not searched whole: somewhere below them are other people's and the system's secrets."""
+"""Folders that are not searched whole: they contain secrets of other users and of the system."""
 _SEARCHABLE = re.compile(r"/(?:var/log|usr|opt|lib)(?:/.*)?")
 _SYSTEM_ROOT = re.compile(
     r"/|/(?:bin|boot|dev|etc|lib\w*|proc|run|sbin|sys|usr/(?:local/)?(?:bin|etc|include|lib\w*|sbin|share))(?:/.*)?"
@@ -55,7 +55,7 @@ _HIDDEN_BY_SANDBOX = re.compile(r"/(?:run|var/run|dev/shm)(?:/.*)?")
 
 
 class Unresolvable(Exception):
-    """A path that leads through a link which cannot be read: nobody knows where it ends. The message names it."""
+    """A path goes through a link that cannot be read, so its target is unknown. The message names it."""
 
 
 def resolve(path: str | Path) -> str:
@@ -66,11 +66,11 @@ def resolve(path: str | Path) -> str:
     try:
         return os.path.realpath(path)
     except (OSError, ValueError) as error:
-        raise Unresolvable(f"{path} leads through a link that cannot be read") from error
+        raise Unresolvable(f"{path} goes through a link that cannot be read") from error
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether it is a folder, or a link to one; False where that cannot be seen."""
+    """Whether it is a folder, or a link to one; False if that cannot be checked."""
     try:
         return stat.S_ISDIR(Path(path).stat().st_mode)
     except (OSError, ValueError):
@@ -78,10 +78,10 @@ def is_folder(path: str | Path) -> bool:
 
 
 class PathRules:
-    """Judges paths as somebody who works in the workspace `root`; `own` are folders of VMPilot, never changed unasked.
+    """Checks paths for work in the workspace `root`; `own` are VMPilot's folders, never changed unasked.
 
     `private` are files and folders that are not even read unasked, `search_path` is the PATH of commands, `home` their
-    HOME. The methods take absolute paths and give a phrase that says what is against it, or None.
+    HOME. The methods take absolute paths and return the reason not to do it unasked, or None.
     """
 
     def __init__(
@@ -100,55 +100,57 @@ class PathRules:
         self._search_path = search_path
 
     def objection_to_reading(self, path: str) -> str | None:
-        """What speaks against reading the file, or listing the folder."""
-        inner = self._inner(path)
+        """Why not to read the file, or list the folder."""
         if _SYSTEM.match(path):
-            return f"{path} shows the system's insides"
+            return f"{path} exposes system internals"
         if any(_within(path, place) for place in self._private):
             return f"{path} may hold secrets"
-        hidden = _HIDDEN.findall(path if inner is None else inner)
-        if any(inner is None or not _READABLE_HIDDEN.fullmatch(name) for name in hidden):
+        inner = self._inner(path)
+        shown = path if inner is None else inner
+        if any(inner is None or not _READABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(shown)):
             return f"{path} is hidden"
-        return f"{path} may hold secrets" if self._looks_secret(path, inner) else None
+        if _SECRET.search(shown) and (inner is None or not _PLAIN_SOURCE.search(inner)):
+            return f"{path} may hold secrets"
+        return None
 
     def objection_to_searching(self, folder: str) -> str | None:
-        """What speaks against reading all files below the folder (or the one file that it is)."""
+        """Why not to read all files below the folder (or the one file that it is)."""
         if reason := self.objection_to_reading(folder):
             return reason
         if _WIDE.fullmatch(folder) or _WIDE_BELOW.fullmatch(folder):
-            return f"some of what is below {folder} may be secret"
+            return f"{folder} may contain secrets"
         if self._inner(folder) is None and not _SEARCHABLE.fullmatch(folder):
             return f"{folder} is outside the workspace"
-        if any(_within(place, folder) for place in self._private):
-            return f"some of what is below {folder} may be secret"
-        return None
+        return f"{folder} may contain secrets" if any(_within(place, folder) for place in self._private) else None
 
     def objection_to_changing(self, path: str) -> str | None:
-        """What speaks against making or changing the file."""
+        """Why not to make or change the file."""
         inner = self._inner(path)
-        if inner is None or not inner:
-            return f"{path} is outside the workspace" if inner is None else f"{path} is the workspace itself"
+        if inner is None:
+            return f"{path} is outside the workspace"
+        if not inner:
+            return f"{path} is the workspace itself"
         if repository := surrounding_repository(self.root):
-            return f"the workspace {self.root} is inside the git repository {repository}, whose files can run programs"
+            return f"The workspace {self.root} is inside the git repository {repository}, whose files can run programs"
         if _SYSTEM_ROOT.fullmatch(self.root):
-            return f"the workspace {self.root} is a folder of the system"
+            return f"The workspace {self.root} is a system folder"
         return self._objection_to_changing_inside(path, inner)
 
     def _objection_to_changing_inside(self, path: str, inner: str) -> str | None:
         if any(not _CHANGEABLE_HIDDEN.fullmatch(name) for name in _HIDDEN.findall(inner)):
-            return f"{path} is protected: a hidden file may run by itself"
+            return f"{path} is protected: hidden files may run automatically"
         if repository := endangered_repository(path, self.root):
             return (
                 f"{path} is protected: {repository} is or would become a git repository, whose files can run programs"
             )
         if _HOME.fullmatch(self.root) and re.match(r"bin(?:/|$)", inner):
-            return f"{path} is protected: programs are found there"
+            return f"{path} is protected: programs in it may be on the PATH"
         if any(_within(path, own) or _within(own, path) for own in self._own):
-            return f"{path} is protected: VMPilot's own"
-        return f"{path} has another name, which may be outside the workspace" if _has_other_names(path) else None
+            return f"{path} is protected: it belongs to VMPilot"
+        return f"{path} has a hard link that may be outside the workspace" if _has_hard_links(path) else None
 
     def objection_to_running(self, program: str) -> str | None:
-        """What speaks against trusting the program by its name: it is the workspace's own, whatever it is called."""
+        """Why not to trust the program by its name: it is inside the workspace, whatever it is called."""
         for folder in self._search_path.split(os.pathsep):
             found = shutil.which(program, path=folder) if folder.startswith("/") else None
             if found is None:
@@ -157,22 +159,20 @@ class PathRules:
                 inside = self.is_inside(resolve(folder)) or self.is_inside(resolve(found))
             except Unresolvable as problem:
                 return str(problem)
-            return f"the program {found} is the workspace's own" if inside else None
+            return f"The program {found} is inside the workspace" if inside else None
         return None
 
     def is_hidden_by_sandbox(self, path: str) -> bool:
-        """Whether a confined command sees something else there."""
+        """Whether a sandboxed command sees something else there."""
         return bool(_HIDDEN_BY_SANDBOX.fullmatch(path))
 
     @property
     def objection_to_confined_changes(self) -> str | None:
-        """What speaks against opening the whole workspace for the changes of a confined command."""
+        """Why not to let sandboxed commands change the workspace."""
         if _SYSTEM_ROOT.fullmatch(self.root) or _HOME.fullmatch(self.root):
-            return f"the workspace {self.root} is a home or a system folder: work in a folder of its own (--cwd)"
+            return f"The workspace {self.root} is a home or system folder; use a separate folder (--cwd)"
         if repository := surrounding_repository(self.root):
-            return (
-                f"the workspace {self.root} is inside the git repository {repository}: work in its working tree (--cwd)"
-            )
+            return f"The workspace {self.root} is inside the git repository {repository}; use its working tree (--cwd)"
         return None
 
     def is_inside(self, path: str) -> bool:
@@ -180,19 +180,12 @@ class PathRules:
         return self._inner(path) is not None
 
     def _inner(self, path: str) -> str | None:
-        """The path as seen from the workspace, None outside."""
-        if not _within(path, self.root):
-            return None
-        return path[len(self.root) :].lstrip("/")
-
-    def _looks_secret(self, path: str, inner: str | None) -> bool:
-        if inner is not None:
-            return bool(_SECRET.search(inner)) and not _PLAIN_SOURCE.search(inner)
-        return bool(_SECRET.search(path))
+        """The path relative to the workspace, None outside."""
+        return path[len(self.root) :].lstrip("/") if _within(path, self.root) else None
 
 
-def _has_other_names(path: str) -> bool:
-    """Whether it is a file with hard links: who writes into it changes all of them."""
+def _has_hard_links(path: str) -> bool:
+    """Whether it is a file with hard links: writing to it changes all of them."""
     try:
         facts = os.lstat(path)
     except OSError:

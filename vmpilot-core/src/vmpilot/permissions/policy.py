@@ -1,4 +1,4 @@
-"""The permission modes and rules: what runs by itself, what is asked about, what is denied. Runs nothing itself."""
+"""The permission modes and rules: what runs unasked, what needs approval, what is denied. Runs nothing itself."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from vmpilot.permissions.suggested_rules import suggest_folder_rules, suggest_ho
 class PermissionPolicy:
     """Decides on tool calls in one permission mode, for work in one workspace.
 
-    Reading is free in every mode but for places of secrets. Changes inside the workspace run in mode operate; what else
-    there is, is asked about there, runs in full, and is denied in observe. Rules come before the mode: deny, then ask,
-    then allow. `confines` tells whether a sandbox works: without one, no shell command is let through by the mode.
-    `own` are folders of VMPilot itself, not changed unasked; `private` files and folders are not read, either.
-    `search_path` is the PATH of commands: a program that the workspace brings is not trusted for its name. `home` is
-    their HOME, for `~`; with an empty one it is not known. One gate is for one thread at a time.
+    Reading is allowed in every mode, except where secrets may be. Changes inside the workspace are allowed in operate
+    mode; anything else needs approval there, is allowed in full mode, and denied in observe mode. Rules come before the
+    mode: deny, then ask, then allow. `confines` tells whether a sandbox works: without one, the mode allows no shell
+    command. `own` are VMPilot's folders, not changed unasked; `private` files and folders are not read unasked, either.
+    `search_path` is the PATH of commands: a program inside the workspace is not trusted by its name. `home` is their
+    HOME, for `~`; empty if unknown. Not thread-safe.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class PermissionPolicy:
         self._shell = ShellPolicy(mode, paths=self._paths, rules=rules, confines=confines, search_path=search_path)
 
     def keep(self, rules: Rules) -> None:
-        """Go by these rules, too, from here on."""
+        """Apply these rules, too, from now on."""
         self._rules += rules
         self._shell.rules = self._rules
 
@@ -68,53 +68,48 @@ class PermissionPolicy:
             for rules in (self._rules.deny, self._rules.ask, self._rules.allow)
         )
         if decision.action != "allow" and allow and self._allows(rules_for_tool(self._rules.allow, tool), effect):
-            decision = Decision("allow", f'the rule "{allow.rule.written}" allows it', exclusive=decision.exclusive)
+            decision = Decision("allow", f'Rule "{allow.rule.written}" allows it', exclusive=decision.exclusive)
         return apply_rules(decision, deny=deny, ask=ask)
 
     def _decide_by_mode(self, tool: str, effect: Effect) -> Decision:
         match effect:
-            case ReadsFiles():
-                return self._decide_reading(tool, effect)
+            case ReadsFiles(paths, below):
+                return self._decide_reading(tool, paths, below=below)
             case ChangesFiles(paths):
                 return self._decide_changes(tool, paths)
             case LooksUp():
-                return Decision("allow", "it only looks something up", exclusive=False)
+                return Decision("allow", "Only looks something up", exclusive=False)
             case Fetches(url):
-                return ask_or_deny(
-                    self.mode,
-                    f"it sends a request to {_shown(url)}",
-                    exclusive=False,
-                    suggested_rules=suggest_host_rules(tool, url),
-                )
+                reason = f"Sends a request to {plain_host(url) or 'an ambiguous address'}"
+                rules = suggest_host_rules(tool, url)
+                return ask_or_deny(self.mode, reason, exclusive=False, suggested_rules=rules)
             case Acts(subject):
-                return ask_or_deny(
-                    self.mode, "it may change something", suggested_rules=suggest_subject_rules(tool, subject)
-                )
+                rules = suggest_subject_rules(tool, subject)
+                return ask_or_deny(self.mode, "May change something", suggested_rules=rules)
             case RunsCommand():
                 return self._shell.decide(effect)
             case _:
                 assert_never(effect)
 
-    def _decide_reading(self, tool: str, effect: ReadsFiles) -> Decision:
-        against = self._paths.objection_to_searching if effect.below else self._paths.objection_to_reading
-        reasons = [reason for path in effect.paths if (reason := against(str(path)))]
+    def _decide_reading(self, tool: str, paths: tuple[Path, ...], *, below: bool) -> Decision:
+        objection = self._paths.objection_to_searching if below else self._paths.objection_to_reading
+        reasons = [reason for path in paths if (reason := objection(str(path)))]
         if not reasons:
-            return Decision("allow", "it only reads", exclusive=False)
-        offers = all(self._paths.objection_to_reading(str(path)) is None for path in effect.paths)
-        suggested_rules = (
-            tuple(rule for path in effect.paths for rule in suggest_subject_rules(tool, str(path))) if offers else ()
-        )
+            return Decision("allow", "Read-only", exclusive=False)
+        suggested_rules: tuple[str, ...] = ()
+        if not any(map(self._paths.objection_to_reading, map(str, paths))):
+            suggested_rules = tuple(rule for path in paths for rule in suggest_subject_rules(tool, str(path)))
         return ask_or_deny(self.mode, show_name(reasons[0]), exclusive=False, suggested_rules=suggested_rules)
 
     def _decide_changes(self, tool: str, paths: tuple[Path, ...]) -> Decision:
         reasons = [reason for path in paths if (reason := self._paths.objection_to_changing(str(path)))]
         if not reasons and paths and self.mode != "observe":
-            return Decision("allow", "mode full" if self.mode == "full" else "it only changes the workspace")
-        offers = not any(self._paths.objection_to_reading(str(path)) for path in paths)
+            return Decision("allow", "Full mode" if self.mode == "full" else "Changes only the workspace")
+        secret = any(self._paths.objection_to_reading(str(path)) for path in paths)
         return ask_or_deny(
             self.mode,
-            show_name(reasons[0]) if reasons else "it changes files",
-            suggested_rules=suggest_folder_rules(tool, paths) if offers else (),
+            show_name(reasons[0]) if reasons else "Changes files",
+            suggested_rules=() if secret else suggest_folder_rules(tool, paths),
         )
 
     def _match(self, rules: tuple[Rule, ...], effect: Effect) -> Match | None:
@@ -131,7 +126,7 @@ class PermissionPolicy:
                 return match_subject(rules, "")
 
     def _allows(self, rules: tuple[Rule, ...], effect: Effect) -> bool:
-        """Whether rules allow the whole of the call, in this mode."""
+        """Whether rules allow the whole call, in this mode."""
         match effect:
             case ReadsFiles(paths):
                 return allows_paths(rules, paths, self._paths.root)
@@ -141,7 +136,3 @@ class PermissionPolicy:
                 return any(not rule.words for rule in rules) or plain_host(url) is not None
             case _:
                 return self.mode != "observe"
-
-
-def _shown(url: str) -> str:
-    return plain_host(url) or "an address that can be read in more than one way"

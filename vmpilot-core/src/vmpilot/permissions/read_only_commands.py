@@ -1,6 +1,6 @@
-"""The programs that a plainly reading command may name, each with the options that it may be given.
+"""The programs that a read-only command may run, each with its permitted options.
 
-A table of what is permitted: an option that is missing here is asked about, whatever it does.
+A command with any other option needs approval, whatever the option does.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from vmpilot.permissions.command_spec import Program
+from vmpilot.permissions.command_spec import Program, word_set
 from vmpilot.permissions.script_patterns import AWK, DATE, JQ, MODE, PRINTF, SED
 
 
 def _program(short: str = "", long: str = "", **more: object) -> Program:
-    return Program(short=short, long=frozenset(long.split()), **more)  # type: ignore[arg-type]
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+    return Program(short=short, long=word_set(long), **more)  # type: ignore[arg-type]
 
 
 _LS = _program(
@@ -33,21 +29,21 @@ _GREP = _program(
     "max-count: word-regexp no-messages quiet no-filename with-filename",
     harmless=True,
     texts=1,
-    text_given=_words("e"),
-    text_values=_words("e"),
+    text_given=word_set("e"),
+    text_values=word_set("e"),
     reads_trees="if recursive",
 )
 _SUMS = _program("bt", "tag", harmless=True)
 _NOTHING = _program(operands=0)
-_TEST = _program(words=_words("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge -nt -ot -ef -h -L"))
-_VERSION = _program(long="version", operands=0, needed=_words("version"))
+_TEST = _program(words=word_set("-d -e -f -r -s -w -x -n -z -eq -ne -lt -le -gt -ge -nt -ot -ef -h -L"))
+_VERSION = _program(long="version", operands=0, needed=word_set("version"))
 
 _FIND_TEXTS = "name iname path ipath type size mtime mmin atime amin ctime cmin maxdepth mindepth user group perm links"
 _FIND = Program(
     short="HP#",
-    words=_words(" ".join(f"-{name}:" for name in f"{_FIND_TEXTS} regex newer".split()))
-    | _words("-empty -print -not -a -o -and -or -xdev -mount -readable -writable -executable -ls"),
-    text_values=_words(f"{_FIND_TEXTS} regex"),
+    words=word_set(" ".join(f"-{name}:" for name in f"{_FIND_TEXTS} regex newer".split()))
+    | word_set("-empty -print -not -a -o -and -or -xdev -mount -readable -writable -executable -ls"),
+    text_values=word_set(f"{_FIND_TEXTS} regex"),
 )
 
 _HISTORY = (
@@ -55,15 +51,15 @@ _HISTORY = (
     "until= after= before= grep= format= pretty= follow no-merges merges reverse date= max-count= abbrev-commit "
     "first-parent color= no-color unified= word-diff ignore-all-space cached staged check no-renames diff-filter= tags"
 )
-_HISTORY_TEXTS = _words("author since until after before grep format pretty date S G n")
+_HISTORY_TEXTS = word_set("author since until after before grep format pretty date S G n")
 _GIT_HISTORY = _program("bn:psS:G:U:wiE#", _HISTORY, text_values=_HISTORY_TEXTS, runs_hooks=True)
 
 PROGRAMS: Mapping[str, Program] = {
     ":": _program(texts=1_000, harmless=True),
-    # The names of what `[ … ]` and `[[ … ]]` hold; not -v and -R, which evaluate a subscript, and so run commands.
+    # Not -v and -R: they evaluate a subscript, and so run commands.
     "[": _TEST,
     "[[": _TEST,
-    "apt-cache": _program(first=_words("policy search show depends rdepends")),
+    "apt-cache": _program(first=word_set("policy search show depends rdepends")),
     "arch": _NOTHING,
     "awk": _program("F:", script=AWK, texts=1),
     "basename": _program("as:", "suffix: multiple", harmless=True),
@@ -79,7 +75,7 @@ PROGRAMS: Mapping[str, Program] = {
         "b:c:d:f:s", "bytes: characters: delimiter: fields: only-delimited complement output-delimiter:", harmless=True
     ),
     "date": _program(
-        "Rud:", "utc iso-8601 rfc-3339: date:", operands=1, script=DATE, texts=1, text_values=_words("d date")
+        "Rud:", "utc iso-8601 rfc-3339: date:", operands=1, script=DATE, texts=1, text_values=word_set("d date")
     ),
     "df": _program("aB:hHiklPTt:x:", "human-readable total output type: inodes local", harmless=True),
     "diff": _program(
@@ -93,9 +89,7 @@ PROGRAMS: Mapping[str, Program] = {
     "docker": _VERSION,
     "dpkg": _program("lLs", "list listfiles status"),
     "du": _program(
-        "abchkmsSxd:#",
-        "max-depth: summarize human-readable total all apparent-size one-file-system",
-        harmless=True,
+        "abchkmsSxd:#", "max-depth: summarize human-readable total all apparent-size one-file-system", harmless=True
     ),
     "echo": _program("neE", texts=1_000, harmless=True),
     "egrep": _GREP,
@@ -109,7 +103,7 @@ PROGRAMS: Mapping[str, Program] = {
     "g++": _VERSION,
     "gcc": _VERSION,
     "git": _VERSION,
-    "git blame": _program("L:wMC", "date=", text_values=_words("L date"), runs_hooks=True),
+    "git blame": _program("L:wMC", "date=", text_values=word_set("L date"), runs_hooks=True),
     "git branch": _program("arv", "all remotes verbose list show-current", operands=0, runs_hooks=True),
     # Outside of a repository it compares the files in two folders.
     "git diff": replace(_GIT_HISTORY, reads_trees="folders"),
@@ -129,8 +123,8 @@ PROGRAMS: Mapping[str, Program] = {
     "hostname": _program("fs", operands=0),
     "id": _program("gGnru", texts=1),
     "ip": _program(
-        words=_words("-4 -6 -br -brief -c -d -h -o -r -s"),
-        first=_words("a addr address r route l link"),
+        words=word_set("-4 -6 -br -brief -c -d -h -o -r -s"),
+        first=word_set("a addr address r route l link"),
         operands=1,
         looks_at_machine=True,
     ),
@@ -138,7 +132,7 @@ PROGRAMS: Mapping[str, Program] = {
         "abekmn:o:p:ru:xS:U:#",
         "unit= since= until= lines= no-pager boot priority= output= reverse dmesg list-boots disk-usage",
         texts=1_000,
-        text_values=_words("n o p u S U unit since until lines priority output"),
+        text_values=word_set("n o p u S U unit since until lines priority output"),
         looks_at_machine=True,
     ),
     "jq": _program(
@@ -158,12 +152,12 @@ PROGRAMS: Mapping[str, Program] = {
     "pgrep": _program("aflnoxu:", texts=1, looks_at_machine=True),
     "pip": _VERSION,
     "printf": _program(script=PRINTF, texts=1_000),
-    # No -u: ps reads a line that names an unknown user once more in BSD's way, where `e` shows environments.
+    # No -u: if the user is unknown, ps parses the line again as BSD does, where `e` shows environments.
     "ps": _program(
         "efFlwC:o:Ap:",
         "sort= no-headers forest",
         operands=1,
-        first=_words("aux auxw auxww auxf axf ax u a x"),
+        first=word_set("aux auxw auxww auxf axf ax u a x"),
         looks_at_machine=True,
     ),
     "pstree": _program("paU", operands=0, looks_at_machine=True),
@@ -179,12 +173,17 @@ PROGRAMS: Mapping[str, Program] = {
         "type= type-not= glob= max-count= max-depth= context= only-matching no-heading heading files sort= stats "
         "invert-match no-ignore multiline pcre2 color= max-columns= trim json",
         texts=1,
-        text_given=_words("e files"),
-        text_values=_words("e t T type type-not"),
+        text_given=word_set("e files"),
+        text_values=word_set("e t T type type-not"),
         reads_trees="always",
     ),
     "sed": _program(
-        "nEre:", "quiet silent regexp-extended", script=SED, texts=1, text_given=_words("e"), text_values=_words("e")
+        "nEre:",
+        "quiet silent regexp-extended",
+        script=SED,
+        texts=1,
+        text_given=word_set("e"),
+        text_values=word_set("e"),
     ),
     "seq": _program("f:s:w", texts=3, operands=3),
     "sha1sum": _SUMS,
@@ -194,29 +193,26 @@ PROGRAMS: Mapping[str, Program] = {
     "sort": _program("bcCdfghiMnrRsk:t:uVz", "numeric-sort reverse unique key: field-separator: human-numeric-sort"),
     "ss": _program("46aelmnoprstuwx", "tcp udp listening numeric processes summary", operands=0, looks_at_machine=True),
     "stat": _program(
-        "c:fLt", "format: printf= terse file-system", text_values=_words("c format printf"), harmless=True
+        "c:fLt", "format: printf= terse file-system", text_values=word_set("c format printf"), harmless=True
     ),
-    # `@FILE` stands for more arguments, which are in the file.
+    # `@FILE` takes more arguments from the file.
     "strings": _program("an:ot:e:", refused=re.compile("@"), harmless=True),
     "systemctl": _program(
         "aln:qt:p:",
         "no-pager all full failed type= state= lines= property= user",
-        first=_words("status is-active is-enabled is-failed list-units list-unit-files list-timers show cat"),
+        first=word_set("status is-active is-enabled is-failed list-units list-unit-files list-timers show cat"),
         texts=1_000,
-        text_values=_words("n t p type state lines property"),
+        text_values=word_set("n t p type state lines property"),
         looks_at_machine=True,
     ),
     "tac": _program("brs:", harmless=True),
     "tail": _program("c:n:qv#", "lines: bytes: quiet verbose", harmless=True),
     "test": _TEST,
-    "top": _program("bn:o:", text_values=_words("n o"), operands=0, looks_at_machine=True),
+    "top": _program("bn:o:", text_values=word_set("n o"), operands=0, looks_at_machine=True),
     "tr": _program("cdst", texts=2, operands=2, harmless=True),
-    # Not in getopt's way: behind a letter with a value, the other letters of the cluster are options still.
+    # Not as getopt has it: after a letter with a value, the other letters of the cluster are still options.
     "tree": _program(
-        "adDfFghipsuC",
-        "du dirsfirst noreport",
-        words=_words("-L: -I: -P:"),
-        text_values=_words("I P L"),
+        "adDfFghipsuC", "du dirsfirst noreport", words=word_set("-L: -I: -P:"), text_values=word_set("I P L")
     ),
     "true": _NOTHING,
     "type": _program("aptP", texts=1_000),
@@ -230,13 +226,9 @@ PROGRAMS: Mapping[str, Program] = {
     "who": _program("abHqru", operands=0, looks_at_machine=True),
     "whoami": _NOTHING,
 }
-"""Keys are program names; `git log` is the subcommand of a program whose own options are not permitted."""
+"""By program name; `git log` is a subcommand, and git's options before it are not permitted."""
 
 CHANGING_PROGRAMS: Mapping[str, Program] = {
-    ":": _program(texts=1_000, harmless=True),
-    # The names of what `[ … ]` and `[[ … ]]` hold; not -v and -R, which evaluate a subscript, and so run commands.
-    "[": _TEST,
-    "[[": _TEST,
     "chmod": _program("v", "verbose", script=MODE, texts=1, writes="operands behind the texts"),
     "cp": _program("finpuv", "force no-clobber update verbose", writes="target"),
     "mkdir": _program("pv", "parents verbose", writes="operands"),
@@ -245,15 +237,15 @@ CHANGING_PROGRAMS: Mapping[str, Program] = {
     "sed": _program(
         "nEre:",
         "quiet silent regexp-extended",
-        words=_words("-i"),
-        needed=_words("i"),
+        words=word_set("-i"),
+        needed=word_set("i"),
         script=SED,
         texts=1,
-        text_given=_words("e"),
-        text_values=_words("e"),
+        text_given=word_set("e"),
+        text_values=word_set("e"),
         writes="operands behind the texts",
     ),
     "tee": _program("a", "append", writes="operands"),
-    "touch": _program("acmd:", "no-create date:", text_values=_words("d date"), writes="operands"),
+    "touch": _program("acmd:", "no-create date:", text_values=word_set("d date"), writes="operands"),
 }
 """Programs that change the operands named in `writes` and nothing else."""

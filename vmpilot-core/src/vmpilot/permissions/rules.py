@@ -1,4 +1,4 @@
-"""What the user allows, wants to be asked about, and forbids: rules held against calls. `written_rules` reads them."""
+"""Matches the rules that allow, ask and deny against calls. `rule_syntax` parses them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CLUSTER = re.compile(r"-[A-Za-z0-9]+")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule that holds for a call; `certain` is False if it only might, and `reason` says why.
+    """A rule that matches a call; `certain` is False if it only might, and `reason` says why.
 
-    `unknown` are the commands that are the only reason: programs that are not known to run nothing else.
+    `unknown` are the commands that are the only reason: their programs may run others.
     """
 
     rule: Rule
@@ -35,7 +35,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Written rules, read. Deny goes before ask, and ask before allow."""
+    """Parsed rules. Deny goes before ask, and ask before allow."""
 
     allow: tuple[Rule, ...] = ()
     allow_on_host: tuple[Rule, ...] = ()
@@ -51,7 +51,7 @@ class Rules:
         ask: Iterable[str] = (),
         deny: Iterable[str] = (),
     ) -> Self:
-        """Read written rules: `TOOL` or `TOOL: PREFIX`. Raises ValueError naming the first rule that is none."""
+        """Parse rules, `TOOL` or `TOOL: PREFIX`. Raises ValueError that names the first invalid one."""
         return cls(_read("allow", allow), _read("allow_on_host", allow_on_host), _read("ask", ask), _read("deny", deny))
 
     @property
@@ -60,7 +60,7 @@ class Rules:
         return frozenset(rule.tool for kind in (self.allow, self.allow_on_host, self.ask, self.deny) for rule in kind)
 
     def check_tools(self, known: Collection[str]) -> None:
-        """Raises ValueError for the first rule on a tool that is not known, with the name that may be meant."""
+        """Raises ValueError for the first rule on an unknown tool, with the name that may be meant."""
         for setting in ("deny", "ask", "allow_on_host", "allow"):
             for rule in getattr(self, setting):
                 if rule.tool not in known:
@@ -84,17 +84,17 @@ def _read(name: str, written: Iterable[str]) -> tuple[Rule, ...]:
         try:
             rules.append(read_rule(one))
         except ValueError as error:
-            raise ValueError(f"the rule {one!r} in {name} is not one: {error}") from error
+            raise ValueError(f"Invalid rule {one!r} in {name}: {error}") from error
     return tuple(rules)
 
 
 def rules_for_tool(rules: Iterable[Rule], tool: str) -> tuple[Rule, ...]:
-    """The rules that speak of the tool."""
+    """The rules on the tool."""
     return tuple(rule for rule in rules if rule.tool == tool)
 
 
 def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
-    """Whether a rule allows this very command: the same words, as they are written, and no wildcards among them."""
+    """Whether a rule allows exactly this command: the same words as written, without wildcards."""
     argv = command.argv
     for rule in rules_for_tool(rules, SHELL):
         size = len(argv) if rule.exact else len(rule.words)
@@ -104,73 +104,57 @@ def allows_command(rules: Iterable[Rule], command: SimpleCommand) -> bool:
 
 
 def match_commands(rules: Iterable[Rule], found: Found, *, allowed: Iterable[Rule] = ()) -> Match | None:
-    """The first rule that one of the commands matches, else one that might be matched.
+    """The first rule that one of the commands matches, else one that might match.
 
-    A program that is not known to run nothing else might run what any rule names, unless a rule in `allowed` names it.
+    A program that may run others might run what any rule names, unless a rule in `allowed` names the program.
     """
     rules = rules_for_tool(rules, SHELL)
     for rule in rules:
-        if not rule.words or any(_is_meant(rule, argv) for argv in found.certain):
+        exact = (argv for argv in found.certain if not rule.exact or len(argv) == len(rule.words))
+        if not rule.words or any(_matches(rule.words, argv) for argv in exact):
             return Match(rule)
+    if not rules:
+        return None
+    if found.opaque is not None:
+        return Match(rules[0], certain=False, reason=found.opaque)
     named = [rule for rule in rules_for_tool(allowed, SHELL) if rule.words]
     unknown = tuple(argv for argv in found.unknown if not any(_names_program(rule, argv) for rule in named))
     for rule in rules:
-        if found.opaque is not None:
-            return Match(rule, certain=False, reason=found.opaque)
-        if _may_match(rule.words, found):
+        if any(_nearly_matches(rule.words, argv) for argv in found.certain) or any(
+            _matches(rule.words, argv) for argv in found.possible
+        ):
             return Match(rule, certain=False)
         if unknown:
-            return Match(rule, certain=False, reason=_explain_unknown(str(unknown[0][0])), unknown=unknown)
+            name = str(unknown[0][0])
+            written = write_rule(SHELL, [name])
+            hint = f'{name} can run other programs (to allow it, add "{written}" to allow)' if written else ""
+            return Match(rule, certain=False, reason=hint or "it can run other programs", unknown=unknown)
     return None
 
 
-def _explain_unknown(name: str) -> str:
-    if written := write_rule(SHELL, [name]):
-        return f'{name} can run other programs (to allow it, add "{written}" to allow)'
-    return "it can run other programs"
-
-
 def _names_program(rule: Rule, argv: Argv) -> bool:
-    """Whether the rule names this very program, by the path by which it is called."""
+    """Whether the rule names this program, by the path by which it is called."""
     size = len(argv) if rule.exact else len(rule.words)
     return argv[:size] == rule.words
 
 
-def _is_meant(rule: Rule, argv: Argv) -> bool:
-    return _matches(rule.words, argv) and not (rule.exact and len(argv) != len(rule.words))
-
-
 def _matches(words: Sequence[str], argv: Argv) -> bool:
-    if not argv or not _same_program(words[0], argv[0]):
+    if not argv or isinstance(name := argv[0], Hole):
         return False
-    return tuple(argv[1 : len(words)]) == tuple(words[1:])
-
-
-def _same_program(written: str, name: str | Hole) -> bool:
-    if isinstance(name, Hole):
-        return False
-    return name == written or ("/" not in written and name.rpartition("/")[2] == written)
-
-
-def _may_match(words: Sequence[str], found: Found) -> bool:
-    return any(_nearly_matches(words, argv) for argv in found.certain) or any(
-        _matches(words, argv) for argv in found.possible
-    )
+    same = name == words[0] or ("/" not in words[0] and name.rpartition("/")[2] == words[0])
+    return same and tuple(argv[1 : len(words)]) == tuple(words[1:])
 
 
 def _nearly_matches(words: Sequence[str], argv: Argv) -> bool:
-    """The same program, given all the rule's words in some order or place, or something that cannot be read."""
+    """The same program with all the rule's words in some order or place, or with words that are not known."""
     if isinstance(argv[0], Hole) or argv[0].rpartition("/")[2] != words[0].rpartition("/")[2]:
         return False
     if all(_is_given(word, argv[1:]) for word in words[1:]):
         return True
-    return any(isinstance(word, Hole) for word in argv) and not _differs_at_once(words, argv)
-
-
-def _differs_at_once(words: Sequence[str], argv: Argv) -> bool:
-    """Whether the first argument, `diff` of `git diff $X`, already tells that a rule on `git push` is not meant."""
+    # The first argument, `diff` of `git diff $X`, may already rule out `git push`.
     first = argv[1] if len(argv) > 1 else Hole.MANY
-    return isinstance(first, str) and len(words) > 1 and not first.startswith("-") and first != words[1]
+    differs = isinstance(first, str) and len(words) > 1 and not first.startswith("-") and first != words[1]
+    return any(isinstance(word, Hole) for word in argv) and not differs
 
 
 def _is_given(word: str, arguments: Argv) -> bool:
@@ -188,7 +172,7 @@ def _is_given(word: str, arguments: Argv) -> bool:
 
 
 def match_paths(rules: Iterable[Rule], paths: Sequence[Path], root: str, *, below: bool = False) -> Match | None:
-    """The first rule that names one of the paths or a folder around it; with `below`, one inside might be matched."""
+    """The first rule that names one of the paths or a folder around it; with `below`, one inside them might match."""
     for rule in rules:
         if not rule.words or any(_covers(rule, path, root) for path in paths):
             return Match(rule)
@@ -199,7 +183,7 @@ def match_paths(rules: Iterable[Rule], paths: Sequence[Path], root: str, *, belo
 
 
 def allows_paths(rules: Sequence[Rule], paths: Sequence[Path], root: str) -> bool:
-    """Whether each of the paths is named by some rule."""
+    """Whether some rule names each of the paths."""
     return bool(paths) and all(any(not rule.words or _covers(rule, path, root) for rule in rules) for path in paths)
 
 
@@ -221,13 +205,13 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def plain_host(url: str) -> str | None:
-    """The host of an address that can only be read in one way, None for any other."""
+    """The host of an unambiguous address, None for any other."""
     match = _HOST.fullmatch(url)
     return match[1].lower().rstrip(".") if match else None
 
 
 def match_host(rules: Iterable[Rule], url: str) -> Match | None:
-    """The first rule that names the address's host; where that is not plain, any might."""
+    """The first rule that names the address's host; any might if the address is ambiguous."""
     host = plain_host(url)
     for rule in rules:
         if not rule.words or host is None or rule.words[0] == host:
@@ -236,6 +220,6 @@ def match_host(rules: Iterable[Rule], url: str) -> Match | None:
 
 
 def match_subject(rules: Iterable[Rule], subject: str) -> Match | None:
-    """The first rule with whose words the subject begins."""
+    """The first rule whose words the subject begins with."""
     words = tuple(subject.split())
     return next((Match(rule) for rule in rules if words[: len(rule.words)] == rule.words), None)

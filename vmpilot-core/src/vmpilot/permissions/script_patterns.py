@@ -1,9 +1,9 @@
-"""The few scripts of sed and awk, and formats of printf and date, that only print: patterns that fail closed.
+"""The scripts of sed and awk, and formats of printf and date, that are known to only print: patterns that fail closed.
 
-Never in them: sed's `e`, `w`, `r` and their flags, awk's `system`, `getline`, pipes and redirections, printf's `%n`.
-They hold only what every version of a program divides into the same commands. `[]/]` and `[^]/]` are one bracket
-expression to GNU sed and two to others, so a bracket expression holds plain characters and classes by name; behind a
-backslash stands only what no version gives a meaning for the division.
+Excluded are sed's `e`, `w`, `r` and their flags, awk's `system`, `getline`, pipes and redirections, printf's `%n`, and
+everything that two versions of a program may split into different commands. `[]/]` and `[^]/]` are one bracket
+expression to GNU sed and two to others, so bracket expressions hold plain characters and named classes only, and only
+some characters may follow a backslash.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ESCAPED = r"[.*+?(){}|^$&\[\]wWsSbBnt<>0-9]"
 
 
 def _expression(delimiter: str) -> str:
-    """One sign of a regular expression; the delimiter stands in it only behind a backslash, and not in brackets."""
+    """One unit of a regular expression; it holds the delimiter only after a backslash, and not in brackets."""
     inner = "".join(re.escape(sign) for sign in ",;@#!~|/&" if sign != delimiter)
     bracket = rf"\[\^?(?:{_CLASS}|[{inner}{_BRACKET_PLAIN}])+\]"
     mark = re.escape(delimiter)
@@ -45,7 +45,7 @@ _SUM = r"\{ *(?P<name>sum|total|s|t|n|count) *\+= *\$\d+ *;? *\} *END *\{ *print
 AWK = re.compile(rf" *(?:(?:{_CONDITION} *)?{_PRINT}|{_CONDITION}|{_SUM}) *")
 
 PRINTF = re.compile(r"(?:[^%]|%%|%[-+ 0#]*\d*(?:\.\d+)?[sdiufgeExXcbq])*")
-# `$ ENV` and `$__loc__`: the dollar sign and the name are two tokens of jq's language, so only the name is looked for.
+# `$ ENV` and `$__loc__`: the dollar sign and the name are two tokens of jq, so only the name is searched for.
 JQ = re.compile(
     r"(?!.*(?:\benv\b|\bENV\b|\b(?:import|include|modulemeta|debug|stderr|input_filename|get_search_list)\b)).*"
 )

@@ -1,16 +1,16 @@
-"""A shell line as plain words and joints: the values on which several readers of it must agree. They run nothing."""
+"""A shell line as plain words and separators: the values on which its parsers must agree."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Self, TypeAlias
 
 Separator: TypeAlias = Literal["", ";", "&&", "||", "|"]
-"""What stands before a simple command; nothing before the first one, and a line break counts as `;`."""
+"""The operator before a simple command: nothing before the first one; a line break counts as `;`."""
 
 LINE_LIMIT = 2_000
-"""Characters; longer lines are not read at all."""
+"""Characters; longer lines are not parsed."""
 COMMAND_LIMIT = 20
 """Simple commands in a line."""
 WORD_LIMIT = 200
@@ -23,7 +23,7 @@ _EXPANSION = re.compile(rf"{_GLOB.pattern}|^~|[{{$]")
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word with its quotes removed; `mask` is the same word with every quoted character made harmless.
+    """A word without its quotes; `mask` is the same word with `_` for every quoted character.
 
     `$HOME` and `${HOME}` are `$HOME` in both, also between double quotes, where the shell expands them, too.
     """
@@ -31,14 +31,19 @@ class Word:
     text: str
     mask: str
 
+    @classmethod
+    def quoted(cls, text: str) -> Self:
+        """A word that the shell does not expand."""
+        return cls(text, "_" * len(text))
+
     @property
     def is_glob(self) -> bool:
-        """Whether the shell may put names of files in its place."""
+        """Whether the shell may replace it by names of files."""
         return bool(_GLOB.search(self.mask))
 
     @property
     def has_wildcard(self) -> bool:
-        """Whether the shell may put something else in its place: names of files, alternatives, the home folder."""
+        """Whether the shell may replace it by names of files, alternatives, or the home folder."""
         return bool(_EXPANSION.search(self.mask))
 
 
@@ -47,7 +52,7 @@ HOME = Word("$HOME", "$HOME")
 
 @dataclass(frozen=True, slots=True)
 class Redirection:
-    """`2>&1` is ("2", ">&", 1): what is redirected ("" for the usual), how, and to where."""
+    """`2>&1` is ("2", ">&", 1): what is redirected ("" for the default), how, and to where."""
 
     descriptor: str
     operator: str
@@ -72,7 +77,7 @@ Line: TypeAlias = tuple[SimpleCommand, ...]
 
 
 class LineBuilder:
-    """Puts a line together from words, joints and redirections in the order in which they stand."""
+    """Builds a line from words, separators and redirections, added in order."""
 
     def __init__(self) -> None:
         self._commands: list[SimpleCommand] = []
@@ -81,15 +86,15 @@ class LineBuilder:
         self._redirections: list[Redirection] = []
 
     def add_word(self, word: Word) -> None:
-        """A word of the command that is being put together."""
+        """Add a word to the current command."""
         self._words.append(word)
 
     def add_redirection(self, redirection: Redirection) -> None:
-        """A redirection of the command that is being put together, or of the one that has just ended."""
+        """Add a redirection to the current command."""
         self._redirections.append(redirection)
 
     def end_command(self, separator: Separator) -> bool:
-        """The command is complete, and `separator` leads to the next one. False if it has no words, or too many."""
+        """End the current command; `separator` leads to the next. False if it has no words, or something too many."""
         if not 0 < len(self._words) <= WORD_LIMIT or len(self._commands) >= COMMAND_LIMIT:
             return False
         self._commands.append(SimpleCommand(self._separator, tuple(self._words), tuple(self._redirections)))
@@ -102,7 +107,7 @@ class LineBuilder:
         return not self._words and not self._redirections
 
     def finish(self) -> Line | None:
-        """The whole line; None where it is empty or too long."""
+        """The whole line; None if it is empty or too long."""
         if self.empty and self._commands and self._separator == ";":
             return tuple(self._commands)
         return tuple(self._commands) if self.end_command("") else None

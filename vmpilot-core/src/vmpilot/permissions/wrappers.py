@@ -1,19 +1,21 @@
-"""Programs that run another command which stands among their arguments, and shells that are handed one as text.
+"""Programs that run another command from their arguments, and shells that get one as text.
 
-It serves rules that forbid: what may stand behind a wrapper is held against them. It approves nothing.
+For rules that deny or ask: they also apply to what may be behind a wrapper. It approves nothing.
 """
 
 from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal, TypeAlias
+
+from vmpilot.permissions.command_spec import word_set
 
 
 class Hole(enum.Enum):
-    """A word of a command that only the shell knows: `ONE` word, a `NUMBER`, or `MANY` words (or none)."""
+    """A part of a command that is only known at run time: `ONE` word, a `NUMBER`, or `MANY` words (or none)."""
 
     ONE = enum.auto()
     NUMBER = enum.auto()
@@ -24,7 +26,7 @@ Argv: TypeAlias = tuple[str | Hole, ...]
 """The words of a command."""
 
 Shell: TypeAlias = Literal["bash", "sh"]
-"""Whose reading of a script counts. `sh` may be dash, busybox or bash."""
+"""The shell that runs a script. `sh` may be dash, busybox or bash."""
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _VERSION = re.compile(r"[\d.]+$")
@@ -45,9 +47,9 @@ _SPECIAL_NAME = re.compile(
 
 
 def may_export(name: str, value: str | None = None) -> bool:
-    """Whether a program's environment may hold this variable: no program known here runs anything because of it.
+    """Whether this variable may be exported: no program known here runs anything because of it.
 
-    `value` is None if it is not known; another character set could change how bash reads the rest of a line.
+    `value` is None if it is not known; another character set could change how bash parses the rest of a line.
     """
     if _LOCALE.fullmatch(name):
         return value is not None and _PLAIN_LOCALE.fullmatch(value) is not None
@@ -55,7 +57,7 @@ def may_export(name: str, value: str | None = None) -> bool:
 
 
 def may_assign(name: str, value: str | None = None) -> bool:
-    """Whether bash does nothing but keep the variable, and no program has it in its environment."""
+    """Whether bash only stores the variable, and programs do not get it or may get it."""
     if may_export(name, value):
         return True
     return re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) is not None and not _SPECIAL_NAME.match(name)
@@ -65,59 +67,52 @@ def may_assign(name: str, value: str | None = None) -> bool:
 class _Wrapper:
     """`valued` options have a value, attached or as the next word; `flags` have none; `operands` precede the command.
 
-    `alone`: without a command it runs nothing; others start a shell then. `sees_same`: the command runs with the same
+    `alone`: without a command it runs nothing; others then start a shell. `sees_same`: the command runs with the same
     files, so a program's name means the same as elsewhere.
     """
 
-    valued: frozenset[str] = frozenset()
-    flags: frozenset[str] = frozenset()
+    valued: str = ""
+    flags: str = ""
+    _: KW_ONLY
     operands: int = 0
     assignments: bool = False
     alone: bool = False
     sees_same: bool = True
 
-
-def _wrapper(
-    valued: str = "",
-    flags: str = "",
-    *,
-    operands: int = 0,
-    assignments: bool = False,
-    alone: bool = False,
-    sees_same: bool = True,
-) -> _Wrapper:
-    return _Wrapper(frozenset(valued.split()), frozenset(flags.split()), operands, assignments, alone, sees_same)
+    def has(self, option: str, *, valued: bool) -> bool:
+        """Whether it is one of its options."""
+        return option in (self.valued if valued else self.flags).split()
 
 
 WRAPPERS: Mapping[str, _Wrapper] = {
-    "builtin": _wrapper(alone=True),
-    "busybox": _wrapper(),
-    "chroot": _wrapper(operands=1, sees_same=False),
-    "chrt": _wrapper(operands=1),
-    "command": _wrapper(flags="-p", alone=True),
-    "coproc": _wrapper(sees_same=False),
-    "doas": _wrapper("-u -C", "-n", assignments=True),
-    "env": _wrapper("-u --unset -C --chdir", "-i --ignore-environment", assignments=True, alone=True),
-    # Not -a: a program that is many in one goes by the name that it is given there.
-    "exec": _wrapper(flags="-c -l", alone=True),
-    "fakeroot": _wrapper(),
-    "flock": _wrapper("-w -E", "-n -x -s -e -o", operands=1),
-    "ionice": _wrapper("-c -n", "-t", alone=True),
-    "nice": _wrapper("-n", alone=True),
-    "nohup": _wrapper(alone=True),
-    "nsenter": _wrapper("-t", sees_same=False),
-    "setsid": _wrapper(flags="-w -f -c"),
-    "stdbuf": _wrapper("-i -o -e"),
-    "strace": _wrapper("-e -s", "-f -c"),
-    "sudo": _wrapper("-u -g -h -p -C -r -t -D -T -U --user --group --chdir", "-n -E -H -S -k -b", assignments=True),
-    "systemd-run": _wrapper("-p -u --unit", sees_same=False),
-    "taskset": _wrapper(flags="-c", operands=1),
-    "time": _wrapper("-f -o", "-p -v -a", alone=True),
-    "timeout": _wrapper("-s -k --signal --kill-after", "-v --foreground --preserve-status", operands=1),
-    "toybox": _wrapper(),
-    "unshare": _wrapper(sees_same=False),
-    "watch": _wrapper("-n", sees_same=False),
-    "xargs": _wrapper(
+    "builtin": _Wrapper(alone=True),
+    "busybox": _Wrapper(),
+    "chroot": _Wrapper(operands=1, sees_same=False),
+    "chrt": _Wrapper(operands=1),
+    "command": _Wrapper(flags="-p", alone=True),
+    "coproc": _Wrapper(sees_same=False),
+    "doas": _Wrapper("-u -C", "-n", assignments=True),
+    "env": _Wrapper("-u --unset -C --chdir", "-i --ignore-environment", assignments=True, alone=True),
+    # Not -a: a multi-call program, such as busybox, goes by the name that it gets there.
+    "exec": _Wrapper(flags="-c -l", alone=True),
+    "fakeroot": _Wrapper(),
+    "flock": _Wrapper("-w -E", "-n -x -s -e -o", operands=1),
+    "ionice": _Wrapper("-c -n", "-t", alone=True),
+    "nice": _Wrapper("-n", alone=True),
+    "nohup": _Wrapper(alone=True),
+    "nsenter": _Wrapper("-t", sees_same=False),
+    "setsid": _Wrapper(flags="-w -f -c"),
+    "stdbuf": _Wrapper("-i -o -e"),
+    "strace": _Wrapper("-e -s", "-f -c"),
+    "sudo": _Wrapper("-u -g -h -p -C -r -t -D -T -U --user --group --chdir", "-n -E -H -S -k -b", assignments=True),
+    "systemd-run": _Wrapper("-p -u --unit", sees_same=False),
+    "taskset": _Wrapper(flags="-c", operands=1),
+    "time": _Wrapper("-f -o", "-p -v -a", alone=True),
+    "timeout": _Wrapper("-s -k --signal --kill-after", "-v --foreground --preserve-status", operands=1),
+    "toybox": _Wrapper(),
+    "unshare": _Wrapper(sees_same=False),
+    "watch": _Wrapper("-n", sees_same=False),
+    "xargs": _Wrapper(
         "-I -n -P -L -d -a -s -E --max-args --max-procs --delimiter --arg-file",
         "-0 -r -t -x --null --no-run-if-empty --verbose",
         alone=True,
@@ -127,41 +122,9 @@ WRAPPERS: Mapping[str, _Wrapper] = {
 _GREP_SCRIPTS = frozenset({"egrep", "fgrep"})
 SHELLS = frozenset({"ash", "bash", "dash", "fish", "ksh", "mksh", "rbash", "sh", "zsh"})
 _READABLE_SHELLS: Mapping[str, Shell] = {"ash": "sh", "bash": "bash", "dash": "sh", "sh": "sh"}
-INTERPRETERS = frozenset(
-    {
-        "awk",
-        "bun",
-        "deno",
-        "ed",
-        "emacs",
-        "ex",
-        "expect",
-        "gawk",
-        "gdb",
-        "guile",
-        "irb",
-        "java",
-        "jshell",
-        "julia",
-        "lua",
-    }
-    | {
-        "luajit",
-        "m4",
-        "mawk",
-        "nawk",
-        "nodejs",
-        "node",
-        "nvim",
-        "osascript",
-        "perl",
-        "php",
-        "pwsh",
-        "pypy",
-        "python",
-        "r",
-    }
-    | {"rscript", "ruby", "sed", "sqlite", "mysql", "psql", "tclsh", "vi", "vim", "wish"}
+INTERPRETERS = word_set(
+    "awk bun deno ed emacs ex expect gawk gdb guile irb java jshell julia lua luajit m4 mawk mysql nawk node nodejs "
+    "nvim osascript perl php psql pwsh pypy python r rscript ruby sed sqlite tclsh vi vim wish"
 )
 _CODE_OPTIONS = re.compile(r"-[A-Za-z]*[ceErpBR]|--(?:eval|command|print|execute|run|expression)(?:=.*)?", re.DOTALL)
 _STREAM = re.compile(r"-|/dev/(?:stdin|fd/.*)|/proc/.*")
@@ -183,14 +146,14 @@ def name_of(argv: Argv) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wrapped:
-    """The command that a wrapper runs, None if it names none; `certain` is False if it might run another."""
+    """The command that a wrapper runs, if any; `certain` is False if it might run another."""
 
     command: Argv | None
     certain: bool
 
 
 def wrapped_command(argv: Argv) -> Wrapped | None:
-    """What a wrapper runs, as far as its options are known; None if the program is not a wrapper."""
+    """The command of a wrapper, as far as its options are known; None if the program is not a wrapper."""
     name = name_of(argv)
     if name in _GREP_SCRIPTS:
         return Wrapped(("grep", *argv[1:]), certain=True)
@@ -204,14 +167,16 @@ def wrapped_command(argv: Argv) -> Wrapped | None:
     if command is None:
         return Wrapped(None, certain=certain and wrapper.alone)
     if name == "xargs":
-        for mark in _replaced(argv[1:position]):
-            command = _fill(command, mark)
+        options = argv[1:position]
+        for word, following in zip(options, (*options[1:], ""), strict=False):
+            if isinstance(word, str) and (match := _REPLACING.fullmatch(word)):  # -I: a mark that the input replaces
+                command = _fill(command, match[1] or (following if isinstance(following, str) else ""))
         command = (*command, Hole.MANY)
     return Wrapped(command, certain=certain and wrapper.sees_same)
 
 
 def _skip_options(wrapper: _Wrapper, argv: Argv) -> tuple[int, bool]:
-    """Where the command begins, and whether all that precedes it is known."""
+    """Where the command begins, and whether everything before it is known."""
     position, operands, certain, options = 1, wrapper.operands, True, True
     while position < len(argv):
         word = argv[position]
@@ -235,27 +200,18 @@ def _skip_options(wrapper: _Wrapper, argv: Argv) -> tuple[int, bool]:
 def _option_size(wrapper: _Wrapper, word: str) -> int:
     """How many words the option takes; 0 if it is not known."""
     name, equals, _ = word.partition("=")
-    if word in wrapper.flags or (equals and name in wrapper.valued) or _NUMBER_OPTION.fullmatch(word):
+    if wrapper.has(word, valued=False) or (equals and wrapper.has(name, valued=True)) or _NUMBER_OPTION.fullmatch(word):
         return 1
-    if word in wrapper.valued:
+    if wrapper.has(word, valued=True):
         return 2
     if word.startswith("--"):
         return 0
     for position, letter in enumerate(word[1:], 2):
-        if f"-{letter}" in wrapper.valued:
+        if wrapper.has(f"-{letter}", valued=True):
             return 1 if position < len(word) else 2
-        if f"-{letter}" not in wrapper.flags:
+        if not wrapper.has(f"-{letter}", valued=False):
             return 0
     return 1
-
-
-def _replaced(options: Argv) -> list[str]:
-    """What `xargs` replaces by its input, the values of its option -I."""
-    marks: list[str] = []
-    for word, following in zip(options, (*options[1:], ""), strict=False):
-        if isinstance(word, str) and (match := _REPLACING.fullmatch(word)):
-            marks.append(match[1] or (following if isinstance(following, str) else ""))
-    return marks
 
 
 def _fill(command: Argv, mark: str) -> Argv:
@@ -276,9 +232,9 @@ def found_commands(argv: Argv) -> list[Argv]:
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Code that a command hands to a shell; `code` is None if it cannot be read, `shell` if the same shell runs it.
+    """Code that a command passes to a shell; `code` is None if it is unknown, `shell` if the same shell runs it.
 
-    `certain` is False if the shell that runs it may read it otherwise, or do more than the code says.
+    `certain` is False if the shell may parse it differently, or do more than the code says.
     """
 
     code: str | None
@@ -287,7 +243,7 @@ class Script:
 
 
 def shell_script(argv: Argv) -> Script | None:
-    """The code that the command hands to a shell or interpreter in the line itself, None if it does not."""
+    """The code in the line itself that the command passes to a shell or interpreter, if any."""
     name, arguments = name_of(argv), argv[1:]
     if name in SHELLS:
         return _shell_code(_READABLE_SHELLS.get(name), arguments)
@@ -297,29 +253,28 @@ def shell_script(argv: Argv) -> Script | None:
 
 
 def _builtin_code(name: str, arguments: Argv) -> Script | None:
+    texts = [word for word in arguments if isinstance(word, str)]
+    known = len(texts) == len(arguments)
     script: Script | None = None
     match name:
         case "eval":
-            script = Script(_joined(arguments, " "))
+            script = Script(" ".join(texts) if known else None)
         case "alias" if arguments:
-            script = Script(_behind_equals(arguments), certain=False)
+            values = "\n".join(word.partition("=")[2] for word in texts)
+            script = Script(values if known else None, certain=False)
         case "trap":
-            script = _trapped(arguments)
+            action = (*(arguments[1:] if arguments[:1] == ("--",) else arguments), "-")[0]
+            if action not in {"-p", "-l", "-", ""}:
+                script = Script(action if isinstance(action, str) else None)
         case "source" | ".":
-            file = _first(arguments)
+            file = next((word for word in arguments if word != "--"), "-")
             script = Script(None) if isinstance(file, Hole) or _STREAM.fullmatch(file or "-") else None
         case "watch":
-            script = Script(_joined(arguments, " "), "sh", certain=False)
+            script = Script(" ".join(texts) if known else None, "sh", certain=False)
         case "su" | "runuser" | "script" | "flock" if "-c" in arguments:
-            script = Script(_behind(arguments, "-c"), "sh", certain=False)
+            code = (*arguments[arguments.index("-c") + 1 :], None)[0]
+            script = Script(code if isinstance(code, str) else None, "sh", certain=False)
     return script
-
-
-def _trapped(arguments: Argv) -> Script | None:
-    words = arguments[1:] if arguments[:1] == ("--",) else arguments
-    if not words or words[0] in {"-p", "-l", "-", ""}:
-        return None
-    return Script(words[0]) if isinstance(words[0], str) else Script(None)
 
 
 def _shell_code(shell: Shell | None, arguments: Argv) -> Script | None:
@@ -344,22 +299,3 @@ def _runs_inline(arguments: Argv) -> bool:
     if any(isinstance(word, Hole) or _CODE_OPTIONS.fullmatch(word) or _STREAM.fullmatch(word) for word in arguments):
         return True
     return all(isinstance(word, str) and word.startswith("-") and word != "--version" for word in arguments)
-
-
-def _first(words: Argv) -> str | Hole | None:
-    return next((word for word in words if word != "--"), None)
-
-
-def _behind(words: Argv, option: str) -> str | None:
-    word = next((words[place + 1] for place, word in enumerate(words[:-1]) if word == option), None)
-    return word if isinstance(word, str) else None
-
-
-def _joined(words: Argv, between: str) -> str | None:
-    texts = [word for word in words if isinstance(word, str)]
-    return between.join(texts) if len(texts) == len(words) else None
-
-
-def _behind_equals(words: Argv) -> str | None:
-    texts: Sequence[str] = [word.partition("=")[2] for word in words if isinstance(word, str)]
-    return "\n".join(texts) if len(texts) == len(words) else None

@@ -1,1 +1,1 @@
-"""Starts commands below a supervisor process, reads their output, and ends all that they started."""
+"""Starts commands below a supervisor process, reads their output, and ends every process that they started."""

@@ -1,7 +1,7 @@
 """The files of a kept job: its supervisor writes them, and every later VMPilot reads them. Standard library only.
 
-A job has a folder: `job.json` (what was started), `state.json` (which processes, and how it ended), and its output,
-masked, in segments `output.POSITION`, of which the last two are kept. All are readable for their owner only.
+A job has a folder: `job.json` (what was started), `state.json` (its processes, and how it ended), and its masked
+output in segments `output.POSITION`, of which the last two are kept. Only their owner can read them.
 """
 
 import codecs
@@ -17,13 +17,13 @@ from vmpilot.machine.processes.process_tree import start_time
 from vmpilot.machine.secrets.masking import MaskedStream, Masker
 
 SEGMENT = 4 * 1024 * 1024
-"""Bytes of one piece of the output; at most two are kept."""
+"""Bytes of one segment of the output; at most two are kept."""
 
 _JOB, _STATE = "job.json", "state.json"
 
 
 def write_job(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Say what is started. Raises OSError."""
+    """Write what is started. Raises OSError."""
     _write(folder / _JOB, facts)
 
 
@@ -33,7 +33,7 @@ def read_job(folder: Path) -> dict[str, Any]:
 
 
 def write_state(folder: Path, state: Mapping[str, Any]) -> None:
-    """Replace the state as a whole. Raises OSError."""
+    """Replace the whole state. Raises OSError."""
     _write(folder / _STATE, state)
 
 
@@ -43,7 +43,7 @@ def read_state(folder: Path) -> dict[str, Any]:
 
 
 def this_boot() -> str:
-    """What tells the processes of now from those before a restart, or in another container."""
+    """Distinguishes the processes of now from those before a restart, or in another container."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -52,7 +52,7 @@ def this_boot() -> str:
 
 
 def is_running(state: Mapping[str, Any], *, name: str) -> bool:
-    """Whether the process `name` (`warden`, `shell`) of the state still runs, and is not another with its number."""
+    """Whether the process `name` (`warden` or `shell`) of the state still runs, and is not another with its id."""
     number, started = state.get(name), state.get(f"{name}_started")
     if not isinstance(number, int) or started is None or state.get("boot") != this_boot():
         return False
@@ -60,7 +60,7 @@ def is_running(state: Mapping[str, Any], *, name: str) -> bool:
 
 
 class OutputWriter:
-    """Masks what a job prints and writes it into segments. A full disk loses output and makes no error."""
+    """Masks a job's output and writes it into segments. If the disk is full, output is lost without an error."""
 
     def __init__(self, folder: Path, secrets: Iterable[str]) -> None:
         self._folder = folder
@@ -77,7 +77,7 @@ class OutputWriter:
         self._append(self._masked.feed(self._plain.feed(text)))
 
     def close(self) -> None:
-        """No output follows."""
+        """The output has ended."""
         text = self._decoder.decode(b"", final=True)
         self._append(self._masked.feed(self._plain.feed(text) + self._plain.flush()) + self._masked.flush())
         if self._descriptor is not None:
@@ -111,13 +111,13 @@ class OutputWriter:
 
 
 def segments(folder: Path) -> list[tuple[int, Path]]:
-    """The pieces of output that are kept, oldest first, each with its position."""
+    """The segments that are kept, oldest first, each with its position."""
     found = ((path.name.partition(".")[2], path) for path in folder.glob("output.*"))
     return sorted((int(position), path) for position, path in found if position.isdecimal())
 
 
 def output_length(folder: Path) -> int:
-    """Bytes of output in all, also those that are no longer kept."""
+    """Bytes of the whole output, including those no longer kept."""
     with suppress(IndexError, OSError):
         position, path = segments(folder)[-1]
         return position + path.stat().st_size

@@ -1,7 +1,4 @@
-"""What a command printed, made fit for a model: plain text, head and tail kept, the cut counted, memory bounded.
-
-Live output for people is `live_output`; masking of secrets is `masking`.
-"""
+"""A command's output for the model: plain text, head and tail kept, the cut counted, memory bounded."""
 
 import re
 from collections import deque
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 from vmpilot.machine.processes.output_file import OutputFile
 
 _LINE_LIMIT = 8_192
-"""Characters of an unfinished line that are held back, for a carriage return may still overwrite them."""
+"""Characters of an unfinished line that are held back, because a carriage return may overwrite them."""
 _ESCAPE_LIMIT = 4_096
 """Characters of an unfinished escape sequence that are held back."""
 
@@ -27,7 +24,7 @@ _OVERSTRUCK = re.compile(r"[^\n\x08]\x08")
 
 @dataclass(frozen=True, slots=True)
 class OutputLimits:
-    """How much of a command's output is kept (characters) and at how many bytes in all the command is ended."""
+    """How many characters of a command's output are kept, and after how many bytes in total the command is ended."""
 
     head: int = 20_000
     tail: int = 20_000
@@ -36,7 +33,7 @@ class OutputLimits:
 
 @dataclass(frozen=True, slots=True)
 class CappedText:
-    """Text of which the middle may be missing; where it is, `text` says so and `cut_chars` is above 0."""
+    """Text whose middle may be missing; if it is, `text` says so and `cut_chars` is above 0."""
 
     text: str
     total_chars: int
@@ -58,7 +55,7 @@ class OutputBuffer:
         self._total_lines = 0
 
     def append(self, text: str) -> None:
-        """Add `text` after what was added before."""
+        """Append `text`."""
         self._total_chars += len(text)
         self._total_lines += text.count("\n")
         if self._head_room:
@@ -71,7 +68,7 @@ class OutputBuffer:
 
     @property
     def total_chars(self) -> int:
-        """How much was appended."""
+        """How many characters were appended."""
         return self._total_chars
 
     @property
@@ -80,16 +77,19 @@ class OutputBuffer:
         return self._total_chars > self._limit
 
     def capped(self, *, elsewhere: str = "") -> CappedText:
-        """Give what was kept, with a line that tells the size of the cut in place of what was not, and `elsewhere`:
-        where the whole text is.
-        """
+        """What was kept, with a line for the cut that gives its size, and `elsewhere`: where the whole text is."""
         head, tail = "".join(self._head), "".join(self._tail)
         tail = tail[max(0, len(tail) - self._tail_limit) :]
         cut_chars = self._total_chars - len(head) - len(tail)
         if not cut_chars:
             return CappedText(head + tail, self._total_chars)
         cut_lines = self._total_lines - head.count("\n") - tail.count("\n")
-        text = _join_around_cut(head, tail, note=_describe_cut(cut_chars, cut_lines, elsewhere))
+        counted = f"{cut_chars:,} character{'s' if cut_chars != 1 else ''}"
+        if cut_lines:
+            counted += f" ({cut_lines:,} line{'s' if cut_lines != 1 else ''})"
+        before = "\n" if head and not head.endswith("\n") else ""
+        after = "\n" if tail and not tail.startswith("\n") else ""
+        text = f"{head}{before}[… {counted} cut{elsewhere and f'; {elsewhere}'} …]{after}{tail}"
         return CappedText(text, self._total_chars, cut_chars, cut_lines)
 
     def _append_to_tail(self, text: str) -> None:
@@ -101,7 +101,7 @@ class OutputBuffer:
 
 
 class KeptOutput:
-    """What is kept of an output in memory, and the whole in a file as soon as that is not all."""
+    """The output that is kept in memory; as soon as something is cut, the whole is in a file."""
 
     def __init__(self, *, head: int, tail: int, file: OutputFile | None = None) -> None:
         self._buffer = OutputBuffer(head=head, tail=tail)
@@ -109,7 +109,7 @@ class KeptOutput:
         self._pieces: list[str] = []
 
     def append(self, text: str) -> None:
-        """Add `text`, which must be masked."""
+        """Append `text`, which must be masked."""
         self._buffer.append(text)
         if self._file is None:
             return
@@ -119,48 +119,35 @@ class KeptOutput:
             self._pieces.clear()
 
     def capped(self) -> CappedText:
-        """Give what is kept in memory, the cut naming the file."""
+        """What is kept in memory; the cut names the file."""
         return self._buffer.capped(elsewhere=self.whereabouts)
 
     @property
     def whereabouts(self) -> str:
-        """Where all of it is; empty while that is here."""
+        """Where the whole output is; empty if it is in memory."""
         if self._file is None or self._file.path is None:
             return ""
-        return f"{'the whole' if self._file.whole else 'the beginning'} is in {self._file.path}"
+        return f"{'full output' if self._file.whole else 'beginning'} in {self._file.path}"
 
     def close(self) -> None:
-        """Nothing is added any more."""
+        """Nothing more is appended."""
         if self._file is not None:
             self._file.close()
 
 
-def _describe_cut(characters: int, lines: int, elsewhere: str) -> str:
-    counted = f" ({lines:,} line{'s' if lines != 1 else ''})" if lines else ""
-    return (
-        f"[… {characters:,} character{'s' if characters != 1 else ''}{counted} cut{elsewhere and f'; {elsewhere}'} …]"
-    )
-
-
-def _join_around_cut(head: str, tail: str, *, note: str) -> str:
-    before = "\n" if head and not head.endswith("\n") else ""
-    after = "\n" if tail and not tail.startswith("\n") else ""
-    return f"{head}{before}{note}{after}{tail}"
-
-
 def plain_text(text: str) -> str:
-    """Give `text` as a terminal would leave it, near enough: no escape sequences, no control characters but newline
-    and tab, and of a line that was overwritten after carriage returns only the last state. Linear time.
+    """`text` roughly as a terminal shows it: no escape sequences, no control characters except newline and tab, and
+    only the last state of a line that was overwritten after carriage returns. Linear time.
     """
     plain = PlainText()
     return plain.feed(text) + plain.flush()
 
 
 class PlainText:
-    """`plain_text` for text that comes in pieces; it works before capping, so that the caps count what the model sees.
+    """`plain_text` for streamed text; it runs before capping, so that the caps count what the model sees.
 
-    It holds back the unfinished line (up to 8,192 characters: of a longer line the parts before are beyond
-    overwriting) and an unfinished escape sequence (up to 4,096).
+    It holds back the unfinished line (up to 8,192 characters; earlier parts of a longer line can no longer be
+    overwritten) and an unfinished escape sequence (up to 4,096).
     """
 
     def __init__(self) -> None:
@@ -173,10 +160,11 @@ class PlainText:
         return _collapse_lines(self._line)
 
     def feed(self, piece: str) -> str:
-        """Take the next piece and give what is settled by now."""
+        """Take the next piece; what is settled."""
         text = self._line + self._remove_escapes(self._escape + piece)
         end = text.rfind("\n") + 1
-        settled, line = _collapse_lines(text[:end]), _collapse_open_line(text[end:])
+        settled, line = _collapse_lines(text[:end]), _collapse_line(text[end:])
+        line += "\r" if text.endswith("\r") and text[end:] else ""  # a newline may follow
         if len(line) <= _LINE_LIMIT:
             self._line = line
             return settled
@@ -184,7 +172,7 @@ class PlainText:
         return settled + _remove_overstruck(line.removesuffix("\r"))
 
     def flush(self) -> str:
-        """Give what was held back (an unfinished escape sequence is dropped); the text is over."""
+        """The text has ended: what was held back, without an unfinished escape sequence."""
         text = _collapse_lines(self._line)
         self._line = self._escape = ""
         return text
@@ -209,11 +197,6 @@ def _collapse_lines(text: str) -> str:
 def _collapse_line(line: str) -> str:
     line = line.rstrip("\r")
     return line[line.rfind("\r") + 1 :]
-
-
-def _collapse_open_line(line: str) -> str:
-    """Like `_collapse_line`; a carriage return at the end stays, for a newline may follow it."""
-    return _collapse_line(line) + ("\r" if line.endswith("\r") else "")
 
 
 def _remove_overstruck(text: str) -> str:

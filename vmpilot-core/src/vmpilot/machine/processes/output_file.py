@@ -1,4 +1,4 @@
-"""The whole of a long output in a file that the model can read: for the owner only, bounded, removed with age."""
+"""Long outputs in files that the model can read: private, bounded in size, removed by age."""
 
 import os
 import time
@@ -13,9 +13,9 @@ _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 
 
 class OutputFile:
-    """A file that begins to exist with the first text; bytes beyond `limit` are left out.
+    """A file that is created with the first text; bytes beyond `limit` are left out.
 
-    What is added must be masked already. A folder that cannot be written to makes no error: there is no file then.
+    Text must be masked already. If the folder is not writable, there is no file and no error.
     """
 
     def __init__(self, folder: Path, *, limit: int = _FILE_LIMIT) -> None:
@@ -26,7 +26,7 @@ class OutputFile:
         self.whole = True
 
     def append(self, text: str) -> None:
-        """Add `text` after what was added before."""
+        """Append `text`."""
         if not self.whole or not text:
             return
         data = text.encode(errors="replace")
@@ -41,16 +41,16 @@ class OutputFile:
         self._room -= min(len(data), self._room)
 
     def close(self) -> None:
-        """Nothing is added any more; the file stays."""
+        """Nothing more is appended; the file stays."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def tidy_outputs(root: Path, *, now: float | None = None) -> None:
-    """Remove from the folders in `root` what is older than 14 days and, oldest first, what goes beyond 512 MiB.
+    """Remove files in the folders of `root` that are older than 14 days and, oldest first, those beyond 512 MiB.
 
-    For the start of a conversation; what cannot be removed stays.
+    For the start of a conversation. Files that cannot be removed stay.
     """
     files = sorted((_age_and_size(path) for path in root.glob("*/*.txt")), reverse=True)
     total = 0
@@ -59,14 +59,18 @@ def tidy_outputs(root: Path, *, now: float | None = None) -> None:
         if changed < (now or time.time()) - _LONGEST_AGE or total > _TREE_LIMIT:
             _remove(path)
     for folder in root.glob("*/"):
-        with suppress(OSError):  # one that is not empty
+        with suppress(OSError):  # not empty
             folder.rmdir()
 
 
 def _create_file(folder: Path) -> tuple[Path, int]:
     folder.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
     files = sorted((_age_and_size(path) for path in folder.glob("*.txt")), reverse=True)
-    _make_room(files)
+    total = _FILE_LIMIT
+    for _, size, path in files:  # the oldest are removed, so that one more file fits into the folder's limit
+        total += size
+        if total > _FOLDER_LIMIT:
+            _remove(path)
     number = max((int(path.stem) for _, _, path in files if path.stem.isdecimal()), default=0)
     while True:
         number += 1
@@ -75,15 +79,6 @@ def _create_file(folder: Path) -> tuple[Path, int]:
             return path, os.open(
                 path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE_FILE
             )
-
-
-def _make_room(files: list[tuple[float, int, Path]]) -> None:
-    """Remove the oldest, so that one more file fits into the folder's limit."""
-    total = _FILE_LIMIT
-    for _, size, path in files:
-        total += size
-        if total > _FOLDER_LIMIT:
-            _remove(path)
 
 
 def _age_and_size(path: Path) -> tuple[float, int, Path]:

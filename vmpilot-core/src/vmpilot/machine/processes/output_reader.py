@@ -1,25 +1,27 @@
-"""Reads a command's pipe with the event loop: decodes, masks, passes on, notices a flood. It keeps nothing."""
+"""Reads a command's pipe in the event loop: decodes, masks, passes output on, and detects a flood."""
 
 import asyncio
 import codecs
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 
-from vmpilot.machine.processes.live_output import LiveOutput
 from vmpilot.machine.processes.output import PlainText
 from vmpilot.machine.secrets.masking import MaskedStream, Masker
 
+_INTERVAL = 0.05
+_PILE_LIMIT = 512 * 1024
 _CHUNK = 64 * 1024
 _LAST_READS = 16
-"""What a full pipe of a mebibyte can still hold when everybody who could write is gone."""
+"""A full pipe of a mebibyte, after the last writer is gone."""
 
 
 class OutputReader:
     """The output of one command, from the reading end of its pipe, which it owns.
 
-    `keep` gets it as plain text with secrets masked; `on_output` as it came, decoded. After `flood` bytes no more is
-    read. A `pace` above 0 are seconds to wait after each 64 KiB: whoever writes faster is made to wait.
+    `keep` gets it as plain text with secrets masked; `on_output` gets it decoded only. After `flood` bytes, reading
+    stops. A `pace` above 0 is how many seconds to wait after each 64 KiB, which slows the writers down.
     """
 
     def __init__(
@@ -49,21 +51,21 @@ class OutputReader:
 
     @property
     def ended(self) -> bool:
-        """Whether no more will be read: end of file, or a flood."""
+        """Whether reading has ended: end of file, or a flood."""
         return self._pipe is None
 
     @property
     def unfinished(self) -> str:
-        """The last line as far as it has come, which is held back until it is whole: a prompt, as a rule."""
+        """The last, incomplete line, which is held back until it is complete: usually a prompt."""
         return self._masker.mask_unfinished(self._plain.unfinished)
 
     def start(self, on_change: Callable[[], None]) -> None:
-        """Begin to read; `on_change` is called after each read, and must not raise."""
+        """Start reading; `on_change` is called after each read, and must not raise."""
         self._on_change = on_change
         self._listen()
 
     def finish(self) -> None:
-        """Take what is in the pipe now, and pass on everything that was held back. Writers are not waited for."""
+        """Read what is in the pipe now, without waiting for writers, and pass on everything that was held back."""
         for _ in range(_LAST_READS):
             if not self._read():
                 break
@@ -73,7 +75,7 @@ class OutputReader:
         self.live.flush()
 
     def close(self) -> None:
-        """Stop reading; whoever still writes gets SIGPIPE."""
+        """Stop reading; writers get SIGPIPE."""
         if self._resume is not None:
             self._resume.cancel()
         if self._pipe is not None:
@@ -95,7 +97,7 @@ class OutputReader:
         self._on_change()
 
     def _read(self) -> int:
-        """Read once; give how many bytes came."""
+        """Read once; returns how many bytes."""
         if self._pipe is None:
             return 0
         data = b""
@@ -103,18 +105,61 @@ class OutputReader:
             data = os.read(self._pipe, _CHUNK)
             if not data:
                 self.close()
-        self._accept(data)
-        return len(data)
-
-    def _accept(self, data: bytes) -> None:
         self.flooded = self.flooded or len(data) > self._room
         self._accept_text(self._decoder.decode(data[: self._room]))
         self._room -= min(len(data), self._room)
         if self.flooded:
             self.close()
+        return len(data)
 
     def _accept_text(self, text: str) -> None:
         text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
         self.live.add(text)
         if plain := self._plain.feed(text):
             self._keep_plain(self._masked.feed(plain))
+
+
+class LiveOutput:
+    """Collects text and delivers it joined: the first at once, then at most every 50 ms. Nothing is dropped.
+
+    More than half a million characters are delivered sooner, so memory is bounded.
+    """
+
+    def __init__(self, deliver: Callable[[str], None]) -> None:
+        self._deliver = deliver
+        self._pile: list[str] = []
+        self._pile_chars = 0
+        self._allowed_from = -inf
+        self._stopped = False
+
+    @property
+    def due(self) -> float:
+        """When to call `deliver_due`, in seconds of the caller's clock: infinity if there is nothing to deliver."""
+        if not self._pile:
+            return inf
+        return -inf if self._pile_chars > _PILE_LIMIT else self._allowed_from
+
+    def add(self, text: str) -> None:
+        """Add a piece; nothing is delivered yet."""
+        if text and not self._stopped:
+            self._pile.append(text)
+            self._pile_chars += len(text)
+
+    def deliver_due(self, now: float) -> None:
+        """Deliver the collected text, if it is due."""
+        if self.due <= now:
+            self._allowed_from = now + _INTERVAL
+            self.flush()
+
+    def stop(self) -> None:
+        """Deliver nothing from now on."""
+        self._stopped = True
+        self._pile.clear()
+
+    def flush(self) -> None:
+        """Deliver the collected text now."""
+        if self._pile:
+            text = "".join(self._pile)
+            self._pile.clear()
+            self._pile_chars = 0
+            self._deliver(text)

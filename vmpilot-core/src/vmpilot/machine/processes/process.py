@@ -1,4 +1,4 @@
-"""Runs one command line under a shell and leaves nothing of it behind; it knows no permissions and no tool call.
+"""Runs one command line in a shell and leaves no process behind. It knows no permissions and no tool calls.
 
 Processes that still run when the shell has exited (`sleep 100 &`, daemons) get 300 ms; then they are ended and counted.
 The supervisor catches all of them, except those that another service (systemd, docker, at) was asked to start.
@@ -21,12 +21,12 @@ from vmpilot.machine.processes.supervisor import Supervised, Supervisor
 from vmpilot.machine.secrets.masking import Masker
 
 Confine: TypeAlias = Callable[[ShellLaunch, ExitStack], ShellLaunch]
-"""Wraps a planned start in a sandbox; what the sandbox needs until the command's end goes into the stack."""
+"""Wraps a launch in a sandbox; what the sandbox needs until the command ends goes into the stack."""
 
-_LOST = "it ended the process that watches over it, so its exit code is lost and all that it started was ended"
+_LOST = "it killed its supervisor process, so all its processes were ended and its exit code is unknown"
 _LEFT_OVER_PATIENCE = 0.3
 _LEFT_OVER_GRACE = 0.5
-_TERM_GRACE = 0.4  # with the 0.35 s for KILL: back within a second of the timeout, on a busy machine too
+_TERM_GRACE = 0.4  # plus 0.35 s for KILL: within a second of the timeout, even on a busy machine
 
 
 _log = logging.getLogger(__name__)
@@ -34,14 +34,13 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """How a command went.
+    """How a command ended.
 
-    `exit_code` is None if a signal ended the shell or if we did (`timed_out`, `flooded`); `signal` is the one that
-    ended it. `output` is standard output and error in order of arrival, as plain text with the middle cut out if it is
-    long. `working_folder` is where the shell stood when it ended, if it told. `left_running` counts background
-    processes that still ran when the shell had exited and were ended, `unended` processes that could not be
-    ended (another user's). `remark` is for the model, None as a rule. `notice` says what it left behind that
-    the user should know of, None as a rule.
+    `exit_code` is None if a signal ended the shell or if VMPilot did (`timed_out`, `flooded`); `signal` is the one that
+    ended it. `output` is standard output and error in order of arrival, as plain text, with the middle cut out if it is
+    long. `working_folder` is the shell's folder when it ended, if known. `left_running` counts background processes
+    that still ran when the shell had exited and were ended, `unended` those that could not be ended (another user's).
+    `remark` is for the model, `notice` for the user about what the command left behind; usually None.
     """
 
     exit_code: int | None
@@ -70,15 +69,15 @@ async def run_command(
     outputs: Path | None = None,
     supervisor: Supervisor | None = None,
 ) -> CommandOutcome:
-    """Run `command` with bash in `folder` and wait until it ends, for `timeout` seconds and less than 1 s more.
+    """Run `command` with bash in `folder` until it ends, for `timeout` seconds and at most 1 s more.
 
-    `environment` is the whole environment. `on_output` gets everything as it comes, decoded and raw, about 20 times a
-    second at most. `confine` puts the planned start into a sandbox. `masker` takes secrets out of what is kept; with
-    `outputs`, a folder, an output that is too long is there as a whole. Without a `supervisor` one is started for this
-    command, which takes 30 ms.
+    `environment` is the whole environment. `on_output` gets everything as it arrives, decoded and raw, at most about 20
+    times a second. `confine` wraps the launch in a sandbox. `masker` masks secrets in what is kept; `outputs` is a
+    folder for the whole of an output that is too long. Without a `supervisor`, one is started for this command, which
+    takes 30 ms.
 
-    When the caller is cancelled, or `on_output` raises, every process of the command is ended first; a second
-    cancellation cuts the grace short. Raises ValueError for a command that cannot be given to a shell, OSError if it
+    If the caller is canceled, or `on_output` raises, every process of the command is ended first; a second
+    cancellation cuts the grace short. Raises ValueError if the command cannot be passed to a shell, OSError if it
     cannot be started (no such folder, no shell).
     """
     kept = KeptOutput(head=limits.head, tail=limits.tail, file=OutputFile(outputs) if outputs else None)
@@ -94,19 +93,15 @@ async def run_command(
         run = _Run(supervised, launch, output, kept)
         try:
             outcome = await run.complete(timeout)
-            _log.debug("process %s ended after %.1f s: %s", supervised.shell, outcome.seconds, _ending(outcome))
+            ending = f"exit code {outcome.exit_code}" if outcome.signal is None else f"signal {outcome.signal}"
+            ending = "timed out" if outcome.timed_out else ending
+            _log.debug("process %s ended after %.1f s: %s", supervised.shell, outcome.seconds, ending)
             return outcome
         except asyncio.CancelledError:
             await run.abort()
             raise
         finally:
             run.close()
-
-
-def _ending(outcome: CommandOutcome) -> str:
-    if outcome.timed_out:
-        return "timed out"
-    return f"signal {outcome.signal}" if outcome.signal is not None else f"exit code {outcome.exit_code}"
 
 
 @contextmanager
@@ -124,7 +119,7 @@ def _running(supervisor: Supervisor | None) -> Iterator[Supervisor]:
 def _start(
     launch: ShellLaunch, folder: Path, environment: Mapping[str, str], supervisor: Supervisor
 ) -> tuple[Supervised, int]:
-    """Start the shell with standard input closed; give it and the reading end of its output. Raises OSError."""
+    """Start the shell with empty standard input; returns it and the reading end of its output. Raises OSError."""
     reading, writing = os.pipe()
     nothing = os.open(os.devnull, os.O_RDONLY)
     try:
@@ -144,7 +139,7 @@ def _start(
 
 
 class _Run:
-    """A started command: waits for its shell, passes output on meanwhile, ends what is left."""
+    """A started command: waits for its shell while passing output on, then ends what is left."""
 
     def __init__(self, supervised: Supervised, launch: ShellLaunch, output: OutputReader, kept: KeptOutput) -> None:
         self._supervised = supervised
@@ -159,7 +154,7 @@ class _Run:
         self._output.start(self._wake_up)
 
     async def complete(self, timeout: float) -> CommandOutcome:
-        """Wait for the end, whichever it is, and tell how it went."""
+        """Wait for the end, and return how it ended."""
         until = self._started + timeout
         timed_out = not await self._pump(lambda: self._supervised.exited or self._output.flooded, until)
         if self._supervised.problem is not None:
@@ -184,36 +179,33 @@ class _Run:
         )
 
     async def abort(self) -> None:
-        """End everything; nobody wants the output any more."""
+        """End everything; output is no longer passed on."""
         self._output.live.stop()
         await self._end(_TERM_GRACE)
         self._settled = True
 
     def close(self) -> None:
-        """Let go of everything; what still runs, because waiting was broken off, is ended at once."""
+        """Release everything; what still runs, because waiting was interrupted, is killed at once."""
         if not self._settled:
             self._supervised.kill_at_once()
         self._supervised.close()
         self._output.close()
 
     async def _end(self, grace: float) -> tuple[int, int]:
-        """End every process, passing output on meanwhile; give how many there were, and could not be ended."""
-        return await self._supervised.end(grace, sleep=self._sleep)
+        """End every process while passing output on; returns how many there were, and could not be ended."""
+        now = self._loop.time
+        return await self._supervised.end(grace, sleep=lambda seconds: self._pass_time(now(), now() + seconds))
 
     async def _settle(self) -> tuple[int, int]:
-        """After the shell's exit: be patient with what it left, then end it. Give how many were left, and unended."""
+        """After the shell's exit, wait a moment for its processes, then end them; returns as `_end`."""
         until = self._loop.time() + _LEFT_OVER_PATIENCE
         await self._pump(lambda: self._supervised.alone or self._supervised.lost or self._output.flooded, until)
         if self._supervised.alone or self._supervised.lost:
             return 0, 0
         return await self._end(_LEFT_OVER_GRACE)
 
-    async def _sleep(self, seconds: float) -> None:
-        """Pass the time until there is news."""
-        await self._pass_time(self._loop.time(), self._loop.time() + seconds)
-
     async def _pump(self, done: Callable[[], bool], until: float) -> bool:
-        """Pass output on until `done` or the loop's time is `until`; tell whether it is done."""
+        """Pass output on until `done` or the loop's time is `until`; returns whether it is done."""
         while not done():
             now = self._loop.time()
             if now >= until:

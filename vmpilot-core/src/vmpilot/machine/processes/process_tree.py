@@ -1,4 +1,4 @@
-"""The processes below another: found and signalled, wherever they went. It uses the standard library only."""
+"""Finds and signals all processes below another. Standard library only."""
 
 import os
 import signal
@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-_EXITING = 0x4  # PF_EXITING of linux/sched.h: it will run none of its code again
+_EXITING = 0x4  # PF_EXITING of linux/sched.h: it has stopped running code
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A process; `started` (clock ticks since boot) tells it from a later one with the same id. `name` is the kernel's.
+    """A process; `started` (clock ticks since boot) distinguishes it from a later one with the same id.
 
-    One that is not `live` runs none of its code again, but is a parent until the kernel has taken it down.
+    One that is not `live` has stopped running code, but stays a parent until the kernel removes it.
     """
 
     pid: int
@@ -27,10 +27,10 @@ class Member:
 
 
 class Descendants:
-    """All processes below `ancestor`, itself and the `spared` ones with what is below them excepted.
+    """All processes below `ancestor`, without itself and the `spared` ones with what is below them.
 
-    For a caller that keeps what it looks for below it, as a child subreaper does: nothing else can tell to whom a
-    process belongs that shed session, environment, descriptors and parents together.
+    For a caller that is a child subreaper: nothing else keeps track of a process that leaves its session, environment,
+    descriptors and parents.
     """
 
     def __init__(self, ancestor: int, *, spared: frozenset[int] = frozenset()) -> None:
@@ -38,12 +38,12 @@ class Descendants:
         self._spared = spared
 
     def find(self) -> list[Member]:
-        """Give the live ones."""
+        """The live ones."""
         others = [member for pid in _process_ids() if pid not in self._spared and (member := _read_member(pid))]
         return [member for member in _below({self._ancestor}, others) if member.live]
 
     def signal(self, *numbers: signal.Signals) -> list[Member]:
-        """Signal each, parents first; a group whose leader is here, in one stroke. Give those who were found alive."""
+        """Signal each, parents first; a group whose leader is among them, at once. Returns those that were alive."""
         members = self.find()
         leaders = {member.pid: None for member in members if member.pid == member.group}
         for number in numbers:
@@ -57,7 +57,7 @@ class Descendants:
 
 
 def is_live(pid: int) -> bool:
-    """Whether there is such a process, and it may still run some of its code."""
+    """Whether there is such a process, and it may still run code."""
     member = _read_member(pid)
     return member is not None and member.live
 
@@ -70,12 +70,12 @@ def is_namespace_init(pid: int) -> bool:
 
 
 def name_of_program(path: str) -> bytes:
-    """What the kernel calls a process that runs this program: the file's name, cut after 15 bytes."""
+    """The kernel's name for a process that runs this program: the file's name, cut after 15 bytes."""
     return os.fsencode(os.path.basename(path))[:15]  # noqa: PTH119 - pathlib takes long to import
 
 
 def start_time(pid: int) -> int | None:
-    """When the process began (clock ticks since boot), None if it runs no more: tells it from another with its id."""
+    """When the process started (clock ticks since boot), None if it has ended."""
     member = _read_member(pid)
     return None if member is None or not member.live else member.started
 
@@ -93,7 +93,7 @@ def _read_proc(pid: int, name: str) -> bytes | None:
 
 
 def _read_member(pid: int) -> Member | None:
-    """None where there is no such process."""
+    """None if there is no such process."""
     stat = _read_proc(pid, "stat") or b""  # proc(5)
     name, _, rest = stat.partition(b"(")[2].rpartition(b")")
     fields = rest.split()
@@ -107,7 +107,7 @@ def _read_member(pid: int) -> Member | None:
         group=int(fields[2]),
         session=int(fields[3]),
         started=int(fields[19]),
-        live=not over or int(fields[17]) > 1,  # with more threads it is only the first one that has ended
+        live=not over or int(fields[17]) > 1,  # with more threads, only the first one has ended
     )
 
 
@@ -123,12 +123,12 @@ def _below(parents: set[int], others: list[Member]) -> list[Member]:
 
 
 def _signal_member(member: Member, numbers: tuple[signal.Signals, ...]) -> None:
-    """Signal exactly this process: a pidfd keeps its id from being given to another between look and signal."""
+    """Signal exactly this process: a pidfd keeps its id from being reused before the signal."""
     try:
         descriptor = os.pidfd_open(member.pid)
     except ProcessLookupError:
         return
-    except OSError:  # no pidfd on this system: the gap between look and signal stays
+    except OSError:  # no pidfd on this system: the id might be reused
         _send_signals(member, numbers, send=partial(os.kill, member.pid))
         return
     try:

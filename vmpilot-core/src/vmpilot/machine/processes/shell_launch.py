@@ -1,9 +1,9 @@
-"""How a command line becomes the arguments of a shell that notes its last working folder; it starts nothing.
+"""Turns a command line into the arguments of a shell that records its last working folder; it starts nothing.
 
-The note is a memory file that the shell inherits. It begins with a few lines that bash reads before the command
-(BASH_ENV), so the command itself stays untouched, its line numbers in error messages included; one of them is an EXIT
-trap that writes the folder behind them. `exit 3`, `set -e`, errors of syntax and a deadly TERM all run it; after
-`exec`, `kill -9 $$` or an EXIT trap of the command's own there is no note, and the folder counts as unchanged.
+The record is a memory file that the shell inherits. It begins with a few lines that bash reads before the command
+(BASH_ENV), so the command and its line numbers in error messages are unchanged; one of them is an EXIT trap that
+appends the folder. It runs after `exit 3`, `set -e`, syntax errors and a fatal TERM; after `exec`, `kill -9 $$` or the
+command's own EXIT trap there is no record, and the folder counts as unchanged.
 """
 
 import fcntl
@@ -20,12 +20,12 @@ _LONGEST_ARGUMENT = 100_000
 _LONGEST_PATH = 4_096
 _MFD_NOEXEC_SEAL = 0x8  # linux/memfd.h
 _NOTE_DESCRIPTORS_FROM = 500
-"""Far from the numbers that scripts choose for themselves (3 to 9, 200)."""
+"""Above the numbers that scripts use (3 to 9, 200)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What to start: a program with its arguments, the name first, and descriptors to hand over beside the streams."""
+    """What to start: a program with its arguments, the name first, and descriptors to pass besides the streams."""
 
     program: str
     arguments: tuple[bytes, ...]
@@ -36,8 +36,7 @@ class Launch:
 class ShellLaunch(Launch):
     """A shell with a command line; `variables` are added to its environment, the first descriptor is the note.
 
-    `notice` is asked once all has ended for a sentence about what the command left behind, None if there is nothing to
-    say.
+    `notice`, called when everything has ended, returns a sentence about what the command left behind, or None.
     """
 
     variables: Mapping[str, str]
@@ -51,16 +50,16 @@ class ShellLaunch(Launch):
         return self.descriptors[0]
 
     def read_folder(self) -> Path | None:
-        """Give the folder in which the shell ended, if it told and if that is still a folder."""
+        """The folder in which the shell ended, if it was recorded and still exists."""
         note = os.pread(self.note, _LONGEST_PATH + 2, self.note_offset)
         path = Path(os.fsdecode(note.removesuffix(b"\n").replace(b"\0", b"")))
         return path if path.is_absolute() and len(note) <= _LONGEST_PATH + 1 and path.is_dir() else None
 
 
 def prepare_launch(command: str, environment: Mapping[str, str], *, resources: ExitStack) -> ShellLaunch:
-    """Plan the start of a shell for `command`; the descriptors are closed with `resources`.
+    """Prepare a shell for `command`; the descriptors are closed with `resources`.
 
-    Raises ValueError for a command that no shell could be given, FileNotFoundError where there is no shell.
+    Raises ValueError if the command cannot be passed to a shell, FileNotFoundError if there is no shell.
     """
     code = _encode_command(command)
     shell, is_bash = _find_shell(environment)
@@ -78,17 +77,19 @@ def prepare_launch(command: str, environment: Mapping[str, str], *, resources: E
         variables={"BASH_ENV": f"/proc/self/fd/{note}"} if is_bash else {},
         descriptors=tuple(descriptors),
         note_offset=len(prelude),
-        remark=None if is_bash else f"bash was not found, so {shell} ran this: only POSIX sh syntax works.",
+        remark=None if is_bash else f"bash was not found, so {shell} ran this; only POSIX sh syntax works",
     )
 
 
 def _encode_command(command: str) -> bytes:
     if "\0" in command:
-        raise ValueError("The command contains a NUL character, which no shell accepts: write it as \\0 with printf.")
+        raise ValueError("The command contains a NUL character, which no shell accepts; write it as \\0 with printf.")
     try:
         return command.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("The command contains half of a surrogate pair, which is no text: leave it out.") from error
+        raise ValueError(
+            "The command contains half of a surrogate pair, which is not valid text; remove it."
+        ) from error
 
 
 def _find_shell(environment: Mapping[str, str]) -> tuple[str, bool]:
@@ -97,7 +98,7 @@ def _find_shell(environment: Mapping[str, str]) -> tuple[str, bool]:
         return bash, True
     if sh := shutil.which("sh", path=path):
         return sh, False
-    raise FileNotFoundError(f"Neither bash nor sh was found on the PATH ({path}): install bash or mend the PATH.")
+    raise FileNotFoundError(f"Neither bash nor sh was found on the PATH ({path}); install bash or fix the PATH.")
 
 
 def _open_memory(resources: ExitStack) -> int:
@@ -107,7 +108,7 @@ def _open_memory(resources: ExitStack) -> int:
         low = os.memfd_create("vmpilot", os.MFD_CLOEXEC | _MFD_NOEXEC_SEAL)
     try:
         descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _NOTE_DESCRIPTORS_FROM)
-    except OSError:  # the limit on descriptors is lower than that
+    except OSError:  # the limit on descriptors is lower
         resources.callback(os.close, low)
         return low
     os.close(low)
@@ -116,15 +117,13 @@ def _open_memory(resources: ExitStack) -> int:
 
 
 def _write_prelude(note: int, environment: Mapping[str, str], *, is_bash: bool) -> bytes:
-    lines = [_restore_bash_env(environment.get("BASH_ENV"))] if is_bash else []
+    lines: list[str] = []
+    if is_bash and (original := environment.get("BASH_ENV")):
+        lines.append(f'BASH_ENV={shlex.quote(original)}; if [ -r "$BASH_ENV" ]; then . "$BASH_ENV"; fi')
+    elif is_bash:
+        lines.append("unset BASH_ENV")
     target = f">&{note}" if is_bash else f">>/proc/self/fd/{note}"  # dash has no descriptors above 9
     lines.append(f"trap '{{ command pwd -P {target}; }} 2>/dev/null || :' EXIT")
     prelude = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     os.write(note, prelude)
     return prelude
-
-
-def _restore_bash_env(original: str | None) -> str:
-    if not original:
-        return "unset BASH_ENV"
-    return f'BASH_ENV={shlex.quote(original)}; if [ -r "$BASH_ENV" ]; then . "$BASH_ENV"; fi'

@@ -1,4 +1,4 @@
-"""VMPilot's side of the supervisors: starts commands through them and hears how they go. It knows no output."""
+"""VMPilot's side of the process supervisors: starts commands through them and follows their state."""
 
 import asyncio
 import logging
@@ -26,12 +26,12 @@ for folder in folders:
 from vmpilot.machine.processes.supervisor_program import main
 main()
 """
-"""Runs the program without what the packages around it import."""
+"""Runs the program without the imports of the packages around it."""
 
 _SEND_PATIENCE = 5.0
 _MOST_IDLE = 4
 _ANSWER_PATIENCE = 0.35
-"""Seconds beyond the grace, in which a supervisor kills and answers."""
+"""Seconds after the grace, in which a supervisor kills and answers."""
 _KILL_PATIENCE = 0.2
 _CLOSE_PATIENCE = 2.0
 
@@ -54,7 +54,7 @@ class KeptStart:
 
 
 class Supervisor:
-    """Starts commands. The process behind it begins with the first one, or with `warm_up`, and ends with `close`.
+    """Starts commands. Its fork server starts with the first one, or with `warm_up`, and ends with `close`.
 
     If this program dies, or the supervisor is closed, the commands end within a second.
     """
@@ -65,7 +65,7 @@ class Supervisor:
         self._idle: list[socket.socket] = []
 
     def warm_up(self) -> None:
-        """Start the process now, so that the first command need not wait 30 ms for it. Raises OSError."""
+        """Start the fork server now, so that the first command does not wait 30 ms for it. Raises OSError."""
         if self._requests is not None:
             return
         own, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -95,9 +95,9 @@ class Supervisor:
         streams: tuple[int, int, int],
         kept: "KeptStart | None" = None,
     ) -> "Supervised":
-        """Start what was planned, with the three standard streams. With `kept` the command outlives this program.
+        """Start a launch with the three standard streams. With `kept`, the command outlives this program.
 
-        Raises OSError where the process cannot be started; that the command could not be is told by `Supervised`.
+        Raises OSError if the fork server cannot be started; `Supervised.problem` says if the command could not.
         """
         request = SpawnRequest(
             program=launch.program,
@@ -117,7 +117,7 @@ class Supervisor:
         return Supervised(control, launch, folder, release=self._release if kept is None else socket.socket.close)
 
     def close(self) -> None:
-        """End the process and, with it, all commands but the kept ones. Blocks for milliseconds if none runs."""
+        """End the fork server and all commands except kept ones. Blocks for milliseconds if none runs."""
         while self._idle:
             self._idle.pop().close()
         if self._requests is not None:
@@ -132,18 +132,18 @@ class Supervisor:
             self._process = None
 
     def _reuse_idle(self, request: bytes, passed: Sequence[int]) -> socket.socket | None:
-        """Give the order to a supervisor that has nothing to do; None if there is none."""
+        """Send the request to an idle supervisor, if any."""
         while self._idle:
             control = self._idle.pop()
             try:
                 _send_request(control, request, passed)
-            except OSError:  # somebody has ended it
+            except OSError:  # it was killed
                 continue
             return control
         return None
 
     def _release(self, control: socket.socket) -> None:
-        """The command is over, its supervisor may serve another."""
+        """The command has ended, so its supervisor may serve another."""
         if self._requests is None or len(self._idle) >= _MOST_IDLE:
             control.close()
         else:
@@ -151,29 +151,25 @@ class Supervisor:
 
     def _fork_supervisor(self, kind: bytes) -> socket.socket:
         own, other = socket.socketpair()
-        with other:
-            try:
-                self._ask(kind, other)
-            except BaseException:
-                own.close()
-                raise
-        return own
-
-    def _ask(self, kind: bytes, control: socket.socket) -> None:
-        for _ in range(2):
-            self.warm_up()
-            assert self._requests is not None  # noqa: S101
-            try:
-                socket.send_fds(self._requests, [kind], [control.fileno()])
-            except (BrokenPipeError, ConnectionResetError):  # a command has ended the process: take a new one
-                self.close()
-            else:
-                return
-        raise ChildProcessError("The process that starts commands ends at once.")
+        try:
+            with other:
+                for _ in range(2):
+                    self.warm_up()
+                    assert self._requests is not None  # noqa: S101
+                    try:
+                        socket.send_fds(self._requests, [kind], [other.fileno()])
+                    except (BrokenPipeError, ConnectionResetError):  # a command killed the fork server: start a new one
+                        self.close()
+                    else:
+                        return own
+            raise ChildProcessError("The fork server for commands exits at once")
+        except BaseException:
+            own.close()
+            raise
 
 
 def _send_request(control: socket.socket, request: bytes, passed: Sequence[int]) -> None:
-    """Raises OSError, with the socket closed, where the supervisor is gone."""
+    """Raises OSError, with the socket closed, if the supervisor is gone."""
     try:
         control.settimeout(_SEND_PATIENCE)
         socket.send_fds(control, [request_frame(request)], passed)
@@ -202,7 +198,7 @@ class Supervised:
         self.problem: OSError | None = None
         self._control = control
         self._open = True
-        self._places = {"folder": str(folder), "program": launch.program}
+        self._names = {"folder": str(folder), "program": launch.program}
         self._release = release
         self._supervisor: int | None = None
         self._unanswered = 0
@@ -213,18 +209,19 @@ class Supervised:
 
     @property
     def over(self) -> bool:
-        """Whether nothing is left of it, and nothing more to hear."""
+        """Whether none of its processes is left, and no answer is pending."""
         return self.lost or (self.alone and not self._unanswered)
 
     def watch(self, on_change: Callable[[], None]) -> None:
-        """Call `on_change` after each piece of news; it must not raise."""
+        """Call `on_change` after each change; it must not raise."""
         self._on_change = on_change
         self._loop.add_reader(self._control, self._read_and_notify)
 
     async def end(self, grace: float, *, sleep: Callable[[float], Awaitable[object]]) -> tuple[int, int]:
-        """Ask every process to end (TERM), and end those (KILL) that still run after `grace` seconds; at most 0.35 s
-        more. Give how many there were and how many could not be ended. `sleep` passes the time until there is news,
-        at most the seconds that it is given. If the caller is cancelled, or `sleep` raises, all are ended at once.
+        """Ask every process to end (TERM), and kill those that still run after `grace` seconds, within 0.35 s more.
+
+        Returns how many there were and how many could not be ended. `sleep` waits for a change, at most the given
+        seconds. If the caller is canceled, or `sleep` raises, all are killed at once.
         """
         answered = False
         try:
@@ -239,11 +236,11 @@ class Supervised:
         return self._ended if answered else (0, 0 if self.alone else 1)
 
     def ask_to_end(self, grace: float) -> None:
-        """Like `end`, without waiting for it."""
+        """Like `end`, without waiting."""
         self._ask(grace)
 
     def kill_at_once(self) -> None:
-        """End every process without asking; blocks for the few milliseconds that it takes, 0.2 s at worst."""
+        """Kill every process; blocks for a few milliseconds, at most 0.2 s."""
         if self.over or not self._open:
             return
         self._forget()
@@ -258,7 +255,7 @@ class Supervised:
         self.lost = True
 
     def close(self) -> None:
-        """Let go of the command: what still runs is ended by its supervisor, unless it is to be kept."""
+        """Release the command: its supervisor ends what still runs, unless it is kept."""
         if not self._open:
             return
         self._open = False
@@ -279,7 +276,7 @@ class Supervised:
             self._control.send(end_frame(grace))
 
     def _signal_supervisor(self, number: signal.Signals) -> None:
-        """Its process id means no other process while its end of the socket is open."""
+        """Its process id is not reused while its end of the socket is open."""
         if self._supervisor is not None and not self.lost:
             with suppress(OSError):
                 os.kill(self._supervisor, number)
@@ -295,23 +292,25 @@ class Supervised:
             self._accept(data)
         else:
             self._forget()
-            self._note_loss()
+            self.lost = self.exited = True
+            if self._supervisor is None and self.problem is None:
+                self.problem = ChildProcessError("The fork server for commands was killed; try again")
         self._on_change()
 
     def _accept(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            self._note(line.decode().split())
+            self._accept_message(line.decode().split())
 
-    def _note(self, words: list[str]) -> None:
+    def _accept_message(self, words: list[str]) -> None:
         match words:
             case ["supervisor", supervisor]:
                 self._supervisor = int(supervisor)
             case ["started", shell]:
                 self.shell = int(shell)
-                _log.debug("process %s started in %s: %s", shell, self._places["folder"], self._places["program"])
+                _log.debug("process %s started in %s: %s", shell, self._names["folder"], self._names["program"])
             case ["failed", number, place]:
-                self.problem = OSError(int(number), os.strerror(int(number)), self._places[place])
+                self.problem = OSError(int(number), os.strerror(int(number)), self._names[place])
                 self.exited = self.alone = True
             case ["exited", code]:
                 self.exit_code, self.exited = int(code), True
@@ -321,10 +320,4 @@ class Supervised:
                 self._ended = int(found), int(left)
                 self._unanswered -= 1
             case _:
-                raise AssertionError(f"a supervisor does not say {words}")
-
-    def _note_loss(self) -> None:
-        """The supervisor is gone, and what it watched over with it."""
-        self.lost = self.exited = True
-        if self._supervisor is None and self.problem is None:
-            self.problem = ChildProcessError("The process that starts commands was ended; try again.")
+                raise AssertionError(f"unexpected message of a supervisor: {words}")

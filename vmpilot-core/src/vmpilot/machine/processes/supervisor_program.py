@@ -1,4 +1,4 @@
-"""The program that starts commands for VMPilot and ends all that comes of them; it uses the standard library only.
+"""The program that starts commands for VMPilot and ends all their processes. Standard library only.
 
 A fork server forks supervisors, each of which serves one command at a time. A supervisor is the parent of the
 command's shell and, as the child subreaper (prctl(2)), of every process that loses its parent. So no process escapes
@@ -20,7 +20,7 @@ from typing import NoReturn
 from vmpilot.machine.processes.process_tree import Descendants, Member, is_namespace_init, name_of_program, start_time
 
 FORK, FORK_KEPT = b"f", b"k"
-"""What VMPilot asks for: a supervisor for the socket that comes along; one whose command outlives VMPilot."""
+"""Requests: a supervisor for the socket that is sent along; one whose command outlives VMPilot."""
 
 _FRAME = 20
 _ORPHAN_GRACE = 0.5
@@ -31,15 +31,15 @@ _CHUNK = 64 * 1024
 _KEPT_GRACE = 1.0
 _PACE = 0.005
 _LAST_READS = 16
-"""What a full pipe of a mebibyte can still hold when everybody who could write is gone."""
+"""A full pipe of a mebibyte, after the last writer is gone."""
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnRequest:
-    """What a supervisor is to start. `descriptors` are the numbers that the passed descriptors get in the command.
+    """A command to start. `descriptors` are the numbers that the passed descriptors get in it.
 
-    Of a kept command, `kept` is the folder for its files, `timeout` its limit of seconds, and `secrets` are masked.
+    For a kept command, `kept` is the folder for its files, `timeout` its limit in seconds, and `secrets` are masked.
     """
 
     program: str
@@ -52,7 +52,7 @@ class SpawnRequest:
     secrets: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
-        """Give the order as fields that are separated by NUL. Raises ValueError where one contains it."""
+        """The request as fields separated by NUL. Raises ValueError if one contains it."""
         fields = [
             os.fsencode(self.program),
             os.fsencode(self.folder),
@@ -66,7 +66,7 @@ class SpawnRequest:
             *(name + b"=" + value for name, value in self.environment.items()),
         ]
         if any(b"\0" in field for field in fields):
-            raise ValueError("a program is given no NUL")
+            raise ValueError("an argument or variable contains NUL")
         return b"\0".join(fields)
 
     @classmethod
@@ -87,12 +87,12 @@ class SpawnRequest:
 
 
 def request_frame(request: bytes) -> bytes:
-    """What announces the order to a supervisor; the descriptors come along with it."""
+    """The header of a request to a supervisor; the descriptors are sent with it."""
     return f"spawn {len(request)}".ljust(_FRAME).encode()
 
 
 def end_frame(grace: float) -> bytes:
-    """What tells a supervisor to end its command, and after how many seconds at the latest by force."""
+    """A request to end the command, and to kill it after so many seconds."""
     return f"end {grace:.3f}".ljust(_FRAME).encode()
 
 
@@ -112,9 +112,9 @@ class _ChildSignals:
 
 
 class _ProcessSupervisor:
-    """Starts commands, one at a time, reports on each, and ends it; runs in a process of its own.
+    """Starts commands, one at a time, reports on each, and ends it; runs in its own process.
 
-    A `kept` command outlives VMPilot, so the supervisor keeps its output and says in a file how it goes. TERM ends it.
+    A `kept` command outlives VMPilot, so the supervisor writes its output and its state to files. TERM ends it.
     """
 
     def __init__(self, control: socket.socket, *, kept: bool) -> None:
@@ -129,7 +129,7 @@ class _ProcessSupervisor:
         self._attached = True
 
     def serve(self) -> bool:
-        """Go on until VMPilot has let go of the supervisor; tell whether nothing is left."""
+        """Serve until VMPilot closes the socket; returns whether no process is left."""
         while self._attached or (self._kept and not self._alone):
             readable = self._wait(self._record.patience if self._record and not self._alone else None)
             self._reap()
@@ -141,24 +141,20 @@ class _ProcessSupervisor:
         return self._alone
 
     def _handle_request(self) -> None:
-        match self._receive_request():
-            case ["spawn", size], passed:
+        try:
+            frame, passed = _receive_descriptors(self._control, _FRAME, _MOST_DESCRIPTORS)
+        except OSError:
+            frame, passed = b"", []
+        match frame.decode().split():
+            case ["spawn", size]:
                 self._start(SpawnRequest.decode(self._receive(int(size))), passed)
-            case ["end", grace], _:
+            case ["end", grace]:
                 left, unended = self._end(float(grace))
                 self._send(f"ended {left} {unended}")
             case _:
                 self._attached = False
                 if not self._kept and not self._alone:
                     self._end(_ORPHAN_GRACE)
-
-    def _receive_request(self) -> tuple[list[str], list[int]]:
-        """What VMPilot wants, with descriptors that came along; nothing if it has let go."""
-        try:
-            frame, passed = _receive_descriptors(self._control, _FRAME, _MOST_DESCRIPTORS)
-        except OSError:
-            return [], []
-        return frame.decode().split(), passed
 
     def _receive(self, size: int) -> bytes:
         data = bytearray()
@@ -188,7 +184,7 @@ class _ProcessSupervisor:
                 os.close(descriptor)
 
     def _end(self, grace: float) -> tuple[int, int]:
-        """End every process; give how many there were, and how many are left. News from VMPilot cuts the grace."""
+        """End every process; returns how many there were, and are left. A request from VMPilot cuts the grace."""
         found = [member for member in self._tree.find() if not self._is_sandbox(member)]
         self._tree.signal(signal.SIGTERM, signal.SIGCONT)
         self._wait_until_alone(grace, hasty=True)
@@ -200,7 +196,7 @@ class _ProcessSupervisor:
         return len(found), 0 if self._alone else len(self._tree.find())
 
     def _is_sandbox(self, member: Member) -> bool:
-        """Whether this is the first process of our sandbox's namespace (bwrap), which only waits for the others."""
+        """Whether this is the first process of the sandbox's namespace (bwrap), which only waits for the others."""
         return member.parent == os.getpid() and member.name == self._program and is_namespace_init(member.pid)
 
     def _wait_until_alone(self, patience: float, *, hasty: bool) -> None:
@@ -224,7 +220,7 @@ class _ProcessSupervisor:
         return ready
 
     def _reap(self) -> None:
-        """Collect what has ended; tell of the shell's end, and of the last one's."""
+        """Reap what has ended; report the end of the shell, and of the last process."""
         self._signals.clear()
         news: list[str] = []
         while not self._alone:
@@ -232,7 +228,7 @@ class _ProcessSupervisor:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 self._alone = True
-                os.chdir("/")  # a folder is not held longer than needed
+                os.chdir("/")  # do not keep the folder busy
                 if self._record is not None:
                     self._record.end()
                 news.append("alone")
@@ -253,13 +249,13 @@ class _ProcessSupervisor:
 
 
 class _KeptRecord:
-    """What a kept command leaves in its folder. `why` says who ended it, `code` is its shell's.
+    """The files of a kept command. `why` says why it was ended, `code` is its shell's.
 
-    Raises OSError if nothing can be written there: a job that nobody could find must not start.
+    Raises OSError if they cannot be written: a job that cannot be found again must not start.
     """
 
     def __init__(self, request: SpawnRequest, pipe: int) -> None:
-        from vmpilot.machine.processes import job_files  # no other command needs it
+        from vmpilot.machine.processes import job_files  # only kept commands need it
 
         self._files = job_files
         self._folder = Path(request.kept)
@@ -280,11 +276,11 @@ class _KeptRecord:
 
     @property
     def patience(self) -> float | None:
-        """Seconds until the time limit; None if there is none."""
+        """Seconds until the time limit; None if unlimited."""
         return None if self._until is None else max(0.0, self._until - time.monotonic())
 
     def reason_to_end(self) -> str:
-        """Why the command is to be ended now; each reason is given once."""
+        """Why to end the command now; each reason is returned once."""
         if self._asked:
             self._asked = False
             return "stopped"
@@ -294,13 +290,13 @@ class _KeptRecord:
         return ""
 
     def begin(self, shell: int) -> None:
-        """The command runs."""
+        """The command has started."""
         self._state |= {"shell": shell, "shell_started": start_time(shell)}
         with suppress(OSError):
             self._files.write_state(self._folder, self._state)
 
     def read(self) -> bool:
-        """Take what the pipe holds; return whether there was something."""
+        """Read from the pipe; returns whether there was something."""
         if self.pipe is None:
             return False
         try:
@@ -317,7 +313,7 @@ class _KeptRecord:
         return True
 
     def end(self) -> None:
-        """Nothing of the command is left: take the rest of its output, and say how it ended."""
+        """No process is left: read the rest of the output, and write how it ended."""
         for _ in range(_LAST_READS):
             if not self.read():
                 break
@@ -331,7 +327,7 @@ class _KeptRecord:
 
 
 def _spawn(request: SpawnRequest, passed: list[int]) -> int:
-    """Start the program in a session of its own, with nothing open but what was passed."""
+    """Start the program in its own session, with only the passed descriptors open."""
     above = max(request.descriptors) + 1
     high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, above) for descriptor in passed]
     try:
@@ -349,7 +345,7 @@ def _spawn(request: SpawnRequest, passed: list[int]) -> int:
 
 
 class _ForkServer:
-    """Forks supervisors, and ends what a supervisor left that was itself ended by its command."""
+    """Forks supervisors, and ends the processes of a supervisor that its command killed."""
 
     def __init__(self, requests: socket.socket, become_subreaper: Callable[[], None]) -> None:
         self._requests = requests
@@ -358,7 +354,7 @@ class _ForkServer:
         self._signals = _ChildSignals()
 
     def serve(self) -> None:
-        """Fork supervisors until VMPilot is gone, then wait for those that end their commands."""
+        """Fork supervisors until VMPilot is gone, then wait for them to end their commands."""
         poll = select.poll()
         poll.register(self._requests, select.POLLIN)
         poll.register(self._signals.descriptor, select.POLLIN)
@@ -370,7 +366,7 @@ class _ForkServer:
         self._wait_for_supervisors()
 
     def _handle_request(self) -> bool:
-        """Tell whether there was something to do."""
+        """Returns False if VMPilot is gone."""
         try:
             request, passed = _receive_descriptors(self._requests, 1, 1)
         except OSError:
@@ -383,7 +379,12 @@ class _ForkServer:
         supervisor = os.fork()
         if supervisor == 0:
             self._requests.close()
-            _run_supervisor(control, self._become_subreaper, kept=kept)
+            code = 1
+            try:
+                self._become_subreaper()
+                code = 0 if _ProcessSupervisor(socket.socket(fileno=control), kept=kept).serve() else 1
+            finally:
+                os._exit(code)
         self._supervisors[supervisor] = kept
         os.close(control)
 
@@ -396,7 +397,7 @@ class _ForkServer:
                     self._end_strays()
 
     def _end_strays(self) -> None:
-        """End what has no supervisor."""
+        """End processes without a supervisor."""
         tree = Descendants(os.getpid(), spared=frozenset(self._supervisors))
         until = time.monotonic() + _KILL_PATIENCE
         while tree.signal(signal.SIGKILL) and time.monotonic() < until:
@@ -409,22 +410,13 @@ class _ForkServer:
             self._reap()
         for supervisor in [supervisor for supervisor, kept in self._supervisors.items() if not kept]:
             os.kill(supervisor, signal.SIGKILL)
-            os.waitpid(supervisor, 0)  # from then on, what it watched over is below this process
+            os.waitpid(supervisor, 0)  # now its processes are below this one
             del self._supervisors[supervisor]
         self._end_strays()
 
 
-def _run_supervisor(control: int, become_subreaper: Callable[[], None], *, kept: bool) -> NoReturn:
-    code = 1
-    try:
-        become_subreaper()
-        code = 0 if _ProcessSupervisor(socket.socket(fileno=control), kept=kept).serve() else 1
-    finally:
-        os._exit(code)
-
-
 def _subreaper() -> Callable[[], None]:
-    """What makes the calling process the subreaper; nothing where the system does not offer it."""
+    """A function that makes the calling process a subreaper; it does nothing if the system cannot."""
     try:
         import ctypes
 
@@ -435,7 +427,7 @@ def _subreaper() -> Callable[[], None]:
 
 
 def main() -> NoReturn:
-    """Take requests from the socket that is standard input."""
+    """Serve requests from the socket that is standard input."""
     become_subreaper = _subreaper()
     become_subreaper()
     requests = socket.socket(fileno=os.dup(0))
@@ -445,7 +437,7 @@ def main() -> NoReturn:
 
 
 def _receive_descriptors(channel: socket.socket, size: int, most: int) -> tuple[bytes, list[int]]:
-    """Bytes and descriptors from a channel; no command inherits them. Python 3.11 does not heed MSG_CMSG_CLOEXEC."""
+    """Bytes and descriptors from a channel, not inheritable: Python 3.11 ignores MSG_CMSG_CLOEXEC."""
     data, descriptors, _, _ = socket.recv_fds(channel, size, most)
     for descriptor in descriptors:
         os.set_inheritable(descriptor, False)

@@ -1,4 +1,4 @@
-"""Confined commands: a sandbox is found once, tried, and then wraps the planned start of each command."""
+"""Confined commands: a sandbox is found and tested once, then wraps the launch of each command."""
 
 from vmpilot.machine.sandbox.confinement import Level, Sandbox
 from vmpilot.machine.sandbox.engine import SandboxError, Shortcoming

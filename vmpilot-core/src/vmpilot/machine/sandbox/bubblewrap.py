@@ -1,7 +1,7 @@
-"""Confinement by namespaces: writes the command line of bwrap(1). It neither looks for the program nor tries it.
+"""Confinement by namespaces: the command line of bwrap(1). It neither finds nor tests the program.
 
-Not among its flags: `--clearenv`, for the environment is the command's own; and `--die-with-parent`, which would end
-what a command left in the background before its last output is read (`run_command` ends it, also if VMPilot dies).
+Two flags are left out: `--clearenv`, because the environment is already the command's, and `--die-with-parent`, which
+would end background processes before their last output is read (`run_command` ends them, even if VMPilot dies).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _WITHOUT_CORE_FILES = b'ulimit -c 0; exec "$@"'
 
 @dataclass(frozen=True, slots=True)
 class Bubblewrap:
-    """The bwrap program at `path`, for a processor by its name of uname(2).
+    """The bwrap program at `path`; `machine` is the processor's name as in uname(2).
 
-    The layers are fields so that each can be tested without the others; in use all are on.
+    The layers are fields so that tests can disable each; otherwise all are on.
     """
 
     path: Path
@@ -71,7 +71,7 @@ class Bubblewrap:
 
 
 def _write_mounts(restrictions: Restrictions) -> Iterable[str]:
-    """Later mounts cover earlier ones: what is hidden comes last."""
+    """Later mounts cover earlier ones, so hidden paths come last."""
     if restrictions.writable is not None:
         yield from ("--bind", str(restrictions.writable), str(restrictions.writable))
     for path in restrictions.guarded:

@@ -1,4 +1,4 @@
-"""The sandbox as the rest of VMPilot sees it: from a level, a folder and a workspace to a confined start."""
+"""The sandbox: from a level, a folder and a workspace to a confined launch."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Level: TypeAlias = Literal["read", "workspace"]
 PROJECT_FILE = ".vmpilot.toml"
 _GUARDED_NAMES = (".git", PROJECT_FILE)
 _MOST_GUARDED = 64
-"""Each is a mount, which takes half a millisecond and more."""
+"""Each is a mount, which takes at least half a millisecond."""
 _LOOK_SECONDS = 0.1
 _MOST_SHOWN = 5
 _OWN_PROGRAM = (Path(__file__).parents[2], Path(sys.prefix))
-"""VMPilot, and the environment that it is installed in, run outside the sandbox, also where they are in a workspace."""
+"""VMPilot and its environment run outside the sandbox, even if they are in the workspace."""
 _NOT_THERE = (Path("/run"), Path("/dev"), Path("/proc"))
 _SYSTEM = tuple(
     Path(name)
@@ -35,71 +35,67 @@ _SYSTEM = tuple(
         *("/usr/local/bin", "/usr/local/etc", "/usr/local/lib", "/usr/local/sbin", "/var/lib/dpkg", "/var/spool"),
     )
 )
-_READ_REMARK = (
-    "ran in a sandbox: nothing can be changed but $TMPDIR, there is no network, "
-    "and other processes, /run and places of secrets are hidden"
-)
-_WORKSPACE_REMARK = (
-    "ran in a sandbox: nothing can be changed but {root} (its .git not) and $TMPDIR, there is no network, "
-    "and other processes, /run and places of secrets are hidden"
+_REMARK = (
+    "ran in a sandbox: only {writable} can be changed, there is no network, "
+    "and other processes, /run and files with secrets are hidden"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """A sandbox that was tried and works. It keeps nothing from one command to the next."""
+    """A sandbox that was tested and works. It keeps no state between commands."""
 
     engine: Engine
     hidden_paths: HiddenPaths
 
     @property
     def name(self) -> str:
-        """What it is and where, for a person."""
+        """Its kind and location, for the user."""
         return self.engine.name
 
     @property
     def shortcomings(self) -> tuple[Shortcoming, ...]:
-        """What it cannot hold."""
+        """Attacks that it cannot prevent."""
         return self.engine.shortcomings
 
     def refusal(self, root: Path) -> str | None:
-        """Why commands cannot be let change this workspace, None if they can."""
+        """Why commands must not change this workspace, None if they may."""
         root = root.resolve()
         homes = self.hidden_paths.homes()
         for home in homes:
             if root == home or root in home.parents:
-                return f"{root} is or holds the home folder {home}: work in a folder of its own (--cwd)"
+                return f"{root} is or contains the home folder {home}; use a separate folder (--cwd)"
         for system in _SYSTEM:
             if root == system or system in root.parents or root in system.parents:
-                return f"{root} belongs to the system ({system}): work in a folder of its own (--cwd)"
+                return f"{root} is part of the system ({system}); use a separate folder (--cwd)"
         if repository := surrounding_repository(str(root)):
-            return f"{root} is inside the git repository {repository}: work in its working tree (--cwd)"
+            return f"{root} is inside the git repository {repository}; use its working tree (--cwd)"
         for hidden in self.hidden_paths.hidden():
             if root == hidden or hidden in root.parents:
-                return f"{root} is hidden from commands, for it holds secrets: work in another folder (--cwd)"
+                return f"{root} is hidden from commands because it may hold secrets; use another folder (--cwd)"
         return None
 
     def confine(
         self, launch: ShellLaunch, *, confinement: Level, folder: Path, root: Path, resources: ExitStack
     ) -> ShellLaunch:
-        """Wrap the planned start so that the command begins in `folder` and stays within its restrictions.
+        """Wrap the launch so that the command starts in `folder` and is confined.
 
-        Level `read` changes nothing; `workspace` changes what is in `root`, but no repository's `.git` and no project
-        file. What the sandbox needs until the command's end is closed with `resources`. Raises `SandboxError` (an
-        OSError) where the restrictions cannot be drawn; the command must then not be started.
+        Level `read` changes nothing; `workspace` changes what is in `root`, except repositories' `.git` and project
+        files. `resources` keeps what the sandbox needs until the command ends. Raises `SandboxError` (an
+        OSError) if it cannot be confined; the command must then not be started.
         """
         folder, root = folder.resolve(), root.resolve()
         hidden = tuple(self.hidden_paths.hidden())
         self._check_folder(folder, hidden)
         restrictions = Restrictions(folder=folder, hidden=hidden)
-        remark, notice = _READ_REMARK, launch.notice
+        remark, notice = _REMARK.format(writable="$TMPDIR"), launch.notice
         match confinement:
             case "read":
                 pass
             case "workspace":
                 restrictions = self._open_workspace(restrictions, root)
                 notice = partial(_new_repositories, root, restrictions.guarded)
-                remark = _WORKSPACE_REMARK.format(root=root)
+                remark = _REMARK.format(writable=f"{root} (except its .git) and $TMPDIR")
             case _:
                 assert_never(confinement)
         confined = self.engine.confine(launch, restrictions, resources)
@@ -109,32 +105,30 @@ class Sandbox:
     def _check_folder(self, folder: Path, hidden: tuple[Path, ...]) -> None:
         within = [*folder.parents, folder]
         if not folder.is_dir():
-            raise SandboxError(f"the working folder {folder} is not there any more: change to another one")
+            raise SandboxError(f"the working folder {folder} no longer exists; change to another one")
         for path in (*hidden, *_NOT_THERE):
             if path in within:
-                raise SandboxError(f"the working folder {folder} is hidden in the sandbox: change to another one")
+                raise SandboxError(f"the working folder {folder} is hidden in the sandbox; change to another one")
 
     def _open_workspace(self, restrictions: Restrictions, root: Path) -> Restrictions:
         if refusal := self.refusal(root):
-            raise SandboxError(f"nothing was run: {refusal}")
+            raise SandboxError(f"not run: {refusal}")
         found = survey(root, _GUARDED_NAMES, seconds=_LOOK_SECONDS)
         own = (program for program in map(Path.resolve, _OWN_PROGRAM) if program.is_relative_to(root))
         guarded = (*found.guarded, *found.unseen, *own)
         if root in guarded:
             raise SandboxError(
-                f"nothing was run: {root} cannot be opened for changes, for it is a repository without "
-                f"a working tree, or it cannot be looked through"
+                f"not run: {root} cannot be made writable; it is a repository without a working tree, or cannot be read"
             )
         if len(guarded) > _MOST_GUARDED:
             raise SandboxError(
-                f"nothing was run: {root} holds more than {_MOST_GUARDED} repositories that must not be changed: "
-                f"work in one of them (--cwd)"
+                f"not run: {root} contains more than {_MOST_GUARDED} repositories to protect; use one of them (--cwd)"
             )
         return replace(restrictions, writable=root, guarded=guarded)
 
 
 def _new_repositories(root: Path, guarded: Collection[Path]) -> str | None:
-    """What to say of repositories that were not in the workspace before: git may run programs in them from now on."""
+    """A notice of repositories that were not in the workspace before: git may run programs of theirs."""
     found = survey(root, [".git"], seconds=_LOOK_SECONDS).guarded
     new = [path.parent if path.name == ".git" else path for path in found if path not in guarded]
     if not new:

@@ -1,7 +1,8 @@
-"""What an engine has to keep to, and what every engine offers; no engine is in here."""
+"""The restrictions that an engine must enforce, and the protocol of engines."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,19 +12,19 @@ from typing import Protocol
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 
 _DESCRIPTORS_FROM = 600
-"""Far from the numbers that scripts choose for themselves, and from the note's."""
+"""Above the numbers that scripts use, and the note's."""
 
 
 class SandboxError(OSError):
-    """A sandbox could not be set up as it must be; the command was not started. The message says why."""
+    """The sandbox could not be set up, so the command was not started. The message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restrictions:
-    """What one command may do.
+    """The restrictions of one command.
 
-    It begins in `folder`. Nothing can be changed but in `writable`, and there nothing of what is `guarded`. What is
-    `hidden` cannot be read. All paths are absolute, exist, and have no links in them.
+    It starts in `folder`. It can change only what is in `writable`, except `guarded`, and cannot read what is `hidden`.
+    All paths are absolute, exist, and have no links in them.
     """
 
     folder: Path
@@ -34,14 +35,14 @@ class Restrictions:
 
 @dataclass(frozen=True, slots=True)
 class Shortcoming:
-    """What an engine cannot hold, as a sentence, and the escape probe that shows it (empty for none)."""
+    """An attack that an engine cannot prevent, as a sentence, and the escape probe that shows it (empty for none)."""
 
     sentence: str
     probe: str = ""
 
 
 class Engine(Protocol):
-    """A way to keep a command within restrictions."""
+    """A way to confine a command."""
 
     @property
     def name(self) -> str: ...
@@ -50,18 +51,16 @@ class Engine(Protocol):
     def shortcomings(self) -> tuple[Shortcoming, ...]: ...
 
     def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
-        """Wrap the planned start. Raises `SandboxError`, OSError where that cannot be done."""
+        """Wrap the launch. Raises `SandboxError` or another OSError."""
         ...
 
 
 def open_memory(content: bytes, resources: ExitStack) -> int:
-    """A memory file with this content, at its beginning, to be handed to a program; closed with `resources`."""
-    import fcntl
-
+    """A memory file with this content, positioned at its start, to pass to a program; closed with `resources`."""
     low = os.memfd_create("vmpilot-sandbox", os.MFD_CLOEXEC)
     try:
         descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _DESCRIPTORS_FROM)
-    except OSError:  # the limit on descriptors is lower than that
+    except OSError:  # the limit on descriptors is lower
         descriptor, low = low, -1
     if low >= 0:
         os.close(low)

@@ -1,4 +1,4 @@
-"""Sets up what escape probes aim at, runs them in a sandbox, and says what holds: for `vmpilot doctor` and tests."""
+"""Sets up targets for escape probes and runs them in a sandbox, for `vmpilot doctor` and tests."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from vmpilot.machine.sandbox import escapes
 from vmpilot.machine.sandbox.confinement import PROJECT_FILE, Level, Sandbox
 from vmpilot.machine.sandbox.escapes.run import PROBES
 from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
+from vmpilot.machine.sandbox.search import run_launch
 from vmpilot.machine.sandbox.syscalls import CLONE, CLONE3, PROCESSORS, REFUSED
-from vmpilot.machine.sandbox.trial import run_launch
 
-Verdict: TypeAlias = Literal["blocked", "open", "not tried"]
+Outcome: TypeAlias = Literal["blocked", "open", "not tried"]
 
 _START = "import sys; sys.path[:0] = [sys.argv.pop(1)]; from escapes.run import main; main()"
 _PATIENCE = 60.0
@@ -35,10 +35,10 @@ _SYSFS_SETTINGS = ("kernel/uevent_helper", "power/state", "kernel/mm/transparent
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one probe. `holds` is the sentence that is true if it was blocked; `detail` tells what happened."""
+    """The result of one probe. `holds` is the claim that is true if it was blocked; `detail` says what happened."""
 
     probe: str
-    verdict: Verdict
+    verdict: Outcome
     holds: str
     detail: str
 
@@ -53,18 +53,18 @@ async def probe_escapes(
 ) -> tuple[Finding, ...]:
     """Try to break out of the sandbox at this level.
 
-    `probes` are names, all if left out; `folder` is where the stage is set (a temporary one if left out). Takes about
-    a quarter of a second. Raises `SandboxError` or another OSError where the sandbox cannot be set up, RuntimeError
-    where the probes could not be run in it.
+    `probes` are names (default: all); `folder` takes the targets (default: a temporary one). Takes about a quarter of a
+    second. Raises `SandboxError` or another OSError if the sandbox cannot be set up, RuntimeError if the probes cannot
+    run in it.
     """
     with ExitStack() as resources:
-        stage = resources.enter_context(_stage(folder))
-        hidden = (*sandbox.hidden_paths.hidden(), stage.own)
-        sandbox = replace(sandbox, hidden_paths=HiddenPaths(stage.home, hidden))
-        victim = await stage.start_victim()
+        targets = resources.enter_context(_make_targets(folder))
+        hidden = (*sandbox.hidden_paths.hidden(), targets.own)
+        sandbox = replace(sandbox, hidden_paths=HiddenPaths(targets.home, hidden))
+        victim = await targets.start_victim()
         try:
-            stage.write_plan(level, probes, sandbox, victim.pid)
-            code, output = await _run(sandbox, level, stage, python, resources)
+            targets.write_plan(level, probes, sandbox, victim.pid)
+            code, output = await _run(sandbox, level, targets, python, resources)
         finally:
             victim.kill()
             await victim.wait()
@@ -72,10 +72,10 @@ async def probe_escapes(
 
 
 async def _run(
-    sandbox: Sandbox, level: Level, stage: _Stage, python: str, resources: ExitStack
+    sandbox: Sandbox, level: Level, targets: _Targets, python: str, resources: ExitStack
 ) -> tuple[int | None, bytes]:
     here = str(Path(next(iter(escapes.__path__))).parent)
-    arguments = (python, "-I", "-S", "-B", "-c", _START, here, str(stage.plan))
+    arguments = (python, "-I", "-S", "-B", "-c", _START, here, str(targets.plan))
     launch = ShellLaunch(
         program=python,
         arguments=tuple(map(os.fsencode, arguments)),
@@ -85,31 +85,25 @@ async def _run(
         remark=None,
     )
     launch = sandbox.confine(
-        launch, confinement=level, folder=stage.workspace, root=stage.workspace, resources=resources
+        launch, confinement=level, folder=targets.workspace, root=targets.workspace, resources=resources
     )
-    environment = {"PATH": os.defpath, "HOME": str(stage.home)}
-    return await run_launch(launch, environment, folder=stage.workspace, patience=_PATIENCE)
+    environment = {"PATH": os.defpath, "HOME": str(targets.home)}
+    return await run_launch(launch, environment, folder=targets.workspace, patience=_PATIENCE)
 
 
 def _findings(code: int | None, output: bytes) -> tuple[Finding, ...]:
     try:
-        answers: dict[str, tuple[Verdict, str]] = json.loads(output.splitlines()[-1])
+        answers: dict[str, tuple[Outcome, str]] = json.loads(output.splitlines()[-1])
     except (ValueError, IndexError) as error:
         shown = output.decode(errors="replace").strip()
-        raise RuntimeError(f"the probes could not be run in the sandbox (exit code {code}): {shown}") from error
-    return tuple(
-        Finding(probe.name, *_told(answers[probe.name], probe.holds)) for probe in PROBES if probe.name in answers
-    )
-
-
-def _told(answer: tuple[Verdict, str], holds: str) -> tuple[Verdict, str, str]:
-    verdict, detail = answer
-    return verdict, holds, detail
+        raise RuntimeError(f"the probes could not run in the sandbox (exit code {code}): {shown}") from error
+    found = [(probe, answers[probe.name]) for probe in PROBES if probe.name in answers]
+    return tuple(Finding(probe.name, outcome, probe.holds, detail) for probe, (outcome, detail) in found)
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
-    """The folders, sockets and process that the probes aim at."""
+class _Targets:
+    """The folders, sockets and process that the probes target."""
 
     top: Path
     token: str
@@ -139,7 +133,7 @@ class _Stage:
         return self.outside / "plan.json"
 
     async def start_victim(self) -> asyncio.subprocess.Process:
-        """A process with the token in its arguments and the secret in its environment; it waits for its input's end."""
+        """Start a process with the token in its arguments and the secret in its environment; it ends with its input."""
         return await asyncio.create_subprocess_exec(
             *("/bin/sh", "-c", "read -r _", self.token),
             env={"SECRET": self.secret},
@@ -147,7 +141,7 @@ class _Stage:
         )
 
     def write_plan(self, level: Level, probes: Collection[str] | None, sandbox: Sandbox, victim: int) -> None:
-        """Tell the probes what there is."""
+        """Write what the probes need to know."""
         machine = os.uname().machine
         column = PROCESSORS[machine].column
         numbers = {name: row[column] for name, row in {**REFUSED, "clone": CLONE, "clone3": CLONE3}.items()}
@@ -176,31 +170,31 @@ class _Stage:
 
 
 @contextmanager
-def _stage(folder: Path | None) -> Iterator[_Stage]:
+def _make_targets(folder: Path | None) -> Iterator[_Targets]:
     token = secrets.token_hex(12)
     top = Path(tempfile.mkdtemp(prefix="vmpilot-probes-", dir=folder)).resolve()
-    with ExitStack() as open_things:
-        open_things.callback(shutil.rmtree, top, ignore_errors=True)
-        listener = open_things.enter_context(socket.create_server(("127.0.0.1", 0)))
-        stage = _Stage(
+    with ExitStack() as resources:
+        resources.callback(shutil.rmtree, top, ignore_errors=True)
+        listener = resources.enter_context(socket.create_server(("127.0.0.1", 0)))
+        targets = _Targets(
             top,
             token,
             secret=secrets.token_hex(12),
             port=listener.getsockname()[1],
             abstract=f"vmpilot-{token}",
-            shared_memory=open_things.enter_context(_shared_memory()),
+            shared_memory=resources.enter_context(_shared_memory()),
         )
-        _furnish(stage)
+        _create_files(targets)
         for kind, address in (
-            (socket.SOCK_STREAM, "\0" + stage.abstract),
-            (socket.SOCK_STREAM, str(stage.outside / "socket")),
-            (socket.SOCK_DGRAM, str(stage.outside / "datagram")),
+            (socket.SOCK_STREAM, "\0" + targets.abstract),
+            (socket.SOCK_STREAM, str(targets.outside / "socket")),
+            (socket.SOCK_DGRAM, str(targets.outside / "datagram")),
         ):
-            service = open_things.enter_context(socket.socket(socket.AF_UNIX, kind))
+            service = resources.enter_context(socket.socket(socket.AF_UNIX, kind))
             service.bind(address)
             if kind == socket.SOCK_STREAM:
                 service.listen()
-        yield stage
+        yield targets
 
 
 @contextmanager
@@ -217,12 +211,12 @@ def _shared_memory() -> Iterator[int]:
         libc.shmctl(segment, _IPC_RMID, None)
 
 
-def _furnish(stage: _Stage) -> None:
+def _create_files(targets: _Targets) -> None:
     for path in (
-        *(stage.outside / "file", stage.home / ".ssh" / "id", stage.home / ".netrc", stage.own / "log"),
-        *(stage.workspace / "file", stage.workspace / PROJECT_FILE, stage.workspace / ".git" / "hooks" / "probe"),
-        stage.workspace / "a" / "b" / ".git" / "config",
+        *(targets.outside / "file", targets.home / ".ssh" / "id", targets.home / ".netrc", targets.own / "log"),
+        *(targets.workspace / "file", targets.workspace / PROJECT_FILE, targets.workspace / ".git" / "hooks" / "probe"),
+        targets.workspace / "a" / "b" / ".git" / "config",
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"{stage.secret}\n")
-    (stage.workspace / "link").symlink_to(stage.outside / "file")
+        path.write_text(f"{targets.secret}\n")
+    (targets.workspace / "link").symlink_to(targets.outside / "file")

@@ -1,4 +1,4 @@
-"""The places that no sandboxed command sees: secrets of people and of the machine, and VMPilot's own folders."""
+"""The paths that sandboxed commands cannot see: secrets of users and of the machine, and VMPilot's folders."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ _PATTERNS = (
 )
 _HOMES = Path("/home")
 _MOST_HOMES = 16
-"""Of more people than that, the homes are hidden whole."""
+"""With more users, whole homes are hidden."""
 
 
 @dataclass(frozen=True, slots=True)
 class HiddenPaths:
-    """Whose secrets are hidden, and what besides. `own_folders` are VMPilot's (settings, approvals, the log)."""
+    """Whose secrets are hidden, and what else. `own_folders` are VMPilot's (settings, approvals, the log)."""
 
     home: Path
     own_folders: tuple[Path, ...] = ()
 
     @classmethod
     def of(cls, home: str, own_folders: Iterable[Path]) -> HiddenPaths:
-        """HiddenPaths for a person with this home folder (`$HOME`), empty for one without."""
+        """The paths for a user with this home folder (`$HOME`; may be empty)."""
         return cls(Path(home or "/nonexistent").resolve(), tuple(own_folders))
 
     def hidden(self) -> list[Path]:
-        """What there is to hide, now: links followed, nothing twice, nothing below another."""
+        """Paths to hide that exist now: links followed, nothing twice, nothing below another."""
         found = sorted({path for candidate in self._candidates() if (path := _existing(candidate))})
         return [path for path in found if not any(parent in found for parent in path.parents)]
 
@@ -60,7 +60,7 @@ class HiddenPaths:
         yield from self.own_folders
         yield from map(Path, SECRETS_OF_THE_MACHINE)
         for folder, pattern in _PATTERNS:
-            yield from _matching(Path(folder), pattern)
+            yield from (Path(entry.path) for entry in _entries(Path(folder)) if pattern.fullmatch(entry.name))
         own, *others = self.homes()
         if len(others) > _MOST_HOMES:
             yield from others
@@ -69,31 +69,23 @@ class HiddenPaths:
             yield from (home / name for name in SECRETS_OF_A_HOME)
 
     def homes(self) -> list[Path]:
-        """The own home first, then those of others."""
-        homes = [Path("/root"), *_subfolders(_HOMES)]
+        """The user's home first, then those of others."""
+        homes = [Path("/root"), *sorted(Path(entry.path) for entry in _entries(_HOMES) if entry.is_dir())]
         return [self.home, *(home for home in homes if home != self.home and home not in self.home.parents)]
 
 
 def _existing(path: Path) -> Path | None:
-    """The place itself, if it is there and can be reached."""
+    """The path with links followed, if it exists and can be reached."""
     try:
-        path.lstat()  # most are not there, and this tells it quickly
+        path.lstat()  # quick: most do not exist
         return path.resolve(strict=True)
     except (OSError, RuntimeError):
         return None
 
 
-def _matching(folder: Path, pattern: re.Pattern[str]) -> list[Path]:
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [folder / entry.name for entry in entries if pattern.fullmatch(entry.name)]
-    except OSError:
-        return []
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+            return list(entries)
     except OSError:
         return []

@@ -1,7 +1,6 @@
-"""Confines itself as a plan says and then becomes the command: `python -I -S landlock_start.py DESCRIPTOR`.
+"""A program that confines itself by a plan, then becomes the command: `python -I -S landlock_start.py DESCRIPTOR`.
 
-A program of its own, so it imports little, and of the standard library only. Whatever fails ends it before the command
-starts.
+It imports little, and only the standard library. Any failure ends it before the command starts.
 """
 
 import ctypes
@@ -9,7 +8,7 @@ import os
 import resource
 import sys
 
-_SIGPIPE, _SIGXFSZ = 13, 25  # not from `signal`, whose import takes as long as all of this
+_SIGPIPE, _SIGXFSZ = 13, 25  # not from `signal`, whose import takes as long as the whole program
 _PR_SET_NO_NEW_PRIVS = 38  # linux/prctl.h
 _PR_SET_SECCOMP = 22
 _PR_CAPBSET_READ = 23
@@ -30,7 +29,7 @@ class _Program(ctypes.Structure):
 
 
 class Plan:
-    """What to do, as bytes: fields that are separated by NUL, which none of them can contain."""
+    """What to do; encoded as fields separated by NUL, which none can contain."""
 
     def __init__(
         self,
@@ -86,7 +85,7 @@ def main() -> None:
 
 
 def _grant(plan: Plan) -> None:
-    """Landlock, by the C interface of the library (sandlock.h). It refuses paths that are gone since the plan."""
+    """Set up Landlock by the library's C interface (sandlock.h), which fails for paths that no longer exist."""
     library = ctypes.CDLL(os.fsdecode(plan.library))
     library.sandlock_confine.argtypes = (ctypes.c_void_p,)
     for _ in range(_ATTEMPTS):
@@ -96,7 +95,7 @@ def _grant(plan: Plan) -> None:
 
 
 def _build(library: ctypes.CDLL, plan: Plan) -> ctypes.c_void_p:
-    """A policy, made by a builder that each call replaces."""
+    """A policy, from a builder that each call replaces."""
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     library.sandlock_sandbox_builder_new.restype = pointer
     builder = library.sandlock_sandbox_builder_new()

@@ -1,6 +1,6 @@
-"""What must stay as it is in a workspace that may be changed: git repositories' inner folders, and project files.
+"""Finds files in a writable workspace that must not change: git repositories' inner folders, and project files.
 
-Who can write to a `.git` chooses programs that run at the next `git status` outside of the sandbox.
+Whoever can write to a `.git` chooses programs that run at the next `git status` outside the sandbox.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from vmpilot.machine.workspace import is_bare_repository
 _BULKY = frozenset(
     {"node_modules", ".venv", "venv", "__pycache__", "target", "build", "dist", ".tox", ".nox", ".cache"}
 )
-"""Looked into last: a repository is rarely below, and thousands of folders often are."""
+"""Searched last: they rarely contain a repository, but often thousands of folders."""
 _MOST_UNSEEN = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a look through a workspace found.
-
-    `guarded`: what must not be changed. `unseen`: folders that the time was too short for, or that cannot be read;
-    nothing in them may be changed, for they may hold more.
+    """The result of a search. `guarded` must not be changed. `unseen` folders could not be read, or not in time; they
+    must not be changed either, because they may contain more.
     """
 
     guarded: tuple[Path, ...]
@@ -41,9 +39,9 @@ class _Search:
     unseen: list[Path] = field(default_factory=list)
 
     def look_below(self, top: str, bulky: list[str] | None) -> None:
-        """Look at everything in `top` and below; put bulky folders aside, or with None look at them, too.
+        """Search `top` and everything below; collect bulky folders, or with None search them, too.
 
-        A bulky folder that there is no time for stays unseen as a whole.
+        A bulky folder that is not finished in time is unseen as a whole.
         """
         folders = deque([top])
         while folders:
@@ -57,7 +55,7 @@ class _Search:
                     folders.append(path)
 
     def _look_into(self, folder: str) -> list[tuple[str, str]]:
-        """Take note of what is guarded in the folder; give the names and paths of the folders in it."""
+        """Note what is guarded in the folder; give the names and paths of the folders in it."""
         try:
             with os.scandir(folder) as found:
                 entries = list(found)
@@ -77,7 +75,7 @@ class _Search:
         ]
 
     def _guard(self, entry: os.DirEntry[str]) -> None:
-        """A link cannot be covered itself: then its folder stays as it is."""
+        """A link itself cannot be covered, so its folder must not change."""
         path = Path(entry.path)
         if entry.is_symlink():
             self.unseen.append(path.parent)
@@ -86,7 +84,7 @@ class _Search:
 
 
 def survey(root: Path, names: Iterable[str], *, seconds: float) -> Survey:
-    """Look for files and folders of these names, and for bare repositories, in `root` and below, for `seconds`."""
+    """Find files and folders of these names, and bare repositories, in `root` and below, within `seconds`."""
     search = _Search(frozenset(names), until=time.monotonic() + seconds)
     bulky: list[str] = []
     search.look_below(str(root), bulky)
@@ -96,7 +94,7 @@ def survey(root: Path, names: Iterable[str], *, seconds: float) -> Survey:
 
 
 def _few(paths: list[Path]) -> list[Path]:
-    """The topmost ones; where they are too many, folders that hold them."""
+    """The topmost ones; if they are too many, folders that contain them."""
     found = _topmost(set(paths))
     while len(found) > _MOST_UNSEEN:
         depth = max(len(path.parts) for path in found)

@@ -1,6 +1,6 @@
-"""Confinement by Landlock, through the library of the `sandlock` distribution, where namespaces cannot be had.
+"""Confinement by Landlock, with the library of the `sandlock` distribution, where namespaces are not available.
 
-Landlock knows grants, no exceptions: what must be hidden or guarded is left out by granting everything beside it.
+Landlock has grants but no exceptions: to hide or protect something, everything else is granted.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _WRITE_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty")
 
 @dataclass(frozen=True, slots=True)
 class Sandlock:
-    """The shared library at `library`, for a processor by its name of uname(2); `python` runs the start.
+    """The shared library at `library`; `machine` is the processor's name as in uname(2); `python` runs the start.
 
-    The layers are fields so that each can be tested without the others; in use all are on.
+    The layers are fields so that tests can disable each; otherwise all are on.
     """
 
     library: Path
@@ -43,23 +43,27 @@ class Sandlock:
     @property
     def shortcomings(self) -> tuple[Shortcoming, ...]:
         return (
-            Shortcoming("other processes are seen (names and arguments), though not touched", "see-processes"),
-            Shortcoming("at level workspace the times of files can be changed everywhere", "times"),
-            Shortcoming("folders that hold something hidden (/, the home folder) cannot be listed"),
-            Shortcoming("a folder with a .git of its own gets no new files, only changes of those that are there"),
-            Shortcoming("modes and owners cannot be changed in the workspace either, so `sed -i` and `cp -p` may fail"),
+            Shortcoming("other processes are visible (names and arguments), but cannot be changed", "see-processes"),
+            Shortcoming("at level workspace, the times of all files can be changed", "times"),
+            Shortcoming("folders that contain something hidden (/, the home folder) cannot be listed"),
+            Shortcoming("no files can be created directly in a folder with a .git, only changed"),
+            Shortcoming("modes and owners cannot be changed in the workspace, so `sed -i` and `cp -p` may fail"),
         )
 
     def confine(self, launch: ShellLaunch, restrictions: Restrictions, resources: ExitStack) -> ShellLaunch:
         scratch = tempfile.mkdtemp(prefix="vmpilot-")
         resources.callback(shutil.rmtree, scratch, ignore_errors=True)
-        changes = restrictions.writable is not None
-        code = write_filter(self.machine, namespaces=False, keeps_metadata=True, keeps_times=not changes)
+        changeable: list[str] = []
+        if restrictions.writable is not None:
+            changeable = _granted(restrictions.writable, (*restrictions.guarded, *restrictions.hidden))
+        code = write_filter(
+            self.machine, namespaces=False, keeps_metadata=True, keeps_times=restrictions.writable is None
+        )
         plan = landlock_start.Plan(
             library=os.fsencode(self.library) if self.landlock else b"",
             filter_code=code if self.filters else b"",
             readable=_encoded([*_granted(Path("/"), (*_WITHHELD, *restrictions.hidden)), *_READ_DEVICES]),
-            writable=_encoded([scratch, *_WRITE_DEVICES, *self._changeable(restrictions)]),
+            writable=_encoded([scratch, *_WRITE_DEVICES, *changeable]),
             program=os.fsencode(launch.program),
             arguments=list(launch.arguments),
         )
@@ -73,20 +77,13 @@ class Sandlock:
             descriptors=(*launch.descriptors, descriptor),
         )
 
-    def _changeable(self, restrictions: Restrictions) -> list[str]:
-        if restrictions.writable is None:
-            return []
-        return _granted(restrictions.writable, (*restrictions.guarded, *restrictions.hidden))
-
 
 def _encoded(paths: list[str]) -> list[bytes]:
     return list(map(os.fsencode, paths))
 
 
 def _granted(folder: Path, exceptions: Collection[Path]) -> list[str]:
-    """The folder, or everything in it and below that is neither an exception nor above one. No links: a grant would
-    follow them.
-    """
+    """The folder, or everything below it that is neither an exception nor above one. No links: grants follow them."""
     left_out = set(map(str, exceptions))
     above = {str(parent) for exception in exceptions for parent in exception.parents}
     granted: list[str] = []

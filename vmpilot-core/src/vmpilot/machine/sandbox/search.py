@@ -1,13 +1,15 @@
-"""Finds a sandbox that works on this machine, by running a command in it and looking at what that may do."""
+"""Finds a sandbox that works on this machine, by running a command in it and checking what that may do."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,18 +22,17 @@ from vmpilot.machine.sandbox.engine import Engine, Restrictions
 from vmpilot.machine.sandbox.hidden_paths import HiddenPaths
 from vmpilot.machine.sandbox.sandlock import Sandlock
 from vmpilot.machine.sandbox.seccomp import supports
-from vmpilot.machine.sandbox.trial import run_launch
 
 _PATIENCE = 10.0
 _EXPECTED = (b"NoNewPrivs:\t1", b"Seccomp:\t2", b"CapEff:\t0000000000000000", b"CapPrm:\t0000000000000000")
-"""Lines of /proc/self/status (proc(5)) in every sandbox that is set up as it must be."""
+"""Lines of /proc/self/status (proc(5)) in every sandbox that works."""
 _EXPECTED_OF_ROOT = (b"CapBnd:\t0000000000000000",)
 _LONGEST_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A sandbox that might have been used: `problem` says why it cannot be, None for one that works."""
+    """A sandbox that was tried: `problem` says why it cannot be used, None if it works."""
 
     name: str
     problem: str | None
@@ -39,14 +40,14 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSearch:
-    """What came of looking: the first sandbox that works, if any, and all that was tried up to it."""
+    """The result of a search: the first sandbox that works, if any, and all that were tried."""
 
     sandbox: Sandbox | None
     attempts: tuple[Attempt, ...]
 
     @property
     def reason(self) -> str:
-        """Why there is none, in a sentence for a person; empty if there is one."""
+        """Why no sandbox works, for the user; empty if one does."""
         if self.sandbox is not None:
             return ""
         return "; ".join(f"{attempt.name}: {attempt.problem}" for attempt in self.attempts)
@@ -55,31 +56,31 @@ class SandboxSearch:
 async def find_sandbox(
     environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
 ) -> Sandbox | None:
-    """Give the sandbox for commands on this machine, None where nothing works: see `search_sandbox`."""
+    """The sandbox for commands on this machine, None if none works: see `search_sandbox`."""
     return (await search_sandbox(environment, own_folders=own_folders, apart_from=apart_from)).sandbox
 
 
 async def search_sandbox(
     environment: Mapping[str, str], *, own_folders: Iterable[Path] = (), apart_from: Path | None = None
 ) -> SandboxSearch:
-    """Look for a sandbox: bubblewrap on the PATH, the wheel's, then sandlock. Takes 10 to 30 ms where the first works.
+    """Find a sandbox: bubblewrap on the PATH, the wheel's, then sandlock. Takes 10 to 30 ms if the first works.
 
-    `environment` is where PATH and HOME are taken from; `own_folders` (settings, log) are hidden from commands. A
-    program on the PATH that lies in `apart_from`, the workspace, is not taken: it would run outside of every sandbox.
+    PATH and HOME come from `environment`; `own_folders` (settings, log) are hidden from commands. A program on the PATH
+    that is inside `apart_from`, the workspace, is not used: it would run outside of every sandbox.
     """
     hidden_paths = HiddenPaths.of(environment.get("HOME", ""), own_folders)
     return await first_working(candidates(environment, apart_from=apart_from), environment, hidden_paths)
 
 
 def places_of_secrets(environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The files and folders that are hidden from commands in every sandbox, for the user whose environment this is."""
+    """The files and folders that every sandbox hides from commands, for the user with this environment."""
     return tuple(HiddenPaths.of(environment.get("HOME", ""), ()).hidden())
 
 
 async def first_working(
     engines: Iterable[Engine | Attempt], environment: Mapping[str, str], hidden_paths: HiddenPaths
 ) -> SandboxSearch:
-    """Try the engines one after the other until one works."""
+    """Try the engines in order until one works."""
     attempts: list[Attempt] = []
     for engine in engines:
         if isinstance(engine, Attempt):
@@ -93,10 +94,10 @@ async def first_working(
 
 
 def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None) -> Iterator[Engine | Attempt]:
-    """What might be used, in order of preference; an `Attempt` for what is not even there."""
+    """The engines in order of preference; an `Attempt` for one that is not installed."""
     machine = os.uname().machine
     if not supports(machine):
-        yield Attempt("every sandbox", f"there is no filter of system calls for this processor ({machine})")
+        yield Attempt("every sandbox", f"no system call filter for this processor ({machine})")
         return
     if system := _find_program("bwrap", environment.get("PATH", os.defpath), apart_from):
         yield Bubblewrap(system, machine)
@@ -112,7 +113,7 @@ def candidates(environment: Mapping[str, str], *, apart_from: Path | None = None
 
 
 async def try_engine(engine: Engine, environment: Mapping[str, str], hidden_paths: HiddenPaths) -> str | None:
-    """Run a trivial command in the engine's sandbox; give what is wrong with it, None if nothing is."""
+    """Run a trivial command in the engine's sandbox; what is wrong with it, None if it works."""
     show_status = ShellLaunch(
         program="/bin/sh",
         arguments=(b"sh", b"-c", b'while read -r line; do echo "$line"; done < /proc/self/status'),
@@ -127,22 +128,48 @@ async def try_engine(engine: Engine, environment: Mapping[str, str], hidden_path
             confined = engine.confine(show_status, restrictions, resources)
             code, output = await run_launch(confined, environment, folder=Path("/"), patience=_PATIENCE)
         except TimeoutError:
-            return f"a trivial command in it did not end within {_PATIENCE:g} s"
+            return f"a test command in it did not end within {_PATIENCE:g} s"
         except OSError as error:
             return str(error)
     if code != 0:
-        return _shorten(output) or f"a trivial command in it ended with exit code {code}"
+        shown = " ".join(output.decode(errors="replace").split())[-_LONGEST_REASON:]
+        return shown or f"a test command in it failed with exit code {code}"
     expected = _EXPECTED + (_EXPECTED_OF_ROOT if os.geteuid() == 0 else ())
     missing = [line for line in expected if not re.search(rb"^%s$" % line, output, re.MULTILINE)]
-    return f"it does not hold: {b', '.join(missing).decode()} was expected" if missing else None
+    return f"incomplete: expected {b', '.join(missing).decode()}" if missing else None
 
 
-def _shorten(output: bytes) -> str:
-    return " ".join(output.decode(errors="replace").split())[-_LONGEST_REASON:]
+async def run_launch(
+    launch: ShellLaunch, environment: Mapping[str, str], *, folder: Path, patience: float
+) -> tuple[int | None, bytes]:
+    """Run a launch to its end; its exit code and its output, standard error included. `patience` is in seconds.
+
+    Raises TimeoutError if it does not end, OSError if it cannot be started.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *launch.arguments,
+        executable=launch.program,
+        cwd=folder,
+        env={**environment, **launch.variables},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        pass_fds=launch.descriptors,
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(patience):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return process.returncode, output
 
 
 def _find_program(name: str, search_path: str, apart_from: Path | None) -> Path | None:
-    """The first one whose folder is named absolutely, and which is not in `apart_from`, followed or not."""
+    """The first one in an absolute folder that is not in `apart_from`, with or without links followed."""
     inside = None if apart_from is None else apart_from.resolve()
     for folder in search_path.split(os.pathsep):
         found = shutil.which(name, path=folder) if Path(folder).is_absolute() else None

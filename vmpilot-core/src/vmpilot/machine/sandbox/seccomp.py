@@ -1,4 +1,4 @@
-"""A seccomp filter as bytes (seccomp(2), struct sock_filter of linux/filter.h); it installs nothing."""
+"""Builds a seccomp filter (seccomp(2), struct sock_filter of linux/filter.h); it installs nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _STREAM, _SEQPACKET, _SOCKET_TYPE = 1, 5, 0xF
 _FILE_TYPE, _DEVICES = 0xF000, (0x2000, 0x6000)
 
 Step = tuple[int, int, int, int]
-"""Code, where to jump if so, where to jump if not, operand."""
+"""Code, jump if true, jump if false, operand."""
 
 
 def supports(machine: str) -> bool:
@@ -53,8 +53,9 @@ def supports(machine: str) -> bool:
 def write_filter(machine: str, *, namespaces: bool, keeps_metadata: bool = False, keeps_times: bool = False) -> bytes:
     """The filter for commands. Calls of another architecture (32 bits) end the process.
 
-    `namespaces`: network and shared memory are the sandbox's own, so they may be used. `keeps_metadata`, `keeps_times`:
-    modes, owners and attributes, or times, of files cannot be changed. Raises KeyError for a processor without tables.
+    `namespaces`: the sandbox has its own network and shared memory, so they may be used. `keeps_metadata`,
+    `keeps_times`: modes, owners and attributes, or times, of files cannot be changed. Raises KeyError for an unknown
+    processor.
     """
     processor = PROCESSORS[machine]
 
@@ -93,7 +94,7 @@ def _error(number: int) -> Step:
 
 
 def _load_argument(index: int) -> Step:
-    """The lower half; the kernel looks at no more of these arguments, so neither may we."""
+    """The lower half: the kernel ignores the rest of these arguments."""
     return (_LOAD, 0, 0, 16 + 8 * index)
 
 
@@ -125,7 +126,7 @@ def _without_devices(argument: int) -> list[Step]:
 
 
 def _own_network() -> list[Step]:
-    """Internet sockets, which end in the sandbox's own network, and questions to the kernel about that network."""
+    """Internet sockets, which are in the sandbox's own network, and netlink routing for that network."""
     return [
         _load_argument(0),
         (_EQUAL, 5, 0, _INET),
@@ -140,7 +141,7 @@ def _own_network() -> list[Step]:
 
 
 def _connected_pairs() -> list[Step]:
-    """Only pairs that stay what they are: a pair of datagram sockets could be connected to somebody else's."""
+    """Only connected pairs: datagram sockets could be reconnected to another program's."""
     return [
         _load_argument(0),
         (_EQUAL, 0, 5, _UNIX),

@@ -1,6 +1,6 @@
 """The system calls that a sandbox refuses, with their numbers by processor (asm/unistd_64.h, asm-generic/unistd.h).
 
-A list of what is refused, not of what is permitted: it stands behind namespaces or Landlock, not alone.
+A deny list, because it is never the only layer: namespaces or Landlock come first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """A kind of processor: its audit architecture (linux/audit.h), and which column of the tables is its own."""
+    """A kind of processor: its audit architecture (linux/audit.h), and its column in the tables."""
 
     architecture: int
     column: int
@@ -24,7 +24,7 @@ PROCESSORS: Mapping[str, Processor] = {
 """By the name that uname(2) gives the machine."""
 
 Numbers = tuple[int | None, int | None]
-"""x86-64 and aarch64; None where there is no such call."""
+"""x86-64 and aarch64; None if there is no such call."""
 
 CLONE: Numbers = (56, 220)
 CLONE3: Numbers = (435, 435)
@@ -34,7 +34,8 @@ MKNODAT: Numbers = (259, 33)
 SOCKET: Numbers = (41, 198)
 SOCKETPAIR: Numbers = (53, 199)
 
-_MOUNTS: Mapping[str, Numbers] = {
+REFUSED: Mapping[str, Numbers] = {
+    # mounts
     "chroot": (161, 51),
     "fsconfig": (431, 431),
     "fsmount": (432, 432),
@@ -47,12 +48,10 @@ _MOUNTS: Mapping[str, Numbers] = {
     "open_tree_attr": (467, 467),
     "pivot_root": (155, 41),
     "umount2": (166, 39),
-}
-_NAMESPACES: Mapping[str, Numbers] = {
+    # namespaces
     "setns": (308, 268),
     "unshare": (272, 97),
-}
-_OTHER_PROCESSES: Mapping[str, Numbers] = {
+    # other processes
     "kcmp": (312, 272),
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
@@ -61,8 +60,7 @@ _OTHER_PROCESSES: Mapping[str, Numbers] = {
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "ptrace": (101, 117),
-}
-_KERNEL: Mapping[str, Numbers] = {
+    # the kernel
     "acct": (163, 89),
     "adjtimex": (159, 171),
     "bpf": (321, 280),
@@ -88,8 +86,7 @@ _KERNEL: Mapping[str, Numbers] = {
     "syslog": (103, 116),
     "userfaultfd": (323, 282),
     "vhangup": (153, 58),
-}
-_WAYS_AROUND: Mapping[str, Numbers] = {
+    # ways around the filter
     "add_key": (248, 217),
     "fanotify_init": (300, 262),
     "io_uring_enter": (426, 426),
@@ -99,8 +96,6 @@ _WAYS_AROUND: Mapping[str, Numbers] = {
     "open_by_handle_at": (304, 265),
     "request_key": (249, 218),
 }
-
-REFUSED: Mapping[str, Numbers] = {**_MOUNTS, **_NAMESPACES, **_OTHER_PROCESSES, **_KERNEL, **_WAYS_AROUND}
 """Refused in every sandbox, whatever the arguments."""
 
 SHARED_MEMORY: Mapping[str, Numbers] = {
@@ -118,7 +113,7 @@ SHARED_MEMORY: Mapping[str, Numbers] = {
     "shmctl": (31, 195),
     "shmget": (29, 194),
 }
-"""Refused, too, where there is no namespace for them."""
+"""Also refused without a namespace for them."""
 
 METADATA: Mapping[str, Numbers] = {
     "chmod": (90, None),
@@ -139,7 +134,7 @@ METADATA: Mapping[str, Numbers] = {
     "setxattr": (188, 5),
     "setxattrat": (463, 463),
 }
-"""Refused, too, where only Landlock keeps files as they are: it does not watch over these."""
+"""Also refused if only Landlock protects files: it does not restrict these."""
 
 TIMES: Mapping[str, Numbers] = {
     "futimesat": (261, None),
@@ -147,4 +142,4 @@ TIMES: Mapping[str, Numbers] = {
     "utimensat": (280, 88),
     "utimes": (235, None),
 }
-"""As `METADATA`; but `touch` and `cp -p` need them where files may be changed."""
+"""Like `METADATA`, but `touch` and `cp -p` need them if files may be changed."""

@@ -1,4 +1,4 @@
-"""Takes secrets out of text, also out of text that comes in pieces: known ones by value, tokens by their shape."""
+"""Masks secrets in text, also in text that is streamed: known ones by value, tokens by their shape."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["MASK", "MaskedStream", "Masker"]
 
 
 class Masker:
-    """Replaces every occurrence of the given values; where they overlap or touch, one mark stands for all of them.
+    """Replaces every occurrence of the given values; if they overlap or touch, by one mark.
 
-    Values that are not worth it (`is_worth_masking`) are left alone, and so are those that are a part of the mark.
+    Values that are not worth it (`is_worth_masking`) are kept, and so are those that are part of the mark.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
@@ -21,50 +21,50 @@ class Masker:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """What it replaces, for a masker in another process."""
+        """The values, for a masker in another process."""
         return self._values
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self._values)} values)"
 
     def mask(self, text: str) -> str:
-        """Give `text` with each value, and whatever looks like a token or a private key, replaced by `[masked]`."""
+        """`text` with each value, and everything that looks like a token or a private key, replaced by `[masked]`."""
         return mask_shapes(self.mask_values(text))
 
     def mask_unfinished(self, text: str) -> str:
-        """`mask` for a text that goes on: its end is left out where it may be the beginning of a value."""
+        """`mask` for unfinished text: its end is left out if it may be the beginning of a value."""
         return self.mask(text[: self.open_from(text)])
 
     def mask_values(self, text: str) -> str:
-        """Give `text` with each value replaced; shapes are not looked at."""
+        """`text` with each value replaced; shapes are not checked."""
         return _replace(text, self.find_values(text), inside=False)
 
     def find_values(self, text: str) -> list[tuple[int, int]]:
-        """Where values stand, in order, as spans that neither overlap nor touch."""
+        """The spans of values, in order; they neither overlap nor touch."""
         return _join((start, start + len(value)) for value in self._values for start in _find_all(value, text))
 
     def open_from(self, text: str) -> int:
-        """Give where the longest end of `text` starts that is the beginning of a value."""
+        """Where the longest end of `text` starts that is the beginning of a value."""
         return min((_find_beginning(value, text) for value in self._values), default=len(text))
 
 
 class MaskedStream:
-    """A masker for text that comes in pieces: it holds back only what may be the beginning of a value or a token."""
+    """A masker for streamed text: it holds back only what may be the beginning of a value or a token."""
 
     def __init__(self, masker: Masker) -> None:
         self._masker = masker
         self._shapes = ShapeStream()
         self._held = ""
         self._covered = 0  # characters at the beginning of what is held that belong to a value
-        self._inside = False  # whether a mark stands for what came last
+        self._inside = False  # whether the last character was masked
 
     def feed(self, piece: str) -> str:
-        """Take the next piece and give what is settled by now, masked."""
+        """Take the next piece; what is settled, masked."""
         text = self._held + piece
         return self._shapes.feed(self._settle(text, self._masker.open_from(text)))
 
     def flush(self) -> str:
-        """Give what was held back, masked; the text is over."""
+        """The text has ended: what was held back, masked."""
         return self._shapes.feed(self._settle(self._held, len(self._held))) + self._shapes.flush()
 
     def _settle(self, text: str, cut: int) -> str:
@@ -95,7 +95,7 @@ def _join(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def _replace(text: str, spans: Iterable[tuple[int, int]], *, inside: bool) -> str:
-    """`text` with a mark for each span, but for one at the beginning if the mark before stands for it (`inside`)."""
+    """`text` with a mark for each span, except one at the beginning if the previous mark covers it (`inside`)."""
     pieces: list[str] = []
     position = 0
     for start, end in spans:

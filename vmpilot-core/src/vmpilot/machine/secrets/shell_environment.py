@@ -1,4 +1,4 @@
-"""The environment for commands: nothing waits for a person, and secrets stay out. It reads no environment itself."""
+"""The environment for commands: nothing waits for input, and secrets are left out. It reads no environment itself."""
 
 import itertools
 import re
@@ -8,12 +8,12 @@ from urllib.parse import unquote
 from vmpilot.contract.secret_values import is_worth_masking
 
 _NO_EDITOR = (
-    'sh -c \'echo "There is no editor here: give the text as an argument (git: -m or --no-edit) or edit the file."'
+    'sh -c \'echo "No editor is available: pass the text as an argument (git: -m or --no-edit) or edit the file."'
     " >&2; exit 1'"
 )
 
 _SETTINGS = {
-    # colours, widths, pagers: the output is read by a program
+    # colors, widths, pagers: a program reads the output
     "TERM": "dumb",
     "NO_COLOR": "1",
     "CLICOLOR": "0",
@@ -40,21 +40,21 @@ _SETTINGS = {
     "DEBIAN_FRONTEND": "noninteractive",
     "APT_LISTCHANGES_FRONTEND": "none",
     "NEEDRESTART_SUSPEND": "1",
-    # what a Python program printed before its time was over is not lost in its buffer, and stays in order
+    # what a Python program printed before its time limit is not lost in its buffer, and stays in order
     "PYTHONUNBUFFERED": "1",
-    # the LVM tools complain of inherited descriptors, and the executor hands one down
+    # the LVM tools warn about inherited descriptors, and commands inherit one
     "LVM_SUPPRESS_FD_WARNINGS": "1",
 }
 
-# Special editors fall back to the ones above; the rest describes a terminal, or a folder, that the command has not.
+# Special editors fall back to the ones above; the rest describes a terminal that commands do not have.
 _DROPPED = frozenset(
     {"GIT_SEQUENCE_EDITOR", "SUDO_EDITOR", "KUBE_EDITOR", "HGEDITOR", "SVN_EDITOR", "FCEDIT"}
     | {"COLORTERM", "FORCE_COLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "GPG_TTY"}
 )
 
-# With these a shell, or what it starts, reads a line in another way than the gate, which knows only the line itself.
+# With these, a shell or its commands may parse a line differently from the permission policy.
 _MISLEADING = frozenset(
-    # PWD may go through a link, where `..` is another folder: without it bash asks the kernel
+    # PWD may go through a link, where `..` is another folder; without it, bash asks the kernel
     {"PWD", "OLDPWD", "CDPATH", "GLOBIGNORE", "EXECIGNORE", "FIGNORE", "POSIXLY_CORRECT"}
     | {"BASHOPTS", "SHELLOPTS", "BASH_ENV", "ENV", "BASH_COMPAT", "BASH_LOADABLES_PATH", "BASH_XTRACEFD", "PS4"}
     | {"RIPGREP_CONFIG_PATH"}
@@ -72,7 +72,7 @@ _ORDINARY_WORDS = frozenset(
     {"ASKPASS", "BYPASS", "COMPASS", "ENCOMPASS", "OVERPASS", "SURPASS", "TRESPASS", "UNDERPASS"}
     | {"DONKEY", "HOCKEY", "HOTKEY", "JOCKEY", "LACKEY", "MICKEY", "MONKEY", "TURKEY", "WHISKEY"}
 )
-"""Words with the ending of a secret that are something else."""
+"""Words with the ending of a secret that mean something else."""
 
 _PLACE_WORDS = frozenset({"FILE", "PATH", "DIR", "SOCK"})
 _WORD = re.compile(r"[A-Z0-9]+")
@@ -86,40 +86,45 @@ _LONG_LINE = 16
 
 
 def child_environment(environment: Mapping[str, str], *, let_through: Collection[str] = ()) -> dict[str, str]:
-    """Give the environment for commands made from `environment`: pagers, editors and prompts defused, variables with
-    secret-looking names, and those with a password in a URL or connection string, left out unless named in
-    `let_through` (exact names). A shell reads a line as it is written: functions and options of a shell that are
-    handed down are left out, and what is relative on the PATH.
+    """The environment for commands, made from `environment`.
 
-    `SSH_AUTH_SOCK` stays: it is no secret but the way to an agent that keeps them, and git over SSH needs it. `CI` is
-    not set: too many programs change what they do, not only how they ask.
+    Pagers, editors and prompts are disabled. Variables with secret-looking names, and those with a password in a URL or
+    connection string, are left out unless named in `let_through` (exact names). So are exported functions and options
+    of a shell, and relative parts of the PATH, so that a shell parses a line as it is written.
+
+    `SSH_AUTH_SOCK` stays: it is not a secret, and git over SSH needs it. `CI` is not set: it changes what too many
+    programs do, not only how they ask.
     """
     kept = {
         name: value
         for name, value in environment.items()
-        if not _is_dropped(name) and (name in let_through or not _is_secret(name, value))
+        if name not in _DROPPED | _MISLEADING
+        and not name.startswith(_FUNCTION)
+        and (name in let_through or not _is_secret(name, value))
     }
     return _without_relative_path(kept) | _SETTINGS
 
 
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the values to mask in whatever commands print, longest first: of secret-looking variables, and passwords
-    in URLs and connection strings. Of values of several lines (keys) each long line counts too; paths of files do not.
+    """The values to mask in the output of commands, longest first: of secret-looking variables, and passwords in URLs
+    and connection strings. Of values of several lines (keys), each long line counts, too; paths of files do not.
     """
     found = set[str]()
     for name, value in environment.items():
         if is_secret_name(name) and not _PATH_OF_FILE.fullmatch(value):
             found.add(value.strip())
-            found.update(_long_lines(value))
+            lines = [line for line in value.splitlines() if not line.startswith("-----")]
+            if len(value.splitlines()) > 1:
+                found.update(line.strip() for line in lines if len(line.strip()) >= _LONG_LINE)
         found.update(_find_passwords(value))
     return tuple(sorted(filter(is_worth_masking, found), key=lambda value: (-len(value), value)))
 
 
 def is_secret_name(name: str) -> bool:
-    """Tell whether a variable of this name probably holds a secret.
+    """Whether a variable of this name probably holds a secret.
 
     Words and their endings decide (`API_KEY`, `OPENAIKEY`, not `KEYBOARD` or `MONKEY`; `HF_TOKEN`, not
-    `MAX_TOKENS`); a name that ends in `_FILE`, `_PATH`, `_DIR` or `_SOCK` says only where something is.
+    `MAX_TOKENS`); a name that ends in `_FILE`, `_PATH`, `_DIR` or `_SOCK` only says where something is.
     """
     words = _WORD.findall(name.upper())
     if not words or words[-1] in _PLACE_WORDS:
@@ -136,24 +141,13 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def _find_passwords(value: str) -> Iterator[str]:
-    """The passwords within URLs, also as they are without percent-encoding, and within connection strings."""
+    """The passwords in URLs, also without percent-encoding, and in connection strings."""
     for found in (*_PASSWORD_IN_URL.findall(value), *_KEY_AS_USER.findall(value)):
         yield from (found, unquote(found))
     yield from (found.strip("'\"") for found in _SECRET_IN_LIST.findall(value))
 
 
-def _is_dropped(name: str) -> bool:
-    return name in _DROPPED or name in _MISLEADING or name.startswith(_FUNCTION)
-
-
 def _without_relative_path(environment: Mapping[str, str]) -> dict[str, str]:
-    """A relative or empty part of the PATH is the working folder's, where anybody may have put an `ls`."""
+    """A relative or empty part of the PATH means the working folder, which may contain an `ls`."""
     kept = ":".join(part for part in environment.get("PATH", "").split(":") if part.startswith("/"))
     return {name: value for name, value in environment.items() if name != "PATH"} | ({"PATH": kept} if kept else {})
-
-
-def _long_lines(value: str) -> list[str]:
-    lines = value.splitlines()
-    if len(lines) < 2:
-        return []
-    return [line.strip() for line in lines if len(line.strip()) >= _LONG_LINE and not line.startswith("-----")]

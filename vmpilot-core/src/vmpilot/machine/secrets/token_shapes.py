@@ -1,20 +1,20 @@
-"""Takes tokens and private keys out of text by their well-known shapes, also out of text that comes in pieces.
+"""Masks tokens and private keys by their well-known shapes, also in text that is streamed.
 
-The shapes are those that the issuers publish for secret scanning: a fixed beginning, then a long run of characters.
-Keys without one (Mistral, Cohere, AI21, older Azure keys) are known by the name in front of them.
+The shapes are those that the issuers publish for secret scanning: a fixed prefix, then a long run of characters. Keys
+without a prefix (Mistral, Cohere, AI21, older Azure keys) are recognized by the name before them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from vmpilot.contract.secret_values import is_worth_masking
 
 MASK = "[masked]"
 
 _MIXED = r"(?=[a-z_-]{0,60}[A-Z0-9])"
-"""Words of CSS classes and of programs are lowercase without digits; tokens are not."""
+"""CSS classes and program names are lowercase without digits; tokens are not."""
 _DIGIT = r"(?=[A-Za-z_-]{0,40}[0-9])"
 _END = r"(?![A-Za-z0-9_-])"
 
@@ -155,7 +155,7 @@ NAMED = {
     "signed address": r"[?&](?i:sig|X-Amz-Signature|X-Goog-Signature)=([A-Za-z0-9%]{40,})",
     "Telegram": r"(?<![0-9])[0-9]{8,10}:(AA[A-Za-z0-9_-]{33})",
 }
-"""Values that are known by what stands before them: the group is what is masked."""
+"""Values that are recognized by what is before them: the group is masked."""
 
 # A token begins a word. The character before may end an escape: of JSON (`\n`), of a URL (`%3D`), of a color. A hyphen
 # may be one of a diff, at the beginning of a line, but not one in the middle of a name.
@@ -164,13 +164,13 @@ _TOKEN = re.compile(_START + "(?:" + "|".join(SHAPES.values()) + ")+")
 _NAMED = re.compile("|".join(NAMED.values()))
 _WORD_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.~+/=%$-"
 _LONG_WORD = re.compile(f"[{re.escape(_WORD_CHARACTERS)}]{{15,}}")
-"""The shortest token has as many characters; most text has few such words, and only these are looked at."""
+"""The shortest token has as many characters; most text has few such words, and only these are checked."""
 
 _ORDINARY_BEGINNING = re.compile(r"[A-Z]?[a-z]{0,15}\.{0,3}|[0-9.]{1,6}%?")
-"""A last word that is not held back (`Building...`, `50%`). If it becomes a token, only the rest of it is masked."""
+"""A last word that is not held back (`Building...`, `50%`). If it becomes a token, only its rest is masked."""
 
 _NAME_BEFORE = 48
-"""Characters in front of a word in which the name of its value may stand."""
+"""Characters before a word in which its name may be."""
 
 _KEPT_BEFORE = _NAME_BEFORE + 16
 _LONGEST_TOKEN = 8_192
@@ -180,7 +180,7 @@ _KEY_NAME = r"(?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
 _KEY_BODY = rf"-----BEGIN {_KEY_NAME}(?:[A-Za-z0-9+/=\s\\:,]|-(?!-))*"
 _KEY_END = rf"-----END {_KEY_NAME}"
 _KEY = re.compile(f"{_KEY_BODY}(?:{_KEY_END})?")
-"""PEM, RFC 7468, and armor of OpenPGP; without its end where the output was cut."""
+"""PEM (RFC 7468) and OpenPGP armor; without the end if the output was cut."""
 _WHOLE_KEY = re.compile(_KEY_BODY + _KEY_END)
 _OPEN_KEY = re.compile(
     r"-----BEGIN (?:[A-Za-z0-9+/=\s\\:,]|-(?!----END ))*"
@@ -190,34 +190,37 @@ _LONGEST_KEY = 20_000
 
 
 def mask_shapes(text: str) -> str:
-    """The text with whatever looks like a private key or a token replaced by `[masked]`."""
-    return _mask_tokens(_mask_keys(text, 0), 0)
+    """`text` with everything that looks like a private key or a token replaced by `[masked]`."""
+    text = _mask(_find_keys(text, 0), text, 0)
+    return _mask(_find_tokens(text, 0), text, 0)
 
 
 class ShapeStream:
-    """The same for text that comes in pieces: it holds back the last word, and what may be the beginning of a key.
+    """The same for streamed text: it holds back the last word, and what may be the beginning of a key.
 
-    Of a token that is cut behind an ordinary-looking beginning (`sk`, `ghp`), that beginning may stay before the mark.
+    If a token is split after an ordinary-looking beginning (`sk`, `ghp`), that beginning may stay before the mark.
     """
 
     def __init__(self) -> None:
-        self._keys = _Stage(_mask_keys, _open_key_from)
-        self._tokens = _Stage(_mask_tokens, _last_word_from)
+        self._keys = _Stage(_find_keys, _open_key_from)
+        self._tokens = _Stage(_find_tokens, _last_word_from)
 
     def feed(self, piece: str) -> str:
-        """Take the next piece and give what is settled by now, masked."""
+        """Take the next piece; what is settled, masked."""
         return self._tokens.feed(self._keys.feed(piece))
 
     def flush(self) -> str:
-        """Give what was held back, masked; the text is over."""
+        """The text has ended: what was held back, masked."""
         return self._tokens.feed(self._keys.flush()) + self._tokens.flush()
 
 
 class _Stage:
-    """One of the two passes. `mask` and `open_from` take a text and the place from which on it counts."""
+    """One of the two passes. `find` and `open_from` take a text and the position from which it counts."""
 
-    def __init__(self, mask: Callable[[str, int], str], open_from: Callable[[str, int], int]) -> None:
-        self._mask = mask
+    def __init__(
+        self, find: Callable[[str, int], Iterable[tuple[int, int]]], open_from: Callable[[str, int], int]
+    ) -> None:
+        self._find = find
         self._open_from = open_from
         self._held = ""
         self._before = ""
@@ -232,29 +235,28 @@ class _Stage:
         return self._settle(text, len(text))
 
     def _settle(self, text: str, cut: int) -> str:
-        settled = self._mask(text[:cut], len(self._before))
+        start, text_before_cut = len(self._before), text[:cut]
+        settled = _mask(self._find(text_before_cut, start), text_before_cut, start)
         self._before, self._held = text[max(0, cut - _KEPT_BEFORE) : cut], text[cut:]
         return settled
 
 
-def _mask_keys(text: str, start: int) -> str:
-    return _mask((found.span() for found in _KEY.finditer(text, start)), text, start)
+def _find_keys(text: str, start: int) -> Iterable[tuple[int, int]]:
+    return (found.span() for found in _KEY.finditer(text, start))
 
 
-def _mask_tokens(text: str, start: int) -> str:
-    return _mask(sorted(_find_tokens(text)), text, start)
-
-
-def _find_tokens(text: str) -> Iterator[tuple[int, int]]:
+def _find_tokens(text: str, _start: int) -> Iterable[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
     for word in _LONG_WORD.finditer(text):
         tokens = _TOKEN.finditer(text, *word.span())
-        yield from (token.span() for token in tokens if is_worth_masking(token[0]))
+        found += (token.span() for token in tokens if is_worth_masking(token[0]))
         named = _NAMED.finditer(text, max(0, word.start() - _NAME_BEFORE), word.end())
-        yield from (value.span(value.lastindex or 0) for value in named)
+        found += (value.span(value.lastindex or 0) for value in named)
+    return sorted(found)
 
 
 def _mask(secrets: Iterable[tuple[int, int]], text: str, start: int) -> str:
-    """`text` from `start` on, masked; what stands before only shows where a word begins, and what it is called."""
+    """`text` from `start` on, masked; what is before only shows where a word begins, and its name."""
     pieces: list[str] = []
     position = start
     for begin, end in secrets:
@@ -267,7 +269,7 @@ def _mask(secrets: Iterable[tuple[int, int]], text: str, start: int) -> str:
 
 
 def _open_key_from(text: str, start: int) -> int:
-    """Where the end of `text` begins that may yet become a key."""
+    """Where the end of `text` begins that may become a key."""
     start = max(start, len(text) - _LONGEST_KEY)
     for found in _WHOLE_KEY.finditer(text, start):
         start = found.end()
@@ -279,7 +281,7 @@ def _open_key_from(text: str, start: int) -> int:
 
 
 def _last_word_from(text: str, start: int) -> int:
-    """Where the last word begins, which may go on in the next piece, unless it looks like an ordinary one so far."""
+    """Where the last word begins, which may continue in the next piece, unless it looks ordinary so far."""
     begin = len(text.rstrip(_WORD_CHARACTERS))
     if _ORDINARY_BEGINNING.fullmatch(text, begin):
         return len(text)

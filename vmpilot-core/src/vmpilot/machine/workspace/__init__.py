@@ -1,8 +1,7 @@
-"""The working folder: what a path means there, and how to open exactly that. Knows nothing of permissions."""
+"""The working folder: what a path means there, and how to open exactly that file. It knows no permissions."""
 
 from vmpilot.machine.workspace.descriptors import LinkInTheWay, NotRegular, open_below, open_regular, opened_folder
-from vmpilot.machine.workspace.look_alikes import describe_look_alike, find_look_alikes
-from vmpilot.machine.workspace.names import show_name
+from vmpilot.machine.workspace.names import describe_look_alike, find_look_alikes, show_name
 from vmpilot.machine.workspace.repositories import endangered_repository, is_bare_repository, surrounding_repository
 from vmpilot.machine.workspace.working_folder import Workspace
 

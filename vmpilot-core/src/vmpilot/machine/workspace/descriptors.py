@@ -1,7 +1,7 @@
 """Opens a resolved path by directory descriptors, component by component: a link on the way is refused, not followed.
 
-So what is opened is what was decided upon, also where a folder was swapped for a link in the meantime. It decides
-nothing. (`openat2` does it in one call, but Python has it not, and some sandboxes forbid it.)
+So the file that was approved is opened, even if a folder was replaced by a link since. (`openat2` does it in one call,
+but Python does not have it, and some sandboxes forbid it.)
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _FILE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class LinkInTheWay(OSError):
-    """A component of the path is a link by now: it was put there after the path had been resolved."""
+    """A component of the path is a link: it was put there after the path had been resolved."""
 
 
 class NotRegular(OSError):
-    """It is there, but it is no regular file; `mode` tells what it is."""
+    """It exists, but is not a regular file; `mode` says what it is."""
 
     def __init__(self, mode: int) -> None:
         super().__init__(errno.EINVAL, "not a regular file")
@@ -33,7 +33,7 @@ class NotRegular(OSError):
 def opened_folder(path: Path, *, made: list[Path] | None = None) -> Iterator[int]:
     """A descriptor (O_PATH) of the folder at an absolute path in which no component is a link.
 
-    With `made`, folders that are missing are made, and noted there. Raises OSError, of it `LinkInTheWay`.
+    With `made`, missing folders are created and noted there. Raises OSError, including `LinkInTheWay`.
     """
     descriptor = os.open("/", _FOLDER)
     try:
@@ -47,16 +47,18 @@ def opened_folder(path: Path, *, made: list[Path] | None = None) -> Iterator[int
 
 
 def open_regular(folder: int, name: str, *, flags: int = os.O_RDONLY) -> tuple[int, os.stat_result]:
-    """Open the regular file `name` in a folder's descriptor, never waiting for anybody; give what it is, too.
+    """Open the regular file `name` in a folder's descriptor without blocking; its descriptor and its status.
 
-    Anything else is not even opened: opening a device can do things. Raises OSError: `NotRegular`, `LinkInTheWay`.
+    Anything else is not opened, because opening a device has effects. Raises OSError: `NotRegular`, `LinkInTheWay`.
     """
     name = name or "."  # the name of "/"
     _refuse_special(os.stat(name, dir_fd=folder, follow_symlinks=False))
     try:
         descriptor = os.open(name, flags | _FILE, dir_fd=folder)
     except OSError as error:
-        raise _explain(error) from error
+        if error.errno == errno.ELOOP:
+            raise LinkInTheWay(errno.ELOOP, "the path contains a link") from error
+        raise
     try:
         facts = os.fstat(descriptor)
         _refuse_special(facts)
@@ -90,7 +92,7 @@ def _enter(folder: int, name: str, *, made: list[Path] | None = None, path: Path
             raise
     except NotADirectoryError as error:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise LinkInTheWay(errno.ELOOP, "a link is in the way", name) from error
+            raise LinkInTheWay(errno.ELOOP, "the path contains a link", name) from error
         raise
     os.mkdir(name, dir_fd=folder)
     made.append(path)
@@ -99,10 +101,6 @@ def _enter(folder: int, name: str, *, made: list[Path] | None = None, path: Path
 
 def _refuse_special(facts: os.stat_result) -> None:
     if stat.S_ISLNK(facts.st_mode):
-        raise LinkInTheWay(errno.ELOOP, "a link is in the way")
+        raise LinkInTheWay(errno.ELOOP, "the path contains a link")
     if not stat.S_ISREG(facts.st_mode):
         raise NotRegular(facts.st_mode)
-
-
-def _explain(error: OSError) -> OSError:
-    return LinkInTheWay(errno.ELOOP, "a link is in the way") if error.errno == errno.ELOOP else error

@@ -1,7 +1,7 @@
-"""What makes a folder a git repository without `.git` in it, for all that guard one: the gate and the sandbox.
+"""Recognizes git repositories without a `.git`, for the permission policy and the sandbox.
 
-Git takes a folder for a repository by its form (gitrepository-layout(5), is_git_directory in git's setup.c), also one
-that is part of a checkout. Who can write there chooses programs that run at the next `git status` inside it.
+Git recognizes a repository by its files (gitrepository-layout(5), is_git_directory in git's setup.c), even inside a
+checkout. Whoever can write there chooses programs that run at the next `git status` inside it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from pathlib import Path
 _HEAD = "head"
 _PARTS = frozenset({"objects", "refs"})
 _ELSEWHERE = "commondir"
-"""A file that names the folder in which objects, refs and config are, as in the folders of `git worktree`."""
+"""A file that names the folder of objects, refs and config, as in the folders of `git worktree`."""
 _NAMES = ("HEAD", "objects", "refs", _ELSEWHERE)
 
 
 def is_bare_repository(names: Iterable[str]) -> bool:
-    """Whether a folder with these names in it counts as a repository; case does not matter, as on some disks."""
+    """Whether a folder with these names in it is a repository; case is ignored, as on some disks."""
     found = {name.casefold() for name in names}
     return _HEAD in found and (found >= _PARTS or _ELSEWHERE in found)
 
 
 def endangered_repository(path: str, root: str) -> str | None:
-    """The folder, `root` or below it, that is a repository without `.git`, or could become one, if `path` is made.
+    """The folder, `root` or below it, that is a repository without `.git`, or could become one, if `path` is created.
 
-    Both paths are absolute and resolved, `path` is below `root`. What does not exist yet counts if it is one of the
-    parts: `HEAD` always, because all others may be made after it, and these where a `HEAD` exists.
+    Both paths are absolute and resolved, `path` is below `root`. A missing part of a repository counts: `HEAD` always,
+    because the others may be created after it, and the others if a `HEAD` exists.
     """
     folder = root
     for name in Path(path).relative_to(root).parts:
@@ -44,7 +44,7 @@ def endangered_repository(path: str, root: str) -> str | None:
 def surrounding_repository(folder: str) -> str | None:
     """The folder, `folder` or above it, that is the inside of a repository: a `.git`, or a repository without one.
 
-    A working tree in such a folder (`git worktree add`) is none of its inside.
+    A working tree in such a folder (`git worktree add`) is not part of its inside.
     """
     for place in (Path(folder), *Path(folder).parents):
         if os.path.lexists(place / ".git"):

@@ -1,1 +1,1 @@
-"""Ways out of a sandbox, tried from inside. A package that runs alone, too: the standard library only."""
+"""Attempts to escape from a sandbox, made inside it. The package also runs alone: standard library only."""

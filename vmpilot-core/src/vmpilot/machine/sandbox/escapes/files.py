@@ -1,4 +1,4 @@
-"""Probes of the file system: what can be read and changed."""
+"""Probes of the file system."""
 
 import os
 import stat
@@ -52,12 +52,12 @@ def _write_through_hard_link(plan: Plan) -> str:
 def _change_mode(plan: Plan) -> str:
     folder = Path(plan["outside"])
     folder.chmod(stat.S_IMODE(folder.stat().st_mode))
-    return "changed the mode of a folder outside of the workspace"
+    return "changed the mode of a folder outside the workspace"
 
 
 def _change_time(plan: Plan) -> str:
     os.utime(plan["outside"] + "/file")
-    return "changed the time of a file outside of the workspace"
+    return "changed the time of a file outside the workspace"
 
 
 def _rename_repository(plan: Plan) -> str:
@@ -68,7 +68,7 @@ def _rename_repository(plan: Plan) -> str:
 
 
 def _write_any(paths: list[str]) -> str | None:
-    """Open for writing only: that alone changes nothing."""
+    """Only open for writing: that changes nothing."""
     for path in paths:
         with suppress(OSError):
             os.close(os.open(path, os.O_WRONLY))
@@ -104,24 +104,28 @@ def _make_device(plan: Plan) -> str:
 
 
 PROBES = (
-    Probe("write-outside", "nothing outside of the workspace can be changed", lambda p: _write(p["outside"] + "/file")),
-    Probe("create-outside", "nothing outside of the workspace can be created", lambda p: _create(p["outside"])),
+    Probe("write-outside", "nothing outside the workspace can be changed", lambda p: _write(p["outside"] + "/file")),
+    Probe("create-outside", "nothing outside the workspace can be created", lambda p: _create(p["outside"])),
     Probe("write-home", "the home folder cannot be changed", lambda p: _create(p["home"])),
     Probe("write-etc", "the system's settings cannot be changed", lambda _: _create("/etc")),
     Probe("write-workspace", "at level read the workspace cannot be changed", _write_workspace),
-    Probe("git-hook", "no hook can be put into the repository", lambda p: _write(p["workspace"] + "/.git/hooks/probe")),
-    Probe("git-nested", "nested repositories are guarded, too", lambda p: _write(p["workspace"] + "/a/b/.git/config")),
+    Probe("git-hook", "no hook can be added to the repository", lambda p: _write(p["workspace"] + "/.git/hooks/probe")),
+    Probe(
+        "git-nested", "nested repositories are protected, too", lambda p: _write(p["workspace"] + "/a/b/.git/config")
+    ),
     Probe("git-replaced", "a repository's .git cannot be moved away", _rename_repository),
-    Probe("project-file", "VMPilot's project file stays as it is", lambda p: _write(p["workspace"] + "/.vmpilot.toml")),
-    Probe("symbolic-link", "a link in the workspace leads to nothing that can be changed", _write_through_link),
+    Probe(
+        "project-file", "VMPilot's project file cannot be changed", lambda p: _write(p["workspace"] + "/.vmpilot.toml")
+    ),
+    Probe("symbolic-link", "nothing can be changed through a link in the workspace", _write_through_link),
     Probe("hard-link", "a file outside cannot be linked in and changed", _write_through_hard_link),
     Probe("mode", "modes of files outside cannot be changed", _change_mode),
     Probe("times", "times of files outside cannot be changed", _change_time),
-    Probe("secrets", "places of secrets and VMPilot's own folders cannot be read", _read_hidden),
+    Probe("secrets", "files with secrets and VMPilot's own folders cannot be read", _read_hidden),
     Probe("sysfs", "kernel settings in /sys cannot be changed", lambda p: _write_any(p["sysfs"])),
     Probe("sysctl", "kernel settings in /proc/sys cannot be changed", lambda p: _write_any(p["sysctl"])),
     Probe("sysrq", "the machine cannot be stopped through /proc", lambda _: _write_any(["/proc/sysrq-trigger"])),
-    Probe("control-groups", "no control group can be made", _make_control_group),
+    Probe("control-groups", "no control group can be created", _make_control_group),
     Probe("devices", "disks and kernel memory cannot be read", _open_block_device),
-    Probe("make-device", "no device can be made", _make_device),
+    Probe("make-device", "no device can be created", _make_device),
 )

@@ -15,7 +15,7 @@ _X32_GETPID = 0x40000000 | 39
 
 
 def _remount(plan: Plan) -> str | None:
-    """Of the root folder if it is read-only; else of what is no mount at all, lest this changes anything."""
+    """Of the root folder if it is read-only; else of a path that is no mount, so that nothing changes."""
     target = "/" if os.statvfs("/").f_flag & os.ST_RDONLY else plan["outside"]
     if (done := call(plan["numbers"]["mount"], None, os.fsencode(target), None, _REMOUNT | _BIND, None)) is None:
         return None
@@ -40,7 +40,7 @@ def _unmount(plan: Plan) -> str | None:
 
 
 def _nest_namespace(plan: Plan) -> str | None:
-    """Any refusal will do, also for want of room for one more."""
+    """Any refusal counts, also because of a limit."""
     numbers = plan["numbers"]
     pid = libc().syscall(ctypes.c_long(numbers["clone"]), _NEW_USER | signal.SIGCHLD, None, None, None, None)
     if pid == 0:
@@ -68,7 +68,7 @@ def _run_machine_code(code: bytes) -> int:
 def _call_32_bits(plan: Plan) -> str | None:
     if plan["machine"] != "x86_64":
         raise NotTried("only x86-64 has 32-bit calls in 64-bit programs")
-    return "a 32-bit call was carried out" if _run_machine_code(_GETPID_BY_INTERRUPT) > 0 else None
+    return "a 32-bit call succeeded" if _run_machine_code(_GETPID_BY_INTERRUPT) > 0 else None
 
 
 def _call_x32(plan: Plan) -> str | None:
@@ -80,14 +80,14 @@ def _call_x32(plan: Plan) -> str | None:
 PROBES = (
     Probe("remount", "the file system cannot be made writable", _remount),
     Probe("mount", "nothing can be mounted", calls("mount", None, b"/", b"no-such-type", 0, None)),
-    Probe("mount-interface", "nothing can be mounted by the new interface either", _new_mount_interface),
-    Probe("unmount", "what hides a secret cannot be unmounted", _unmount),
+    Probe("mount-interface", "nothing can be mounted with the new mount API", _new_mount_interface),
+    Probe("unmount", "mounts that hide secrets cannot be removed", _unmount),
     Probe("change-root", "the root folder cannot be changed", _change_root),
-    Probe("pivot-root", "the old root folder cannot be brought back", calls("pivot_root", b"/", b"/")),
-    Probe("user-namespace", "no new user namespace gives rights back", _nest_namespace),
-    Probe("clone3", "clone3(2), which a filter cannot look into, is not there", calls("clone3", None, 0)),
+    Probe("pivot-root", "the old root folder cannot be restored", calls("pivot_root", b"/", b"/")),
+    Probe("user-namespace", "no new user namespace gives privileges back", _nest_namespace),
+    Probe("clone3", "clone3(2), whose flags a filter cannot check, is not available", calls("clone3", None, 0)),
     Probe("enter-namespace", "no other namespace can be entered", calls("setns", -1, 0)),
-    Probe("io-uring", "io_uring, which passes by the filter, is not there", calls("io_uring_setup", 0, None)),
+    Probe("io-uring", "io_uring, which bypasses the filter, is not available", calls("io_uring_setup", 0, None)),
     Probe("bpf", "no BPF program can be loaded", calls("bpf", 0, None, 0)),
     Probe("perf", "the kernel's performance events cannot be used", calls("perf_event_open", None, 0, -1, -1, 0)),
     Probe("userfaultfd", "page faults cannot be handled by programs", calls("userfaultfd", -1)),

@@ -1,4 +1,4 @@
-"""What a probe is, and how one calls the kernel."""
+"""Probes, and calls to the kernel."""
 
 import ctypes
 import os
@@ -8,20 +8,20 @@ from errno import EACCES, EAFNOSUPPORT, ENOSYS, EPERM
 from typing import Any
 
 Plan = dict[str, Any]
-"""What `escape_stage` prepared: paths, names, numbers."""
+"""What `escape_tests` prepared: paths, names, numbers."""
 
 _REFUSALS = {EPERM, EACCES, ENOSYS, EAFNOSUPPORT}
 
 
 class NotTried(Exception):
-    """The probe means nothing here; the text says why."""
+    """The probe does not apply here; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One way out. `holds` is what is true if it is closed; `attempt` gives what it could do, None for nothing.
+    """One way out. `holds` is the claim if it is blocked; `attempt` returns what it could do, None if nothing.
 
-    OSError in it means that it was refused.
+    An OSError in it means that it was blocked.
     """
 
     name: str
@@ -38,12 +38,12 @@ def call_prctl(option: int) -> int:
 
 
 def call(number: int, *arguments: Any) -> str | None:
-    """None if the kernel refused the call; another error means that it looked at the (senseless) arguments."""
+    """None if the kernel refused the call; any other error means that it checked the (invalid) arguments."""
     result = libc().syscall(ctypes.c_long(number), *arguments)
     error = ctypes.get_errno()
     if result == -1 and error in _REFUSALS:
         return None
-    return "it was carried out" if result != -1 else f"the kernel took it up ({os.strerror(error)})"
+    return "the call succeeded" if result != -1 else f"the kernel accepted the call ({os.strerror(error)})"
 
 
 def calls(name: str, *arguments: Any) -> Callable[[Plan], str | None]:

@@ -1,4 +1,4 @@
-"""Probes of what else runs here: processes, sockets, terminals."""
+"""Probes of other processes, sockets and terminals."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ _TIOCSTI = 0x5412  # asm-generic/ioctls.h
 
 
 def _victim(plan: Plan) -> int:
-    """The process outside that carries the token in its arguments. Raises OSError where it is not seen."""
+    """The process outside with the token in its arguments. Raises OSError if it is not visible."""
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             if entry.name.isdigit() and plan["token"].encode() in (entry / "cmdline").read_bytes():
@@ -56,7 +56,7 @@ def _look_into_process(plan: Plan) -> str:
 
 
 def _hold_descriptors(_plan: Plan) -> str | None:
-    """Apart from the pipe of this program's own."""
+    """Except for this program's own pipe."""
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             target = str(entry.readlink())
@@ -66,18 +66,18 @@ def _hold_descriptors(_plan: Plan) -> str | None:
 
 
 def _hold_privileges(_plan: Plan) -> str | None:
-    """An ordinary user's bounding set means nothing where no program gives rights (`setuid`)."""
+    """An ordinary user's bounding set does not matter if no program gives privileges (`setuid`)."""
     sets = ("CapEff", "CapPrm", "CapInh", "CapAmb") + (("CapBnd",) if os.geteuid() == 0 else ())
     lines = Path("/proc/self/status").read_text().splitlines()
     return ", ".join(line for line in lines if line.startswith(sets) and int(line.split()[1], 16)) or None
 
 
 def _gain_privileges(_plan: Plan) -> str | None:
-    return "a setuid program would get its rights" if call_prctl(39) == 0 else None  # PR_GET_NO_NEW_PRIVS
+    return "a setuid program would get its privileges" if call_prctl(39) == 0 else None  # PR_GET_NO_NEW_PRIVS
 
 
 def _trace_child(plan: Plan) -> str | None:
-    """Tracing needs no process outside to be dangerous: it is also a way around the filter."""
+    """Tracing is dangerous even without a process outside: it can bypass the filter."""
     child = os.fork()
     if child == 0:
         signal.pause()
@@ -95,7 +95,7 @@ def _connect(family: int, kind: int, address: Any) -> str:
 
 
 def _reach_out(_plan: Plan) -> str:
-    """A datagram socket's connect(2) sends nothing; it fails where there is no way there. RFC 5737."""
+    """A datagram socket's connect(2) sends nothing, but fails without a route. RFC 5737."""
     return _connect(socket.AF_INET, socket.SOCK_DGRAM, ("192.0.2.1", 9))
 
 
@@ -121,14 +121,14 @@ def _push_terminal_input(_plan: Plan) -> str:
 
 
 def _filtered_terminal_input(_plan: Plan) -> str | None:
-    """A pipe is no terminal: only a filter refuses before the kernel can say so."""
+    """A pipe is no terminal: only a filter refuses before the kernel checks."""
     import fcntl
 
     try:
         fcntl.ioctl(os.pipe()[0], _TIOCSTI, b"x")
     except OSError as error:
-        return None if error.errno == EPERM else "the kernel took the ioctl up"
-    return "it was carried out"
+        return None if error.errno == EPERM else "the kernel accepted the ioctl"
+    return "the ioctl succeeded"
 
 
 def _attach_shared_memory(plan: Plan) -> str | None:
@@ -137,7 +137,7 @@ def _attach_shared_memory(plan: Plan) -> str | None:
 
 
 PROBES = (
-    Probe("see-processes", "other processes are not seen", _see_process),
+    Probe("see-processes", "other processes are not visible", _see_process),
     Probe("environment", "the environment of VMPilot and others cannot be read", _read_environment),
     Probe("signal", "other processes cannot be ended", _signal_process),
     Probe("process-root", "the files of other processes cannot be reached through /proc", _look_into_process),
@@ -147,15 +147,15 @@ PROBES = (
         "no other process's memory can be read",
         lambda p: call(p["numbers"]["process_vm_readv"], p["victim"], None, 0, None, 0, 0),
     ),
-    Probe("descriptors", "no open file of VMPilot is handed down", _hold_descriptors),
-    Probe("capabilities", "there are no capabilities, and root cannot get any", _hold_privileges),
-    Probe("setuid", "setuid programs give no rights", _gain_privileges),
+    Probe("descriptors", "no open file of VMPilot is inherited", _hold_descriptors),
+    Probe("capabilities", "there are no capabilities, and root cannot gain any", _hold_privileges),
+    Probe("setuid", "setuid programs give no privileges", _gain_privileges),
     Probe(
         "loopback",
         "services on this machine cannot be reached",
         lambda p: _connect(socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", p["port"])),
     ),
-    Probe("network", "there is no way to any network", _reach_out),
+    Probe("network", "no network is reachable", _reach_out),
     Probe(
         "abstract-socket",
         "abstract sockets of other programs cannot be reached",
@@ -168,8 +168,8 @@ PROBES = (
     ),
     Probe("datagram-pair", "datagram sockets (the system log's) cannot be reached from a pair", _send_datagram),
     Probe("vsock", "the host of a virtual machine cannot be reached", lambda _: _open_socket(_VSOCK)),
-    Probe("kernel-crypto", "the kernel's crypto sockets cannot be made", lambda _: _open_socket(38)),
-    Probe("shared-memory", "shared memory of the machine cannot be found", _attach_shared_memory),
-    Probe("terminal-input", "nothing can be typed into a terminal", _push_terminal_input),
-    Probe("terminal-filter", "the filter refuses to type, whatever the kernel would say", _filtered_terminal_input),
+    Probe("kernel-crypto", "kernel crypto sockets cannot be created", lambda _: _open_socket(38)),
+    Probe("shared-memory", "shared memory of the machine cannot be attached", _attach_shared_memory),
+    Probe("terminal-input", "no input can be pushed into a terminal", _push_terminal_input),
+    Probe("terminal-filter", "the filter blocks terminal input, whatever the kernel allows", _filtered_terminal_input),
 )

@@ -1,4 +1,4 @@
-"""Runs the probes that a plan names, each in a child process, and prints what they could do."""
+"""Runs the probes that a plan names, each in a child process, and prints the results."""
 
 import json
 import os
@@ -26,7 +26,7 @@ def _attempt(probe: Probe, plan: Plan) -> tuple[str, str]:
 
 
 def _attempt_apart(probe: Probe, plan: Plan) -> tuple[str, str]:
-    """In a child process: what it changes about itself, and how it is ended, is its own."""
+    """In a child process, because a probe may change or kill its process."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -45,7 +45,7 @@ def _attempt_apart(probe: Probe, plan: Plan) -> tuple[str, str]:
 
 
 def main() -> None:
-    """Run the probes that the plan names and print what each could do, as one JSON object."""
+    """Run the probes that the plan names and print the results as one JSON object."""
     plan: Plan = json.loads(Path(sys.argv[1]).read_text())
     names = set(plan["probes"])
     sys.stdout.write(json.dumps({probe.name: _attempt_apart(probe, plan) for probe in PROBES if probe.name in names}))
