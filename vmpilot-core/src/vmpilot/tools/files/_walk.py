@@ -1,4 +1,4 @@
-"""Walks a folder by descriptors: no link followed, ignored entries left out, in the order of names."""
+"""Walks a folder by descriptors, in the order of names: follows no link, skips ignored entries."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from vmpilot.tools.files.ignore_rules import Level, is_ignored, is_in_repository, read_level, read_levels_above
-from vmpilot.tools.files.watch import Watch
+from vmpilot.tools.files._ignore_rules import Level, is_ignored, is_in_repository, read_level, read_levels_above
+from vmpilot.tools.files._threads import Watch
 
 DEEPEST = 200
-"""Folders within each other that are walked."""
+"""Nested folders that are walked."""
 
 SYSTEM = frozenset({"proc", "sys", "dev"})
-"""Folders in `/` that hold no files; a walk of `/` leaves them out, a walk of one of them does not."""
+"""Folders in `/` without real files: a walk of `/` skips them, a walk of one of them does not."""
 
 _READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -24,7 +24,7 @@ Kind: TypeAlias = Literal["file", "folder", "link", "special"]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something in the folder; `path` begins there."""
+    """Something below the folder; `path` is relative to it."""
 
     path: str
     kind: Kind
@@ -42,7 +42,7 @@ class Walk:
     _bounded: bool = False
 
     def __iter__(self) -> Iterator[Entry]:
-        """The entries; it ends early where the time is over. Raises `Stopped`, and OSError for the folder itself."""
+        """The entries; stops early when the time is over. Raises `Stopped`, and OSError for the folder itself."""
         self._bounded = is_in_repository(self.path)
         levels = read_levels_above(self.path)
         return self._walk(os.open(".", _READ, dir_fd=self.folder), "", levels)
@@ -60,7 +60,9 @@ class Walk:
                 if self.ended_early:
                     return
                 path, kind = f"{prefix}{entry.name}", _kind(entry)
-                if self._is_left_out(path, kind, levels):
+                if entry.name == ".git" or (path in SYSTEM and self.path == Path("/")):
+                    continue
+                if is_ignored(levels, path, is_folder=kind == "folder", bounded=self._bounded):
                     continue
                 yield Entry(path, kind)
                 if kind == "folder" and (inner := self._enter(descriptor, entry.name, path)) is not None:
@@ -75,11 +77,6 @@ class Walk:
         except OSError:
             self.unreadable.append(prefix)
             return []
-
-    def _is_left_out(self, path: str, kind: Kind, levels: list[Level]) -> bool:
-        if path.rpartition("/")[2] == ".git" or (path in SYSTEM and self.path == Path("/")):
-            return True
-        return is_ignored(levels, path, is_folder=kind == "folder", bounded=self._bounded)
 
     def _enter(self, descriptor: int, name: str, path: str) -> int | None:
         if path.count("/") < DEEPEST:

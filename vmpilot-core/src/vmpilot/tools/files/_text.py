@@ -1,4 +1,4 @@
-r"""Bytes as text and back without loss: which encoding, which byte order mark, which line ends. It opens no file."""
+r"""Text from bytes and back without loss: encoding, byte order mark, line endings."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import codecs
 import re
 from dataclasses import dataclass
 
-from vmpilot.tools.files.kinds import describe_binary
+from vmpilot.tools.files._kinds import describe_binary
 
 HEAD = 8_192
-"""Bytes at a file's beginning that tell whether it is text."""
+"""Bytes at a file's beginning that decide whether it is text."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -26,19 +26,19 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class NotText(Exception):
-    """The bytes are no text; the message is what they are."""
+    """The bytes are not text; the message is what they are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How a file's text is written. `damaged`: some bytes are no valid UTF-8; they stand as lone surrogates."""
+    """How a file's text is encoded. `damaged`: some bytes are invalid UTF-8 and become lone surrogates."""
 
     name: str = "utf-8"
     mark: bytes = b""
     damaged: bool = False
 
     def encode(self, text: str) -> bytes:
-        """Raises UnicodeEncodeError for a character that the encoding has not."""
+        """Raises UnicodeEncodeError for a character that the encoding lacks."""
         return self.mark + text.encode(self.name, "surrogateescape" if self.damaged else "strict")
 
     def decode(self, data: bytes) -> str:
@@ -47,7 +47,7 @@ class Encoding:
 
     @property
     def remark(self) -> str:
-        """What a reader should know of it; empty for plain UTF-8."""
+        """What a reader should know about it; empty for plain UTF-8."""
         if self.damaged:
             return "UTF-8 with invalid bytes, shown as \\xNN"
         if self.name == "latin-1":
@@ -57,47 +57,40 @@ class Encoding:
 
 
 def find_encoding(data: bytes) -> Encoding:
-    """The encoding of a file's bytes. Raises `NotText` where they are none."""
+    """The encoding of a file's bytes. Raises `NotText`."""
     for mark, name in _MARKS:
         if data.startswith(mark):
-            return _checked(Encoding(name, mark), data)
+            encoding = Encoding(name, mark)
+            try:
+                encoding.decode(data)
+            except UnicodeDecodeError:
+                if name == "utf-8":
+                    return Encoding(name, mark, damaged=True)
+                raise NotText(f"damaged {name.upper()}") from None
+            return encoding
     refuse_binary(data[:HEAD])
     try:
         data.decode()
     except UnicodeDecodeError:
-        return Encoding(damaged=True) if _is_mostly_utf8(data) else Encoding("latin-1")
+        valid = sum(len(match[0]) for match in _MULTIBYTE.finditer(data))
+        return Encoding(damaged=True) if valid * 2 > len(_HIGH.findall(data)) else Encoding("latin-1")
     return Encoding()
 
 
 def refuse_binary(head: bytes) -> None:
-    """Raises `NotText` where a file that begins with these bytes, without a byte order mark, is no text."""
+    """Raise `NotText` if a file that begins with these bytes, without a byte order mark, is not text."""
     odd = len(_BEYOND_TEXT.findall(head))
     if b"\0" in head or odd * 10 > len(head) or head.startswith(b"%PDF-"):
         raise NotText(describe_binary(head))
 
 
 def show_line(line: str) -> str:
-    r"""A line without its end, what cannot be shown (control characters, invalid bytes) being written `\xNN`."""
+    r"""A line without its ending, with control characters and invalid bytes as `\xNN`."""
     shown = _UNSHOWN.sub(lambda match: f"\\x{ord(match[0]) & 0xFF:02x}", line)
     return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", shown)
 
 
 def split_lines(text: str) -> list[str]:
-    r"""The lines with their ends; only `\n` ends one (`\r\n` included), unlike `str.splitlines`."""
+    r"""The lines with their endings; only `\n` ends one (`\r\n` included), unlike `str.splitlines`."""
     *lines, last = text.split("\n")
     return [f"{line}\n" for line in lines] + ([last] if last else [])
-
-
-def _checked(encoding: Encoding, data: bytes) -> Encoding:
-    try:
-        encoding.decode(data)
-    except UnicodeDecodeError:
-        if encoding.name == "utf-8":
-            return Encoding("utf-8", encoding.mark, damaged=True)
-        raise NotText(f"damaged {encoding.name.upper()}") from None
-    return encoding
-
-
-def _is_mostly_utf8(data: bytes) -> bool:
-    valid = sum(len(match[0]) for match in _MULTIBYTE.finditer(data))
-    return valid * 2 > len(_HIGH.findall(data))

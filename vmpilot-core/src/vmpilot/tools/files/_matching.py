@@ -1,41 +1,42 @@
-"""Finds the place of an edit: the exact text, else the same lines under another indentation. It changes nothing."""
+"""Finds the places of an edit: the exact text, else the same lines with different indentation."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeAlias
 
-from vmpilot.tools.files.document import Document, Span
+from vmpilot.tools.files._document import Document, Span
 
 Reindent: TypeAlias = Callable[[str], str]
-"""Gives the indentation in the file for one in the search text."""
+"""Maps an indentation of the search text to that in the file."""
 
 _WIDTHS = (4, 2, 8, 3)
 
-
 MOST = 10_000
-"""Places beyond which nobody looks."""
+"""Places after which the search stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The places of a search text with what is to stand there. `loose`: the indentation was not the same."""
+    """The places of a search text with their replacements. `loose`: the indentation differed."""
 
     spans: tuple[Span, ...]
     loose: bool = False
 
     @property
     def is_full(self) -> bool:
-        """Whether there may be more of them."""
+        """Whether there may be more."""
         return len(self.spans) == MOST
 
 
 def find_places(document: Document, search: str, replace: str, *, overlapping: bool = False) -> Found:
-    r"""The places of `search`, which is not blank, up to `MOST`; both texts have `\n` as line ends.
+    r"""The places of `search`, which is not blank, up to `MOST`; both texts have `\n` line endings.
 
-    `overlapping` places count where it must be one only: of `aba` there are two in `ababa`.
+    Count `overlapping` places to find out whether a text is unique: `ababa` has two of `aba`.
     """
     step = 1 if overlapping else len(search)
     spans = tuple(islice(_find_exact(document.plain, search, replace, step=step), MOST))
@@ -71,7 +72,7 @@ def _find_loose(document: Document, search: str, replace: str) -> Iterator[Span]
 
 
 def _loose_span(document: Document, start: int, end: int, search: str, replace: str) -> Span:
-    """The whole lines, with the last one's end where the search text has one."""
+    """The whole lines, with the last line ending if the search text has one."""
     begin = document.starts[start]
     finish = document.starts[end - 1] + len(document.plain_lines[end - 1])
     has_end = document.plain_lines[end - 1].endswith("\n")
@@ -83,31 +84,17 @@ def _loose_span(document: Document, start: int, end: int, search: str, replace: 
 
 
 def _find_reindent(pairs: Sequence[tuple[str, str]]) -> Reindent | None:
-    """The one rule that leads from each indentation of the search text to that in the file, None where none does."""
+    """The rule that maps each indentation of the search text to that in the file, if there is one."""
     searched, present = pairs[0]
     candidates: list[Reindent] = []
     if present.endswith(searched):
-        candidates.append(_adding(present[: len(present) - len(searched)]))
+        candidates.append(partial(operator.add, present[: len(present) - len(searched)]))
     if searched.endswith(present):
-        candidates.append(_removing(searched[: len(searched) - len(present)]))
-    candidates += (rule for width in _WIDTHS for rule in (_to_tabs(width), _to_spaces(width)))
+        candidates.append(operator.itemgetter(slice(len(searched) - len(present), None)))
+    for width in _WIDTHS:
+        candidates.append(operator.methodcaller("replace", " " * width, "\t"))
+        candidates.append(operator.methodcaller("replace", "\t", " " * width))
     return next((rule for rule in candidates if all(rule(a) == b for a, b in pairs)), None)
-
-
-def _adding(prefix: str) -> Reindent:
-    return lambda indent: prefix + indent
-
-
-def _removing(prefix: str) -> Reindent:
-    return lambda indent: indent[len(prefix) :]
-
-
-def _to_tabs(width: int) -> Reindent:
-    return lambda indent: indent.replace(" " * width, "\t")
-
-
-def _to_spaces(width: int) -> Reindent:
-    return lambda indent: indent.replace("\t", " " * width)
 
 
 def _reindented(text: str, reindent: Reindent) -> str:

@@ -1,4 +1,4 @@
-"""What a file that is no text probably is, told from its first bytes. A guess for people, not a parser."""
+"""What a file that is not text probably is, by its first bytes: a guess for readers, not a parser."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def describe_binary(head: bytes) -> str:
     """`a PNG image, 640 x 480`, `gzip data`, or `binary data`."""
     for beginning, kind in _BEGINNINGS:
         if head.startswith(beginning):
-            return f"{kind}{_picture_size(head)}"
+            if kind == "a PNG image" and len(head) >= 24:
+                return f"{kind}, {int.from_bytes(head[16:20])} x {int.from_bytes(head[20:24])}"
+            if kind == "a GIF image" and len(head) >= 10:
+                return f"{kind}, {int.from_bytes(head[6:8], 'little')} x {int.from_bytes(head[8:10], 'little')}"
+            return kind
     for beginning, offset, mark, kind in _INSIDE:
         if head.startswith(beginning) and head[offset : offset + len(mark)] == mark:
             return kind
@@ -57,8 +61,8 @@ def describe_binary(head: bytes) -> str:
 
 
 def describe_special(mode: int) -> str:
-    """What a file of this mode is, where it is no regular one."""
-    return next((kind for is_it, kind in _SPECIAL if is_it(mode)), "no regular file")
+    """What a file of this mode is, if it is not a regular one."""
+    return next((kind for is_it, kind in _SPECIAL if is_it(mode)), "not a regular file")
 
 
 def describe_size(size: int) -> str:
@@ -71,13 +75,3 @@ def describe_size(size: int) -> str:
         if value < 999.95:
             return f"{value:.1f} {unit}"
     return f"{value / 1000:.1f} TB"
-
-
-def _picture_size(head: bytes) -> str:
-    if head.startswith(b"\x89PNG") and len(head) >= 24:
-        width, height = head[16:20], head[20:24]
-    elif head.startswith(b"GIF8") and len(head) >= 10:
-        width, height = head[7:5:-1], head[9:7:-1]
-    else:
-        return ""
-    return f", {int.from_bytes(width)} x {int.from_bytes(height)}"

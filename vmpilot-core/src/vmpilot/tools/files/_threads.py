@@ -1,4 +1,4 @@
-"""Work on files in a thread, that a cancelled call stops: it never goes on behind the back of who called it."""
+"""File work in a thread that stops when its call is canceled."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ T = TypeVar("T")
 
 
 class Stopped(Exception):
-    """The call was cancelled; raised in its thread only."""
+    """The call was canceled; raised in its thread only."""
 
 
 class Watch:
-    """What work in a thread looks at from time to time: whether it is to stop, and whether its time is over."""
+    """What work in a thread checks from time to time: whether it was canceled, and whether its time is over."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
         self._stop = threading.Event()
 
     def stop(self) -> None:
-        """The work is not wanted any more."""
+        """Cancel the work."""
         self._stop.set()
 
     def check(self) -> None:
-        """Raises `Stopped` where the work is not wanted any more."""
+        """Raise `Stopped` if the work was canceled."""
         if self._stop.is_set():
             raise Stopped
 
@@ -39,10 +39,11 @@ class Watch:
 
 
 async def run_in_thread(work: Callable[[Watch], T], *, seconds: float = 30.0) -> T:
-    """Run `work` in a thread. Cancelled, it tells the work to stop and waits for that; a second time it does not."""
+    """Run `work` in a thread. When canceled, cancel the work and wait for it; a second cancellation does not wait."""
     watch = Watch(seconds)
     task = asyncio.ensure_future(asyncio.to_thread(work, watch))
-    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody else may be there to hear it
+    # Retrieve the exception, which nothing else may do after a cancellation, so that asyncio does not log it.
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

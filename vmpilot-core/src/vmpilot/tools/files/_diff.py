@@ -1,4 +1,4 @@
-"""The unified diff of a document under edit, from what it knows of its lines: linear, however large the file is."""
+"""The unified diff of a document under edit, from the origins of its lines: linear time for any size of file."""
 
 from __future__ import annotations
 
@@ -6,50 +6,53 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from vmpilot.tools.files.document import NEW, Document, plain_line
-from vmpilot.tools.files.text import show_line
+from vmpilot.tools.files._document import NEW, Document, plain_line
+from vmpilot.tools.files._text import show_line
 
 _CONTEXT = 3
 _REFINED = 400
-"""Lines of one changed piece up to which equal lines within it are looked for."""
+"""Lines of a changed piece up to which equal lines are searched within it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Lines `old` of the former text gave way to lines `new` of the present one."""
+    """Lines `old` of the former text became lines `new` of the present one."""
 
     old: range
     new: range
 
 
 def unified_diff(document: Document, name: str) -> str:
-    """The diff in the unified format, headers included; empty where nothing changed."""
-    changes = [part for change in _find_changes(document) for part in _refine(document, change)]
-    if not changes:
-        return ""
-    lines = [f"--- {name}", f"+++ {name}"]
-    for hunk in _group(changes):
-        lines += _hunk(document, hunk)
+    """The diff with its headers; empty if nothing changed."""
+    hunks: list[list[_Change]] = []
+    for change in _find_changes(document):
+        if hunks and change.old.start - hunks[-1][-1].old.stop <= 2 * _CONTEXT:  # their context would overlap
+            hunks[-1].append(change)
+        else:
+            hunks.append([change])
+    lines = [f"--- {name}", f"+++ {name}"] if hunks else []
+    for hunk in hunks:
+        lines += _describe(document, hunk)
     return "\n".join(lines)
 
 
 def count_changes(document: Document) -> tuple[int, int]:
-    """How many lines were added, and how many removed."""
-    changes = [part for change in _find_changes(document) for part in _refine(document, change)]
+    """The numbers of lines that were added and removed."""
+    changes = list(_find_changes(document))
     return sum(len(change.new) for change in changes), sum(len(change.old) for change in changes)
 
 
 def _find_changes(document: Document) -> Iterator[_Change]:
-    """The gaps between lines that stayed: those keep their order, so one walk finds them."""
+    """The gaps between unchanged lines, which keep their order, so one walk finds them."""
     old = new = 0
     for index, origin in enumerate(document.origins):
         if origin == NEW:
             continue
         if origin > old or index > new:
-            yield _Change(range(old, origin), range(new, index))
+            yield from _refine(document, _Change(range(old, origin), range(new, index)))
         old, new = origin + 1, index + 1
     if old < len(document.before) or new < len(document.lines):
-        yield _Change(range(old, len(document.before)), range(new, len(document.lines)))
+        yield from _refine(document, _Change(range(old, len(document.before)), range(new, len(document.lines))))
 
 
 def _refine(document: Document, change: _Change) -> Iterator[_Change]:
@@ -66,18 +69,7 @@ def _refine(document: Document, change: _Change) -> Iterator[_Change]:
             )
 
 
-def _group(changes: Sequence[_Change]) -> list[list[_Change]]:
-    """Changes whose context would overlap stand in one hunk."""
-    groups = [[changes[0]]]
-    for change in changes[1:]:
-        if change.old.start - groups[-1][-1].old.stop <= 2 * _CONTEXT:
-            groups[-1].append(change)
-        else:
-            groups.append([change])
-    return groups
-
-
-def _hunk(document: Document, changes: Sequence[_Change]) -> Iterator[str]:
+def _describe(document: Document, changes: Sequence[_Change]) -> Iterator[str]:
     before = document.before
     start = max(0, changes[0].old.start - _CONTEXT)
     end = min(len(before), changes[-1].old.stop + _CONTEXT)

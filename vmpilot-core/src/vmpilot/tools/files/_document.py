@@ -1,4 +1,4 @@
-"""A text under edit, as lines that know where they come from: line ends are kept, and the diff needs no search."""
+"""A text under edit, as lines that know their origin, so line endings are kept and a diff needs no search."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from vmpilot.tools.files.text import split_lines
+from vmpilot.tools.files._text import split_lines
 
 NEW = -1
-"""The origin of a line that was not there before."""
+"""The origin of a new line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a document's `plain` text, and what is to stand there instead."""
+    """A piece of a document's `plain` text, and its replacement."""
 
     start: int
     end: int
@@ -23,7 +23,7 @@ class Span:
 
 
 class Document:
-    r"""A file's text. `plain` is what edits see: every line ends in `\n`, whatever it ends in in the file."""
+    r"""A file's text. `plain` is what edits see: each line ends in `\n`, also if it ends in `\r\n` in the file."""
 
     def __init__(self, text: str) -> None:
         self.before = tuple(split_lines(text))
@@ -37,29 +37,24 @@ class Document:
         return "".join(self.lines)
 
     def line_at(self, offset: int) -> int:
-        """The index of the line in which `offset` of the plain text lies."""
+        """The index of the line that contains `offset` of the plain text."""
         return max(0, bisect_right(self.starts, offset) - 1)
 
     def replace(self, spans: Iterable[Span]) -> None:
-        """Put the texts in place of their spans, which do not overlap. Lines that stay the same stay what they were."""
-        for span in sorted(spans, key=lambda span: -span.start):
-            self._replace(span)
+        """Replace the spans, which do not overlap. Lines whose plain text stays the same keep their endings."""
+        for span in sorted(spans, key=lambda span: -span.start):  # from the end, so that earlier offsets stay valid
+            first = self.line_at(span.start)
+            last = self.line_at(span.end) + 1  # includes the line after a line ending, which may be joined
+            old = self.lines[first:last]
+            plain, offset = "".join(map(plain_line, old)), self.starts[first]
+            new = split_lines(plain[: span.start - offset] + span.text + plain[span.end - offset :])
+            self._put(first, old, new)
         self._read()
 
     def _read(self) -> None:
         self.plain_lines = [plain_line(line) for line in self.lines]
         self.plain = "".join(self.plain_lines)
         self.starts = list(accumulate(map(len, self.plain_lines), initial=0))[:-1] or [0]
-
-    def _replace(self, span: Span) -> None:
-        """Works on lines from the end to the beginning, so that the offsets before stay valid."""
-        first = self.line_at(span.start)
-        last = self.line_at(span.end) + 1  # the line behind a line end, too: it may be joined
-        old = self.lines[first:last]
-        plain = "".join(map(plain_line, old))
-        offset = self.starts[first]
-        new = split_lines(plain[: span.start - offset] + span.text + plain[span.end - offset :])
-        self._put(first, old, new)
 
     def _put(self, first: int, old: list[str], new: list[str]) -> None:
         head = _count_equal(zip(old, new, strict=False))
@@ -81,17 +76,17 @@ class Document:
 
 
 def plain_line(line: str) -> str:
-    r"""The line with `\n` for whatever ends it."""
+    r"""The line with `\n` for its line ending."""
     return f"{line[:-2]}\n" if line.endswith("\r\n") else line
 
 
-def describe_line_ends(lines: Sequence[str]) -> str:
-    r"""`CRLF line ends`, `mixed line ends (…)`, or nothing for `\n`."""
+def describe_line_endings(lines: Sequence[str]) -> str:
+    r"""`CRLF line endings`, `mixed line endings (…)`, or empty for `\n`."""
     crlf = sum(line.endswith("\r\n") for line in lines)
     ended = sum(line.endswith("\n") for line in lines)
     if not crlf:
         return ""
-    return "CRLF line ends" if crlf == ended else f"mixed line ends ({crlf} CRLF, {ended - crlf} LF)"
+    return "CRLF line endings" if crlf == ended else f"mixed line endings ({crlf} CRLF, {ended - crlf} LF)"
 
 
 def _line_end(line: str) -> str:

@@ -11,21 +11,20 @@ from typing import Any
 
 from vmpilot.contract import ReadsFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.workspace import Workspace, open_below, opened_folder, show_name
+from vmpilot.tools.files._errors import explain_os_errors
+from vmpilot.tools.files._find_files import describe_unreadable, path_prefix
+from vmpilot.tools.files._globs import BadGlob, compile_glob
+from vmpilot.tools.files._paths import FileTool
 from vmpilot.tools.files._ripgrep import COUNTED, Match, Query, SearchResult, find_ripgrep, search
-from vmpilot.tools.files.calls import PathCalls
-from vmpilot.tools.files.find_files import describe_unreadable, path_prefix
-from vmpilot.tools.files.globs import BadGlob, compile_glob
-from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.problems import explain_os_errors
-from vmpilot.tools.files.text import show_line
-from vmpilot.tools.files.watch import run_in_thread
+from vmpilot.tools.files._text import show_line
+from vmpilot.tools.files._threads import run_in_thread
 
 SECONDS = 20.0
 CHARACTERS = 30_000
 _LINE = 300
 _BEFORE = 100
 
-SPEC = ToolSpec(
+_SPEC = ToolSpec(
     name="search_text",
     description=(
         "Search the files below a folder, or one file, for a regular expression, line by line (no look-around, no "
@@ -45,12 +44,12 @@ SPEC = ToolSpec(
 )
 
 
-class SearchTextTool:
+class SearchTextTool(FileTool):
     """Searches files of a workspace. `environment` is ripgrep's whole one, without secrets; `ripgrep` the program to
     run (None: find it).
     """
 
-    spec = SPEC
+    spec = _SPEC
 
     def __init__(
         self,
@@ -60,34 +59,30 @@ class SearchTextTool:
         seconds: float = SECONDS,
         ripgrep: Path | None = None,
     ) -> None:
-        self._calls = PathCalls(workspace, FileMemory())
+        super().__init__(workspace)
         self._environment = environment
         self._seconds = seconds
         self._ripgrep = ripgrep
 
-    @property
-    def folder(self) -> str:
-        return str(self._calls.workspace.folder)
-
     def title(self, arguments: Mapping[str, Any]) -> str:
-        (path,) = self._calls.look(arguments, arguments.get("path", ".")).paths
+        (path,) = self.look(arguments, arguments.get("path", ".")).paths
         glob = f", files {arguments['glob']}" if "glob" in arguments else ""
         case = ", ignoring case" if arguments.get("ignore_case") else ""
-        return f"search {arguments['pattern']} in {self._calls.show(path)}{glob}{case}"
+        return f"search {arguments['pattern']} in {self.show(path)}{glob}{case}"
 
     def effect(self, arguments: Mapping[str, Any]) -> ReadsFiles:
-        (path,) = self._calls.plan(arguments, arguments.get("path", ".")).paths
+        (path,) = self.plan(arguments, arguments.get("path", ".")).paths
         return ReadsFiles((path,), below=not path.is_file())
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
-        (path,) = self._calls.take(arguments, arguments.get("path", ".")).paths
-        shown = self._calls.show(path)
+        (path,) = self.take(arguments, arguments.get("path", ".")).paths
+        shown = self.show(path)
         query = Query(arguments["pattern"], arguments.get("glob"), bool(arguments.get("ignore_case")))
         try:
             wanted = None if query.glob is None else compile_glob(query.glob)
         except BadGlob as error:
             raise ToolError(f"Invalid glob {query.glob}: {error}.") from error
-        program = self._ripgrep or find_ripgrep(self._environment, apart_from=self._calls.workspace.root)
+        program = self._ripgrep or find_ripgrep(self._environment, apart_from=self.workspace.root)
         with explain_os_errors(path, shown):
             found = await search(program, path, query, wanted, environment=self._environment, seconds=self._seconds)
             text = await run_in_thread(lambda _watch: self._show(path, shown, found))

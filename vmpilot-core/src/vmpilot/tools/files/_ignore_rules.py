@@ -1,7 +1,7 @@
-"""What `.gitignore`, `.ignore` and `.rgignore` files say, as ripgrep reads them: nearest file first, last rule counts.
+"""The rules of `.gitignore`, `.ignore` and `.rgignore`, as ripgrep reads them: nearest file first, last rule wins.
 
-In a git repository those `.gitignore` count that lie in it, as for git; outside of any, all do. No global list counts,
-nor `.git/info/exclude`. Rules: gitignore(5).
+In a git repository only its own `.gitignore` files count, as for git; outside of any, all do. Global lists and
+`.git/info/exclude` do not count. Rules: gitignore(5).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vmpilot.machine.workspace import open_regular, opened_folder
-from vmpilot.tools.files.contents import TooLarge, read_up_to
-from vmpilot.tools.files.globs import BadGlob, translate, translate_name
+from vmpilot.tools.files._content import TooLarge, read_up_to
+from vmpilot.tools.files._globs import BadGlob, translate, translate_name
 
 NAMES = (".rgignore", ".ignore", ".gitignore")
 _LARGEST = 1_000_000
@@ -32,7 +32,7 @@ class _Rule:
 
 
 class RuleFile:
-    """The rules of one ignore file, a character for a byte; its paths begin at the file's folder."""
+    """The rules of one ignore file, one character per byte; paths are relative to the file's folder."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._rules = [rule for line in lines if (rule := _read_rule(line))]
@@ -40,7 +40,7 @@ class RuleFile:
         self._paths = _any_of([rule for rule in self._rules if not rule.by_name])
 
     def decide(self, path: str, name: str, *, is_folder: bool) -> bool | None:
-        """Whether an entry is ignored; None where no rule is about it."""
+        """Whether an entry is ignored; None if no rule matches it."""
         path, name = _bytewise(path), _bytewise(name)
         if not (self._names and self._names.fullmatch(name)) and not (self._paths and self._paths.fullmatch(path)):
             return None
@@ -52,7 +52,7 @@ class RuleFile:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """The ignore files of one folder. `prefix` leads from there to the searched folder, `depth` the other way."""
+    """The ignore files of one folder, `depth` below the searched folder, or above it by the path `prefix`."""
 
     files: tuple[RuleFile | None, ...]
     is_repository: bool
@@ -61,25 +61,26 @@ class Level:
 
 
 def is_ignored(levels: Sequence[Level], path: str, *, is_folder: bool, bounded: bool) -> bool:
-    """Whether the entry at `path`, from the searched folder on, is ignored; `levels` are those above it, nearest last.
+    """Whether the entry at `path`, relative to the searched folder, is ignored; `levels` are those above, nearest last.
 
-    Whether a folder above it is ignored is not asked. `bounded`: a repository's root ends what `.gitignore` reaches.
+    Ignored folders above it do not matter here. `bounded`: `.gitignore` files above a repository's root do not count.
     """
     name = path.rpartition("/")[2]
     for kind in range(len(NAMES)):
         for level in reversed(levels):
             rules = level.files[kind]
             if rules is not None:
-                verdict = rules.decide(_seen_from(level, path), name, is_folder=is_folder)
-                if verdict is not None:
-                    return verdict
+                seen = path.split("/", level.depth)[level.depth] if level.depth else level.prefix + path
+                decision = rules.decide(seen, name, is_folder=is_folder)
+                if decision is not None:
+                    return decision
             if bounded and level.is_repository and NAMES[kind] == ".gitignore":
                 break
     return False
 
 
 def read_level(folder: int, names: Iterable[str], *, depth: int = 0, prefix: str = "") -> Level | None:
-    """The ignore files in a folder with these entries, None where that means nothing."""
+    """The ignore files in a folder with these entries, None if there are none and it is not a repository's root."""
     present = set(names)
     is_repository = ".git" in present
     files = tuple(_read_rules(folder, name) if name in present else None for name in NAMES)
@@ -87,7 +88,7 @@ def read_level(folder: int, names: Iterable[str], *, depth: int = 0, prefix: str
 
 
 def read_levels_above(folder: Path) -> list[Level]:
-    """The ignore files of all folders above this one, nearest last; those that cannot be read count as empty."""
+    """The ignore files of all folders above this one, nearest last; unreadable ones count as empty."""
     levels = []
     for parent in reversed(folder.parents):
         with suppress(OSError), opened_folder(parent) as descriptor:
@@ -109,10 +110,6 @@ def _exists(folder: int, name: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _seen_from(level: Level, path: str) -> str:
-    return path.split("/", level.depth)[level.depth] if level.depth else level.prefix + path
 
 
 def _read_rules(folder: int, name: str) -> RuleFile | None:
@@ -149,7 +146,7 @@ def _read_rule(line: str) -> _Rule | None:
 
 
 def _bytewise(name: str) -> str:
-    """`?` is one byte to git and to ripgrep."""
+    """`?` matches one byte in git and ripgrep."""
     return name if name.isascii() else os.fsencode(name).decode("latin-1")
 
 
