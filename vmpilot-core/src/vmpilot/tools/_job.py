@@ -15,52 +15,20 @@ from vmpilot.machine.secrets.masking import Masker
 from vmpilot.tools.kept_jobs import KeptJob
 
 _HALF = 10_000
-"""Characters of head and of tail that are kept of what was not read yet."""
+"""Characters of head and of tail that are kept of unread output."""
 _RECENT = 20_000
 _FLOOD = 1024 * 1024 * 1024
 _PACE = 0.005
-_INPUT_PATIENCE = 2.0
+_INPUT_SECONDS = 2.0
 _GRACE = 1.0
 _CLOSING_GRACE = 0.4
 
 
-class JobOutput:
-    """What a job printed: what is new since the last look, what came last, and the whole in a file."""
-
-    def __init__(self, file: OutputFile | None) -> None:
-        self._recent = KeptOutput(head=0, tail=_RECENT, file=file)
-        self._new = OutputBuffer(head=_HALF, tail=_HALF)
-
-    @property
-    def new_chars(self) -> int:
-        """How much there is that was not taken yet."""
-        return self._new.total_chars
-
-    def append(self, text: str) -> None:
-        """Add masked text."""
-        self._recent.append(text)
-        self._new.append(text)
-
-    def take_new(self, unfinished: str) -> str:
-        """Give what is new, and the unfinished line behind it, which stays new."""
-        text = self._new.capped(elsewhere=self._recent.whereabouts).text
-        self._new = OutputBuffer(head=_HALF, tail=_HALF)
-        return text + unfinished
-
-    def take_last(self, lines: int, unfinished: str) -> str:
-        """Give the last lines, whether or not they are new; nothing is new then."""
-        self._new = OutputBuffer(head=_HALF, tail=_HALF)
-        text = self._recent.capped().text + unfinished
-        return "".join(text.splitlines(keepends=True)[-lines:])
-
-    def close(self) -> None:
-        """Nothing is added any more."""
-        self._recent.close()
-
-
 class Job:
-    """A command that runs in the background until its last process has ended. `number` is how the model calls it,
-    `remark` what it should know of the start, `told` whether it was told of the end.
+    """A command that runs in the background until its last process has ended.
+
+    `number` is its id for the model, `remark` a note on its start, `reported` whether the model knows of its end. A
+    `kept` job's supervisor reads its output and watches its time; `output`, the reading end, is then closed here.
     """
 
     def __init__(
@@ -73,13 +41,12 @@ class Job:
         input_: int,
         kept: KeptJob | None = None,
     ) -> None:
-        """`output` is the reading end of its output; of a `kept` one its warden reads it, and it is closed here."""
         self.number = number
         self.command = command
-        self._kept = kept
-        self.told = False
+        self.reported = False
         self.remark: str | None = None
         self.ended_by: str | None = None
+        self._kept = kept
         self._supervised = supervised
         self._pipe = output
         self._input: int | None = input_
@@ -92,16 +59,17 @@ class Job:
         os.set_blocking(input_, False)
 
     def begin(self, *, masker: Masker, outputs: Path | None, timeout: float | None, resources: ExitStack) -> None:
-        """Watch it; `resources` are let go of when it is over."""
+        """Watch it; `resources` are released when it is over."""
         self._resources = resources
         self._supervised.watch(self._note)
-        if self._kept is not None:  # its warden keeps its output and its time
+        if self._kept is not None:
             os.close(self._pipe)
             return
-        self._output = JobOutput(OutputFile(outputs) if outputs else None)
-        self._reader = OutputReader(self._pipe, flood=_FLOOD, keep=self._output.append, masker=masker, pace=_PACE)
+        self._recent = KeptOutput(head=0, tail=_RECENT, file=OutputFile(outputs) if outputs else None)
+        self._new = OutputBuffer(head=_HALF, tail=_HALF)
+        self._reader = OutputReader(self._pipe, flood=_FLOOD, keep=self._keep_output, masker=masker, pace=_PACE)
         if timeout is not None:
-            timer = self._loop.call_later(timeout, self._end_for, f"ended after {timeout:g} s, its time limit")
+            timer = self._loop.call_later(timeout, self._end_because, f"ended after {timeout:g} s, its time limit")
             self._resources.callback(timer.cancel)
         self._reader.start(self._note)
 
@@ -112,12 +80,12 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether no process of it is left."""
+        """Whether none of its processes is left."""
         return self._seconds is not None
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell; None while it runs, if a signal ended it, and if its warden was ended."""
+        """That of its shell; None while it runs, if a signal ended it, or if its supervisor was killed."""
         code = self._supervised.exit_code
         return code if code is not None and code >= 0 else None
 
@@ -128,40 +96,54 @@ class Job:
 
     @property
     def state(self) -> str:
-        """How it is, for the model."""
+        """Whether it runs or how it ended, for the model."""
         seconds = self._loop.time() - self._started if self._seconds is None else self._seconds
         code = self._supervised.exit_code
-        ending = self.ended_by or ("no exit code" if code is None else f"ended by signal {-code}")
         if self.over:
+            ending = self.ended_by or ("no exit code" if code is None else f"ended by signal {-code}")
             return f"{ending if self.exit_code is None else f'exit code {code}'}, after {seconds:.1f} s"
         if self._supervised.exited:
-            return f"its shell has ended ({f'exit code {code}'}), processes of it still run, for {seconds:.1f} s"
+            return (
+                f"its shell has ended (exit code {code}), but processes that it started still run, for {seconds:.1f} s"
+            )
         return f"running for {seconds:.1f} s, process {self._supervised.shell}"
 
     @property
     def unread(self) -> int:
-        """Characters of output that were not read yet."""
+        """Characters of unread output."""
         if self._kept is not None:
             return self._kept.unread
-        return self._output.new_chars + (0 if self.over else len(self._reader.unfinished))
+        return self._new.total_chars + len(self._unfinished)
 
     def read(self, lines: int | None = None) -> str:
-        """Give the output since the last read or, with `lines`, the last lines of all."""
+        """Give the output since the last read or, with `lines`, the last lines of all output.
+
+        An unfinished line at the end is given, and is unread again.
+        """
         if self._kept is not None:
             return self._kept.read(lines)
-        unfinished = "" if self.over else self._reader.unfinished
-        return self._output.take_new(unfinished) if lines is None else self._output.take_last(lines, unfinished)
+        new, self._new = self._new, OutputBuffer(head=_HALF, tail=_HALF)
+        if lines is None:
+            return new.capped(elsewhere=self._recent.whereabouts).text + self._unfinished
+        text = self._recent.capped().text + self._unfinished
+        return "".join(text.splitlines(keepends=True)[-lines:])
 
     async def write(self, text: str, *, close: bool) -> None:
-        """Write to its standard input. Raises `ToolError` where it does not read it."""
+        """Write to its standard input. Raises `ToolError` if it does not read it."""
         left = text.encode(errors="surrogateescape")
-        until = self._loop.time() + _INPUT_PATIENCE
+        until = self._loop.time() + _INPUT_SECONDS
         while left:
             if self._input is None:
                 raise ToolError(f"The input of job {self.number} is closed.")
-            left = left[self._write(self._input, left) :]
+            try:
+                left = left[os.write(self._input, left) :]
+            except BlockingIOError:
+                pass
+            except BrokenPipeError as error:
+                self._close_input()
+                raise ToolError(f"Job {self.number} has closed its input.") from error
             if left and self._loop.time() > until:
-                raise ToolError(f"Job {self.number} does not read its input: {len(left)} bytes were not taken.")
+                raise ToolError(f"Job {self.number} does not read its input: {len(left)} bytes were not written.")
             if left:
                 await self._wait_for_news(0.01)
         if close:
@@ -174,7 +156,7 @@ class Job:
                 await self._over.wait()
 
     async def end(self, *, closing: bool = False) -> int:
-        """End all its processes; give how many could not be ended."""
+        """End all its processes; give the number that could not be ended."""
         if self.over:
             return 0
         self.ended_by = self.ended_by or "ended by the tool jobs"
@@ -187,9 +169,17 @@ class Job:
         return unended
 
     def let_go(self) -> None:
-        """Nobody listens any more; a kept job goes on, another ends."""
+        """Stop watching; a kept job keeps running, another one ends."""
         if not self.over:
             self._finish()
+
+    @property
+    def _unfinished(self) -> str:
+        return "" if self.over else self._reader.unfinished
+
+    def _keep_output(self, text: str) -> None:
+        self._recent.append(text)
+        self._new.append(text)
 
     async def _wait_for_news(self, seconds: float) -> None:
         self._news.clear()
@@ -197,16 +187,7 @@ class Job:
             async with asyncio.timeout(seconds):
                 await self._news.wait()
 
-    def _write(self, descriptor: int, data: bytes) -> int:
-        try:
-            return os.write(descriptor, data)
-        except BlockingIOError:
-            return 0
-        except BrokenPipeError as error:
-            self._close_input()
-            raise ToolError(f"Job {self.number} has closed its input.") from error
-
-    def _end_for(self, why: str) -> None:
+    def _end_because(self, why: str) -> None:
         self.ended_by = self.ended_by or why
         self._supervised.ask_to_end(_GRACE)
 
@@ -215,7 +196,7 @@ class Job:
         if self._supervised.over:
             self._finish()
         elif self._kept is None and self._reader.flooded and self.ended_by is None:
-            self._end_for("ended because it wrote without end")
+            self._end_because(f"ended because its output exceeded {_FLOOD >> 30} GiB")
 
     def _finish(self) -> None:
         if self.over:
@@ -227,7 +208,7 @@ class Job:
             if self._supervised.alone:
                 self._reader.finish()
             self._reader.close()
-            self._output.close()
+            self._recent.close()
         self._close_input()
         self._supervised.close()
         self._resources.close()
@@ -242,5 +223,5 @@ class Job:
 def describe(job: Job | KeptJob, *, shorten: Callable[[str], str]) -> str:
     """The job in one line."""
     kept = ", kept" if job.keep else ""
-    unread = f"; {job.unread:,} characters of output not read yet" if job.unread else ""
+    unread = f"; {job.unread:,} unread characters of output" if job.unread else ""
     return f"job {job.number}{kept}: {job.state}{unread}: $ {shorten(job.command)}"
