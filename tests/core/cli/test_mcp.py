@@ -120,7 +120,7 @@ def test_doctor_starts_each_server(here: Here) -> None:
 
 @pytest.mark.usefixtures("servers")
 def test_a_missing_library_is_reported_once(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmpilot.tools.mcp.servers.find_spec", lambda _name: None)
+    monkeypatch.setattr("vmpilot.tools.mcp._servers.find_spec", lambda _name: None)
     with ScriptedServer([Reply("Done.")]) as server:
         ran = here("do it", server=server)
     assert ran.err.count("the library for them is missing") == 1

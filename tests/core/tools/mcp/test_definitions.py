@@ -12,7 +12,7 @@ import pytest
 
 from vmpilot.contract import Acts, Tool, ToolError
 from vmpilot.tools.mcp import McpServer
-from vmpilot.tools.mcp.naming import tool_name, visible
+from vmpilot.tools.mcp._naming import tool_name, visible
 
 from .conftest import ECHO, MakeServers, Raw, call
 

@@ -119,7 +119,7 @@ async def test_a_start_that_hangs_can_be_cancelled(
 async def test_a_start_that_hangs_is_given_up(
     make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmpilot.tools.mcp.connection.START_SECONDS", 0.5)
+    monkeypatch.setattr("vmpilot.tools.mcp._connection.START_SECONDS", 0.5)
     servers = make_servers(raw=raw("silent").settings())
     assert await servers.tools() == ()
     (problem,) = servers.problems

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import Tool, ToolError, ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
-from vmpilot.tools.mcp.wire import find_reply_id, read_messages
+from vmpilot.tools.mcp._wire import find_reply_id, read_messages
 
 from .conftest import MakeServers, Raw, Script, call
 from .hostile import replies

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
-from vmpilot.tools.mcp.definitions import object_schema, read_definitions
+from vmpilot.tools.mcp._definitions import object_schema, read_definitions
 
 from .conftest import ECHO, HANDSHAKE, MakeServers, Script, call
 from .hostile import SCALARS, VALUES

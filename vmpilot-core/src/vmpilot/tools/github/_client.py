@@ -1,4 +1,4 @@
-"""The connection to GitHub's API: the library `gidgethub` over our own bounded requests. Import it only to use it."""
+"""GitHub's API: the library `gidgethub` over our bounded requests. Import it only when needed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEADERS = {"accept-encoding": "gzip", "x-github-api-version": "2022-11-28"}
 
 
 class GitHubClient(GitHubAPI):
-    """Requests for one call of the tool. `latest` is the last answer. The token goes to the API's own origin only."""
+    """Requests for one call of the tool. `latest` is the last response. The token only goes to the API's origin."""
 
     def __init__(self, transport: RoutedTransport, *, token: Secret, base_url: str) -> None:
         super().__init__("VMPilot", oauth_token=token.reveal(), base_url=base_url)
@@ -31,12 +31,12 @@ class GitHubClient(GitHubAPI):
 
     @property
     def graphql_url(self) -> str:
-        """Beside the REST API: `/graphql`, and `/api/graphql` where that is at `/api/v3`."""
+        """`/graphql`, or `/api/graphql` if the REST API is at `/api/v3`."""
         return f"{self.base_url.rstrip('/').removesuffix('/v3')}/graphql"
 
     @property
     def has_more(self) -> bool:
-        """Whether the last answer was a page of a list that goes on."""
+        """Whether the last response was a page of a list that continues."""
         return self.latest is not None and 'rel="next"' in self.latest.headers.get("link", "")
 
     async def _request(
@@ -44,7 +44,9 @@ class GitHubClient(GitHubAPI):
     ) -> tuple[int, Mapping[str, str], bytes]:
         for _ in range(_MOST_REDIRECTS + 1):
             if _origin(url) != self._origin:
-                raise ToolError(f"GitHub sent on to another server ({urlsplit(url).hostname}), which gets no token")
+                raise ToolError(
+                    f"GitHub redirected to another server ({urlsplit(url).hostname}), which must not get the token."
+                )
             request = httpx2.Request(method, url, headers={**headers, **_HEADERS}, content=body)
             answer = self.latest = await send_request(self._transport, request, most=_SIZE)
             location = answer.headers.get("location", "")
@@ -52,7 +54,7 @@ class GitHubClient(GitHubAPI):
                 break
             url = urljoin(url, location)
             if answer.status in {301, 302, 303} and method != "GET":
-                raise ToolError("The repository has moved: look up its new name on GitHub, and use that")
+                raise ToolError("The repository has moved; find its new name on GitHub and use that.")
         return answer.status, {**answer.headers, "content-type": "application/json; charset=utf-8"}, _json_of(answer)
 
     async def sleep(self, seconds: float) -> None:
@@ -65,13 +67,15 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _json_of(answer: HttpResponse) -> bytes:
-    """The body if it is JSON. Of a refusal that is not, such as a proxy's, only the status and the headers count."""
+    """The body if it is JSON. Of an error that is not, such as a proxy's, only status and headers count."""
     if answer.cut:
-        raise ToolError(f"GitHub's answer has more than {_SIZE // 1024**2} MB: ask for less")
+        raise ToolError(f"GitHub's response exceeds {_SIZE // 1024**2} MB; ask for less.")
     try:
         json.loads(answer.body.decode())
     except (ValueError, RecursionError) as error:
         if answer.status < 300:
-            raise ToolError("What answered is no GitHub API (no JSON): is its address right? Tell the user.") from error
+            raise ToolError(
+                "The response is not from a GitHub API (not JSON). The user has to check its address."
+            ) from error
         return b'{"message": ""}'
     return answer.body

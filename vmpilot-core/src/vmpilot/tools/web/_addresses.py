@@ -1,4 +1,4 @@
-"""Web addresses in one spelling, so that what is asked about, what is checked and what is fetched are the same."""
+"""Web addresses in one spelling, so that what is approved, checked and fetched is the same."""
 
 from __future__ import annotations
 
@@ -32,42 +32,38 @@ class WebAddress:
 
     @property
     def authority(self) -> str:
-        """Host and, where it is not the scheme's own, port: what goes into the Host header."""
+        """Host and, unless it is the scheme's default, port: the Host header."""
         shown = _bracketed(self.host)
         return shown if self.port == DEFAULT_PORTS[self.scheme] else f"{shown}:{self.port}"
 
     def url_at(self, ip: str) -> str:
-        """The address with an IP address in the host's place."""
+        """The address with an IP address instead of the host."""
         return f"{self.scheme}://{_bracketed(ip)}:{self.port}{self.target}"
 
     def allows(self, other: WebAddress) -> bool:
-        """Whether who may fetch this may fetch the other: the same place, or the same one with TLS."""
+        """Whether approval of this covers the other: the same origin, or the same host with TLS."""
         if (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port):
             return True
-        return self.host == other.host and (self.scheme, self.port, other.scheme, other.port) == (
-            "http",
-            80,
-            "https",
-            443,
-        )
+        upgrade = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
+        return upgrade and self.host == other.host
 
 
 def read_address(text: str, *, base: WebAddress | None = None) -> WebAddress:
-    """Read an address; `base` is where a relative one stood. Raises `ToolError` for what is not to be fetched."""
+    """Read an address, a relative one against `base`. Raises `ToolError` for one that may not be fetched."""
     text = text.strip()
     if len(text) > _LONGEST or not text.isprintable() or "\\" in text:
-        raise ToolError(f"This is no web address (odd characters, or over {_LONGEST:,} of them): {text[:200]!r}")
+        raise ToolError(f"Invalid web address (unusual characters, or more than {_LONGEST:,}): {text[:200]!r}")
     try:
         parts = urlsplit(urljoin(base.url, text) if base else text)
         port, host = parts.port, parts.hostname or ""
     except ValueError as error:
-        raise ToolError(f"This is no web address ({error}): {text!r}") from error
+        raise ToolError(f"Invalid web address ({error}): {text!r}") from error
     if parts.scheme not in DEFAULT_PORTS:
-        raise ToolError(f"Only http and https addresses are fetched, written whole (https://HOST/…), not {text!r}")
+        raise ToolError(f"Expected a whole http or https address (https://HOST/…), not {text!r}")
     if "@" in parts.netloc:
-        raise ToolError(f"An address with a user name or password is not fetched: {parts.scheme}://…@{host}")
+        raise ToolError(f"Addresses with a user name or password are not fetched: {parts.scheme}://…@{host}")
     if port == 0:
-        raise ToolError(f"This is no web address (port 0): {text!r}")
+        raise ToolError(f"Invalid web address (port 0): {text!r}")
     target = quote(parts.path or "/", safe=_KEPT_IN_PATH)
     if parts.query:
         target += f"?{quote(parts.query, safe=_KEPT_IN_QUERY)}"
@@ -76,24 +72,18 @@ def read_address(text: str, *, base: WebAddress | None = None) -> WebAddress:
 
 def _read_host(host: str) -> str:
     try:
-        if ":" in host:
-            return str(IPv6Address(host)) if "%" not in host else _refuse_host(host)
-        name = host if host.isascii() else _in_ascii(host)
-    except ValueError:
-        return _refuse_host(host)
-    name = name.lower().removesuffix(".")
-    return name if _HOST.match(name) and ".." not in name else _refuse_host(host)
+        if ":" in host and "%" not in host:
+            return str(IPv6Address(host))
+        if not host.isascii():
+            import idna
 
-
-def _in_ascii(host: str) -> str:
-    """Raises ValueError."""
-    import idna
-
-    return idna.encode(host, uts46=True).decode()
-
-
-def _refuse_host(host: str) -> str:
-    raise ToolError(f"This is no host that can be fetched from: {host!r}")
+            host = idna.encode(host, uts46=True).decode()
+    except ValueError as error:
+        raise ToolError(f"Invalid host: {host!r}") from error
+    name = host.lower().removesuffix(".")
+    if not _HOST.match(name) or ".." in name:
+        raise ToolError(f"Invalid host: {host!r}")
+    return name
 
 
 def _bracketed(host: str) -> str:

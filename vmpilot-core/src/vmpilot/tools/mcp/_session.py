@@ -31,9 +31,9 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 from pydantic import BaseModel, Field
 
 from vmpilot.contract import ToolSpec, find_spec_fault
-from vmpilot.tools.mcp.definitions import object_schema
-from vmpilot.tools.mcp.naming import cut, visible_line
-from vmpilot.tools.mcp.wire import describe_value
+from vmpilot.tools.mcp._definitions import object_schema
+from vmpilot.tools.mcp._naming import cut, visible_line
+from vmpilot.tools.mcp._wire import describe_value
 
 _RAW = "vmpilot/raw"
 _RESULT = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}

@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from vmpilot.tools.mcp.naming import cut, visible_line
+from vmpilot.tools.mcp._naming import cut, visible_line
 
 Message: TypeAlias = dict[str, Any]
 RequestId: TypeAlias = int | str

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Self
 
 from vmpilot.config.mcp_servers import McpServer
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
-from vmpilot.tools.mcp.naming import cut, visible, visible_line
-from vmpilot.tools.mcp.process import ServerProcess
-from vmpilot.tools.mcp.wire import (
+from vmpilot.tools.mcp._naming import cut, visible, visible_line
+from vmpilot.tools.mcp._process import ServerProcess
+from vmpilot.tools.mcp._wire import (
     LONGEST_MESSAGE,
     TOO_LONG,
     Message,

@@ -1,4 +1,4 @@
-"""The actions that only look: lists of issues and pull requests, and single ones with what was said on them."""
+"""The read-only actions: lists of issues and pull requests, and single ones with their discussion."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlencode
 
-from vmpilot.tools.github.client import GitHubClient
-from vmpilot.tools.github.formatting import (
+from vmpilot.tools.github._client import GitHubClient
+from vmpilot.tools.github._formatting import (
     describe_body,
     describe_comments,
     describe_labels,
@@ -18,21 +18,22 @@ from vmpilot.tools.github.formatting import (
     describe_state,
     describe_title,
 )
-from vmpilot.tools.github.models import ChangedFile, Comment, Found, Issue, PullRequest, Review, read
-from vmpilot.tools.github.repository import Repository
+from vmpilot.tools.github._models import ChangedFile, Comment, Found, Issue, PullRequest, Review, read
+from vmpilot.tools.github._repository import Repository
 
 DEFAULT_COUNT = 30
 _PAGE = 100
-"""The most that GitHub gives in one answer."""
+"""GitHub's maximum."""
 _MOST_EXAMINED = 500
 
 
 async def list_issues(client: GitHubClient, repository: Repository, arguments: Mapping[str, Any]) -> str:
-    """Issues without pull requests, the newest first."""
+    """Issues without pull requests, newest first."""
     if arguments.get("query"):
         return await _search(client, repository, arguments, kind="issue")
     count, state = arguments.get("count", DEFAULT_COUNT), arguments.get("state", "open")
-    fields = {"state": state, "per_page": _PAGE} | _labels(arguments)
+    fields = {"state": state, "per_page": _PAGE}
+    fields |= {"labels": ",".join(arguments["labels"])} if arguments.get("labels") else {}
     issues: list[Issue] = []
     examined = 0
     async with aclosing(client.getiter(f"{repository.path}/issues?{urlencode(fields)}")) as items:
@@ -45,18 +46,18 @@ async def list_issues(client: GitHubClient, repository: Repository, arguments: M
                 break
     more = len(issues) > count or (examined == _MOST_EXAMINED and client.has_more)
     lines = [describe_line(issue) for issue in issues[:count]]
-    return _listing(f"{repository}, issues ({state})", lines, "there are more" if more else "these are all")
+    return _listing(f"{repository}, issues ({state})", lines, "more exist" if more else "complete")
 
 
 async def list_pull_requests(client: GitHubClient, repository: Repository, arguments: Mapping[str, Any]) -> str:
-    """Pull requests, the newest first."""
+    """Pull requests, newest first."""
     if arguments.get("query"):
         return await _search(client, repository, arguments, kind="pr")
     count, state = arguments.get("count", DEFAULT_COUNT), arguments.get("state", "open")
     fields = {"state": state, "per_page": count}
     found = await client.getitem(f"{repository.path}/pulls?{urlencode(fields)}")
     lines = [describe_line(pull) for pull in read(found, tuple[PullRequest, ...])]
-    counted = "there are more" if client.has_more else "these are all"
+    counted = "more exist" if client.has_more else "complete"
     return _listing(f"{repository}, pull requests ({state})", lines, counted)
 
 
@@ -70,7 +71,7 @@ async def view_issue(client: GitHubClient, repository: Repository, arguments: Ma
     if issue.assignees:
         facts.append(f"Assigned to: {', '.join(map(describe_login, issue.assignees))}")
     if issue.pull_request is not None:
-        facts.append("It is a pull request: view_pull_request shows more of it.")
+        facts.append("This is a pull request: view_pull_request shows more.")
     comments = await _comments(client, repository, number, issue.comments, arguments)
     head = f"{repository} issue #{issue.number} [{describe_state(issue)}] {describe_title(issue.title)}"
     return "\n".join((head, *facts, "", describe_body(issue.body), "", comments))
@@ -84,7 +85,7 @@ async def view_pull_request(client: GitHubClient, repository: Repository, argume
     files = read(await client.getitem(f"{path}/files?per_page={_PAGE}"), tuple[ChangedFile, ...])
     reviews = read(await client.getitem(f"{path}/reviews?per_page={_PAGE}"), tuple[Review, ...])
     comments = await _comments(client, repository, number, pull.comments, arguments)
-    mergeable = {True: "can be merged", False: "has conflicts", None: "not known whether it can be merged"}
+    mergeable = {True: "can be merged", False: "has conflicts", None: "unknown whether it can be merged"}
     head = f"{repository} pull request #{pull.number} [{describe_state(pull)}] {describe_title(pull.title)}"
     facts = [
         f"by {describe_login(pull.user)}, {pull.created_at}, updated {pull.updated_at}",
@@ -106,14 +107,14 @@ async def _search(client: GitHubClient, repository: Repository, arguments: Mappi
     terms += (f'label:"{label}"' for label in arguments.get("labels", ()))
     found = read(await client.getitem(f"/search/issues?{urlencode({'q': ' '.join(terms), 'per_page': count})}"), Found)
     lines = [describe_line(issue) for issue in found.items]
-    counted = f"{found.total_count:,} were found" if found.total_count > len(lines) else "these are all"
-    return _listing(f"{repository}, searched for {' '.join(terms)!r}", lines, counted)
+    counted = f"{found.total_count:,} found" if found.total_count > len(lines) else "complete"
+    return _listing(f"{repository}, search {' '.join(terms)!r}", lines, counted)
 
 
 async def _comments(
     client: GitHubClient, repository: Repository, number: int, total: int, arguments: Mapping[str, Any]
 ) -> str:
-    """The last `count` comments; GitHub gives them oldest first, so they are on the last one or two pages."""
+    """The last `count` comments: GitHub lists them oldest first, so they are on the last two pages."""
     count = arguments.get("count", DEFAULT_COUNT)
     last = max(1, -(-total // count))
     found: tuple[Comment, ...] = ()
@@ -131,11 +132,9 @@ def _describe_files(files: tuple[ChangedFile, ...], total: int) -> str:
 
 def _listing(head: str, lines: list[str], counted: str) -> str:
     if not lines:
-        looked = "" if counted == "these are all" else f" among the newest {_MOST_EXAMINED} entries, pull requests all"
+        looked = (
+            "" if counted == "complete" else f" among the newest {_MOST_EXAMINED} entries, which are all pull requests"
+        )
         return f"{head}: none{looked}."
-    narrow = "" if counted == "these are all" else "; narrow with `query`, `labels` or `state`, or raise `count`"
+    narrow = "" if counted == "complete" else "; narrow with `query`, `labels` or `state`, or increase `count`"
     return "\n".join((f"{head}: {len(lines)} shown, {counted}{narrow}.", *lines))
-
-
-def _labels(arguments: Mapping[str, Any]) -> dict[str, str]:
-    return {"labels": ",".join(arguments["labels"])} if arguments.get("labels") else {}

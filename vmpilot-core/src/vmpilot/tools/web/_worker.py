@@ -1,6 +1,6 @@
-"""Runs a program of ours in a process of its own: for libraries that can run long, grow large, or not be cancelled.
+"""Runs our programs in a separate process: for libraries that may run long, use much memory, or ignore cancellation.
 
-A program reads a JSON object from standard input and writes one to standard output. It gets no environment.
+A program reads a JSON object from standard input and writes one to standard output. Its environment is empty.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ resource.setrlimit(resource.RLIMIT_CPU, (int(seconds), int(seconds) + 1))
 signal.alarm(int(seconds) + 1)
 runpy.run_path(program, run_name="__main__")
 """
-"""The alarm and the limit of processor time end it also when VMPilot is gone."""
+"""The alarm and the CPU time limit end it even if VMPilot has been killed."""
 
 _MEMORY = 1024**3
 
 
 async def run_program(program: Path, task: Mapping[str, Any], *, seconds: int) -> dict[str, Any]:
-    """Give the program its task and return its answer; it is killed when this is cancelled.
+    """Give the program its task and return its answer; canceling kills it.
 
-    Raises `ToolError` where it does not end properly within the seconds and 1 GiB of memory.
+    Raises `ToolError` if it does not end properly within the seconds and 1 GiB of memory.
     """
     paths = [path for path in sys.path if Path(path).is_absolute()]
     process = await asyncio.create_subprocess_exec(
@@ -51,12 +51,8 @@ async def run_program(program: Path, task: Mapping[str, Any], *, seconds: int) -
     except TimeoutError as error:
         raise ToolError(f"it took more than {seconds} s") from error
     except ValueError as error:
-        raise ToolError(f"it failed (exit code {process.returncode}), perhaps for want of memory") from error
+        raise ToolError(f"it failed (exit code {process.returncode}), possibly out of memory") from error
     finally:
-        await _end(process)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    await process.wait()
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

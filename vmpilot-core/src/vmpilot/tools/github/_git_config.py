@@ -1,4 +1,4 @@
-"""The remotes of a git repository, read from its files; git itself, which may run programs, is not run."""
+"""The remotes of a git repository, read from its files. Git itself, which may run other programs, is not run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|([^"#;]+)|[#;].*')
 
 
 def read_remotes(folder: Path) -> Mapping[str, str]:
-    """Each remote's name and URL, of the repository that the folder lies in; none where it lies in none."""
+    """Each remote's name and URL in the repository that contains the folder, if any."""
     for place in (folder, *folder.parents):
         if (config := _find_config(place / ".git")) is not None:
             return dict(_parse(config))
@@ -23,7 +23,7 @@ def read_remotes(folder: Path) -> Mapping[str, str]:
 
 
 def _find_config(git: Path) -> str | None:
-    """The text of the configuration; `.git` is a folder, or a file that names one (a worktree, a submodule)."""
+    """The configuration; `.git` is a folder, or a file that names one (a worktree, a submodule)."""
     if (pointer := _read(git)) is not None and pointer.startswith("gitdir:"):
         git = git.parent / pointer.removeprefix("gitdir:").strip()
         if (common := _read(git / "commondir")) is not None:
@@ -32,7 +32,7 @@ def _find_config(git: Path) -> str | None:
 
 
 def _read(path: Path) -> str | None:
-    """A regular file's text; a pipe is not waited for, and a device not opened."""
+    """A regular file's text; never waits for a pipe or opens a device."""
     try:
         if not path.is_file():
             return None
@@ -46,7 +46,7 @@ def _read(path: Path) -> str | None:
 
 
 def _parse(config: str) -> Iterator[tuple[str, str]]:
-    """As in git-config(1), as far as `url` of `[remote "NAME"]` needs it; the first URL of a remote counts."""
+    """The first `url` of each `[remote "NAME"]`; format: git-config(1)."""
     seen: set[str] = set()
     remote: str | None = None
     for raw in config.splitlines():
@@ -56,13 +56,11 @@ def _parse(config: str) -> Iterator[tuple[str, str]]:
             remote, line = (_unescape(section[1]), section[2]) if section else (None, "")
         if remote is not None and remote not in seen and (found := _URL.match(line)):
             seen.add(remote)
-            yield remote, _unquote(found[1])
-
-
-def _unquote(value: str) -> str:
-    """A value without its quotes and comment."""
-    parts = (_unescape(part[1]) if part[1] is not None else part[2] or "" for part in _QUOTED.finditer(value))
-    return "".join(parts).strip()
+            parts = _QUOTED.finditer(found[1])  # quoted text, plain text, or a comment
+            yield (
+                remote,
+                "".join(_unescape(part[1]) if part[1] is not None else part[2] or "" for part in parts).strip(),
+            )
 
 
 def _unescape(text: str) -> str:

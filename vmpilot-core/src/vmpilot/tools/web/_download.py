@@ -1,4 +1,4 @@
-"""Gets one page: to checked addresses only, also through redirects, within limits of time, size and number."""
+"""Downloads one page, only from checked addresses, within limits of time, size and redirects."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from vmpilot.contract import ToolError
-from vmpilot.tools.web.address_policy import AddressPolicy
-from vmpilot.tools.web.addresses import WebAddress, read_address
+from vmpilot.tools.web._address_policy import AddressPolicy
+from vmpilot.tools.web._addresses import WebAddress, read_address
 from vmpilot.tools.web.content import may_be_text
 from vmpilot.tools.web.http_client import HttpConnector, HttpResponse, NoResponse, send_request
 
 if TYPE_CHECKING:
     import httpx2
 
-USER_AGENT = "VMPilot (an assistant that acts for one person)"
+USER_AGENT = "VMPilot (an assistant that acts for one user)"
 
 _MOST_REDIRECTS = 5
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -30,7 +30,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds for the whole, and bytes of a body."""
+    """Seconds in all, and bytes of a body."""
 
     seconds: float = 20.0
     size: int = 5 * 1024**2
@@ -38,7 +38,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """An answer, and from where it came in the end."""
+    """A response, and its final address."""
 
     address: WebAddress
     answer: HttpResponse
@@ -46,7 +46,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class CrossHostRedirect:
-    """The address sends on to another one, which nobody has asked for yet."""
+    """A redirect to another place, which has not been approved."""
 
     address: WebAddress
     target: WebAddress
@@ -56,12 +56,12 @@ Download: TypeAlias = Page | CrossHostRedirect
 
 
 async def download(address: WebAddress, *, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> Download:
-    """Get the address, following redirects within its host. Raises `ToolError`."""
+    """Get the address and follow redirects within its host. Raises `ToolError`."""
     try:
         async with asyncio.timeout(limits.seconds):
             return await _follow(address, policy, connector, limits)
     except TimeoutError as error:
-        raise ToolError(f"{address.url} was not there within {limits.seconds:g} s. Try it later.") from error
+        raise ToolError(f"{address.url} took longer than {limits.seconds:g} s. Try again later.") from error
 
 
 async def _follow(address: WebAddress, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> Download:
@@ -74,14 +74,14 @@ async def _follow(address: WebAddress, policy: AddressPolicy, connector: HttpCon
         if not address.allows(target):
             return CrossHostRedirect(address, target)
         address = target
-    raise ToolError(f"{address.url} redirects without end ({_MOST_REDIRECTS} times followed)")
+    raise ToolError(f"Too many redirects from {address.url} ({_MOST_REDIRECTS} followed)")
 
 
 async def _get(address: WebAddress, policy: AddressPolicy, connector: HttpConnector, limits: Limits) -> HttpResponse:
-    """Ask the first of the host's addresses that takes the connection."""
+    """Ask the first of the host's addresses that accepts the connection."""
     import httpx2
 
-    failure = NoResponse("it has no address")
+    failure = NoResponse("no address")
     for ip in await policy.find(address.host, address.port):
         request = _request(address, ip)
         try:
@@ -91,13 +91,13 @@ async def _get(address: WebAddress, policy: AddressPolicy, connector: HttpConnec
             failure = error
             if not isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout):
                 break
-    raise ToolError(f"{address.url} could not be fetched: {failure}") from failure
+    raise ToolError(f"Cannot fetch {address.url}: {failure}") from failure
 
 
 def _request(address: WebAddress, ip: str) -> httpx2.Request:
-    """A request that goes to this IP address, while the Host header and TLS speak of the host.
+    """A request to this IP address, with the host in the Host header and TLS.
 
-    So there is no second look-up between the check and the connection, which could give another address.
+    A second look-up between check and connection could give another address.
     """
     import httpx2
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from vmpilot.config.mcp_servers import McpSettings
 from vmpilot.contract import Tool
 from vmpilot.installation import install_command
-from vmpilot.tools.mcp.definitions import MOST_TOOLS, DefinitionFolder
-from vmpilot.tools.mcp.server import Server, ServerReport
-from vmpilot.tools.mcp.tool import AcceptChanges, McpTool
+from vmpilot.tools.mcp._definitions import MOST_TOOLS, DefinitionFolder
+from vmpilot.tools.mcp._server import Server, ServerReport
+from vmpilot.tools.mcp._tool import AcceptChanges, McpTool
 
 _MOST_NEWS = 10
 

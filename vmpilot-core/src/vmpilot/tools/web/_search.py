@@ -1,4 +1,4 @@
-"""The tool that asks a search engine: Google where the person has a key for it, else one that needs none."""
+"""The tool `web_search`: asks Google if the user has a key for it, else DuckDuckGo."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 
 from vmpilot.contract import Fetches, Proxies, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.installation import install_command
-from vmpilot.tools.web.duckduckgo import ENGINE_URL, search_duckduckgo
-from vmpilot.tools.web.google import MOST_RESULTS, GoogleAccount, search_google
+from vmpilot.tools.web._duckduckgo import ENGINE_URL, search_duckduckgo
+from vmpilot.tools.web._google import MOST_RESULTS, GoogleAccount, search_google
+from vmpilot.tools.web._results import describe_results
 from vmpilot.tools.web.http_client import HttpConnector
-from vmpilot.tools.web.results import SearchResult, describe_results
 
 _DEFAULT_COUNT = 5
 
 SEARCH_SPEC = ToolSpec(
     name="web_search",
     description=(
-        "Ask a search engine, and get titles, addresses and snippets of pages; web_fetch reads a page. The query "
-        "leaves this machine: put no secrets and no private data into it."
+        "Search the web and get titles, addresses and snippets of pages; read a page with web_fetch. The query leaves "
+        "this machine: never put secrets or private data into it."
     ),
     parameters={
         "type": "object",
         "properties": {
-            "query": {"type": "string", "minLength": 1, "maxLength": 500, "description": "What to look for."},
+            "query": {"type": "string", "minLength": 1, "maxLength": 500, "description": "What to search for."},
             "count": {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": MOST_RESULTS,
-                "description": f"How many results, {_DEFAULT_COUNT} if left out.",
+                "description": f"Number of results; default: {_DEFAULT_COUNT}.",
             },
         },
         "required": ["query"],
@@ -40,7 +40,7 @@ SEARCH_SPEC = ToolSpec(
 
 
 class WebSearch:
-    """Searches the web, with Google where there is an account."""
+    """Searches with Google if there is an account, else with DuckDuckGo."""
 
     spec = SEARCH_SPEC
     folder = None
@@ -59,7 +59,7 @@ class WebSearch:
 
     @staticmethod
     def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
-        """Why the tool cannot be offered, as a phrase with what to do; None where it can."""
+        """Why the tool cannot be offered, as a phrase with what to do; None if it can."""
         library = "ddgs" if google is None else "httpx2"
         return None if find_spec(library) else f"{library} not installed: {install_command('vmpilot-core[web]')}"
 
@@ -72,18 +72,16 @@ class WebSearch:
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002
         query, count = arguments["query"].strip(), arguments.get("count", _DEFAULT_COUNT)
         if not query:
-            raise ToolError("The query is empty: say what to look for")
-        results = await self._search(query, count)
+            raise ToolError("The query is empty.")
+        if self._google is not None:
+            results = await search_google(self._google, query, count, connector=self._connector)
+        else:
+            results = await search_duckduckgo(query, count, proxies=self._proxies, certificates=self._certificates)
         if results:
             return ToolOutcome(describe_results(query, self._engine, results[:count]))
-        hint = "" if self._google else " That may also mean that it does not answer programs just now."
-        return ToolOutcome(f"{self._engine} gave no results for {query!r}.{hint} Try other or fewer words.")
+        hint = "" if self._google else " It may also be refusing programs at the moment."
+        return ToolOutcome(f"{self._engine} found nothing for {query!r}.{hint} Try other or fewer words.")
 
     @property
     def _engine(self) -> str:
         return "DuckDuckGo" if self._google is None else "Google"
-
-    async def _search(self, query: str, count: int) -> list[SearchResult]:
-        if self._google is not None:
-            return await search_google(self._google, query, count, connector=self._connector)
-        return await search_duckduckgo(query, count, proxies=self._proxies, certificates=self._certificates)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from vmpilot.config.mcp_servers import McpServer
 from vmpilot.contract import Proxies
 from vmpilot.providers import RoutedTransport
-from vmpilot.tools.mcp.wire import (
+from vmpilot.tools.mcp._wire import (
     LONGEST_MESSAGE,
     TOO_LONG,
     Message,

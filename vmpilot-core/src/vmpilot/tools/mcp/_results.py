@@ -12,7 +12,7 @@ from typing import Any
 
 from vmpilot.contract import ToolOutcome
 from vmpilot.machine.processes.output import OutputBuffer, plain_text
-from vmpilot.tools.mcp.naming import cut, visible, visible_line
+from vmpilot.tools.mcp._naming import cut, visible, visible_line
 
 _LONGEST_KIND = 80
 

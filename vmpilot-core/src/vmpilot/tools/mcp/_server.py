@@ -12,9 +12,9 @@ from typing import Any
 
 from vmpilot.config.mcp_servers import McpServer
 from vmpilot.contract import ToolError, ToolOutcome
-from vmpilot.tools.mcp.connection import Connection, McpError
-from vmpilot.tools.mcp.definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions
-from vmpilot.tools.mcp.naming import cut, visible, visible_line
+from vmpilot.tools.mcp._connection import Connection, McpError
+from vmpilot.tools.mcp._definitions import Changes, Definition, DefinitionFolder, Kept, read_definitions
+from vmpilot.tools.mcp._naming import cut, visible, visible_line
 
 ACCEPT_TOOL = "mcp_accept_changes"
 

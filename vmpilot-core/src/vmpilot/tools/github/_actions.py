@@ -1,4 +1,4 @@
-"""What the tool can do: for each action the fields that it needs and takes, and whether others see it."""
+"""The actions of the tool: the fields that each requires and accepts, and whether it changes something."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _COMMON = frozenset({"action", "repository"})
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Fields beside `action` and `repository`. `changes`: it makes something on GitHub."""
+    """Fields besides `action` and `repository`. `changes`: it creates something on GitHub."""
 
     needs: tuple[str, ...] = ()
     takes: tuple[str, ...] = ()
@@ -34,18 +34,18 @@ ACTIONS: Mapping[str, Action] = {
 
 
 def check_fields(arguments: Mapping[str, Any]) -> Action:
-    """The action, if what it needs is there and nothing that it does not take. Raises `ToolError`.
+    """The action, if all required fields are present and no others. Raises `ToolError`.
 
-    Empty texts and lists, and false, which models like to fill in, count as left out.
+    Empty texts and lists, and false, which models tend to fill in, count as absent.
     """
     name = arguments["action"]
     action = ACTIONS[name]
     given = given_fields(arguments)
     if missing := [field for field in action.needs if field not in given]:
-        raise ToolError(f"{name} needs {' and '.join(missing)}")
+        raise ToolError(f"{name} requires {' and '.join(missing)}.")
     if odd := sorted(given.keys() - _COMMON - {*action.needs, *action.takes}):
         takes = ", ".join((*action.needs, *action.takes))
-        raise ToolError(f"{name} does not take {', '.join(odd)}; beside repository it takes: {takes}")
+        raise ToolError(f"{name} does not accept {', '.join(odd)}. Besides repository it accepts: {takes}.")
     return action
 
 
@@ -58,8 +58,8 @@ def _describe_actions() -> str:
     lines = []
     for name, action in ACTIONS.items():
         needs = ", ".join(action.needs) or "nothing"
-        takes = f"; may have {', '.join(action.takes)}" if action.takes else ""
-        lines.append(f"{name} (needs {needs}{takes})")
+        takes = f"; optional: {', '.join(action.takes)}" if action.takes else ""
+        lines.append(f"{name} (requires {needs}{takes})")
     return "; ".join(lines)
 
 
@@ -77,23 +77,23 @@ GITHUB_SPEC = ToolSpec(
         "type": "object",
         "properties": {
             "action": {"type": "string", "enum": list(ACTIONS)},
-            "repository": _text("OWNER/NAME; if left out, the one that the working folder was cloned from."),
-            "number": {"type": "integer", "minimum": 1, "description": "Of the issue or pull request."},
-            "title": _text("Of the new issue or pull request."),
+            "repository": _text("OWNER/NAME; default: the one that the working folder was cloned from."),
+            "number": {"type": "integer", "minimum": 1, "description": "Number of the issue or pull request."},
+            "title": _text("Title of the new issue or pull request."),
             "body": _text("Markdown."),
             "labels": {"type": "array", "items": {"type": "string"}},
-            "state": {"type": "string", "enum": ["open", "closed", "all"], "description": "open if left out."},
+            "state": {"type": "string", "enum": ["open", "closed", "all"], "description": "Default: open."},
             "query": _text("Words to search for in lists."),
             "count": {
                 "type": "integer",
                 "minimum": 1,
                 "maximum": 100,
-                "description": "How many to list, or how many of the last comments to show; 30 if left out.",
+                "description": "How many to list, or how many of the last comments to show; default: 30.",
             },
-            "head": _text("The branch with the changes, pushed already; OWNER:BRANCH for one in a fork."),
-            "base": _text("The branch to merge into, or to begin from; the default branch if left out."),
+            "head": _text("The branch with the changes, already pushed; OWNER:BRANCH for one in a fork."),
+            "base": _text("The branch to merge into, or to start from; default: the default branch."),
             "draft": {"type": "boolean"},
-            "branch": _text("Name of the new branch; made from the issue's number and title if left out."),
+            "branch": _text("Name of the new branch; default: the issue's number and title."),
         },
         "required": ["action"],
         "additionalProperties": False,

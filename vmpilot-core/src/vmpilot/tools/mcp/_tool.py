@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmpilot.contract import Acts, ToolOutcome, ToolSpec, ToolUse
-from vmpilot.tools.mcp.definitions import Definition
-from vmpilot.tools.mcp.naming import shown_arguments, visible_line
-from vmpilot.tools.mcp.server import ACCEPT_TOOL, Server
+from vmpilot.tools.mcp._definitions import Definition
+from vmpilot.tools.mcp._naming import shown_arguments, visible_line
+from vmpilot.tools.mcp._server import ACCEPT_TOOL, Server
 
 
 class McpTool:

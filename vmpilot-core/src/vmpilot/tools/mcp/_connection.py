@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from vmpilot.config.mcp_servers import McpServer
 from vmpilot.contract import ToolOutcome, read_proxies
-from vmpilot.tools.mcp.naming import cut, visible, visible_line
-from vmpilot.tools.mcp.results import read_result
-from vmpilot.tools.mcp.stdio import StdioTransport
-from vmpilot.tools.mcp.wire import describe_value
+from vmpilot.tools.mcp._naming import cut, visible, visible_line
+from vmpilot.tools.mcp._results import read_result
+from vmpilot.tools.mcp._stdio import StdioTransport
+from vmpilot.tools.mcp._wire import describe_value
 
 if TYPE_CHECKING:
-    from vmpilot.tools.mcp.session import Session
+    from vmpilot.tools.mcp._session import Session
 
 START_SECONDS = 60.0
 """For starting a server and listing its tools: some are fetched from a registry at their first start."""
@@ -167,7 +167,7 @@ class Connection:
     async def _serve(self) -> None:
         from mcp_types import ToolListChangedNotification
 
-        from vmpilot.tools.mcp.session import Session
+        from vmpilot.tools.mcp._session import Session
 
         async def note(message: object) -> None:
             if isinstance(message, ToolListChangedNotification):
@@ -181,7 +181,7 @@ class Connection:
 
     def _open_link(self) -> Any:
         if self._server.url is not None:
-            from vmpilot.tools.mcp.http import http_transport
+            from vmpilot.tools.mcp._http import http_transport
 
             return http_transport(self._server, proxies=read_proxies(self._environment), on_status=self._note_status)
         self._link = StdioTransport(self._server, self._environment, on_end=self._over.set)

@@ -1,4 +1,4 @@
-"""What GitHub's REST API answers, as far as it is used: https://docs.github.com/rest."""
+"""The used parts of GitHub's REST API: https://docs.github.com/rest."""
 
 from __future__ import annotations
 
@@ -93,28 +93,30 @@ class Commit(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """What a branch points to."""
+    """The commit that a branch points to."""
 
     object: Commit
 
 
 class Created(msgspec.Struct, frozen=True):
-    """Something that was made."""
+    """Something that was created."""
 
     html_url: str
     number: int = 0
 
 
 class Found(msgspec.Struct, frozen=True):
-    """What a search found, of `total_count` in all."""
+    """A page of search results, of `total_count` in all."""
 
     total_count: int
     items: tuple[Issue, ...]
 
 
 def read(data: object, kind: type[T]) -> T:
-    """The answer as this kind. Raises `ToolError` for what is none."""
+    """The response as this type. Raises `ToolError`."""
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
-        raise ToolError(f"GitHub's answer cannot be read ({error}). Is the API's address right?") from error
+        raise ToolError(
+            f"Unexpected response from GitHub ({error}). The user has to check the API's address."
+        ) from error

@@ -1,4 +1,4 @@
-"""Which repository on GitHub is meant: the one that a call names, or the one that the folder was cloned from."""
+"""The repository that a call names, or that the working folder was cloned from."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from vmpilot.contract import ToolError
-from vmpilot.tools.github.git_config import read_remotes
+from vmpilot.tools.github._git_config import read_remotes
 
 _PART = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _SCP = re.compile(r"(?:[^/@:]+@)?(\[[^]]+\]|[^/:@]+):(?!//)/?(.+)", re.DOTALL)
-_NAME_IT = "Name it with `repository` (OWNER/NAME)."
+_NAME_IT = "Specify `repository` (OWNER/NAME)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Repository:
 
     @property
     def path(self) -> str:
-        """Where it is below the API's base."""
+        """Its path in the API."""
         return f"/repos/{self.owner}/{self.name}"
 
 
@@ -35,7 +35,7 @@ def read_repository(text: str) -> Repository:
     """Read OWNER/NAME. Raises `ToolError`."""
     owner, slash, name = text.strip().partition("/")
     if not slash or not all(_PART.fullmatch(part) and part.strip(".") for part in (owner, name)):
-        raise ToolError(f"A repository is written OWNER/NAME, not {text[:200]!r}")
+        raise ToolError(f"Expected OWNER/NAME as repository, not {text[:200]!r}.")
     return Repository(owner, name)
 
 
@@ -43,7 +43,7 @@ def find_repository(folder: Path, host: str) -> Repository:
     """The repository of the folder's remote on this host: `origin`, or else the only one. Raises `ToolError`."""
     remotes = read_remotes(folder)
     if not remotes:
-        raise ToolError(f"The working folder belongs to no git repository with a remote. {_NAME_IT}")
+        raise ToolError(f"The working folder is not in a git repository with a remote. {_NAME_IT}")
     there = {name: found for name, url in remotes.items() if (found := _read_remote(url, host)) is not None}
     if "origin" in there:
         return there["origin"]
@@ -63,7 +63,7 @@ def web_host(api_url: str) -> str:
 
 
 def _read_remote(url: str, host: str) -> Repository | None:
-    """What a remote's URL names on the host, None for one elsewhere."""
+    """The repository of a remote's URL, None if it is not on the host."""
     try:
         parts = urlsplit(url)
         if "://" in url:

@@ -15,8 +15,8 @@ import msgspec
 
 from vmpilot.contract import ToolSpec, find_spec_fault
 from vmpilot.contract.tool_specs import COMBINATORS
-from vmpilot.tools.mcp.naming import cut, tool_name, visible, visible_line
-from vmpilot.tools.mcp.wire import describe_value
+from vmpilot.tools.mcp._naming import cut, tool_name, visible, visible_line
+from vmpilot.tools.mcp._wire import describe_value
 
 MOST_TOOLS = 100
 """Of one server, and of all together: providers take 128, and a model is lost long before."""

@@ -1,10 +1,10 @@
-"""How issues, pull requests and comments are written for the model: whole where short, cut with counts where long."""
+"""Issues, pull requests and comments as text for the model; what is cut is counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from vmpilot.tools.github.models import Comment, Issue, Label, PullRequest, Review, User
+from vmpilot.tools.github._models import Comment, Issue, Label, PullRequest, Review, User
 from vmpilot.tools.web.content import clean
 
 LONGEST_BODY = 10_000
@@ -46,7 +46,7 @@ def describe_labels(labels: Iterable[Label | str]) -> str:
 
 
 def describe_body(body: str | None, *, longest: int = LONGEST_BODY) -> str:
-    """A body, its end cut and counted where it is longer."""
+    """A body; of a long one the beginning."""
     text = clean(body or "")
     if not text:
         return "(no text)"
@@ -55,7 +55,7 @@ def describe_body(body: str | None, *, longest: int = LONGEST_BODY) -> str:
 
 
 def describe_comments(comments: Sequence[Comment], total: int) -> str:
-    """The last comments of `total`, which end with the newest."""
+    """The last comments of `total`, newest last."""
     if not comments:
         return "No comments."
     first = max(total, len(comments)) - len(comments) + 1
@@ -69,7 +69,7 @@ def describe_comments(comments: Sequence[Comment], total: int) -> str:
 
 
 def describe_reviews(reviews: Sequence[Review]) -> str:
-    """The reviews that say something."""
+    """The reviews with a text or a decision."""
     said = [review for review in reviews if review.body or review.state != "COMMENTED"]
     if not said:
         return "No reviews."

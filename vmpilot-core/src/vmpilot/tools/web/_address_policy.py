@@ -1,4 +1,4 @@
-"""Which IP addresses the web tools may connect to: those of the public internet, and what a constructor allows."""
+"""The IP addresses that the web tools may connect to: the public internet, and what the constructor allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeAlias
 from vmpilot.contract import ToolError
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The IP addresses of a host, for connecting to this port, best first. Raises OSError."""
+"""The IP addresses of a host for this port, best first. Raises OSError."""
 
 _MOST_ADDRESSES = 4
 
@@ -21,18 +21,18 @@ _CLOSED_V4 = tuple(
     for network, what in (
         ("0.0.0.0/8", "this machine"),
         ("10.0.0.0/8", "a private network"),
-        ("100.64.0.0/10", "a provider's inner network"),
+        ("100.64.0.0/10", "a provider's internal network"),
         ("127.0.0.0/8", "this machine"),
-        ("168.63.129.16/32", "a cloud's service for its machines"),
-        ("169.254.0.0/16", "the local link, with a cloud's metadata"),
+        ("168.63.129.16/32", "a cloud platform's internal service"),
+        ("169.254.0.0/16", "link-local, with cloud metadata"),
         ("172.16.0.0/12", "a private network"),
         ("192.0.0.0/24", "a reserved range"),
-        ("192.0.2.0/24", "a range for examples"),
+        ("192.0.2.0/24", "reserved for examples"),
         ("192.88.99.0/24", "a reserved range"),
         ("192.168.0.0/16", "a private network"),
-        ("198.18.0.0/15", "a range for measurements"),
-        ("198.51.100.0/24", "a range for examples"),
-        ("203.0.113.0/24", "a range for examples"),
+        ("198.18.0.0/15", "reserved for benchmarks"),
+        ("198.51.100.0/24", "reserved for examples"),
+        ("203.0.113.0/24", "reserved for examples"),
         ("224.0.0.0/4", "multicast"),
         ("240.0.0.0/4", "a reserved range"),
     )
@@ -43,20 +43,20 @@ _MAPPED, _NAT64 = IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96")
 
 
 async def resolve_host(host: str, port: int) -> Sequence[str]:
-    """Ask the system. Raises OSError."""
+    """The system's resolver. Raises OSError."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class AddressPolicy:
-    """Decides on the addresses of a host. `opened` are IP addresses or networks that are allowed beyond the public."""
+    """Checks the addresses of a host. `opened` are addresses or networks allowed besides the public internet."""
 
     def __init__(self, resolve: Resolve = resolve_host, *, opened: Sequence[str] = ()) -> None:
         self._resolve = resolve
         self._opened = tuple(ip_network(network) for network in opened)
 
     async def find(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses to connect to. Raises `ToolError` where there is none, or where one of them is refused."""
+        """The addresses to connect to. Raises `ToolError` if there is none, or if one of them is not allowed."""
         try:
             found = await self._resolve(host, port)
         except OSError as error:
@@ -64,7 +64,7 @@ class AddressPolicy:
         for text in found:
             if why := self._find_refusal(text):
                 raise ToolError(
-                    f"Not fetched: {host} is at {text}, which is {why}; this tool reaches only the public internet."
+                    f"Not fetched: {host} has the address {text} ({why}). This tool only reaches the public internet."
                 )
         if not found:
             raise ToolError(f"The host {host} has no address")
@@ -74,25 +74,25 @@ class AddressPolicy:
         try:
             address = ip_address(text)
         except ValueError:
-            return "no address"
+            return "not an address"
         if any(address in network for network in self._opened):
             return None
         return find_closed(address) or ("this machine" if _is_own(address) else None)
 
 
 def find_closed(address: IPv4Address | IPv6Address) -> str | None:
-    """What lies at an address that is not of the public internet, None for one that is."""
+    """What kind of address this is if it is not of the public internet, None for a public one."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _CLOSED_V4 if address in network), None)
     if address in _MAPPED or address in _NAT64:
         return find_closed(IPv4Address(int(address) & 0xFFFFFFFF))
     if address not in _OPEN_V6 or any(address in network for network in _CLOSED_V6):
-        return "not of the public internet"
+        return "not on the public internet"
     return None
 
 
 def _is_own(address: IPv4Address | IPv6Address) -> bool:
-    """Whether a public address is this machine's own; nothing is sent."""
+    """Whether a public address is this machine's; sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
