@@ -1,4 +1,4 @@
-"""One session with one server, from its start to its end, in a task of its own as the SDK's task groups need it."""
+"""One session with one server, from start to end, in a separate task as the SDK's task groups require."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmpilot.tools.mcp._session import Session
 
 START_SECONDS = 60.0
-"""For starting a server and listing its tools: some are fetched from a registry at their first start."""
+"""For starting a server and listing its tools: some are downloaded at their first start."""
 
 _CANCEL_PATIENCE = 0.4
 _CLOSE_PATIENCE = 1.5
@@ -28,13 +28,13 @@ _PING_SECONDS = 2.0
 _MOST_PAGES = 20
 _LONGEST_REASON = 2_000
 _NO_SESSION = 404
-"""The status by which an HTTP server says that it does not know the session any more, as after it was restarted."""
+"""The status of an HTTP server that does not know the session, for example after a restart."""
 
 T = TypeVar("T")
 
 
 class McpError(Exception):
-    """A server did not do what it was asked to; the message says why. `lost`: the session cannot be used any more."""
+    """A request to a server failed; the message says why. `lost`: the session is over."""
 
     def __init__(self, text: str, *, lost: bool = False) -> None:
         super().__init__(text)
@@ -42,19 +42,19 @@ class McpError(Exception):
 
 
 class NoResponse(McpError):
-    """A server did not answer in time."""
+    """A server did not respond in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The tools that a server lists, as it sent them, and a sentence for each thing that was wrong with the list."""
+    """The tools that a server lists, as it sent them, and a sentence for each fault of the list."""
 
     tools: Sequence[Any]
     faults: tuple[str, ...]
 
 
 class Connection:
-    """A session that is open until `close` or until the server goes away."""
+    """A session that lasts until `close` or until the server goes away."""
 
     def __init__(self, server: McpServer, environment: Mapping[str, str]) -> None:
         self._server = server
@@ -70,7 +70,7 @@ class Connection:
 
     @classmethod
     async def open(cls, server: McpServer, environment: Mapping[str, str]) -> Connection:
-        """Start the server and shake hands. Raises `McpError`; whatever happens, nothing is left running."""
+        """Start the server and connect. Raises `McpError`; a failure leaves nothing running."""
         await asyncio.to_thread(_import_library)
         connection = cls(server, environment)
         try:
@@ -82,12 +82,12 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        """Whether the session can still be used, as far as is known."""
+        """Whether the session can be used, as far as is known."""
         running = self._link is None or self._link.alive
         return running and not self._over.is_set() and not self._task.done()
 
     async def close(self, *, hurry: bool = False) -> None:
-        """End the session and the server's process; takes a second and a half at most, less than one with `hurry`."""
+        """End the session and the server's process; takes at most 1.5 seconds, less than one with `hurry`."""
         if hurry and self._link is not None:
             self._link.hurry()
         self._over.set()
@@ -99,7 +99,7 @@ class Connection:
             await asyncio.wait([self._task], timeout=_CLOSE_PATIENCE)
 
     async def list_tools(self) -> Listing:
-        """All that the server offers, up to 20 pages and within a minute. Raises `McpError`."""
+        """All tools of the server, up to 20 pages and within a minute. Raises `McpError`."""
         before, self.tools_changed = self.tools_changed, False
         try:
             return await self._list_pages()
@@ -117,18 +117,18 @@ class Connection:
             try:
                 left = max(until - asyncio.get_running_loop().time(), 0.0)
                 page, refused = await self._answer(self._session.list_page(cursor), left)
-            except McpError as problem:
-                if problem.lost or cursor is None:
+            except McpError as error:
+                if error.lost or cursor is None:
                     raise
-                if cursor:  # some write "" where there is no more page
-                    faults.append(f"page {len(asked)} of its list of tools is missing: {problem}")
+                if cursor:  # some servers write "" after the last page
+                    faults.append(f"page {len(asked)} of its tool list is missing: {error}")
                 break
             faults += [
-                f"its tool {cut(visible_line(name), 80)} is left out: its x-mcp-header is invalid" for name in refused
+                f"its tool {cut(visible_line(name), 80)} is skipped: its x-mcp-header is invalid" for name in refused
             ]
             listed = page.get("tools")
             if not isinstance(listed, list):
-                faults.append(f"page {len(asked)} of its list of tools is {describe_value(listed)} instead of a list")
+                faults.append(f"page {len(asked)} of its tool list is {describe_value(listed)} instead of a list")
                 listed = []
             for tool in listed:
                 if not (isinstance(tool, dict) and tool.get("name") in refused):
@@ -144,24 +144,24 @@ class Connection:
     async def call_tool(
         self, name: str, arguments: Mapping[str, Any], on_progress: Callable[[float, float | None, str | None], None]
     ) -> ToolOutcome:
-        """Call a tool. Raises `McpError`; being cancelled tells the server so, and takes half a second at most."""
+        """Call a tool. Raises `McpError`; canceling notifies the server, and takes at most half a second."""
 
         async def note_progress(progress: float, total: float | None, message: str | None) -> None:
             on_progress(progress, total, message)
 
         result = await self._answer(self._session.call_tool(name, arguments, note_progress), self._server.timeout)
         if result.get("resultType") == "input_required":
-            raise McpError("it wants to ask the user or the model something in mid-call, which is not supported")
+            raise McpError("it asks the user or the model during a call, which is not supported")
         return read_result(result)
 
     async def answers(self) -> bool:
-        """Whether the server reacts at all, within two seconds."""
+        """Whether the server responds at all, within two seconds."""
         try:
             await self._answer(self._session.ping(), _PING_SECONDS)
         except NoResponse:
             return False
-        except McpError as problem:
-            return not problem.lost
+        except McpError as error:
+            return not error.lost
         return True
 
     async def _serve(self) -> None:
@@ -190,7 +190,7 @@ class Connection:
     def _note_status(self, status: int) -> None:
         self._status = status
 
-    def _said(self, failure: BaseException | None) -> str:
+    def _describe_failure(self, failure: BaseException | None) -> str:
         status = f" (HTTP {self._status})" if self._status >= 400 else ""
         return f"{_describe(failure)}{status}"
 
@@ -201,31 +201,31 @@ class Connection:
         finally:
             ready.cancel()
         if not self._ready.is_set() and not self._task.done():
-            self._lost_because = NoResponse(f"no answer within {START_SECONDS:g} s")
+            self._lost_because = NoResponse(f"no response within {START_SECONDS:g} s")
             if self._link is not None:
                 self._link.fail(str(self._lost_because))
         if not self._ready.is_set():
             raise McpError(f"it could not be started: {self._reason()}", lost=True)
 
     async def _answer(self, request: Coroutine[Any, Any, T], seconds: float) -> T:
-        """The answer to a request. Raises `McpError` where there is none, or an error."""
+        """The response to a request. Raises `McpError` if there is none, or an error."""
         asking = asyncio.create_task(request)
         try:
             await asyncio.wait([asking, self._task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not asking.done() and not self._task.done():
                 remark = self._link.remark() if self._link is not None else ""
-                raise NoResponse("; ".join(filter(None, [f"it gave no answer within {seconds:g} s", remark])))
+                raise NoResponse("; ".join(filter(None, [f"no response within {seconds:g} s", remark])))
         finally:
             await _cancel(asking)
         failure = None if asking.cancelled() else asking.exception()
         if not asking.cancelled() and failure is None:
             return asking.result()
         if await self._is_lost(failure):
-            raise McpError(f"the connection to it was lost: {self._reason()}", lost=True) from failure
-        raise McpError(self._said(failure)) from failure
+            raise McpError(f"the connection was lost: {self._reason()}", lost=True) from failure
+        raise McpError(self._describe_failure(failure)) from failure
 
     async def _is_lost(self, failure: BaseException | None) -> bool:
-        """Whether the session is over, which may become known a moment later than that a request failed."""
+        """Whether the session is over, which may become known a moment after a request failed."""
         from mcp_types import CONNECTION_CLOSED
 
         closed = failure is None or getattr(failure, "code", None) == CONNECTION_CLOSED or self._status == _NO_SESSION
@@ -242,11 +242,11 @@ class Connection:
         failure = self._lost_because
         if self._task.done() and not self._task.cancelled() and self._task.exception() is not None:
             failure = self._task.exception()
-        return remark or (self._said(failure) if failure else "it closed the connection")
+        return remark or (self._describe_failure(failure) if failure else "it closed the connection")
 
 
 def _identify(tool: Any) -> str:
-    """What tells a listed tool from others, so that one which is listed twice counts once."""
+    """Identifies a listed tool, so that one which is listed twice counts once."""
     try:
         return json.dumps(tool, sort_keys=True)
     except RecursionError:
@@ -254,20 +254,20 @@ def _identify(tool: Any) -> str:
 
 
 def _find_cursor_fault(following: Any, asked: Sequence[str | None]) -> str | None:
-    """Why the next page of a list of tools is not asked for, though there is one."""
+    """Why the next page of a tool list is not requested, although there is one."""
     if following is None or (following == "" and following in asked):
         return None
     if not isinstance(following, str):
-        return f"its list of tools may be incomplete: its cursor is {describe_value(following)} instead of a text"
+        return f"its tool list may be incomplete: its cursor is {describe_value(following)} instead of a string"
     if following in asked:
-        return "its list of tools has no end: a page leads back to an earlier one"
+        return "its tool list is endless: a page leads back to an earlier one"
     if len(asked) >= _MOST_PAGES:
-        return f"its list of tools is cut after {_MOST_PAGES} pages: more follow, which is too many"
+        return f"its tool list is cut after {_MOST_PAGES} pages"
     return None
 
 
 async def _cancel(asking: asyncio.Task[Any]) -> None:
-    """End a request that nobody waits for; one that does not end is left behind."""
+    """Cancel a request; one that does not end is abandoned."""
     if not asking.done():
         asking.cancel()
         asking.add_done_callback(_take_exception)
@@ -275,22 +275,22 @@ async def _cancel(asking: asyncio.Task[Any]) -> None:
 
 
 def _take_exception(task: asyncio.Task[Any]) -> None:
-    """Keep the event loop from telling of what is told elsewhere, or interests nobody any more."""
+    """Retrieve the exception so that asyncio does not log it."""
     if not task.cancelled():
         task.exception()
 
 
 def _describe(error: BaseException | None) -> str:
-    """The error for a person; of a group, as task groups raise them, the first one."""
+    """The error for the user; the first one of a group, as task groups raise them."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if error is None:
-        return "it ended without a reason"
+        return "it ended without giving a reason"
     return cut(visible(f"{error}".strip() or type(error).__name__), _LONGEST_REASON)
 
 
 def _import_library() -> None:
-    """Import the SDK, which takes most of a second, and keep its log of servers' mistakes off the terminal."""
+    """Import the SDK, which takes most of a second, and keep its log off the terminal."""
     import mcp.client.streamable_http
 
     del mcp

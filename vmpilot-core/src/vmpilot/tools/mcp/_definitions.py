@@ -1,4 +1,4 @@
-"""The definitions of a server's tools as the model sees them: read, bounded, compared, and kept once approved."""
+"""The definitions of a server's tools as the model sees them: read, bounded, compared, and stored once approved."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vmpilot.tools.mcp._naming import cut, tool_name, visible, visible_line
 from vmpilot.tools.mcp._wire import describe_value
 
 MOST_TOOLS = 100
-"""Of one server, and of all together: providers take 128, and a model is lost long before."""
+"""Per server, and of all together: providers accept 128, and models cope with fewer."""
 LONGEST_DESCRIPTION = 4_000
 """Characters."""
 
@@ -28,7 +28,7 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A tool by the server's own name for it, with what the model is told."""
+    """A tool by the server's name for it, as the model sees it."""
 
     name: str
     description: str
@@ -40,7 +40,7 @@ class Definition(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is known of a server: the definitions that were approved, and what was wrong with what it listed."""
+    """What is stored of a server: the approved definitions, and the faults of its tool list."""
 
     fingerprint: str
     tools: tuple[Definition, ...]
@@ -49,23 +49,27 @@ class Kept(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a server lists (`listed`) beside what was approved."""
+    """What a server lists (`listed`) compared with what was approved."""
 
     approved: tuple[Definition, ...]
     listed: tuple[Definition, ...]
 
     @property
     def names(self) -> frozenset[str]:
-        """The tools that are new, gone, or not what they were."""
-        return frozenset(definition.name for definition in {*_frozen(self.approved)} ^ {*_frozen(self.listed)})
+        """The tools that are new, gone or changed."""
+        approved, listed = (
+            {(definition.name, msgspec.json.encode(definition, order="deterministic")) for definition in definitions}
+            for definitions in (self.approved, self.listed)
+        )
+        return frozenset(name for name, _ in approved ^ listed)
 
     @property
     def digest(self) -> str:
-        """What tells these changes from others."""
+        """Identifies these changes."""
         return hashlib.sha256(msgspec.json.encode((self.approved, self.listed), order="deterministic")).hexdigest()[:12]
 
     def describe(self) -> str:
-        """All of it for a person, with nothing hidden or shortened."""
+        """All of it for the user, with nothing hidden or shortened."""
         before = {definition.name: definition for definition in self.approved}
         after = {definition.name: definition for definition in self.listed}
         return "\n".join(
@@ -74,13 +78,13 @@ class Changes:
 
 
 class DefinitionFolder:
-    """Keeps the approved definitions, a file for each server."""
+    """Stores the approved definitions, one file per server."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def load(self, server: str, fingerprint: str) -> Kept | None:
-        """What is kept of the server as it is configured now, None if nothing is or the file is broken."""
+        """What is stored of the server as it is configured now, None if nothing is or the file is corrupt."""
         try:
             kept = msgspec.json.decode(self._path(server).read_bytes(), type=Kept)
         except (OSError, msgspec.DecodeError):
@@ -104,31 +108,34 @@ class DefinitionFolder:
 
 
 def read_definitions(server: str, listed: Iterable[Any]) -> tuple[tuple[Definition, ...], tuple[str, ...]]:
-    """The tools that can be offered, of a list as the server sent it, and a sentence for each one that is left out."""
+    """The tools that can be offered, of a server's list, and a sentence for each one that is skipped."""
     found: dict[str, Definition] = {}
     faults: list[str] = []
     for number, tool in enumerate(listed, 1):
         name = tool.get("name") if isinstance(tool, dict) else None
         if not isinstance(name, str):
-            faults.append(f"entry {number} of its list of tools is left out: it is no object with a name")
+            faults.append(f"entry {number} of its tool list is skipped: it is not an object with a name")
             continue
         try:
-            definition = _read(name, tool)
+            schema = _visible_words(object_schema(tool.get("inputSchema")))
+            words = (tool.get("description"), tool.get("title"), name)
+            description = next((word for word in words if isinstance(word, str) and word.strip()), "")
+            definition = Definition(name, cut(visible(description), LONGEST_DESCRIPTION), schema)
             fault = _find_fault(definition, server, found)
         except ValueError as error:
             fault = str(error)
         if fault:
-            faults.append(f"its tool {cut(visible_line(name), 80)} is left out: {fault}")
+            faults.append(f"its tool {cut(visible_line(name), 80)} is skipped: {fault}")
         else:
             found[name] = definition
     return tuple(found.values()), tuple(faults)
 
 
 def object_schema(schema: Any) -> dict[str, Any]:
-    """A tool's `inputSchema` as the schema of an object, which is what arguments always are.
+    """A tool's `inputSchema` as the schema of an object, because arguments always are one.
 
-    Missing types are filled in, and empty lists taken for empty objects, as PHP writes them. Raises `ValueError` with
-    a sentence where the schema says something else.
+    Fills in missing types, and reads empty lists as empty objects, as PHP writes them. Raises `ValueError` with a
+    sentence if the schema says something else.
     """
     if schema is None or schema is True or schema == []:
         schema = {}
@@ -145,28 +152,19 @@ def object_schema(schema: Any) -> dict[str, Any]:
     return {"type": "object", "properties": {}} | kept | {"type": "object"}
 
 
-def _read(name: str, tool: Mapping[str, Any]) -> Definition:
-    schema = _visible_words(object_schema(tool.get("inputSchema")))
-    words = (tool.get("description"), tool.get("title"), name)
-    description = next((word for word in words if isinstance(word, str) and word.strip()), "")
-    return Definition(name, cut(visible(description), LONGEST_DESCRIPTION), schema)
-
-
 def _find_fault(definition: Definition, server: str, others: Mapping[str, Definition]) -> str | None:
     if definition.name in others:
-        return "there are two of that name"
+        return "its name is a duplicate"
     if len(others) >= MOST_TOOLS:
-        return f"{MOST_TOOLS} tools are as many as are taken of one server"
-    return find_spec_fault(definition.spec(server)) or _find_invalid(definition.parameters)
-
-
-def _find_invalid(schema: dict[str, Any]) -> str | None:
+        return f"a server may have at most {MOST_TOOLS} tools"
+    if fault := find_spec_fault(definition.spec(server)):
+        return fault
     from jsonschema_rs import ValidationError, validator_for
 
     try:
-        validator_for(schema, retriever=_refuse_to_fetch)
+        validator_for(definition.parameters, retriever=_refuse_to_fetch)
     except (ValidationError, ValueError) as error:
-        return f"its parameters are no valid JSON Schema: {visible(str(error).splitlines()[0])[:200]}"
+        return f"its parameters are not a valid JSON Schema: {visible(str(error).splitlines()[0])[:200]}"
     return None
 
 
@@ -175,7 +173,7 @@ def _refuse_to_fetch(address: str) -> NoReturn:
 
 
 def _visible_words(schema: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-    """The schema, its texts for reading made visible; what it compares with stays as it is."""
+    """The schema with its descriptions made visible; values that it compares with stay as they are."""
     return {key: _visible_part(key, value, depth) for key, value in schema.items()}
 
 
@@ -189,19 +187,6 @@ def _visible_part(key: str, value: Any, depth: int) -> Any:
     if isinstance(value, list):
         return [_visible_words(part, depth + 1) if isinstance(part, dict) else part for part in value]
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparable:
-    name: str
-    content: bytes
-
-
-def _frozen(definitions: Iterable[Definition]) -> Iterable[_Comparable]:
-    return (
-        _Comparable(definition.name, msgspec.json.encode(definition, order="deterministic"))
-        for definition in definitions
-    )
 
 
 def _describe(name: str, before: Definition | None, after: Definition | None) -> Iterable[str]:
@@ -224,7 +209,7 @@ def _describe(name: str, before: Definition | None, after: Definition | None) ->
 
 
 def _indented(text: str) -> str:
-    """Text of a server, none of whose lines can be taken for one of ours."""
+    """Text of a server, indented so that no line looks like one of ours."""
     return text.replace("\n", "\n    | ")
 
 

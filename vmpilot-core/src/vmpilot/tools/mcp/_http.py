@@ -1,4 +1,4 @@
-"""The connection to a server over streamable HTTP: the SDK's transport on a client whose answers are bounded."""
+"""The connection to a server over streamable HTTP: the SDK's transport on a client with bounded responses."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _WRITE_SECONDS = 30.0
 async def http_transport(
     server: McpServer, *, proxies: Proxies, on_status: Callable[[int], None]
 ) -> AsyncIterator[TransportStreams]:
-    """The streams for the SDK's session. How long an answer may take is the caller's to watch. `on_status` gets the
-    status of each answer, which the SDK does not tell.
+    """The streams for the SDK's session; the caller limits the time. `on_status` gets the status of each response,
+    which the SDK does not report.
     """
     import httpx2
     from mcp.client.streamable_http import streamable_http_client
@@ -47,7 +47,7 @@ async def http_transport(
 
     hooks = {"response": [note_status, _repair]}
     if server.url is not None:
-        proxies.find(server.url)  # a proxy that cannot be used is an error before anything is sent
+        proxies.find(server.url)  # an unusable proxy is an error before anything is sent
     transport = cast("httpx2.AsyncBaseTransport", RoutedTransport(httpx2, proxies, httpx2.create_ssl_context()))
     async with (
         httpx2.AsyncClient(
@@ -59,9 +59,9 @@ async def http_transport(
 
 
 async def _repair(response: httpx2.Response) -> None:
-    """Have the SDK read the answer in repaired form, see `wire`: it waits for nothing that did not come as it should.
+    """Let the SDK read the response in repaired form (see `_wire`), so that it never waits for a malformed reply.
 
-    What is wrong with one answer fails one call, where the SDK would end the session or drop the answer.
+    A fault of one response fails one call, where the SDK would end the session or drop the response.
     """
     import httpx2
 
@@ -84,10 +84,10 @@ async def _repair(response: httpx2.Response) -> None:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
         del response.headers["content-encoding"]
         response.headers["content-type"] = "application/json"
-        response.stream = Repaired(_fail(request, "its answer is compressed, which was not asked for"))
+        response.stream = Repaired(_fail(request, "its response is compressed, which was not requested"))
     elif kind.startswith("text/event-stream"):
         unread = httpx2.Response(200, headers={"content-type": kind}, stream=body, request=response.request)
-        response.headers["content-type"] = "text/event-stream"  # of what is passed on, which is ASCII
+        response.headers["content-type"] = "text/event-stream"  # the repaired content is ASCII
         response.stream = Repaired(_repaired_events(unread, request))
     elif kind.startswith("application/json") and request is not None:
         response.stream = Repaired(_repaired_body(body, request, refused=response.is_error))
@@ -96,7 +96,7 @@ async def _repair(response: httpx2.Response) -> None:
 
 
 def _request_id(request: httpx2.Request) -> RequestId | None:
-    """The id of the JSON-RPC request that was sent, None if it was no request."""
+    """The id of the JSON-RPC request that was sent, None if it was not a request."""
     if request.method != "POST":
         return None
     sent = json.loads(request.content)
@@ -108,7 +108,7 @@ async def _fail(request: RequestId | None, text: str) -> AsyncGenerator[bytes, N
 
 
 async def _bounded(body: httpx2.AsyncByteStream) -> AsyncGenerator[bytes, None]:
-    """As much of a body as is read at all."""
+    """The body, up to the limit."""
     size = 0
     async for chunk in body:
         size += len(chunk)
@@ -120,7 +120,7 @@ async def _bounded(body: httpx2.AsyncByteStream) -> AsyncGenerator[bytes, None]:
 async def _repaired_body(
     body: httpx2.AsyncByteStream, request: RequestId, *, refused: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The reply; where HTTP says that the request was `refused`, what is no reply stays as it is."""
+    """The reply. If HTTP `refused` the request, a body that is not a reply stays as it is."""
     import httpx2
 
     data = bytearray()
@@ -128,22 +128,22 @@ async def _repaired_body(
         async for chunk in body:
             data += chunk
             if len(data) > LONGEST_MESSAGE:
-                reply = error_reply(request, f"its answer has {TOO_LONG}")
+                reply = error_reply(request, f"its response {TOO_LONG}")
                 break
         else:
             reply = _reply_in(bytes(data), request)
     except httpx2.TransportError as error:
-        reply = error_reply(request, f"its answer broke off ({error})")
+        reply = error_reply(request, f"its response broke off ({error})")
     except ValueError as error:
         if refused:
             yield bytes(data)
             return
-        reply = error_reply(request, f"its answer is no JSON-RPC reply ({error})")
+        reply = error_reply(request, f"its response is not a JSON-RPC reply ({error})")
     yield json.dumps(reply).encode()
 
 
 def _reply_in(data: bytes, request: RequestId) -> Message:
-    """The reply in the body of an answer to a request, whatever id it has. Raises `ValueError` if there is none."""
+    """The reply in a response's body, with any id. Raises `ValueError` if there is none."""
     replies = [message for message in read_messages(data) if is_reply(message)]
     if not replies:
         raise ValueError("it is a request or a notification")
@@ -154,7 +154,7 @@ def _reply_in(data: bytes, request: RequestId) -> Message:
 async def _repaired_events(response: httpx2.Response, request: RequestId | None) -> AsyncGenerator[bytes, None]:
     import httpx2
 
-    problem = "its answer ended without a reply"
+    problem = "its response ended without a reply"
     resumable = False
     try:
         async for event in httpx2.EventSource(response, max_event_size=LONGEST_MESSAGE):
@@ -165,9 +165,9 @@ async def _repaired_events(response: httpx2.Response, request: RequestId | None)
             if not messages:
                 yield _encode_event("", event)
     except httpx2.SSEError as error:
-        problem, resumable = f"its answer could not be read ({error})", False
+        problem, resumable = f"its response could not be read ({error})", False
     except httpx2.TransportError as error:
-        problem = f"its answer broke off ({error})"
+        problem = f"its response broke off ({error})"
     if request is not None and not resumable:
         yield b"data: " + json.dumps(error_reply(request, problem)).encode() + b"\n\n"
 
@@ -177,7 +177,7 @@ def _messages_in(data: str, request: RequestId | None) -> list[Message]:
         messages = read_messages(data.encode(errors="surrogatepass"))
     except ValueError:
         broken = find_reply_id(data.encode(errors="surrogatepass"))
-        return [] if broken is None else [error_reply(broken, "its answer is not valid JSON")]
+        return [] if broken is None else [error_reply(broken, "its response is not valid JSON")]
     return [message | {"id": request} if request is not None and is_reply(message) else message for message in messages]
 
 

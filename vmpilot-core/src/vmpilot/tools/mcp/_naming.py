@@ -1,4 +1,4 @@
-"""Names and words of MCP servers made fit for models and for people: valid, unique, and nothing hidden in them."""
+"""Names and texts of MCP servers, made valid, unique and free of hidden characters."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from vmpilot.contract.invisible import escape_invisible
 
 PREFIX = "mcp__"
 LONGEST_NAME = 64
-"""Characters that every provider takes."""
+"""The length that every provider accepts."""
 
 _REFUSED = re.compile(r"[^A-Za-z0-9_-]")
 _MARK = 8
 
 
 def tool_name(server: str, tool: str) -> str:
-    """`mcp__SERVER__TOOL`; one that had to be changed to be valid ends in a hash of what it was, so it stays unique."""
+    """`mcp__SERVER__TOOL`; a name that had to be changed ends in a hash of the original, so it stays unique."""
     name = f"{PREFIX}{server}__{_REFUSED.sub('_', tool)}"
     if name == f"{PREFIX}{server}__{tool}" and len(name) <= LONGEST_NAME and tool:
         return name
@@ -28,7 +28,7 @@ def tool_name(server: str, tool: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with everything that a screen would not show as it is as escapes; see `escape_invisible`."""
+    """`text` with escapes for what a screen would not show; see `escape_invisible`."""
     return escape_invisible(text, exact=True)
 
 
@@ -43,5 +43,5 @@ def shown_arguments(arguments: Mapping[str, Any]) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """At most `limit` characters of the beginning, and how many were cut."""
+    """The first `limit` characters, and how many were cut."""
     return text if len(text) <= limit else f"{text[:limit]}[… {len(text) - limit:,} characters cut …]"

@@ -1,4 +1,4 @@
-"""The process of a stdio server: started below a warden of its own like a command, ended with all that it began."""
+"""The process of a stdio server: supervised like a command, and ended with everything that it started."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _EXIT_PATIENCE = 0.3
 
 
 class ServerProcess:
-    """A server that runs, with our ends of its three streams. `on_exit` is called a moment after it has exited, when
-    what it wrote has had time to come.
+    """A running server, with our ends of its three streams. `on_exit` is called a moment after its exit, when its last
+    output has had time to arrive.
     """
 
     def __init__(
@@ -35,14 +35,14 @@ class ServerProcess:
         self._resources = resources
         self._on_exit = on_exit
         self._news = asyncio.Event()
-        self._told = False
+        self._reported = False
         supervised.watch(self._note_news)
 
     @classmethod
     async def start(
         cls, server: McpServer, environment: Mapping[str, str], *, on_exit: Callable[[], None]
     ) -> ServerProcess:
-        """Start it. Raises OSError where that cannot be done, ValueError for what no program can be given."""
+        """Start it. Raises OSError if that fails, ValueError for arguments that no program can get."""
         variables = _environment(server, environment)
         with ExitStack() as resources:
             supervisor = Supervisor()
@@ -67,8 +67,8 @@ class ServerProcess:
         return process
 
     async def end(self, *, politely: bool) -> None:
-        """End it and all that it started, within a second. `politely` first waits for it to end by itself, its
-        standard input being closed.
+        """End it and all that it started, within a second; `politely` first waits for it to exit by itself, because its
+        standard input is closed.
         """
         with self._resources:
             try:
@@ -77,27 +77,27 @@ class ServerProcess:
                 if not self._supervised.over:
                     await self._supervised.end(_TERM_GRACE, sleep=self._sleep)
             finally:
-                self._supervised.kill_at_once()  # which is nothing, unless the waiting was broken off
+                self._supervised.kill_at_once()  # has no effect unless the wait was canceled
 
     @property
     def has_exited(self) -> bool:
-        """Whether the server's first process is over: by the kernel's word, for the warden's takes a moment."""
+        """Whether the server's first process has exited, by the kernel: the supervisor reports it a moment later."""
         shell = self._supervised.shell
         return self._supervised.exited or (shell is not None and not is_live(shell))
 
     @property
     def exit_code(self) -> int | None:
-        """As `subprocess` has it: a signal is negative. None while it runs, or where nobody saw its end."""
+        """As in `subprocess`, negative for a signal. None while it runs, or if its end was not observed."""
         return self._supervised.exit_code
 
     def _note_news(self) -> None:
         self._news.set()
-        if self._supervised.exited and not self._told:
-            self._told = True
+        if self._supervised.exited and not self._reported:
+            self._reported = True
             asyncio.get_running_loop().call_later(_EXIT_PATIENCE, self._on_exit)
 
     async def _wait_for(self, done: Callable[[], bool], *, seconds: float | None = None) -> None:
-        """Until it is done, or the seconds are over."""
+        """Wait until it is done, or the seconds are over."""
         try:
             async with asyncio.timeout(seconds):
                 while not done():
@@ -107,13 +107,13 @@ class ServerProcess:
             return
 
     async def _sleep(self, seconds: float) -> None:
-        """Pass the time until there is news."""
+        """Wait until there is news, or the seconds are over."""
         self._news.clear()
         await self._wait_for(self._news.is_set, seconds=seconds)
 
 
 def _open_pipes(theirs: ExitStack, ours: ExitStack) -> tuple[tuple[int, int, int], tuple[IO[bytes], ...]]:
-    """The server's ends of its standard streams, and ours."""
+    """The server's ends of its standard streams, and our ends."""
     streams: list[int] = []
     pipes: list[IO[bytes]] = []
     for writes in (True, False, False):
@@ -127,13 +127,13 @@ def _open_pipes(theirs: ExitStack, ours: ExitStack) -> tuple[tuple[int, int, int
 
 
 def _folder(environment: Mapping[str, str]) -> Path:
-    """Not where the person works: what lies there could be loaded as the server's code."""
+    """Not the user's working folder: a server could load code from there."""
     home = Path(environment.get("HOME") or "/")
     return home if home.is_dir() else Path("/")
 
 
 def _launch(server: McpServer, variables: Mapping[str, str]) -> Launch:
-    """Raises FileNotFoundError for a command that is not on the server's own PATH."""
+    """Raises FileNotFoundError for a command that is not on the server's PATH."""
     command = str(server.command)
     program = command if os.sep in command else shutil.which(command, path=variables.get("PATH", os.defpath))
     if program is None:
@@ -142,6 +142,6 @@ def _launch(server: McpServer, variables: Mapping[str, str]) -> Launch:
 
 
 def _environment(server: McpServer, environment: Mapping[str, str]) -> dict[str, str]:
-    """The scrubbed environment, and what the configuration adds to it."""
+    """The scrubbed environment, and the variables of the configuration."""
     own = {name: environment.get(name) if value is None else value.reveal() for name, value in server.env.items()}
     return child_environment(environment) | {name: value for name, value in own.items() if value is not None}

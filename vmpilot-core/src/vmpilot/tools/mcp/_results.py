@@ -1,6 +1,6 @@
-"""What a server's tool gave, as text for the model: text as it is, everything else said plainly, all of it bounded.
+"""The result of a server's tool as bounded text for the model: text as it is, everything else described.
 
-Read from the raw result: a server that is newer or sloppier than the SDK must not cost the text that it did send.
+Read from the raw result, so that a server that is newer or sloppier than the SDK loses no text.
 Format: https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result
 """
 
@@ -18,8 +18,10 @@ _LONGEST_KIND = 80
 
 
 def read_result(result: Mapping[str, Any]) -> ToolOutcome:
-    """The outcome of a call that was answered."""
-    texts = [_describe(block) for block in _blocks(result.get("content"))]
+    """The outcome of an answered call."""
+    content = result.get("content")
+    blocks = content if isinstance(content, list) else [] if content is None else [content]
+    texts = [_describe(block) for block in blocks]
     structured = result.get("structuredContent")
     if structured is not None and not _says(texts, structured):
         texts.append(_json(structured))
@@ -28,26 +30,16 @@ def read_result(result: Mapping[str, Any]) -> ToolOutcome:
     kept = OutputBuffer()
     kept.append(plain_text("\n".join(texts)))
     is_error = result.get("isError") not in _NO_ERROR
-    return ToolOutcome(kept.capped().text or "[the tool gave nothing]", is_error=is_error)
+    return ToolOutcome(kept.capped().text or "[the tool returned nothing]", is_error=is_error)
 
 
 _ENVELOPE = frozenset({"content", "structuredContent", "isError", "_meta", "resultType"})
 _NO_ERROR = (None, False, "false")
 
 
-def _blocks(content: Any) -> list[Any]:
-    match content:
-        case None:
-            return []
-        case list():
-            return content
-        case _:
-            return [content]
-
-
 def _says(texts: list[str], content: Any) -> bool:
-    """Whether one of the texts says the same, as servers send it for older clients: as JSON, or, where the content is
-    but a result in an object, that result.
+    """Whether a text says the same, as servers send it for older clients: as JSON, or, if the content is only a result
+    in an object, that result.
     """
     inner = content["result"] if isinstance(content, dict) and content.keys() == {"result"} else content
     return any(text == inner or _is_json_of(text, content, inner) for text in texts)
@@ -71,26 +63,22 @@ def _describe(block: Any) -> str:
         case {"type": "resource_link", "uri": str(uri)}:
             about = block.get("description")
             return f"[link to {visible_line(uri)}{f': {visible(about)}' if isinstance(about, str) and about else ''}]"
-        case {"type": "resource", "resource": {"uri": str(uri)}}:
-            return _describe_resource(visible_line(uri), block["resource"])
+        case {"type": "resource", "resource": {"uri": str(uri)} as resource}:
+            where, text = visible_line(uri), resource.get("text")
+            binary = _left_out(where, resource.get("mimeType") or "binary", resource.get("blob"))
+            return f"[{where}]\n{text}" if isinstance(text, str) else binary
         case _:
             return _describe_other(block) if isinstance(block, dict) else _json(block)
 
 
-def _describe_resource(where: str, resource: Mapping[str, Any]) -> str:
-    if isinstance(text := resource.get("text"), str):
-        return f"[{where}]\n{text}"
-    return _left_out(where, resource.get("mimeType") or "binary", resource.get("blob"))
-
-
 def _describe_other(block: Mapping[str, Any]) -> str:
-    """A block that is malformed or of an unknown kind: its name, and its text if it has one."""
+    """A block that is malformed or of unknown type: its type, and its text if it has one."""
     kind = block.get("type")
     name = cut(visible_line(kind), _LONGEST_KIND) if isinstance(kind, str) and kind else "untyped"
     if isinstance(text := block.get("text"), str):
-        return f"[content of the unknown kind {name}]\n{text}" if name != "untyped" else text
+        return f"[content of unknown type {name}]\n{text}" if name != "untyped" else text
     known = name in {"text", "resource", "resource_link"}
-    return f"[malformed {name} content: not shown]" if known else f"[content of the unknown kind {name}: not shown]"
+    return f"[malformed {name} content: not shown]" if known else f"[content of unknown type {name}: not shown]"
 
 
 def _left_out(what: str, kind: Any, base64: Any) -> str:
@@ -103,4 +91,4 @@ def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False)
     except RecursionError:
-        return "[content that is nested too deeply to be shown]"
+        return "[content nested too deeply to show]"

@@ -1,12 +1,13 @@
-"""One configured server over the life of VMPilot: started when it is needed, started anew when it went away.
+"""One configured server: started when it is needed, and restarted when it has gone away.
 
-What it lists is compared with what was approved each time: a tool that is not what it was is not called.
+Its tools are compared with the approved ones at each start: a changed tool is not called.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,13 @@ ACCEPT_TOOL = "mcp_accept_changes"
 
 _LONGEST_PAUSE = 300.0
 _LEARNING_PAUSE = 600.0
-"""Seconds in which no turn waits again for a server that could not be asked for its tools."""
+"""Seconds in which no turn waits again for a server whose tools could not be listed."""
 _PROGRESS_LINES = 200
 
 
 @dataclass(frozen=True, slots=True)
 class ServerReport:
-    """How a server does: how many of its tools can be used, None if it does not work, and what is wrong with it."""
+    """The state of a server: the number of usable tools, None if it does not work, and its problems."""
 
     name: str
     place: str
@@ -35,9 +36,9 @@ class ServerReport:
 
 
 class Server:
-    """A server by the name in the configuration. `problem` is what went wrong last, None once it works.
+    """A server by its name in the configuration. `problem` is its last failure, None once it works.
 
-    `news` are the problems that came up and that no one has taken from it yet.
+    `news` are new problems that have not been reported yet.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class Server:
         self._learn_from = 0.0
 
     def approved(self) -> tuple[Definition, ...] | None:
-        """The definitions that may be used, None where the server was never asked."""
+        """The approved definitions, None if the server has never been asked."""
         kept = self._load()
         return None if kept is None else kept.tools
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with it, as far as is known, also from earlier runs."""
+        """Its known problems, also from earlier runs."""
         kept = self._load()
         found = [self.problem] if self.problem else []
         found += kept.faults if kept is not None else ()
@@ -80,12 +81,12 @@ class Server:
         return tuple(found)
 
     def offered(self) -> tuple[Definition, ...]:
-        """Those of them that are still what the server has, as far as is known."""
+        """The approved definitions that have not changed, as far as is known."""
         changed = self.changes.names if self.changes else frozenset()
         return tuple(definition for definition in self.approved() or () if definition.name not in changed)
 
     async def learn(self) -> None:
-        """Ask the server for its tools, unless that was done before, or has just failed."""
+        """Ask the server for its tools, unless they are known, or that has just failed."""
         now = asyncio.get_running_loop().time()
         if now >= self._learn_from and self.approved() is None:
             try:
@@ -96,45 +97,51 @@ class Server:
 
     async def check(self) -> ServerReport:
         """Start it and compare its tools with what was approved, as a call does."""
-        try:
+        count = None
+        with suppress(ToolError):
             await self._connect()
-        except ToolError:
-            return ServerReport(self.name, self.settings.place, None, self.problems)
-        return ServerReport(self.name, self.settings.place, len(self.offered()), self.problems)
+            count = len(self.offered())
+        return ServerReport(self.name, self.settings.place, count, self.problems)
 
     async def call(self, tool: str, arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
         """Call a tool by the server's name for it. Raises `ToolError`."""
         connection = await self._connect()
-        self._check(tool)
+        if self.changes is not None and tool in self.changes.names:
+            change = f'{{"server": "{self.name}", "change": "{self.changes.digest}"}}'
+            raise self._error(
+                f"its tool {visible_line(tool)} is no longer what the user approved, so it was not called. "
+                f"To ask the user, call {ACCEPT_TOOL} with {change}"
+            )
         try:
             outcome = await connection.call_tool(tool, arguments, _Progress(on_output))
         except McpError as problem:
             self._suspect = True
             if problem.lost:
                 self._note_failure(str(problem))
-            raise self._said(str(problem)) from problem
+            raise self._error(str(problem)) from problem
         self._failures = 0
         return outcome
 
     def accept(self, digest: str) -> tuple[Definition, ...]:
-        """The person approved the changes with this digest. Gives those that are new or changed.
+        """Approve the changes with this digest. Gives the new and changed definitions.
 
-        Raises `ToolError` where there are no such changes.
+        Raises `ToolError` if there are no such changes.
         """
         changes = self.find_changes(digest)
         try:
-            self._save(changes.listed, self._faults())
+            kept = self._load()
+            self._save(changes.listed, () if kept is None else kept.faults)
         except OSError as error:
-            raise self._said(f"what was approved could not be kept ({error})") from error
+            raise self._error(f"the approval could not be saved ({error})") from error
         self.changes = None
         return tuple(definition for definition in changes.listed if definition.name in changes.names)
 
     def find_changes(self, digest: str) -> Changes:
-        """Raises `ToolError` where there are no such changes."""
+        """The changes with this digest. Raises `ToolError` if there are none."""
         if self.changes is None:
-            raise self._said("nothing of it waits for approval")
+            raise self._error("no change waits for approval")
         if self.changes.digest != digest:
-            raise self._said(f'what waits for approval is the change "{self.changes.digest}"')
+            raise self._error(f'the change that waits for approval is "{self.changes.digest}"')
         return self.changes
 
     async def close(self) -> None:
@@ -145,7 +152,9 @@ class Server:
 
     async def _connect(self) -> Connection:
         async with self._connecting:
-            if self._connection is not None and not await self._is_usable(self._connection):
+            if self._connection is not None and (
+                not self._connection.alive or (self._suspect and not await self._connection.answers())
+            ):
                 await self.close()
             if self._connection is None:
                 self._connection = await self._open()
@@ -154,18 +163,15 @@ class Server:
             self._suspect = False
             return self._connection
 
-    async def _is_usable(self, connection: Connection) -> bool:
-        return connection.alive and (not self._suspect or await connection.answers())
-
     async def _open(self) -> Connection:
-        if seconds := self._wait():
-            raise self._said(f"it failed ({self.problem}), and is tried again in {seconds:.0f} s")
+        if (seconds := self._not_before - asyncio.get_running_loop().time()) > 0:
+            raise self._error(f"it failed ({self.problem}); next try in {seconds:.0f} s")
         self._on_notice(f"starting the MCP server {self.name}")
         try:
             connection = await Connection.open(self.settings, self._environment)
         except McpError as problem:
             self._note_failure(str(problem))
-            raise self._said(str(problem)) from problem
+            raise self._error(str(problem)) from problem
         try:
             await self._compare(connection)
         except BaseException:
@@ -174,12 +180,12 @@ class Server:
         return connection
 
     async def _compare(self, connection: Connection) -> None:
-        """Look at what the server has now. The first time is the approval: the user named the server."""
+        """Compare the server's tools with the approved ones. The first list is approved: the user named the server."""
         try:
             listing = await connection.list_tools()
         except McpError as problem:
             self._note_failure(f"its tools could not be listed: {problem}")
-            raise self._said(str(self.problem)) from problem
+            raise self._error(str(self.problem)) from problem
         listed, faults = read_definitions(self.name, listing.tools)
         faults = (*listing.faults, *faults)
         self.problem = None
@@ -197,8 +203,8 @@ class Server:
             self._save(tools, faults)
         except OSError as error:
             if kept is None:
-                self.problem = f"its tools could not be kept ({error})"
-                raise self._said(self.problem) from error
+                self.problem = f"its tools could not be saved ({error})"
+                raise self._error(self.problem) from error
 
     def _note_changes(self, changes: Changes) -> None:
         if changes.names and (self.changes is None or self.changes.digest != changes.digest):
@@ -211,40 +217,24 @@ class Server:
     def _save(self, tools: tuple[Definition, ...], faults: tuple[str, ...]) -> None:
         self._folder.save(self.name, Kept(self.settings.fingerprint, tools, faults))
 
-    def _faults(self) -> tuple[str, ...]:
-        kept = self._load()
-        return () if kept is None else kept.faults
-
-    def _check(self, tool: str) -> None:
-        if self.changes is not None and tool in self.changes.names:
-            arguments = f'{{"server": "{self.name}", "change": "{self.changes.digest}"}}'
-            raise self._said(
-                f"its tool {visible_line(tool)} is not what the user approved any more, so it was not called. "
-                f"To have the user asked, call {ACCEPT_TOOL} with {arguments}"
-            )
-
-    def _wait(self) -> float:
-        """Seconds until it may be started again."""
-        return max(0.0, self._not_before - asyncio.get_running_loop().time())
-
     def _note_failure(self, problem: str) -> None:
-        """The first failure is tried again at once; after more the pauses double."""
+        """The first failure is retried at once; after more the pauses double."""
         self.problem = problem
         self._failures += 1
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures > 1 else 0.0
         self._not_before = asyncio.get_running_loop().time() + pause
 
-    def _said(self, what: str) -> ToolError:
+    def _error(self, what: str) -> ToolError:
         return ToolError(f"MCP server {self.name}: {what}")
 
 
 def _waiting(changes: Changes) -> str:
     names = ", ".join(visible_line(name) for name in sorted(changes.names))
-    return f"not what you approved any more, and not offered: {names}"
+    return f"changed since you approved it, so not offered: {names}"
 
 
 class _Progress:
-    """Passes a server's notices of progress on as live output, as many as a person would read."""
+    """Passes a server's progress on as live output, up to a readable number of lines."""
 
     def __init__(self, on_output: Callable[[str], None]) -> None:
         self._on_output = on_output

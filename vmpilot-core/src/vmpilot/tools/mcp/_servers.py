@@ -1,4 +1,4 @@
-"""All configured servers together: their tools for a turn, what is wrong with them, and their end."""
+"""All configured servers: their tools for a turn, their problems, and their end."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MOST_NEWS = 10
 
 
 class McpServers:
-    """The servers of a person's configuration. Nothing is started before it is needed; `close` ends all.
+    """The servers of the user's configuration. A server starts when it is needed; `close` ends all.
 
-    `folder` keeps the approved definitions. `environment` is VMPilot's own, of which servers get a scrubbed part.
-    `on_notice` is told, in a phrase, what takes a while.
+    `folder` stores the approved definitions. Servers get a scrubbed part of `environment`, which is VMPilot's own.
+    `on_notice` gets a phrase for everything that takes a while.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class McpServers:
             if server.enabled
         )
         self._left_out: list[str] = []
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why no server can be used although there are some, None otherwise."""
+        """Why no server can be used although some are configured, None otherwise."""
         if self._servers and find_spec("mcp") is None:
             return (
                 "MCP servers are configured, but the library for them is missing: "
@@ -53,43 +53,43 @@ class McpServers:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong, a sentence each for the user; complete once `tools` was called."""
+        """The problems, a sentence each for the user; complete after `tools`."""
         found = [self.unavailable_reason] if self.unavailable_reason else []
         found += [_named(server, problem) for server in self._servers for problem in server.problems]
         return (*found, *self._left_out)
 
     def take_news(self) -> tuple[str, ...]:
-        """The problems that came up since this was called last, each one once; at most ten and how many more."""
+        """The new problems since the last call, each one once; at most ten and how many more."""
         found = [self.unavailable_reason] if self.unavailable_reason else []
         for server in self._servers:
             found += [_named(server, problem) for problem in server.news]
             server.news.clear()
-        news = [problem for problem in dict.fromkeys((*found, *self._left_out)) if problem not in self._told]
-        self._told.update(news)
+        news = [problem for problem in dict.fromkeys((*found, *self._left_out)) if problem not in self._reported]
+        self._reported.update(news)
         more = len(news) - _MOST_NEWS
         return tuple(news) if more <= 0 else (*news[:_MOST_NEWS], f"{more} more problems: see `vmpilot tools`")
 
     async def check(self) -> tuple[ServerReport, ...]:
-        """Start all servers, side by side, and report on each."""
+        """Start all servers concurrently and report on each."""
         if reason := self.unavailable_reason:
             return tuple(ServerReport(each.name, each.settings.place, None, (reason,)) for each in self._servers)
         return tuple(await asyncio.gather(*(server.check() for server in self._servers)))
 
     async def tools(self) -> tuple[Tool, ...]:
-        """The tools that may be offered in a turn. A server that was never asked for its tools is started for it."""
+        """The tools to offer in a turn. Starts servers whose tools are not known yet."""
         if not self._servers or self.unavailable_reason:
             return ()
         await asyncio.gather(*(server.learn() for server in self._servers))
         tools: list[Tool] = [McpTool(server, each) for server in self._servers for each in server.offered()]
         self._left_out = [
-            f"{tool.spec.name} is left out: {MOST_TOOLS} tools are as many as are taken of all MCP servers together"
+            f"{tool.spec.name} is skipped: all MCP servers together may have at most {MOST_TOOLS} tools"
             for tool in tools[MOST_TOOLS:]
         ]
         waiting = any(server.changes is not None for server in self._servers)
         return (*tools[:MOST_TOOLS], AcceptChanges(self._servers)) if tools or waiting else ()
 
     async def close(self) -> None:
-        """End all servers, side by side; it takes a second and a half at most."""
+        """End all servers concurrently; takes at most 1.5 seconds."""
         await asyncio.gather(*(server.close() for server in self._servers))
 
 

@@ -1,7 +1,7 @@
-"""The SDK's session on a dispatcher that keeps what a server answered away from the SDK's validators.
+"""The SDK's session on a dispatcher that keeps a server's responses away from the SDK's validators.
 
-They fail a whole answer for one part of it. The session gets the least that it needs, and the raw answer beside it.
-This module imports the SDK, which takes most of a second: import it when a server is started.
+They reject a whole response for one part of it. The session gets the minimum that it needs, and the raw response with
+it. This module imports the SDK, which takes most of a second: import it when a server is started.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _RESULT = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
 
 class Session:
-    """A session with a server; `remarks` are sentences about its handshake, in which the server is "it"."""
+    """A session with a server; `remarks` are sentences about its handshake, where the server is "it"."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class Session:
         await self._session.__aexit__(*error)
 
     async def handshake(self) -> None:
-        """The handshake that all servers know; the newer one for those that know only that."""
+        """The handshake that all servers know, else the newer one."""
         try:
             await self._session.initialize()
         except MCPError as error:
@@ -76,7 +76,7 @@ class Session:
             await self._session.discover()
 
     async def list_page(self, cursor: str | None) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """A page of the list of tools as it was sent, and the names of tools that the protocol says to leave out."""
+        """A page of the tool list as it was sent, and the names of tools that the protocol says to skip."""
         params = None if cursor is None else PaginatedRequestParams(cursor=cursor)
         page = await self._session.list_tools(params=params)
         raw = (page.meta or {})[_RAW]
@@ -84,15 +84,14 @@ class Session:
 
     async def call_tool(self, name: str, arguments: Mapping[str, Any], on_progress: Any) -> Mapping[str, Any]:
         """The raw result."""
-        # Not `ClientSession.call_tool`: that checks the result with patterns of the server's choice, which can take
-        # for ever.
+        # Not `ClientSession.call_tool`: it checks the result with the server's patterns, which can take forever.
         request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=dict(arguments)))
         answer = await self._session.send_request(request, _Answer, progress_callback=on_progress)
         raw: Mapping[str, Any] = answer.raw[_RAW]
         return raw
 
     async def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Check that the server responds."""
         await self._session.send_ping()
 
 
@@ -142,8 +141,9 @@ class _Dispatcher(JSONRPCDispatcher[TransportContext]):
     def _handshake(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         version = raw.get("protocolVersion")
         if version not in HANDSHAKE_PROTOCOL_VERSIONS:
-            said = "no protocol version" if version is None else f"the unknown protocol version {_shown(version)}"
-            self.remarks.append(f"it answered with {said}; {LATEST_HANDSHAKE_VERSION} is assumed")
+            shown = cut(visible_line(version), 40) if isinstance(version, str) else f"({describe_value(version)})"
+            said = "without a protocol version" if version is None else f"with the unknown protocol version {shown}"
+            self.remarks.append(f"it answered {said}; using {LATEST_HANDSHAKE_VERSION}")
             version = LATEST_HANDSHAKE_VERSION
         info = raw.get("serverInfo")
         if not isinstance(info, dict) or not isinstance(info.get("name"), str):
@@ -151,12 +151,8 @@ class _Dispatcher(JSONRPCDispatcher[TransportContext]):
         return {"protocolVersion": version, "capabilities": {}, "serverInfo": {"name": "server", "version": ""}}
 
 
-def _shown(version: Any) -> str:
-    return cut(visible_line(version), 40) if isinstance(version, str) else f"({describe_value(version)})"
-
-
 def _with_headers(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The schemas of tools whose arguments the session has to copy into HTTP headers (`x-mcp-header`), by name."""
+    """The schemas of tools whose arguments the session must copy into HTTP headers (`x-mcp-header`), by name."""
     tools = raw.get("tools")
     found: dict[str, dict[str, Any]] = {}
     for tool in tools if isinstance(tools, list) else ():
@@ -167,7 +163,7 @@ def _with_headers(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _schema_with_headers(schema: Any) -> dict[str, Any] | None:
-    """The schema without what the session would refuse; None if no header is in it, or it cannot be offered anyway."""
+    """The schema without what the session would reject; None if it has no header, or cannot be offered anyway."""
     try:
         repaired = object_schema(schema)
     except ValueError:
@@ -179,7 +175,7 @@ def _schema_with_headers(schema: Any) -> dict[str, Any] | None:
 
 
 def _other_version(error: MCPError) -> str | None:
-    """The newest version that both sides know, if the server refused ours and says which ones it knows."""
+    """The newest version that both sides know, if the server rejected ours and lists its own."""
     data = error.error.data
     supported = data.get("supported") if isinstance(data, dict) and error.code == INVALID_PARAMS else None
     known = [version for version in HANDSHAKE_PROTOCOL_VERSIONS if isinstance(supported, list) and version in supported]

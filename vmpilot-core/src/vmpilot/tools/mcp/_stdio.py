@@ -1,4 +1,4 @@
-"""Messages to and from a stdio server, one JSON-RPC message a line, for the SDK's session. Everything is bounded.
+"""Messages to and from a stdio server, one JSON-RPC message per line, for the SDK's session. Everything is bounded.
 
 Wire format: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio
 """
@@ -10,7 +10,6 @@ import json
 from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -42,9 +41,9 @@ _STDERR_SHOWN = 1_500
 
 
 class StdioTransport:
-    """The connection to one server process: an async context manager that gives the SDK its two streams.
+    """The connection to a server process: an async context manager that gives the SDK its two streams.
 
-    `on_end` is called when the connection is over; `remark` then says why, as far as can be told.
+    `on_end` is called when the connection is over; `remark` then says why, if known.
     """
 
     def __init__(self, server: McpServer, environment: Mapping[str, str], *, on_end: Callable[[], None]) -> None:
@@ -55,7 +54,7 @@ class StdioTransport:
         self._fault: str | None = None
         self._ended = False
         self._hurry = False
-        self._junk: list[str] = []
+        self._junk = ""
         self._junk_lines = 0
         self._unasked = 0
         self._asked: set[int | str] = set()
@@ -73,26 +72,26 @@ class StdioTransport:
         return not self._ended and self._process is not None and not self._process.has_exited
 
     def hurry(self) -> None:
-        """End the process without waiting for it to end by itself."""
+        """End the process without waiting for it to exit by itself."""
         self._hurry = True
 
     def fail(self, fault: str) -> None:
-        """The connection cannot go on."""
+        """End the connection because of a fault."""
         self._fault = self._fault or fault
         self._end()
 
     def remark(self) -> str:
-        """What is known of how it went wrong, and the last of what the server said of it; empty if nothing."""
+        """Why the connection ended, with the end of the server's standard error; empty if unknown."""
         facts = [self._fault] if self._fault else []
         code = self._process.exit_code if self._process and not self._fault else None
         if code is not None:
-            facts.append(_describe_exit(code))
+            facts.append(f"it exited with code {code}" if code >= 0 else f"it was killed by signal {-code}")
         if self._stray:
             facts.append(self._stray)
         if self._junk_lines:
-            facts.append(f"it wrote what is no message ({self._junk_lines:,} lines), such as: {self._junk[-1]}")
+            facts.append(f"it wrote {self._junk_lines:,} lines that are not messages, such as: {self._junk}")
         if said := self._stderr.tail():
-            facts.append(f"its standard error ends:\n{said}")
+            facts.append(f"end of its standard error:\n{said}")
         return "; ".join(facts)
 
     async def __aenter__(self) -> tuple[_Messages, _Sender]:
@@ -122,10 +121,10 @@ class StdioTransport:
     async def _connect_pipes(self, process: ServerProcess) -> None:
         loop = asyncio.get_running_loop()
         self._input, _ = await loop.connect_write_pipe(lambda: self._input_watch, process.stdin)
-        reader = asyncio.StreamReaderProtocol(self._output)
-        for protocol, pipe in (reader, process.stdout), (self._stderr, process.stderr):
-            transport, _ = await loop.connect_read_pipe(partial(_same, protocol), pipe)
-            self._outputs.append(transport)
+        output, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._output), process.stdout)
+        self._outputs.append(output)
+        errors, _ = await loop.connect_read_pipe(lambda: self._stderr, process.stderr)
+        self._outputs.append(errors)
 
     async def receive(self) -> SessionMessage | None:
         """The next message, None if there will be none."""
@@ -137,12 +136,12 @@ class StdioTransport:
             if not line:
                 self._end()
                 return None
-            await asyncio.sleep(0)  # a flood of lines must not keep everything else from running
+            await asyncio.sleep(0)  # lets everything else run during a flood of lines
             self._received.extend(message for message in self._read(line) if self._is_wanted(message))
         return SessionMessage(jsonrpc_message_adapter.validate_python(self._received.popleft(), by_name=False))
 
     def _read(self, line: bytes) -> list[Message]:
-        """The messages in a line. A reply that cannot be read fails its call at once if its id can be."""
+        """The messages in a line. An unreadable reply fails its call at once if its id can be found."""
         try:
             messages = read_messages(line)
         except ValueError:
@@ -150,45 +149,36 @@ class StdioTransport:
             if request not in self._asked:
                 self._note_junk(line)
                 return []
-            messages = [error_reply(request, "its answer is not valid JSON on one line")]
+            messages = [error_reply(request, "its response is not valid JSON on one line")]
         self._broken = _BrokenLines()
         return messages
 
     def _is_wanted(self, message: Message) -> bool:
-        """Whether to pass it on: replies that were not asked for, or came before, are dropped and counted."""
+        """Whether to pass it on: replies to no request, or to an answered one, are dropped and counted."""
         if not is_reply(message):
             self._note_unasked()
             return True
         if message["id"] is None and len(self._asked) == 1:
-            message["id"] = next(iter(self._asked))  # it could not read the request, so there is no telling which
+            message["id"] = next(iter(self._asked))  # the server could not read the request, nor its id
         if message["id"] in self._asked:
             self._asked.remove(message["id"])
             return True
-        self._stray = f"it sent a reply to no request (id {cut(visible_line(json.dumps(message['id'])), 40)})"
+        self._stray = f"it replied to an unknown request (id {cut(visible_line(json.dumps(message['id'])), 40)})"
         self._note_unasked()
         return False
 
     def _note_unasked(self) -> None:
         self._unasked += 1
         if self._unasked > _MOST_UNASKED:
-            self.fail("it sends messages without end")
+            self.fail("it sends endless messages")
 
     def send(self, message: JSONRPCMessage) -> None:
-        """Pass a message on; one that cannot be passed on ends the connection."""
+        """Send a message; ends the connection if that is not possible."""
+        from mcp_types import JSONRPCNotification, JSONRPCRequest
+
         if self._ended or self._input.is_closing():
             self._end()
             return
-        self._note_asked(message)
-        self._unasked = self._junk_lines = 0
-        self._stray = ""
-        self._stderr.total = 0
-        self._input.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-        if self._input.get_write_buffer_size() > LONGEST_MESSAGE:
-            self.fail("it does not read what it is sent")
-
-    def _note_asked(self, message: JSONRPCMessage) -> None:
-        from mcp_types import JSONRPCNotification, JSONRPCRequest
-
         match message:
             case JSONRPCRequest(id=request):
                 self._asked.add(request)
@@ -196,9 +186,15 @@ class StdioTransport:
                 self._asked.discard(request)
             case _:
                 pass
+        self._unasked = self._junk_lines = 0
+        self._stray = ""
+        self._stderr.total = 0
+        self._input.write(message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
+        if self._input.get_write_buffer_size() > LONGEST_MESSAGE:
+            self.fail("it does not read its input")
 
     async def _read_line(self) -> bytes:
-        """The next line. Of one that is too long, and answers a request, an error in its place."""
+        """The next line; an error in place of one that is too long, if it answers a request."""
         if self._ended:
             return b""
         try:
@@ -212,7 +208,7 @@ class StdioTransport:
         return b""
 
     async def _skip_line(self, read: int) -> bytes:
-        """Read on to the end of a line that is too long, if it is known what it answers."""
+        """Skip a line that is too long, if it answers a known request."""
         start = await self._output.readexactly(read)
         request, size = find_reply_id(start, b""), read
         while request in self._asked and size < _LONGEST_SKIPPED:
@@ -223,15 +219,15 @@ class StdioTransport:
             except asyncio.LimitOverrunError as error:
                 size += len(await self._output.readexactly(error.consumed))
                 continue
-            return json.dumps(error_reply(request, f"its answer has {TOO_LONG}")).encode()
-        self.fail(f"it sent a message of {TOO_LONG}")
+            return json.dumps(error_reply(request, f"its response {TOO_LONG}")).encode()
+        self.fail(f"it sent a message that {TOO_LONG}")
         return b""
 
     def _note_junk(self, line: bytes) -> None:
         if not line.strip():
             return
         self._junk_lines += 1
-        self._junk = [visible(cut(plain_text(line[:2_000].decode(errors="replace")).strip(), 200))]
+        self._junk = visible(cut(plain_text(line[:2_000].decode(errors="replace")).strip(), 200))
         if self._junk_lines > _MOST_JUNK:
             self.fail("it does not speak MCP")
 
@@ -244,12 +240,8 @@ class StdioTransport:
             self._on_end()
 
 
-def _same(protocol: asyncio.BaseProtocol) -> asyncio.BaseProtocol:
-    return protocol
-
-
 class _BrokenLines:
-    """The first and last bytes of what may be a reply that is spread over lines, which MCP forbids."""
+    """The first and last bytes of what may be a reply spread over lines, which MCP forbids."""
 
     def __init__(self) -> None:
         self._start = self._end = b""
@@ -262,59 +254,47 @@ class _BrokenLines:
         return self._start, self._end
 
 
-class _Messages:
-    """The SDK's `ReadStream`."""
+class _Stream:
+    """What the SDK's two kinds of streams share; the transport closes itself."""
 
-    def __init__(self, link: StdioTransport) -> None:
-        self._link = link
+    def __init__(self, transport: StdioTransport) -> None:
+        self._transport = transport
+
+    async def aclose(self) -> None:
+        pass
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        pass
+
+
+class _Messages(_Stream):
+    """The SDK's `ReadStream`."""
 
     async def receive(self) -> SessionMessage | Exception:
         return await self.__anext__()
-
-    async def aclose(self) -> None:
-        """The link closes itself."""
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> SessionMessage | Exception:
-        message = await self._link.receive()
+        message = await self._transport.receive()
         if message is None:
             raise StopAsyncIteration
         return message
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-class _Sender:
-    """The SDK's `WriteStream`. It never waits: a server that does not read is given up on."""
-
-    def __init__(self, link: StdioTransport) -> None:
-        self._link = link
+class _Sender(_Stream):
+    """The SDK's `WriteStream`. It never waits: a server that does not read is disconnected."""
 
     async def send(self, item: SessionMessage, /) -> None:
-        self._link.send(item.message)
-
-    async def aclose(self) -> None:
-        """The link closes itself."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
+        self._transport.send(item.message)
 
 
 class _InputWatch(asyncio.BaseProtocol):
-    """Tells when the server has closed its input."""
+    """Notices when the server closes its input."""
 
     def __init__(self, on_end: Callable[[], None]) -> None:
         self._on_end = on_end
@@ -326,7 +306,7 @@ class _InputWatch(asyncio.BaseProtocol):
 
 
 class _Stderr(asyncio.Protocol):
-    """Reads a server's standard error to its end, so that it never blocks, and keeps the last of it."""
+    """Reads a server's standard error, so that it never blocks, and keeps the last of it."""
 
     def __init__(self, fail: Callable[[str], None]) -> None:
         self._fail = fail
@@ -341,7 +321,3 @@ class _Stderr(asyncio.Protocol):
 
     def tail(self) -> str:
         return visible(plain_text(self._kept.capped().text).strip()[-_STDERR_SHOWN:])
-
-
-def _describe_exit(code: int) -> str:
-    return f"it exited with code {code}" if code >= 0 else f"it was ended by signal {-code}"

@@ -1,4 +1,4 @@
-"""Tools of MCP servers as the core uses them, and the one by which the user approves what has changed of them."""
+"""The tools of MCP servers, and the one that asks the user to approve changes of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmpilot.tools.mcp._server import ACCEPT_TOOL, Server
 
 
 class McpTool:
-    """One tool of one server. What the server says of its harmlessness (annotations) counts for nothing."""
+    """One tool of one server. The server's own hints that it is harmless (annotations) are ignored."""
 
     folder = None
 
@@ -25,7 +25,7 @@ class McpTool:
     def title(self, arguments: Mapping[str, Any]) -> str:
         return f"MCP server {self._server.name}: {visible_line(self._definition.name)} {shown_arguments(arguments)}"
 
-    def effect(self, arguments: Mapping[str, Any]) -> Acts:  # noqa: ARG002  whatever they are
+    def effect(self, arguments: Mapping[str, Any]) -> Acts:  # noqa: ARG002  any arguments
         return Acts(visible_line(self._definition.name))
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
@@ -33,23 +33,29 @@ class McpTool:
 
 
 class AcceptChanges:
-    """Asks the user to approve what has changed of a server's tools: its title shows all of it."""
+    """Asks the user to approve changed tools of a server; its title shows all changes."""
 
     folder = None
 
     def __init__(self, servers: Sequence[Server]) -> None:
         self._servers = {server.name: server for server in servers}
+        known = [
+            f'{{"server": "{server.name}", "change": "{server.changes.digest}"}} ({len(server.changes.names)} tools)'
+            for server in servers
+            if server.changes is not None
+        ]
+        waiting = ", ".join(known) or "none so far"
         self.spec = ToolSpec(
             name=ACCEPT_TOOL,
             description=(
-                "Ask the user to approve changed tools of an MCP server, which cannot be called before. Use it only "
-                f"with values that the result of a tool gave you, or these: {_waiting(servers)}."
+                "Ask the user to approve changed tools of an MCP server, which cannot be called until then. Only use "
+                f"values from a tool's result, or these: {waiting}."
             ),
             parameters={
                 "type": "object",
                 "properties": {
                     "server": {"type": "string", "enum": sorted(self._servers)},
-                    "change": {"type": "string", "description": "The change's name, as the result gave it."},
+                    "change": {"type": "string", "description": "The change, as the result named it."},
                 },
                 "required": ["server", "change"],
                 "additionalProperties": False,
@@ -59,7 +65,7 @@ class AcceptChanges:
     def title(self, arguments: Mapping[str, Any]) -> str:
         changes = self._find(arguments).changes
         if changes is None or changes.digest != arguments["change"]:
-            return f"Approve nothing: {shown_arguments(arguments)} waits for no approval"
+            return f"Nothing to approve for {shown_arguments(arguments)}"
         return f"Approve the changed tools of the MCP server {arguments['server']}:\n{changes.describe()}"
 
     def effect(self, arguments: Mapping[str, Any]) -> Acts:
@@ -68,25 +74,9 @@ class AcceptChanges:
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002
         server = self._find(arguments)
-        accepted = [_described(server, definition) for definition in server.accept(arguments["change"])]
-        return ToolOutcome(
-            "Approved. What is new or changed, and may be called from here on:\n" + ("\n".join(accepted) or "nothing")
-        )
+        specs = [definition.spec(server.name) for definition in server.accept(arguments["change"])]
+        accepted = [f"{spec.name}: {spec.description}\n{json.dumps(spec.parameters)}" for spec in specs]
+        return ToolOutcome("Approved. These tools can be called now:\n" + ("\n".join(accepted) or "none"))
 
     def _find(self, arguments: Mapping[str, Any]) -> Server:
         return self._servers[arguments["server"]]
-
-
-def _waiting(servers: Sequence[Server]) -> str:
-    """The changes that are known to wait, in a phrase."""
-    found = [
-        f'{{"server": "{server.name}", "change": "{server.changes.digest}"}} ({len(server.changes.names)} tools)'
-        for server in servers
-        if server.changes is not None
-    ]
-    return ", ".join(found) or "none so far"
-
-
-def _described(server: Server, definition: Definition) -> str:
-    spec = definition.spec(server.name)
-    return f"{spec.name}: {spec.description}\n{json.dumps(spec.parameters)}"

@@ -1,7 +1,7 @@
-"""JSON-RPC messages as servers really write them, repaired to what the SDK accepts; each reply with a known id counts.
+"""JSON-RPC messages as servers really write them, repaired to what the SDK accepts.
 
-Format: https://www.jsonrpc.org/specification. The SDK drops a message that it finds invalid without a word, so that the
-call which it answers waits for its whole timeout.
+Format: https://www.jsonrpc.org/specification. The SDK silently drops a message that it finds invalid, so the call that
+it answers would wait for its whole timeout.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ RequestId: TypeAlias = int | str
 
 LONGEST_MESSAGE = 8 * 1024 * 1024
 """Bytes."""
-TOO_LONG = f"more than {LONGEST_MESSAGE // 1024**2} MB"
+TOO_LONG = f"exceeds {LONGEST_MESSAGE // 1024**2} MB"
 
 FAILED = -32603
-"""The code of errors that are made here: "internal error" of JSON-RPC."""
+"""The code of errors that are created here: "internal error" of JSON-RPC."""
 
 _SDK_CLOSED = -32000
-"""A code that servers use as they like, and the SDK for a connection that is closed."""
+"""A code that servers use freely, and the SDK for a closed connection."""
 _REPLY = frozenset({"jsonrpc", "id", "result", "error"})
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -44,7 +44,7 @@ _LOOKED_AT = 4_096
 def read_messages(data: bytes) -> list[Message]:
     """The messages in a line, a body or an event: one, or those of a batch. Raises ValueError if there are none.
 
-    Bytes that are not UTF-8 and lone surrogates become U+FFFD; a reply without a usable result, an error that says so.
+    Invalid UTF-8 and lone surrogates become U+FFFD; a reply without a usable result becomes an error that says so.
     """
     value = _read_json(data)
     entries = value if isinstance(value, list) else [value]
@@ -60,14 +60,14 @@ def is_reply(message: Message) -> bool:
 
 
 def error_reply(request: RequestId | None, text: str) -> Message:
-    """A reply that fails a request, with a sentence about the server, which is "it"."""
+    """A reply that fails a request, with a sentence in which the server is "it"."""
     return {"jsonrpc": "2.0", "id": request, "error": {"code": FAILED, "message": text}}
 
 
 def find_reply_id(start: bytes, end: bytes | None = None) -> int | None:
-    """The id of a reply that is not valid JSON, or too long to be read, if it stands where serializers write it.
+    """The id of a reply that is invalid JSON or too long, if it is where serializers write it.
 
-    `start` and `end` are its first and last bytes, of which a few thousand are looked at.
+    `start` and `end` are its first and last bytes, of which a few thousand are examined.
     """
     beginning = start[:_LOOKED_AT].removeprefix(BOM_UTF8)
     found = _ID_FIRST.match(beginning)
@@ -86,7 +86,7 @@ def describe_value(value: Any) -> str:
         case int() | float():
             return f"the number {cut(str(value), 40)}"
         case str():
-            return f'the text "{cut(visible_line(value), 80)}"'
+            return f'the string "{cut(visible_line(value), 80)}"'
         case list():
             return "a list"
         case _:
@@ -114,7 +114,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def _repaired(entry: Any) -> Message | None:
-    """None for what is no message, such as a line of a log that happens to be JSON."""
+    """None for what is not a message, such as a log line that happens to be JSON."""
     if not isinstance(entry, dict) or ("jsonrpc" not in entry and not entry.keys() <= _REPLY):
         return None
     request = _read_id(entry.get("id"))
@@ -129,12 +129,12 @@ def _repaired(entry: Any) -> Message | None:
         return None
     if not isinstance(result, dict):
         said = f"its result is {describe_value(result)} instead of an object"
-        return error_reply(request, said if "result" in entry else "its answer has neither a result nor an error")
+        return error_reply(request, said if "result" in entry else "its response has neither a result nor an error")
     return {"jsonrpc": "2.0", "id": request, "result": result}
 
 
 def _read_id(value: Any) -> RequestId | None:
-    """The id as it was sent, also if the server gives 3 back as "3" or 3.0."""
+    """The id as we sent it, also if the server returns 3 as "3" or 3.0."""
     match value:
         case bool():
             return None
