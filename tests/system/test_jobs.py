@@ -33,7 +33,5 @@ async def test_what_ends_with_the_agent_is_noted(machine: Machine) -> None:
     with ScriptedServer([run, Reply("It runs.")]) as server:
         async with machine.agent(server) as agent:
             await machine.play(agent)
-            assert agent.job_notes == (
-                "Job 1 was stopped, because it ends with VMPilot unless it is kept: $ sleep 1000",
-            )
+            assert agent.job_notes == ("Job 1 was stopped (only kept jobs outlive VMPilot): $ sleep 1000",)
     assert machine.survivors() == []

@@ -215,4 +215,4 @@ async def test_a_command_beyond_its_time_is_ended_and_what_it_wrote_is_told(mach
     with ScriptedServer([Reply(tool_calls=(call,)), Reply("Too slow.")]) as server:
         await machine.ask(server)
     (told,) = tool_messages(server.requests[1])
-    assert told.startswith("begun\n[no exit code: ended after 0.3 s")
+    assert told.startswith("begun\n[timed out after 0.3 s")

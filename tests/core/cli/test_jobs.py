@@ -40,7 +40,7 @@ def test_a_stopped_job_is_reported(here: Here, output: str) -> None:
     with ScriptedServer([background("sleep 1000"), Reply("It runs.")]) as server:
         ran = here("--mode", "full", "--output", output, "serve", server=server)
     assert ran.code == 0
-    note = "vmpilot: Job 1 was stopped, because it ends with VMPilot unless it is kept: $ sleep 1000\n"
+    note = "vmpilot: Job 1 was stopped (only kept jobs outlive VMPilot): $ sleep 1000\n"
     assert ran.err.endswith(note)
     assert here("jobs", "list").err == "vmpilot: No background jobs.\n"
 
@@ -84,7 +84,7 @@ def test_the_next_request_can_end_it(here: Here, kept: KeptJobs) -> None:
     ("arguments", "told"),
     [
         (("jobs",), "ACTION"),
-        (("jobs", "log", "7"), "There is no kept job 7"),
+        (("jobs", "log", "7"), "Kept job 7 does not exist"),
         (("jobs", "stop", "../7"), "invalid int value"),
         (("jobs", "log", "-n", "0", "1001"), "must be at least 1"),
     ],

@@ -32,12 +32,12 @@ for line in sys.stdin:
         print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
 """
 LEFT_OUT = (
-    f"MCP server good ({sys.executable}): its tool bad is left out: its parameters have the text "
+    f"MCP server good ({sys.executable}): its tool bad is skipped: its parameters have the string "
     '"string" as type instead of object'
 )
 DIES = "import sys; sys.exit('Traceback:\\n  line 1\\n  line 2\\nno license')"
 NOT_STARTED = (
-    f"MCP server dead ({sys.executable}): it could not be started: it exited with code 1; its standard error ends:"
+    f"MCP server dead ({sys.executable}): it could not be started: it exited with code 1; end of its standard error:"
 )
 
 
@@ -114,13 +114,13 @@ def test_doctor_starts_each_server(here: Here) -> None:
             f"1 tool from {sys.executable}; {LEFT_OUT.partition('): ')[2]}",
         )
         assert dead["state"] == "broken"
-        assert dead["detail"].endswith("its standard error ends: Traceback: line 1 line 2 no license")
+        assert dead["detail"].endswith("end of its standard error: Traceback: line 1 line 2 no license")
         assert "[mcp.servers.dead]" in dead["mend"]
 
 
 @pytest.mark.usefixtures("servers")
 def test_a_missing_library_is_reported_once(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmpilot.tools.mcp.servers.find_spec", lambda _name: None)
+    monkeypatch.setattr("vmpilot.tools.mcp._servers.find_spec", lambda _name: None)
     with ScriptedServer([Reply("Done.")]) as server:
         ran = here("do it", server=server)
     assert ran.err.count("the library for them is missing") == 1

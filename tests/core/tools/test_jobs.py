@@ -19,7 +19,7 @@ from vmpilot.engine.arguments import ArgumentsCheck, ArgumentsProblem
 from vmpilot.machine.secrets.masking import Masker
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools import CommandRunner, JobsTool, ShellTool
-from vmpilot.tools.jobs_tool import JOBS_SPEC
+from vmpilot.tools._jobs_tool import JOBS_SPEC
 from vmpilot.tools.kept_jobs import KeptJobs
 
 USE = ToolUse(lambda _: None)
@@ -63,7 +63,7 @@ def jobs(runner: CommandRunner) -> Callable[..., Any]:
 
 
 async def _until(call: Callable[[], Any], pattern: str) -> str:
-    """Call until all that came matches; give it."""
+    """Call until all output so far matches; give it."""
     text = ""
     give_up = time.monotonic() + 10
     while not re.search(pattern, text):
@@ -73,10 +73,10 @@ async def _until(call: Callable[[], Any], pattern: str) -> str:
     return text
 
 
-async def test_a_job_goes_on_and_is_read_piece_by_piece(start: Any, jobs: Any, tmp_path: Path) -> None:
+async def test_a_job_keeps_running_and_is_read_piece_by_piece(start: Any, jobs: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     outcome = await start("echo one; cat go; echo two; sleep 1000")
-    assert outcome.text.startswith("[job 1 runs until VMPilot ends at the latest: ")
+    assert outcome.text.startswith("Job 1 started; it stops when VMPilot exits.")
     assert not outcome.is_error
     assert re.fullmatch(r"one\n\[job 1: running for [\d.]+ s, process \d+\]", await jobs("output", 1))
     assert (await jobs("output", 1)).startswith("[job 1: running")
@@ -85,14 +85,14 @@ async def test_a_job_goes_on_and_is_read_piece_by_piece(start: Any, jobs: Any, t
     assert (await jobs("output", 1, lines=2)).startswith("go\ntwo\n[job 1")
 
 
-async def test_what_fails_at_once_is_told_at_once(start: Any, jobs: Any) -> None:
+async def test_a_job_that_fails_at_once_is_reported_at_once(start: Any, jobs: Any) -> None:
     outcome = await start("no-such-program")
-    assert re.search(r"command not found\n\[job 1 is over already: exit code 127, after [\d.]+ s\]$", outcome.text)
+    assert re.search(r"command not found\n\[job 1 has already ended: exit code 127, after [\d.]+ s\]$", outcome.text)
     assert (outcome.is_error, outcome.exit_code) == (True, 127)
     assert "job 1: exit code 127" in await jobs("list")
 
 
-async def test_an_unfinished_line_is_seen_and_input_answers_it(start: Any, jobs: Any) -> None:
+async def test_an_unfinished_line_is_shown_and_input_answers_it(start: Any, jobs: Any) -> None:
     await start("printf 'name? '; read name; echo hello $name; cat; echo end of input")
     assert (await _until(lambda: jobs("output", 1), r"name\? ")).startswith("name? ")
     assert "hello ada" in await jobs("input", 1, text="ada\n")
@@ -113,13 +113,13 @@ async def test_kill_ends_all_its_processes(start: Any, jobs: Any, survivors: Sur
     text = await jobs("kill", 1)
     assert "[job 1: ended by the tool jobs, after" in text
     assert survivors() == []
-    with pytest.raises(ToolError, match="over already"):
+    with pytest.raises(ToolError, match="already ended"):
         await jobs("kill", 1)
 
 
 async def test_a_job_lasts_as_long_as_its_last_process(start: Any, jobs: Any) -> None:
     await start("sleep 1000 & exit 3")
-    assert "its shell has ended (exit code 3), processes of it still run" in await jobs("output", 1)
+    assert "its shell has ended (exit code 3), but processes that it started still run" in await jobs("output", 1)
     assert "[job 1: exit code 3" in await jobs("kill", 1)
 
 
@@ -129,14 +129,16 @@ async def test_a_time_limit_holds_for_jobs(start: Any, jobs: Any, survivors: Sur
     assert survivors() == []
 
 
-async def test_the_next_call_tells_of_jobs_that_have_ended(start: Any, shell: ShellTool, tmp_path: Path) -> None:
+async def test_the_next_call_reports_jobs_that_have_ended(start: Any, shell: ShellTool, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     await start("cat go; exit 4")
-    assert "[meanwhile" not in (await shell.run({"command": "true"}, USE)).text
+    assert "[ended in the" not in (await shell.run({"command": "true"}, USE)).text
     (tmp_path / "go").write_text("go\n")
-    text = await _until(lambda: _text(shell), "meanwhile")
-    assert re.search(r"\[meanwhile ended: job 1: exit code 4, after .*3 characters .*: \$ cat go; exit 4\]", text)
-    assert "[meanwhile" not in (await shell.run({"command": "true"}, USE)).text
+    text = await _until(lambda: _text(shell), "in the meantime")
+    assert re.search(
+        r"\[ended in the meantime: job 1: exit code 4, after .*3 unread characters .*: \$ cat go; exit 4\]", text
+    )
+    assert "[ended in the" not in (await shell.run({"command": "true"}, USE)).text
 
 
 async def _text(shell: ShellTool) -> str:
@@ -156,7 +158,7 @@ async def test_a_kept_job_outlives_the_conversation(
 ) -> None:
     os.mkfifo(tmp_path / "go")
     outcome = await start("cat go; yes | head -c 1000000; echo $$ > written; sleep 1000", keep=True)
-    assert outcome.text.startswith("[job 1001 runs until it is ended, also when VMPilot has ended: ")
+    assert outcome.text.startswith("Job 1001 started; it keeps running after VMPilot exits.")
     await runner.close()
     assert survivors() != []
     (tmp_path / "go").write_text("go\n")
@@ -176,7 +178,9 @@ async def _text_of(survivors: Survivors, word: str) -> str:
 async def test_no_more_than_sixteen_run(start: Any, jobs: Any, runner: CommandRunner, tmp_path: Path) -> None:
     for _ in range(16):
         runner.start_job("sleep 1000", folder=tmp_path)
-    with pytest.raises(ToolError, match=r"16 jobs run, and no more may: end one with the tool jobs .*1, 2, 3"):
+    with pytest.raises(
+        ToolError, match=r"Too many background jobs \(16 running: 1, 2, 3, .*\)\. End one with the tool jobs"
+    ):
         await start("true")
     await jobs("kill", 5)
     assert (await start("true")).exit_code == 0
@@ -205,7 +209,7 @@ async def test_a_flooding_job_is_bounded_and_leaves_the_loop_free(start: Any, jo
     assert time.monotonic() - start_of_wait < 0.5
 
 
-async def test_a_job_that_cannot_start_is_a_problem_and_no_job(shell: ShellTool, jobs: Any, tmp_path: Path) -> None:
+async def test_a_job_that_cannot_start_is_an_error(shell: ShellTool, jobs: Any, tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     workspace.root = tmp_path / "gone"
     workspace.move_to(workspace.root)
@@ -242,18 +246,18 @@ def test_effects_and_titles(shell: ShellTool, runner: CommandRunner, tmp_path: P
     assert (tool.title({"action": "kill", "job_id": 3}), tool.title({"action": "list"})) == ("job 3: kill", "jobs")
     arguments = {"command": "sleep 9", "background": True, "keep": True}
     assert shell.effect(arguments) == RunsCommand("sleep 9", tmp_path, background=True)
-    assert shell.title(arguments) == "$ sleep 9 (in the background (goes on when VMPilot ends))"
+    assert shell.title(arguments) == "$ sleep 9 (in the background, keeps running after VMPilot exits)"
     with pytest.raises(ToolError, match="keep"):
         shell.effect({"command": "ls", "keep": True})
 
 
 @pytest.mark.parametrize("arguments", [{"action": "kill"}, {"action": "input", "job_id": 1}])
-def test_what_is_missing_is_a_problem(runner: CommandRunner, arguments: dict[str, Any]) -> None:
+def test_missing_arguments_are_an_error(runner: CommandRunner, arguments: dict[str, Any]) -> None:
     with pytest.raises(ToolError):
         JobsTool(runner.jobs).effect(arguments)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"action": "stop"}, {"action": "output", "job_id": 0}])
-def test_the_schema_refuses(arguments: dict[str, Any]) -> None:
+def test_arguments_that_the_schema_rejects(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentsProblem):
         ArgumentsCheck(JOBS_SPEC.parameters)(arguments)

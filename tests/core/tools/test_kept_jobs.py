@@ -1,4 +1,4 @@
-"""Jobs that outlive the VMPilot that started them: their output, their state, and their end, seen from another one."""
+"""Jobs that outlive the VMPilot that started them: output, state and end, as a later one sees them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def kept(tmp_path: Path) -> KeptJobs:
 
 @pytest.fixture
 async def open_runner(kept: KeptJobs, mark: str, tmp_path: Path) -> AsyncIterator[Callable[[], CommandRunner]]:
-    """Makes the executors of one conversation after the other; ends all jobs at last."""
+    """Makes the runners of successive conversations; ends all jobs at the end."""
     opened: list[CommandRunner] = []
 
     def make() -> CommandRunner:
@@ -96,17 +96,17 @@ async def test_the_next_conversation_lists_reads_and_ends_it(
         await tool.run({"action": "input", "job_id": 1001, "text": "x"}, USE)
     assert "[job 1001: stopped, after " in (await tool.run({"action": "kill", "job_id": 1001}, USE)).text
     assert survivors() == []
-    with pytest.raises(ToolError, match="over already"):
+    with pytest.raises(ToolError, match="already ended"):
         await tool.run({"action": "kill", "job_id": 1001}, USE)
 
 
-async def test_its_own_conversation_ends_it_and_numbers_do_not_clash(
+async def test_its_own_conversation_can_end_it_and_numbers_do_not_clash(
     open_runner: Callable[[], CommandRunner], tmp_path: Path, survivors: Survivors
 ) -> None:
     runner = open_runner()
     await start(runner, tmp_path, "sleep 1000")
     outcome = await start(runner, tmp_path, "sleep 1000", keep=False)
-    assert outcome.text.startswith("[job 1 runs")
+    assert outcome.text.startswith("Job 1 started")
     tool = JobsTool(runner.jobs)
     for number in (1001, 1):
         assert "ended by the tool jobs" in (await tool.run({"action": "kill", "job_id": number}, USE)).text
@@ -139,7 +139,7 @@ async def test_its_time_limit_holds_without_vmpilot(
     assert survivors() == []
 
 
-async def test_secrets_are_masked_in_the_files_also_across_pieces_and_vmpilots(
+async def test_secrets_are_masked_in_the_files_also_across_chunks_and_restarts(
     open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
     os.mkfifo(tmp_path / "go")
@@ -155,7 +155,7 @@ async def test_secrets_are_masked_in_the_files_also_across_pieces_and_vmpilots(
         assert TOKEN not in path.read_text()
 
 
-async def test_everything_is_for_the_owner_only(
+async def test_only_the_owner_can_read_it(
     open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
     await start(open_runner(), tmp_path, "echo one; sleep 1000")
@@ -165,7 +165,7 @@ async def test_everything_is_for_the_owner_only(
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
-async def test_what_could_not_be_started_leaves_nothing(
+async def test_a_job_that_cannot_start_leaves_nothing(
     open_runner: Callable[[], CommandRunner], kept: KeptJobs, tmp_path: Path
 ) -> None:
     runner = open_runner()
@@ -205,7 +205,7 @@ asyncio.run(main())
     assert survivors() == []
 
 
-async def test_two_at_once_get_two_numbers(kept: KeptJobs) -> None:
+async def test_concurrent_jobs_get_different_numbers(kept: KeptJobs) -> None:
     jobs = await asyncio.gather(*(asyncio.to_thread(kept.begin, f"job {n}", conversation="c") for n in range(20)))
     assert sorted(job.number for job in jobs) == list(range(1001, 1021))
     assert {job.command for job in kept.all()} == {f"job {n}" for n in range(20)}
@@ -213,7 +213,7 @@ async def test_two_at_once_get_two_numbers(kept: KeptJobs) -> None:
 
 @pytest.fixture
 def stranger(mark: str) -> Any:
-    """A process that no job has to do with."""
+    """A process unrelated to any job."""
     process = subprocess.Popen(["sleep", "1000"], env={"TEST_MARK": mark}, start_new_session=True)
     yield process
     process.kill()
@@ -227,7 +227,7 @@ def stranger(mark: str) -> Any:
 def test_a_reused_process_id_is_never_ended(
     kept: KeptJobs, stranger: subprocess.Popen[bytes], name: str, stale: dict[str, object]
 ) -> None:
-    """After a restart of the machine, or long after the job's end, its numbers are others'."""
+    """After a restart, or long after the job's end, its process ids belong to others."""
     job = kept.begin("server", conversation="c")
     write_state(job.folder, {"boot": this_boot(), name: stranger.pid, f"{name}_started": 1, **stale})
     job = kept.find(job.number)
@@ -238,7 +238,7 @@ def test_a_reused_process_id_is_never_ended(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"warden": "x"}', '{"warden": 1, "boot": 7}'])
-def test_a_broken_state_is_no_running_job(kept: KeptJobs, content: str) -> None:
+def test_a_job_with_a_broken_state_is_not_running(kept: KeptJobs, content: str) -> None:
     job = kept.begin("server", conversation="c")
     (job.folder / "state.json").write_text(content)
     (job.folder / "job.json").write_text(content)
@@ -301,7 +301,7 @@ def test_a_full_disk_ends_nothing(kept: KeptJobs) -> None:
     assert output_length(folder) == 0
 
 
-def test_what_ended_long_ago_is_removed(kept: KeptJobs) -> None:
+def test_old_jobs_are_removed(kept: KeptJobs) -> None:
     old = kept.begin("old", conversation="c")
     (old.folder / "job.json").write_text(json.dumps({"command": "old", "started": 1.0}))
     write_state(old.folder, {"ended": 2.0, "code": 0})

@@ -1,4 +1,4 @@
-"""The shell tool: what its result tells the model, and where the next command starts."""
+"""The tool `shell`: what its result says, and where the next command starts."""
 
 from __future__ import annotations
 
@@ -38,29 +38,27 @@ def shell(workspace: Workspace) -> Callable[..., Any]:
         ("echo out; echo err >&2", "out\nerr\n[exit code 0]", 0),
         ("printf 'no line end'; exit 3", "no line end\n[exit code 3]", 3),
         ("true", "[exit code 0]", 0),
-        ("kill -9 $$", "[no exit code: ended by signal 9 (SIGKILL)]", None),
+        ("kill -9 $$", "[ended by signal 9 (SIGKILL)]", None),
         ("no-such-program", "bash: line 1: no-such-program: command not found\n[exit code 127]", 127),
-        ("sleep 60 &", "[exit code 0; 1 process left in the background, ended with it]", 0),
-        ("sleep 60 & sleep 61 &", "[exit code 0; 2 processes left in the background, ended with it]", 0),
+        ("sleep 60 &", "[exit code 0; 1 process left in the background was ended]", 0),
+        ("sleep 60 & sleep 61 &", "[exit code 0; 2 processes left in the background were ended]", 0),
     ],
 )
-async def test_the_output_and_the_way_it_ended(
-    shell: Callable[..., Any], command: str, text: str, exit_code: int | None
-) -> None:
+async def test_output_and_exit_code(shell: Callable[..., Any], command: str, text: str, exit_code: int | None) -> None:
     outcome = await shell(command)
     assert outcome == ToolOutcome(text, is_error=exit_code != 0, exit_code=exit_code)
 
 
-async def test_beyond_its_time_it_is_ended(shell: Callable[..., Any]) -> None:
+async def test_a_command_that_takes_too_long_is_ended(shell: Callable[..., Any]) -> None:
     outcome = await shell("echo begun; sleep 60", timeout=0.2)
-    assert outcome.text.startswith("begun\n[no exit code: ended after 0.2 s, its time limit: ")
+    assert outcome.text.startswith("begun\n[timed out after 0.2 s: ")
     assert (outcome.is_error, outcome.exit_code) == (True, None)
 
 
 async def test_the_folder_carries_over(shell: Callable[..., Any], workspace: Workspace) -> None:
     outcome = await shell("mkdir 'a b' && cd 'a b'")
     folder = workspace.root / "a b"
-    assert outcome.text == f"[exit code 0; working folder from here on: {folder}]"
+    assert outcome.text == f"[exit code 0; working folder is now {folder}]"
     assert outcome.folder == str(folder)
     assert workspace.folder == folder
     assert (await shell("pwd")).text == f"{folder}\n[exit code 0]"
@@ -75,7 +73,7 @@ async def test_live_output_comes_raw(shell: Callable[..., Any]) -> None:
     assert outcome.text == "red\n[exit code 0]"
 
 
-async def test_a_working_folder_that_is_gone_is_a_problem_that_says_so(
+async def test_a_missing_working_folder_is_named(
     shell: Callable[..., Any], workspace: Workspace, tmp_path: Path
 ) -> None:
     workspace.root = tmp_path / "gone"
@@ -84,12 +82,12 @@ async def test_a_working_folder_that_is_gone_is_a_problem_that_says_so(
         await shell("ls")
 
 
-async def test_a_command_that_no_shell_takes_is_a_problem(shell: Callable[..., Any]) -> None:
+async def test_a_command_with_a_nul_is_an_error(shell: Callable[..., Any]) -> None:
     with pytest.raises(ToolError, match="NUL"):
         await shell("echo \0")
 
 
-async def test_without_bash_the_model_is_told(workspace: Workspace) -> None:
+async def test_a_missing_bash_is_named(workspace: Workspace) -> None:
     programs = workspace.root / "bin"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
@@ -113,6 +111,6 @@ def test_the_title_is_the_whole_command(workspace: Workspace) -> None:
         {"command": "ls", "cwd": "/"},
     ],
 )
-def test_the_schema_refuses(arguments: dict[str, Any]) -> None:
+def test_arguments_that_the_schema_rejects(arguments: dict[str, Any]) -> None:
     with pytest.raises(ArgumentsProblem):
         ArgumentsCheck(SHELL_SPEC.parameters)(arguments)

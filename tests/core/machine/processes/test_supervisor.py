@@ -133,9 +133,9 @@ async def test_a_sandbox_wraps_the_launch(tmp_path: Path, supervisor: Supervisor
 @pytest.mark.parametrize("confinement", ["read", "workspace"])
 async def test_nothing_runs_unconfined_by_mistake(tmp_path: Path, confinement: Confinement) -> None:
     runner = CommandRunner({"PATH": os.environ["PATH"]})
-    with pytest.raises(ToolError, match="sandbox only"):
+    with pytest.raises(ToolError, match="only run in a sandbox"):
         await runner.run("touch x", folder=tmp_path, timeout=5, confinement=confinement)
-    with pytest.raises(ToolError, match="sandbox only"):
+    with pytest.raises(ToolError, match="only run in a sandbox"):
         runner.start_job("touch x", folder=tmp_path, confinement=confinement)
     await runner.close()
     assert not (tmp_path / "x").exists()

@@ -1,4 +1,4 @@
-"""Edits of many files on a disk that fills, beside others who write, and on files that cannot be replaced."""
+"""Edits of many files on a full disk, beside other writers, and of files that cannot be replaced."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import ToolError
-from vmpilot.tools.files.contents import read_content
-from vmpilot.tools.files.watch import Stopped, Watch
-from vmpilot.tools.files.writing import Change, commit_changes, write_new
+from vmpilot.tools.files._content import read_content
+from vmpilot.tools.files._threads import Stopped, Watch
+from vmpilot.tools.files._writing import Change, commit_changes, write_new
 
 from .conftest import Refused, names
 
@@ -24,7 +24,7 @@ NOBODY = 65_534
 
 
 class Meanwhile(Watch):
-    """Does something at the moment at which everything is staged and nothing done yet."""
+    """Does something when everything is staged and nothing is done yet."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         super().__init__(10)
@@ -41,7 +41,7 @@ def change(path: Path, after: bytes) -> Change:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """No file can grow beyond it, as on a disk that is full: the write fails halfway."""
+    """No file can exceed it, as on a full disk: the write fails halfway."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -81,7 +81,7 @@ async def test_a_full_disk_changes_nothing(refused: Refused, root: Path, linked:
     edits.insert(1, {"path": "b", "search": "old", "replace": "much longer than before " * 20, "all": True})
     with file_size_limit(1_000):
         said = await refused("edit_file", {"edits": edits})
-    assert said == "b: it would be larger than a file may be here.\nNo file was changed."
+    assert said == "b: it would exceed the maximum file size.\nNo file was changed."
     assert {(root / name).read_text() for name in present} == {"old\n" * 10}
     assert names(root) == present
 
@@ -89,19 +89,19 @@ async def test_a_full_disk_changes_nothing(refused: Refused, root: Path, linked:
 async def test_a_full_disk_makes_no_file_and_no_folders(refused: Refused, root: Path) -> None:
     with file_size_limit(1_000):
         said = await refused("create_file", {"path": "new/f", "content": "x" * 2_000})
-    assert said.startswith("new/f: it would be larger")
+    assert said.startswith("new/f: it would exceed")
     assert names(root) == []
 
 
 @pytest.mark.parametrize("linked", [False, True])
-def test_who_writes_meanwhile_wins_and_all_is_put_back(root: Path, linked: bool) -> None:
+def test_another_writer_wins_and_all_is_restored(root: Path, linked: bool) -> None:
     for name in ("a", "b", "c"):
         (root / name).write_text("old")
     if linked:
         (root / "a2").hardlink_to(root / "a")
     present = names(root)
     changes = [change(root / name, b"new and longer") for name in ("a", "b", "c")]
-    with pytest.raises(ToolError, match=r"c was changed by somebody else just now"):
+    with pytest.raises(ToolError, match=r"c was changed by another program just now"):
         commit_changes(changes, Meanwhile(lambda: (root / "c").write_text("theirs!")))
     assert [(root / name).read_text() for name in ("a", "b", "c")] == ["old", "old", "theirs!"]
     assert names(root) == present
@@ -111,13 +111,13 @@ def test_a_file_that_was_replaced_meanwhile_is_left_alone(root: Path) -> None:
     (root / "a").write_text("old")
     (root / "theirs").write_text("old")
 
-    with pytest.raises(ToolError, match="changed by somebody else"):
+    with pytest.raises(ToolError, match="changed by another program"):
         commit_changes([change(root / "a", b"new")], Meanwhile(lambda: (root / "theirs").rename(root / "a")))
     assert (root / "a").read_text() == "old"
     assert names(root) == ["a"]
 
 
-def test_cancelled_before_the_first_rename_nothing_was_done(root: Path) -> None:
+def test_canceled_before_the_first_rename_nothing_was_changed(root: Path) -> None:
     (root / "a").write_text("old")
     watch = Watch(10)
     watch.stop()
@@ -129,9 +129,9 @@ def test_cancelled_before_the_first_rename_nothing_was_done(root: Path) -> None:
     assert names(root) == ["a"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("folder_mode", [0o755, 0o777])
-def test_a_file_of_somebody_else_that_we_may_write_keeps_its_owner(public: Path, folder_mode: int) -> None:
+def test_a_writable_file_of_another_user_keeps_its_owner(public: Path, folder_mode: int) -> None:
     path = public / "shared"
     path.write_text("old")
     path.chmod(0o666)
@@ -144,11 +144,11 @@ def test_a_file_of_somebody_else_that_we_may_write_keeps_its_owner(public: Path,
     assert names(public) == ["shared"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")
-def test_a_file_that_we_may_only_read_is_not_replaced(public: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_read_only_file_of_another_user_is_not_replaced(public: Path) -> None:
     path = public / "theirs"
     path.write_text("old")
     path.chmod(0o644)
-    with as_nobody(), pytest.raises(ToolError, match=r"theirs: permission denied \(it belongs to root, mode 0644\)"):
+    with as_nobody(), pytest.raises(ToolError, match=r"theirs: permission denied \(owner root, mode 0644\)"):
         commit_changes([change(path, b"new")], Watch(10))
     assert path.read_text() == "old"

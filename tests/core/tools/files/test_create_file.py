@@ -1,4 +1,4 @@
-"""`create_file`: whole or not at all, and never over anything."""
+"""`create_file`: whole or not at all, and it never overwrites."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .conftest import Call, Refused, names
 
 async def test_a_file_and_its_folders_are_made(call: Call, root: Path) -> None:
     outcome = await call("create_file", {"path": "a/b/c.txt", "content": "ä\nx"})
-    assert outcome.text == "Made a/b/c.txt: 2 lines, 4 bytes. Made for it: a/, a/b/."
+    assert outcome.text == "Created a/b/c.txt: 2 lines, 4 bytes. New folders: a/, a/b/."
     assert (root / "a/b/c.txt").read_bytes() == "ä\nx".encode()
-    assert (await call("create_file", {"path": "empty", "content": ""})).text == "Made empty: 0 lines, 0 bytes."
+    assert (await call("create_file", {"path": "empty", "content": ""})).text == "Created empty: 0 lines, 0 bytes."
     assert names(root) == ["a", "empty"]
 
 
@@ -37,7 +37,7 @@ async def test_nothing_is_overwritten(refused: Refused, root: Path) -> None:
     assert names(root) == ["f", "sub"]
 
 
-async def test_a_file_that_came_meanwhile_is_not_overwritten(refused: Refused, root: Path) -> None:
+async def test_a_file_created_meanwhile_is_not_overwritten(refused: Refused, root: Path) -> None:
     def come() -> None:
         (root / "f").write_text("theirs")
 
@@ -45,18 +45,16 @@ async def test_a_file_that_came_meanwhile_is_not_overwritten(refused: Refused, r
     assert (root / "f").read_text() == "theirs"
 
 
-async def test_where_a_link_leads_to_nothing_the_effect_names_its_end(
-    tools: dict[str, Tool], root: Path, call: Call
-) -> None:
+async def test_the_effect_names_the_target_of_a_dangling_link(tools: dict[str, Tool], root: Path, call: Call) -> None:
     (root / "link").symlink_to("end")
     assert tools["create_file"].effect({"path": "link", "content": ""}) == ChangesFiles((root / "end",))
     await call("create_file", {"path": "link", "content": "x"})
     assert (root / "end").read_text() == "x"
 
 
-async def test_a_file_in_the_way_of_a_folder_is_told_and_nothing_stays(refused: Refused, root: Path) -> None:
+async def test_a_failure_leaves_nothing_behind(refused: Refused, root: Path) -> None:
     (root / "f").touch()
-    assert "no folder" in await refused("create_file", {"path": "f/g", "content": "x"})
+    assert "not a folder" in await refused("create_file", {"path": "f/g", "content": "x"})
     assert "name is too long" in await refused("create_file", {"path": f"new/{'x' * 300}", "content": "x"})
     assert names(root) == ["f"]
 

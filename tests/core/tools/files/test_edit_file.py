@@ -1,4 +1,4 @@
-"""`edit_file`: what it finds, what it keeps, and what it says where an edit does not fit."""
+"""`edit_file`: what it finds, what it keeps, and what it says if an edit does not match."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def edits(*given: tuple[str, str, str], everywhere: bool = False) -> dict[str, A
         (b"a\rb\n", "b", "c", b"a\rc\n"),
     ],
 )
-async def test_bytes_that_no_edit_names_stay(call: Call, root: Path, case: tuple[bytes, str, str, bytes]) -> None:
+async def test_other_bytes_stay_as_they_are(call: Call, root: Path, case: tuple[bytes, str, str, bytes]) -> None:
     before, search, replace, after = case
     (root / "f").write_bytes(before)
     await call("edit_file", edits(("f", search, replace)))
@@ -77,10 +77,10 @@ async def test_another_indentation_is_found_and_kept(call: Call, root: Path, cas
     (root / "f").write_text(before)
     outcome = await call("edit_file", edits(("f", search, replace)))
     assert (root / "f").read_text() == after
-    assert "found under another indentation, which was kept" in outcome.text
+    assert "found with different indentation, which was kept" in outcome.text
 
 
-async def test_the_diff_is_shown_whole_to_the_person_and_short_to_the_model(
+async def test_the_user_sees_the_whole_diff_and_the_model_a_short_one(
     call: Call, tools: dict[str, Tool], root: Path
 ) -> None:
     (root / "f").write_text("".join(f"{number}\n" for number in range(2_000)))
@@ -94,7 +94,7 @@ async def test_the_diff_is_shown_whole_to_the_person_and_short_to_the_model(
     assert text.endswith(" more lines of the diff]")
 
 
-async def test_several_edits_of_one_file_are_made_in_order_under_whatever_name(call: Call, root: Path) -> None:
+async def test_edits_of_one_file_under_several_names_are_made_in_order(call: Call, root: Path) -> None:
     (root / "f").write_text("a\n")
     (root / "link").symlink_to("f")
     outcome = await call("edit_file", edits(("f", "a", "b"), ("link", "b", "c"), ("./f", "c", "d")))
@@ -107,40 +107,40 @@ async def test_no_match_shows_the_nearest_lines(refused: Refused, root: Path) ->
     (root / "f").write_text("def f(x):\n    y = x\n    return y\n\n\ndef g(x):\n    return x\n")
     said = await refused("edit_file", edits(("f", "def f(x):\n    z = x\n    return y", "q")))
     assert said == (
-        "f: the search text is not there (3 lines). Nearest to it:\n    1\tdef f(x):\n    2\t    y = x\n"
-        "    3\t    return y\nCopy it exactly as it stands there, without numbers.\nNo file was changed."
+        "f: search text not found (3 lines). Closest match:\n    1\tdef f(x):\n    2\t    y = x\n"
+        "    3\t    return y\nCopy it exactly, without the line numbers.\nNo file was changed."
     )
     assert "    7\t    return x\n" in await refused("edit_file", edits(("f", "retrun x", "q")))
-    assert "Nothing in the file is like it" in await refused("edit_file", edits(("f", "@@@@ ####", "q")))
-    assert "it has line numbers in it" in await refused("edit_file", edits(("f", "    1\tdef f(x):", "q")))
+    assert "Nothing in the file is similar" in await refused("edit_file", edits(("f", "@@@@ ####", "q")))
+    assert "it contains line numbers" in await refused("edit_file", edits(("f", "    1\tdef f(x):", "q")))
 
 
 async def test_several_matches_are_shown(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a = 1\nb = 1\n" + "c = 1\n" * 10)
     said = await refused("edit_file", edits(("f", " = 1", " = 2")))
-    assert said.startswith("f: the search text stands in 12 places:\n    1\ta = 1\n    2\tb = 1\n")
-    assert "[and 4 more lines]\nAdd lines around it" in said
+    assert said.startswith("f: search text found in 12 places:\n    1\ta = 1\n    2\tb = 1\n")
+    assert "[and 4 more lines]\nAdd surrounding lines" in said
 
 
-async def test_places_that_overlap_are_several(call: Call, refused: Refused, root: Path) -> None:
+async def test_overlapping_places_count_as_several(call: Call, refused: Refused, root: Path) -> None:
     (root / "f").write_text("ababa\n")
-    assert "stands in 2 places" in await refused("edit_file", edits(("f", "aba", "x")))
+    assert "found in 2 places" in await refused("edit_file", edits(("f", "aba", "x")))
     await call("edit_file", edits(("f", "aba", "x"), everywhere=True))
     assert (root / "f").read_text() == "xba\n"
     (root / "many").write_text("a" * 20_000)
     said = await refused("edit_file", edits(("many", "a", "x"), everywhere=True))
-    assert said.startswith("many: the search text stands in 10,000 places and more: use the shell (sed -i).")
+    assert said.startswith("many: search text found in 10,000 places or more: use the shell (sed -i).")
 
 
 @pytest.mark.parametrize("search", ["", " ", "\n\n", "\t \r\n"])
 async def test_a_blank_search_is_refused(refused: Refused, root: Path, search: str) -> None:
     (root / "f").write_text("a\n \n\n\n")
-    assert "search is blank. Give a text" in await refused("edit_file", edits(("f", search, "x")))
+    assert "search is blank. Give text from the file" in await refused("edit_file", edits(("f", search, "x")))
     (root / "f").write_text("")
-    assert "The file is empty: remove it" in await refused("edit_file", edits(("f", search, "x")))
+    assert "The file is empty: delete it" in await refused("edit_file", edits(("f", search, "x")))
 
 
-async def test_what_changes_nothing_cannot_be_encoded_or_is_no_text_is_refused(refused: Refused, root: Path) -> None:
+async def test_edits_that_change_nothing_or_cannot_be_made_are_refused(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
     (root / "latin").write_bytes(b"caf\xe9\n")
     (root / "zip").write_bytes(b"PK\3\4\0\0")
@@ -148,21 +148,21 @@ async def test_what_changes_nothing_cannot_be_encoded_or_is_no_text_is_refused(r
         file.truncate(20_000_000)
     assert "changes nothing" in await refused("edit_file", edits(("f", "a", "a")))
     assert "no '→' (U+2192)" in await refused("edit_file", edits(("latin", "caf", "→")))
-    assert "zip is no text but a ZIP archive" in await refused("edit_file", edits(("zip", "P", "Q")))
-    assert "has more than 10.0 MB" in await refused("edit_file", edits(("huge", "P", "Q")))
+    assert "zip is not text but a ZIP archive" in await refused("edit_file", edits(("zip", "P", "Q")))
+    assert "huge is larger than 10.0 MB" in await refused("edit_file", edits(("huge", "P", "Q")))
 
 
-async def test_one_edit_that_does_not_fit_undoes_all(refused: Refused, root: Path) -> None:
+async def test_one_edit_that_does_not_match_prevents_all(refused: Refused, root: Path) -> None:
     (root / "a").write_text("a\n")
     (root / "b").write_text("b\n")
     said = await refused("edit_file", edits(("a", "a", "x"), ("b", "b", "y"), ("a", "a", "z")))
-    assert said.startswith("a, edit 3 of 3: the search text is not there")
+    assert said.startswith("a, edit 3 of 3: search text not found")
     assert said.endswith("No file was changed.")
     assert ((root / "a").read_text(), (root / "b").read_text()) == ("a\n", "b\n")
     assert names(root) == ["a", "b"]
 
 
-async def test_what_has_changed_since_it_was_read_is_refused(call: Call, refused: Refused, root: Path) -> None:
+async def test_a_file_that_changed_since_it_was_read_is_refused(call: Call, refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\nb\n")
     await call("read_file", {"path": "f", "limit": 1})
     (root / "f").write_text("a\nc\n")
@@ -175,7 +175,7 @@ async def test_what_has_changed_since_it_was_read_is_refused(call: Call, refused
     assert (root / "f").read_text() == "y\nb\n"
 
 
-async def test_what_changed_since_the_person_saw_the_diff_is_refused(refused: Refused, root: Path) -> None:
+async def test_a_file_that_changed_since_the_user_saw_the_diff_is_refused(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
     said = await refused("edit_file", edits(("f", "a", "x")), meanwhile=lambda: void((root / "f").write_text("a\nb\n")))
     assert "has changed since the edit was shown" in said
@@ -184,12 +184,12 @@ async def test_what_changed_since_the_person_saw_the_diff_is_refused(refused: Re
     assert "has changed since the edit was shown" in said
 
 
-async def test_the_title_of_an_edit_that_does_not_fit_tells_nothing_of_the_file(
+async def test_the_title_of_an_edit_that_does_not_match_shows_nothing_of_the_file(
     tools: dict[str, Tool], root: Path
 ) -> None:
     (root / "key").write_text("the secret\n")
     title = tools["edit_file"].title(edits(("key", "the sekret", "x")))
-    assert title == "edit key\nkey (does not fit, nothing will be changed):\n- the sekret\n+ x"
+    assert title == "edit key\nkey (does not match, nothing will be changed):\n- the sekret\n+ x"
 
 
 async def test_a_masked_value_is_never_written_back(call: Call, refused: Refused, root: Path) -> None:
@@ -235,4 +235,4 @@ def test_the_effect_names_each_real_file_once(tools: dict[str, Tool], root: Path
 
 
 def void(_: object) -> None:
-    """Takes what a call gives."""
+    """Discard a value."""

@@ -1,4 +1,4 @@
-"""What holds for every edit: one that fails changes nothing, one that is turned round gives the same bytes again."""
+"""Properties of every edit: a failed one changes nothing, a reverted one restores the bytes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from vmpilot.contract import ToolError, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import EditFileTool, FileMemory
-from vmpilot.tools.files.diff import unified_diff
-from vmpilot.tools.files.document import Document, Span
-from vmpilot.tools.files.globs import compile_glob
-from vmpilot.tools.files.matching import find_places
-from vmpilot.tools.files.text import NotText, find_encoding, split_lines
+from vmpilot.tools.files._diff import unified_diff
+from vmpilot.tools.files._document import Document, Span
+from vmpilot.tools.files._globs import compile_glob
+from vmpilot.tools.files._matching import find_places
+from vmpilot.tools.files._text import NotText, find_encoding, split_lines
 
 from .conftest import names
 
@@ -51,13 +51,13 @@ async def test_an_edit_that_fails_changes_nothing(
 
 @IN_ONE_FOLDER
 @given(words=st.tuples(WORDS, WORDS, WORDS, WORDS), encoding=ENCODINGS, end=st.sampled_from(["\n", "\r\n"]))
-async def test_turned_round_it_gives_the_same_bytes(
+async def test_a_reverted_edit_restores_the_bytes(
     workspace: Workspace, root: Path, words: tuple[str, str, str, str], encoding: str, end: str
 ) -> None:
     before, old, new, after = words
     text = before + old + after
     changed = before + new + after
-    assume(old.strip() and new.strip() and old != new and _stands_once(old, text) and _stands_once(new, changed))
+    assume(old.strip() and new.strip() and old != new and _occurs_once(old, text) and _occurs_once(new, changed))
     assume(encoding != "latin-1" or "é" in before + after)  # without it the file is plain ASCII in between
     assume(end == "\n" or (text.count("\n") and changed.count("\n")) or "\n" not in text + changed)
     data = text.replace("\n", end).encode(encoding)
@@ -69,14 +69,14 @@ async def test_turned_round_it_gives_the_same_bytes(
     assert (root / "f").read_bytes() == data
 
 
-def _stands_once(part: str, text: str) -> bool:
+def _occurs_once(part: str, text: str) -> bool:
     return sum(text.startswith(part, start) for start in range(len(text))) == 1
 
 
 @given(
     lines=st.lists(st.tuples(st.text("ab", max_size=3), st.sampled_from(["\n", "\r\n"])), max_size=8), data=st.data()
 )
-def test_lines_that_stay_keep_their_ends(lines: list[tuple[str, str]], data: st.DataObject) -> None:
+def test_unchanged_lines_keep_their_endings(lines: list[tuple[str, str]], data: st.DataObject) -> None:
     document = Document("".join(map("".join, lines)))
     plain = document.plain
     start = data.draw(st.integers(0, len(plain)))
@@ -131,7 +131,7 @@ def test_an_encoding_gives_the_bytes_back(data: bytes) -> None:
 
 
 @given(st.text("a\r\n\u2028\x0c"))
-def test_lines_come_together_again(text: str) -> None:
+def test_split_lines_join_to_the_text(text: str) -> None:
     lines = split_lines(text)
     assert "".join(lines) == text
     assert all(line.endswith("\n") for line in lines[:-1])
@@ -153,5 +153,5 @@ def test_shifted_text_is_found_and_put_back_shifted(lines: list[tuple[int, str]]
 
 
 @pytest.mark.parametrize("pattern", ["*a" * 30 + "b", "**/a/" * 12 + "b", "*[ab]*" * 20 + "c"])
-def test_no_glob_runs_wild(pattern: str) -> None:
+def test_no_glob_takes_exponential_time(pattern: str) -> None:
     assert compile_glob(pattern).fullmatch("a/" * 60 + "a" * 200) is None

@@ -1,4 +1,4 @@
-"""`find_files`: the names that fit, in order, and what is left out of them."""
+"""`find_files`: the names that match, in order, and what is skipped."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmpilot.machine.workspace import opened_folder
-from vmpilot.tools.files.globs import compile_glob
-from vmpilot.tools.files.walk import Walk
-from vmpilot.tools.files.watch import Watch
+from vmpilot.tools.files._globs import compile_glob
+from vmpilot.tools.files._threads import Watch
+from vmpilot.tools.files._walk import Walk
 
 from .conftest import Call, Refused
 
@@ -92,11 +92,11 @@ def tree(root: Path) -> Path:
         ("*.log", []),
     ],
 )
-async def test_names_that_fit_in_order(call: Call, tree: Path, pattern: str, names: list[str]) -> None:
+async def test_matching_names_in_order(call: Call, tree: Path, pattern: str, names: list[str]) -> None:
     assert await found(call, pattern) == names
 
 
-async def test_what_is_found_can_be_named_as_it_stands(call: Call, tree: Path) -> None:
+async def test_results_can_be_used_as_paths(call: Call, tree: Path) -> None:
     assert await found(call, "*.py", "src") == ["src/b.py", "src/deep/c.py"]
     assert await found(call, "*.py", str(tree.parent)) == [
         str(tree / name) for name in ("a.py", "src/b.py", "src/deep/c.py")
@@ -104,15 +104,15 @@ async def test_what_is_found_can_be_named_as_it_stands(call: Call, tree: Path) -
     assert await found(call, "*.py", "build") == ["build/o.py"]  # asked for by name
 
 
-async def test_what_is_wrong_is_told(call: Call, refused: Refused, tree: Path) -> None:
+async def test_errors_say_what_is_wrong(call: Call, refused: Refused, tree: Path) -> None:
     assert (await call("find_files", {"pattern": "nothing"})).text == "[nothing found in .]"
-    assert "no folder" in await refused("find_files", {"pattern": "*", "path": "a.py"})
+    assert "not a folder" in await refused("find_files", {"pattern": "*", "path": "a.py"})
     assert (
         await refused("find_files", {"pattern": "*", "path": "nowhere"})
-        == "There is no nowhere. find_files finds files by name."
+        == "nowhere does not exist. find_files finds files by name."
     )
-    assert "too many choices" in await refused("find_files", {"pattern": "{a,b}" * 12})
-    assert "no pattern: a [ ] set" in await refused("find_files", {"pattern": "[!]"})
+    assert "too many alternatives" in await refused("find_files", {"pattern": "{a,b}" * 12})
+    assert "Invalid glob [!]: a [ ] set" in await refused("find_files", {"pattern": "[!]"})
 
 
 async def test_many_are_counted(call: Call, root: Path) -> None:
@@ -120,11 +120,11 @@ async def test_many_are_counted(call: Call, root: Path) -> None:
         (root / f"{number:03}").touch()
     text = (await call("find_files", {"pattern": "*"})).text
     assert text.startswith("000\n001\n")
-    assert text.endswith("499\n[520 found in ., the first 500 shown: narrow the pattern or the path]")
+    assert text.endswith("499\n[520 found in ., the first 500 shown: narrow the pattern or path]")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="root becomes somebody who may not read everything")
-async def test_folders_that_cannot_be_read_are_told(call: Call, root: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="root becomes a user who may not read everything")
+async def test_unreadable_folders_are_listed(call: Call, root: Path) -> None:
     make_tree(root, ["open/a", "closed/b"])
     (root / "closed").chmod(0)
     os.seteuid(65_534)
@@ -157,7 +157,7 @@ def test_a_walk_finds_what_is_there(paths: list[str]) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(paths=PATHS, rules=st.tuples(RULES, RULES))
-def test_ignore_files_mean_what_git_takes_them_to_mean(paths: list[str], rules: tuple[list[str], list[str]]) -> None:
+def test_ignore_files_are_read_as_git_does(paths: list[str], rules: tuple[list[str], list[str]]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         make_tree(folder, paths)
@@ -177,7 +177,7 @@ def test_ignore_files_mean_what_git_takes_them_to_mean(paths: list[str], rules: 
     glob=st.text("ab*?/[]!", max_size=7),
     path=st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab"]), min_size=1, max_size=4),
 )
-def test_globs_are_like_the_plain_meaning(glob: str, path: list[str]) -> None:
+def test_globs_mean_the_same_as_a_naive_reading(glob: str, path: list[str]) -> None:
     if "[" in glob or not glob.strip("/") or "//" in glob or glob[:1] == "/" or glob[-1:] == "/":
         return
     whole = "/".join(path)

@@ -1,4 +1,4 @@
-"""Names and texts that differ only in what is not seen: the only look-alike is taken, and the difference is named."""
+"""Names and texts that differ only invisibly: a single look-alike is used, and the difference is named."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=ascii)
-async def test_the_only_look_alike_is_read(
+async def test_a_single_look_alike_is_read(
     call: Call, tools: dict[str, Tool], root: Path, pair: tuple[str, str, str]
 ) -> None:
     there, given_name, difference = pair
@@ -38,9 +38,9 @@ async def test_the_only_look_alike_is_read(
     (root / "other").write_text("no\n")
     assert tools["read_file"].effect({"path": given_name}) == ReadsFiles((root / there,))
     said = (await call("read_file", {"path": given_name})).text
-    assert said.startswith("    1\twords\n[line 1 of 1; taken for ")
-    assert f"the name has {difference}" in said
-    assert "taken for" not in (await call("read_file", {"path": there})).text
+    assert said.startswith("    1\twords\n[line 1 of 1; used instead of ")
+    assert f"its name has {difference}" in said
+    assert "used instead of" not in (await call("read_file", {"path": there})).text
 
 
 async def test_folders_on_the_way_count_too(call: Call, root: Path) -> None:
@@ -52,37 +52,35 @@ async def test_folders_on_the_way_count_too(call: Call, root: Path) -> None:
     assert names(root / "My\u00a0Files" / "cafe\u0301") == ["f", "new"]
 
 
-async def test_of_several_none_is_taken_and_each_difference_is_named(refused: Refused, root: Path) -> None:
+async def test_of_several_look_alikes_none_is_used_and_each_difference_is_named(refused: Refused, root: Path) -> None:
     for name in ("a\u00a0b", "a\u202fb"):
         (root / name).touch()
     said = await refused("read_file", {"path": "a b"})
-    assert said.startswith("There is no a b. Names that look the same: ")
+    assert said.startswith("a b does not exist. Names that look the same: ")
     assert f"(it has {NBSP} instead of U+0020 SPACE)" in said
     assert f"(it has {NNBSP} instead of U+0020 SPACE)" in said
 
 
-async def test_an_exact_name_wins_and_what_looks_different_is_not_taken(
-    call: Call, refused: Refused, root: Path
-) -> None:
+async def test_an_exact_name_wins_and_a_different_look_is_not_used(call: Call, refused: Refused, root: Path) -> None:
     for name in ("a b", "a\u00a0b", "\u0430.txt", "A"):
         (root / name).write_text(f"{name!a}\n")
     assert "'a b'" in (await call("read_file", {"path": "a b"})).text
-    assert (await refused("read_file", {"path": "a.txt"})).startswith("There is no a.txt.")
-    assert (await refused("read_file", {"path": "a"})).startswith("There is no a.")
+    assert (await refused("read_file", {"path": "a.txt"})).startswith("a.txt does not exist.")
+    assert (await refused("read_file", {"path": "a"})).startswith("a does not exist.")
 
 
-async def test_a_new_file_does_not_get_the_looks_of_one_that_is_there(refused: Refused, root: Path) -> None:
+async def test_a_new_file_must_not_look_like_an_existing_one(refused: Refused, root: Path) -> None:
     (root / "cafe\u0301").write_text("old\n")
     said = await refused("create_file", {"path": "caf\u00e9", "content": "new\n"})
-    assert "already exists (taken for caf\u00e9: the name has U+0065" in said
+    assert "already exists (used instead of caf\u00e9: its name has U+0065" in said
     assert names(root) == ["cafe\u0301"]
 
 
-async def test_an_edit_says_which_file_it_took(call: Call, root: Path) -> None:
+async def test_an_edit_says_which_file_it_used(call: Call, root: Path) -> None:
     (root / "n\u00a0.py").write_text("x = 1\n")
     edit = {"path": "n .py", "search": "x = 1", "replace": "x = 2"}
     said = (await call("edit_file", {"edits": [edit]})).text
-    assert f"taken for n .py: the name has {NBSP}" in said
+    assert f"used instead of n .py: its name has {NBSP}" in said
     assert (root / "n\u00a0.py").read_text() == "x = 2\n"
 
 
@@ -106,12 +104,12 @@ async def test_an_edit_whose_text_only_looks_the_same_names_the_character(
 
 
 @pytest.mark.parametrize("path", ["loop", "loop/x", "one", "sub/../one"])
-async def test_a_link_that_leads_to_itself_is_called_so(refused: Refused, root: Path, path: str) -> None:
+async def test_a_loop_of_links_is_named(refused: Refused, root: Path, path: str) -> None:
     (root / "sub").mkdir()
     (root / "loop").symlink_to("loop")
     (root / "one").symlink_to("two")
     (root / "two").symlink_to("one")
-    assert (await refused("read_file", {"path": path})).endswith("its links go round in a circle.")
+    assert (await refused("read_file", {"path": path})).endswith("its links form a loop.")
 
 
 LOOKS = st.text("ab \u00a0\u202f\u200b\u0301e\u00e9\u3164\u1100\u1161\uac00\u11a8", max_size=8)

@@ -1,4 +1,4 @@
-"""Links and folders that are swapped between the decision and the run: it acts on what was decided upon, or not."""
+"""Links and folders that are swapped between decision and run: the run uses what was decided on, or fails."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def test_a_folder_that_became_a_link_is_refused(
     refused: Refused, tool: str, arguments: dict[str, Any], swap_folder: Swap, secret: Path
 ) -> None:
     said = await refused(tool, arguments, meanwhile=swap_folder)
-    assert "was swapped for a link in the meantime" in said
+    assert "was replaced by a link in the meantime" in said
     assert "secret" not in said
     assert (secret / "f").read_text() == "the secret\n"
     assert names(secret) == ["f"]
@@ -73,7 +73,7 @@ async def test_a_file_that_became_a_link_is_refused(
     refused: Refused, tool: str, arguments: dict[str, Any], swap_file: Swap, secret: Path
 ) -> None:
     said = await refused(tool, arguments, meanwhile=swap_file)
-    assert "swapped for a link" in said
+    assert "was replaced by a link" in said
     assert (secret / "f").read_text() == "the secret\n"
 
 
@@ -93,7 +93,7 @@ async def test_a_working_folder_that_moves_meanwhile_does_not_count(
     call: Call, tools: dict[str, Tool], inside: Path
 ) -> None:
     workspace: Any = tools["read_file"]
-    outcome = await call("read_file", {"path": "sub/f"}, meanwhile=lambda: workspace._calls.workspace.move_to(inside))
+    outcome = await call("read_file", {"path": "sub/f"}, meanwhile=lambda: workspace.workspace.move_to(inside))
     assert "the plain" in outcome.text
 
 
@@ -102,7 +102,7 @@ async def test_links_below_a_searched_folder_are_not_followed(call: Call, inside
     (inside / "folder").symlink_to(secret)
     assert "secret" not in (await call("search_text", {"pattern": "the"})).text
     found = (await call("find_files", {"pattern": "*"})).text.split("\n")[:-1]
-    assert found == ["sub/f", "sub/folder (a link)", "sub/link (a link)"]
+    assert found == ["sub/f", "sub/folder (link)", "sub/link (link)"]
 
 
 def test_the_effect_follows_links_out_of_the_workspace(tools: dict[str, Tool], root: Path, secret: Path) -> None:

@@ -1,4 +1,4 @@
-"""`read_file`: what the model sees of text, and what it is told of everything else."""
+"""`read_file`: what the model sees of text, and the errors for everything else."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .conftest import Call, Refused
     ("data", "arguments", "text"),
     [
         (b"a\nb\n", {}, "    1\ta\n    2\tb\n[lines 1 to 2 of 2]"),
-        (b"a", {}, "    1\ta\n[line 1 of 1; no line end at the end of the file]"),
+        (b"a", {}, "    1\ta\n[line 1 of 1; no newline at end of file]"),
         (b"", {}, "[the file is empty]"),
         (b"a\nb\nc\n", {"offset": 2}, "    2\tb\n    3\tc\n[lines 2 to 3 of 3]"),
-        (b"a\nb\nc\n", {"limit": 1}, "    1\ta\n[line 1 of 3; go on with offset 2]"),
-        (b"a\r\nb\r\n", {}, "    1\ta\n    2\tb\n[lines 1 to 2 of 2; CRLF line ends]"),
-        (b"a\r\nb\n", {}, "    1\ta\n    2\tb\n[lines 1 to 2 of 2; mixed line ends (1 CRLF, 1 LF)]"),
+        (b"a\nb\nc\n", {"limit": 1}, "    1\ta\n[line 1 of 3; continue with offset 2]"),
+        (b"a\r\nb\r\n", {}, "    1\ta\n    2\tb\n[lines 1 to 2 of 2; CRLF line endings]"),
+        (b"a\r\nb\n", {}, "    1\ta\n    2\tb\n[lines 1 to 2 of 2; mixed line endings (1 CRLF, 1 LF)]"),
         (b"\xef\xbb\xbfa\n", {}, "    1\ta\n[line 1 of 1; UTF-8 with byte order mark]"),
         ("ä\n".encode("utf-16"), {}, "    1\tä\n[line 1 of 1; UTF-16 (little endian) with byte order mark]"),
         ("café\n".encode("latin-1"), {}, "    1\tcafé\n[line 1 of 1; not UTF-8, so read as Latin-1]"),
@@ -57,9 +57,9 @@ async def test_text_is_shown_with_numbers(
         (bytes(range(1, 32)) * 10, "binary data"),
     ],
 )
-async def test_what_is_no_text_is_named(refused: Refused, root: Path, data: bytes, said: str) -> None:
+async def test_other_files_than_text_are_named(refused: Refused, root: Path, data: bytes, said: str) -> None:
     (root / "f").write_bytes(data)
-    assert f"f is no text: {said}" in await refused("read_file", {"path": "f"})
+    assert f"f is not text: {said}" in await refused("read_file", {"path": "f"})
 
 
 async def test_special_files_and_folders_are_refused_without_waiting(refused: Refused, root: Path) -> None:
@@ -73,39 +73,40 @@ async def test_special_files_and_folders_are_refused_without_waiting(refused: Re
             name: await refused("read_file", {"path": name})
             for name in ("fifo", "socket", "sub", "loop", "/dev/zero", "/")
         }
-    assert said["fifo"].startswith("fifo is a FIFO (named pipe); only regular files")
-    assert said["socket"].startswith("socket is a socket;")
-    assert said["/dev/zero"].startswith("/dev/zero is a device;")
+    assert said["fifo"].startswith("fifo is a FIFO (named pipe), and only regular files")
+    assert said["socket"].startswith("socket is a socket,")
+    assert said["/dev/zero"].startswith("/dev/zero is a device,")
     assert said["sub"] == "sub is a folder with a.txt. Name a file in it, or use find_files."
     assert said["/"].startswith("/ is a folder with ")
     assert "link" in said["loop"]
 
 
-async def test_what_is_missing_is_told_with_what_is_like_it(refused: Refused, root: Path) -> None:
+async def test_an_error_for_a_missing_file_gives_similar_names(refused: Refused, root: Path) -> None:
     (root / "settings.toml").touch()
     assert (
-        await refused("read_file", {"path": "setings.toml"}) == "There is no setings.toml. Close to it: settings.toml."
+        await refused("read_file", {"path": "setings.toml"})
+        == "setings.toml does not exist. Similar names: settings.toml."
     )
-    assert (await refused("read_file", {"path": "settings.toml/x"})).startswith("settings.toml/x: it, or a part of its")
+    assert (await refused("read_file", {"path": "settings.toml/x"})).startswith("settings.toml/x: it or a part of its")
     assert (await refused("read_file", {"path": "x" * 300})).endswith(": its name is too long.")
 
 
-async def test_beyond_the_end_the_length_is_told(refused: Refused, root: Path) -> None:
+async def test_past_the_end_the_error_gives_the_length(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
-    assert await refused("read_file", {"path": "f", "offset": 5}) == "f has 1 line: there is no line 5."
+    assert await refused("read_file", {"path": "f", "offset": 5}) == "f has 1 line: line 5 does not exist."
     (root / "empty").touch()
-    assert await refused("read_file", {"path": "empty", "offset": 2}) == "empty has 0 lines: there is no line 2."
+    assert await refused("read_file", {"path": "empty", "offset": 2}) == "empty has 0 lines: line 2 does not exist."
 
 
 async def test_long_lines_and_many_lines_are_cut_and_counted(call: Call, root: Path) -> None:
     (root / "long").write_text("x" * 5_000 + "\n" + "y\n" * 3_000)
     first, *_, last = (await call("read_file", {"path": "long"})).text.split("\n")
     assert first == f"    1\t{'x' * 2_000} [… 3,000 more characters]"
-    assert last == "[lines 1 to 2000 of 3,001; go on with offset 2001]"
+    assert last == "[lines 1 to 2000 of 3,001; continue with offset 2001]"
     (root / "wide").write_text(("z" * 1_000 + "\n") * 100)
     text = (await call("read_file", {"path": "wide"})).text
     assert len(text) < 41_000
-    assert text.endswith("[lines 1 to 39 of 100; go on with offset 40]")
+    assert text.endswith("[lines 1 to 39 of 100; continue with offset 40]")
 
 
 async def test_a_large_file_is_read_in_parts(call: Call, refused: Refused, root: Path) -> None:
@@ -115,20 +116,22 @@ async def test_a_large_file_is_read_in_parts(call: Call, refused: Refused, root:
     arguments = {"path": "large", "offset": 700_000, "limit": 2}
     assert (await call("read_file", arguments)).text == (
         "700000\tline 700000\n700001\tline 700001\n"
-        "[lines 700000 to 700001 of a file of 12.7 MB; go on with offset 700002]"
+        "[lines 700000 to 700001 of a file of 12.7 MB; continue with offset 700002]"
     )
     last = (await call("read_file", {"path": "large", "offset": 900_001})).text
     assert last == f"900001\t{'w' * 2_000} [… 1,998,000 more characters]\n[line 900001 of 900,001]"
     assert await refused("read_file", {"path": "large", "offset": 900_002}) == (
-        "large has 900,001 lines: there is no line 900,002."
+        "large has 900,001 lines: line 900,002 does not exist."
     )
 
 
-async def test_proc_does_not_know_its_sizes(call: Call) -> None:
+async def test_files_of_proc_that_report_no_size_are_read(call: Call) -> None:
     assert "Name:\t" in (await call("read_file", {"path": "/proc/self/status"})).text
 
 
-async def test_a_name_that_is_no_utf_8_is_taken_as_it_is_shown(call: Call, root: Path, tools: dict[str, Tool]) -> None:
+async def test_a_name_that_is_not_utf_8_can_be_given_as_it_is_shown(
+    call: Call, root: Path, tools: dict[str, Tool]
+) -> None:
     (root / os.fsdecode(b"caf\xe9\n.txt")).write_text("x\n")
     shown = (await call("find_files", {"pattern": "caf*"})).text.split("\n")[0]
     assert shown == r"caf\xe9\x0a.txt"
@@ -139,7 +142,7 @@ async def test_a_name_that_is_no_utf_8_is_taken_as_it_is_shown(call: Call, root:
     assert "backslash" in (await call("read_file", {"path": r"a\xff"})).text
 
 
-async def test_the_home_and_the_working_folder_are_known(
+async def test_paths_start_at_the_home_or_the_working_folder(
     tools: dict[str, Tool], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(root))

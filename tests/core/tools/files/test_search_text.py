@@ -71,7 +71,7 @@ async def test_lines_that_match(call: Call, tree: Path, arguments: dict[str, Any
         ({"pattern": "a\nb"}, r'the literal "\n" is not allowed in a regex. Patterns match within a line'),
         ({"pattern": "a", "path": "binary"}, "binary is not text: binary data"),
         ({"pattern": "a", "path": "fifo"}, "fifo is a FIFO"),
-        ({"pattern": "a", "path": "nowhere"}, "There is no nowhere."),
+        ({"pattern": "a", "path": "nowhere"}, "nowhere does not exist."),
         ({"pattern": "a", "glob": "[!]"}, "Invalid glob [!]: "),
     ],
 )
@@ -109,7 +109,7 @@ async def test_many_matches_are_counted_and_cut(call: Call, root: Path) -> None:
     assert "[more than 10,000 lines, the first 200 shown:" in (await call("search_text", {"pattern": "x"})).text
 
 
-async def test_of_a_long_line_the_part_with_the_match_is_shown(call: Call, root: Path) -> None:
+async def test_a_long_line_is_shown_around_the_match(call: Call, root: Path) -> None:
     (root / "long").write_text("ä" * 4_000_000 + "needle" + "ö" * 4_000_000 + "\n")
     _, line, summary = (await call("search_text", {"pattern": "n..dle"})).text.split("\n")
     assert re.fullmatch(r"    1\t…ä{50}needleö{244}…", line)

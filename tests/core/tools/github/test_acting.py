@@ -1,4 +1,4 @@
-"""New issues, pull requests, comments and branches, and how they are announced."""
+"""Creating issues, pull requests, comments and branches, and their effects."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import Acts, ToolError
-from vmpilot.tools.github.branching import check_branch, name_branch
-from vmpilot.tools.github.models import Issue, read
+from vmpilot.tools.github._branching import check_branch, name_branch
+from vmpilot.tools.github._models import Issue, read
 
 from .conftest import COMMIT, DAY, Caller, Hub, Reply
 
@@ -21,7 +21,7 @@ async def test_an_issue_is_created_and_can_be_viewed(hub: Hub, call: Caller) -> 
 
 
 @pytest.mark.parametrize("kind", ["issue", "pull_request"])
-async def test_a_comment_is_written(hub: Hub, call: Caller, kind: str) -> None:
+async def test_a_comment_is_created(hub: Hub, call: Caller, kind: str) -> None:
     hub.add_issue("Disk full")
     made = await call(f"comment_{kind}", number=1, body="Done.")
     assert made.text == "Commented on #1 in octo/repo: https://github.com/octo/repo#c1"
@@ -40,7 +40,7 @@ async def test_a_branch_is_made_from_an_issue_and_linked_to_it(hub: Hub, call: C
     hub.add_issue("Disk full: /var, again!")
     made = (await call("branch_from_issue", number=1)).text
     assert made == (
-        "Created the branch 1-disk-full-var-again in octo/repo from main (0123456789), linked to #1. "
+        "Created branch 1-disk-full-var-again in octo/repo from main (0123456789), linked to #1. "
         "To work on it: git fetch origin && git switch 1-disk-full-var-again"
     )
     assert hub.branches["1-disk-full-var-again"] == COMMIT
@@ -54,32 +54,32 @@ async def test_a_branch_is_made_from_an_issue_and_linked_to_it(hub: Hub, call: C
     }
 
 
-async def test_a_branch_is_made_also_where_it_cannot_be_linked(hub: Hub, call: Caller) -> None:
+async def test_a_branch_is_created_even_if_it_cannot_be_linked(hub: Hub, call: Caller) -> None:
     hub.links = False
     hub.branches["stable/2"] = "f" * 40
     hub.add_issue("Disk full")
     made = (await call("branch_from_issue", number=1, base="stable/2", branch="fix/disk#1")).text
-    assert "Created the branch fix/disk#1 in octo/repo from stable/2 (ffffffffff), not linked to" in made
+    assert "Created branch fix/disk#1 in octo/repo from stable/2 (ffffffffff), not linked to" in made
     assert hub.branches["fix/disk#1"] == "f" * 40
     assert hub.asked[-1].data == {"ref": "refs/heads/fix/disk#1", "sha": "f" * 40}
 
 
-async def test_a_branch_that_exists_is_told_and_left(hub: Hub, call: Caller) -> None:
+async def test_an_existing_branch_is_left_alone(hub: Hub, call: Caller) -> None:
     hub.add_issue("Disk full")
     hub.branches["1-disk-full"] = "e" * 40
-    assert "The branch 1-disk-full exists already" in (await call("branch_from_issue", number=1)).text
+    assert "The branch 1-disk-full already exists" in (await call("branch_from_issue", number=1)).text
     assert hub.branches["1-disk-full"] == "e" * 40
     assert all(asked.method == "GET" for asked in hub.asked)
 
 
-async def test_a_branch_needs_an_issue_and_a_beginning(hub: Hub, call: Caller) -> None:
+async def test_a_branch_needs_an_issue_and_a_base(hub: Hub, call: Caller) -> None:
     hub.add_pull("A change")
     hub.add_issue("Disk full")
     with pytest.raises(ToolError, match="#1 is a pull request"):
         await call("branch_from_issue", number=1)
-    with pytest.raises(ToolError, match="no branch nowhere in octo/repo"):
+    with pytest.raises(ToolError, match="The branch nowhere does not exist in octo/repo"):
         await call("branch_from_issue", number=2, base="nowhere")
-    with pytest.raises(ToolError, match="is no name that git takes"):
+    with pytest.raises(ToolError, match="Invalid branch name"):
         await call("branch_from_issue", number=2, branch="a..b")
 
 
@@ -125,12 +125,12 @@ def test_a_branch_is_named_after_the_issue(title: str, name: str) -> None:
         "a\nb",
     ],
 )
-def test_names_that_git_refuses_are_refused(name: str) -> None:
+def test_invalid_branch_names_are_refused(name: str) -> None:
     with pytest.raises(ToolError):
         check_branch(name)
 
 
-def test_what_acts_is_announced_by_action_and_repository(call: Caller) -> None:
+def test_the_effect_names_action_and_repository(call: Caller) -> None:
     arguments = {
         "action": "create_issue",
         "repository": "octo/repo",
@@ -145,19 +145,19 @@ def test_what_acts_is_announced_by_action_and_repository(call: Caller) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        ({"action": "create_issue"}, "create_issue needs title"),
-        ({"action": "create_issue", "title": " "}, "create_issue needs title"),
-        ({"action": "comment_issue"}, "comment_issue needs number and body"),
+        ({"action": "create_issue"}, "create_issue requires title"),
+        ({"action": "create_issue", "title": " "}, "create_issue requires title"),
+        ({"action": "comment_issue"}, "comment_issue requires number and body"),
         (
             {"action": "view_issue", "number": 1, "body": "x"},
-            "view_issue does not take body; .* it takes: number, count",
+            "view_issue does not accept body. .* it accepts: number, count",
         ),
-        ({"action": "list_issues", "repository": "octo"}, "written OWNER/NAME"),
-        ({"action": "list_issues", "repository": "octo/.."}, "written OWNER/NAME"),
-        ({"action": "list_issues", "repository": "octo/repo/../../x"}, "written OWNER/NAME"),
+        ({"action": "list_issues", "repository": "octo"}, "Expected OWNER/NAME"),
+        ({"action": "list_issues", "repository": "octo/.."}, "Expected OWNER/NAME"),
+        ({"action": "list_issues", "repository": "octo/repo/../../x"}, "Expected OWNER/NAME"),
     ],
 )
-async def test_a_call_that_does_not_fit_is_refused_before_anything_is_sent(
+async def test_invalid_arguments_are_refused_before_anything_is_sent(
     hub: Hub, call: Caller, arguments: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(ToolError, match=why):

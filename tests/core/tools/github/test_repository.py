@@ -1,4 +1,4 @@
-"""The repository that is meant, found in git's files as git itself writes them."""
+"""Finding the repository in the files that git writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import LooksUp, ToolError
-from vmpilot.tools.github.git_config import read_remotes
-from vmpilot.tools.github.repository import find_repository, web_host
+from vmpilot.tools.github._git_config import read_remotes
+from vmpilot.tools.github._repository import find_repository, web_host
 
 from .conftest import Caller, Hub
 
@@ -76,12 +76,12 @@ def test_origin_comes_first_and_else_the_only_one(tmp_path: Path) -> None:
         str(find_repository(clone(tmp_path / "b", mine=one, lab="https://gitlab.com/x/y"), "github.com")) == "octo/one"
     )
     assert str(find_repository(clone(tmp_path / "c", mine=one, yours=one), "github.com")) == "octo/one"
-    with pytest.raises(ToolError, match=r"several remotes: octo/one \(mine\), octo/other \(yours\)\. Name it"):
+    with pytest.raises(ToolError, match=r"several remotes: octo/one \(mine\), octo/other \(yours\)\. Specify"):
         find_repository(clone(tmp_path / "d", mine=one, yours=other), "github.com")
 
 
-def test_no_repository_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ToolError, match="belongs to no git repository with a remote"):
+def test_a_folder_without_repository_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ToolError, match="is not in a git repository with a remote"):
         find_repository(tmp_path, "github.com")
 
 
@@ -112,7 +112,7 @@ def test_odd_configurations_are_read_as_git_reads_them(tmp_path: Path) -> None:
         assert said.stdout.splitlines()[0] == url
 
 
-def test_files_that_are_none_are_not_waited_for(tmp_path: Path) -> None:
+def test_special_files_are_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     os.mkfifo(tmp_path / ".git" / "config")
     assert read_remotes(tmp_path) == {}

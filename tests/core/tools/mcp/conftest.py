@@ -26,7 +26,7 @@ class MakeServers(Protocol):
 
 
 class Raw:
-    """A misbehaving server's settings, its list of tools, and how often it was started."""
+    """A misbehaving server's settings, its tool list, and how often it was started."""
 
     def __init__(self, folder: Path, mode: str) -> None:
         self._tools = folder / f"{mode}.json"

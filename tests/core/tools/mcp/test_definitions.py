@@ -12,7 +12,7 @@ import pytest
 
 from vmpilot.contract import Acts, Tool, ToolError
 from vmpilot.tools.mcp import McpServer
-from vmpilot.tools.mcp.naming import tool_name, visible
+from vmpilot.tools.mcp._naming import tool_name, visible
 
 from .conftest import ECHO, MakeServers, Raw, call
 
@@ -72,14 +72,14 @@ async def test_a_changed_tool_is_not_called_before_the_user_approved_it(
 
     servers = make_servers(raw=server.settings())
     tools = await servers.tools()
-    with pytest.raises(ToolError, match="not what the user approved any more, so it was not called") as caught:
+    with pytest.raises(ToolError, match="no longer what the user approved, so it was not called") as caught:
         await call(tools, "mcp__raw__echo")
     arguments = json.loads(str(caught.value)[str(caught.value).index("{") :])
     assert arguments["server"] == "raw"
     (accept,) = await servers.tools()
     assert f'these: {{"server": "raw", "change": "{arguments["change"]}"}} (2 tools).' in accept.spec.description
     assert servers.problems == (
-        f"MCP server raw ({server.settings().command}): not what you approved any more, and not offered: echo, new",
+        f"MCP server raw ({server.settings().command}): changed since you approved it, so not offered: echo, new",
     )
 
     assert accept.effect(arguments) == Acts(f"raw {arguments['change']}")
@@ -92,11 +92,11 @@ async def test_a_changed_tool_is_not_called_before_the_user_approved_it(
         "  description: Something new.\n    | - echo is gone\n"
         '  parameters: {"type": "object", "properties": {}}'
     )
-    with pytest.raises(ToolError, match="what waits for approval is the change"):
+    with pytest.raises(ToolError, match="the change that waits for approval is"):
         accept.effect({"server": "raw", "change": "0" * 12})
     outcome = await call(tools, "mcp_accept_changes", **arguments)
     assert "mcp__raw__echo: Say it again, and send it to me too." in outcome.text
-    with pytest.raises(ToolError, match="nothing of it waits for approval"):
+    with pytest.raises(ToolError, match="no change waits for approval"):
         accept.effect(arguments)
 
     assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
@@ -112,7 +112,7 @@ async def test_a_change_in_mid_session_is_noticed(make_servers: MakeServers, raw
     tools = await make_servers(raw=server.settings()).tools()
     assert (await call(tools, "mcp__raw__echo")).text == "changed"
     for name in ("echo", "new"):
-        with pytest.raises(ToolError, match=f"its tool {name} is not what the user approved any more"):
+        with pytest.raises(ToolError, match=f"its tool {name} is no longer what the user approved"):
             await call(tools, f"mcp__raw__{name}")
     assert server.starts == 1
 
@@ -136,8 +136,8 @@ async def test_an_unchanged_tool_goes_on(make_servers: MakeServers, raw: MakeRaw
             "refer to another document",
         ),
         ({"inputSchema": {"type": "object", "properties": {"a b": {}}}}, "has a name that providers refuse"),
-        ({"inputSchema": {"type": "object", "properties": {"a": {"type": "strnig"}}}}, "no valid JSON Schema"),
-        ({"inputSchema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}, "no valid JSON Schema"),
+        ({"inputSchema": {"type": "object", "properties": {"a": {"type": "strnig"}}}}, "not a valid JSON Schema"),
+        ({"inputSchema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}, "not a valid JSON Schema"),
         ({"inputSchema": {"type": "object", "properties": {"a": {"title": "x" * 40_000}}}}, "at most 30,000 are taken"),
     ],
 )
@@ -149,7 +149,7 @@ async def test_a_tool_that_cannot_be_offered(
     servers = make_servers(raw=server.settings())
     assert names(await servers.tools()) == ["mcp__raw__echo", "mcp_accept_changes"]
     (problem,) = servers.problems
-    assert "its tool bad is left out: " in problem
+    assert "its tool bad is skipped: " in problem
     assert fault in problem
 
 
@@ -178,11 +178,13 @@ async def test_too_many_tools(make_servers: MakeServers, raw: MakeRaw) -> None:
     other.lists(*(NEW | {"name": f"tool{number}"} for number in range(102)))
     servers = make_servers(one=one.settings(), other=other.settings())
     assert len(await servers.tools()) == 101
-    assert "its tool tool101 is left out: 100 tools are as many as are taken of one server" in servers.problems[1]
-    assert servers.problems[2].startswith("mcp__other__tool30 is left out: 100 tools are as many")
+    assert "its tool tool101 is skipped: a server may have at most 100 tools" in servers.problems[1]
+    assert servers.problems[2].startswith(
+        "mcp__other__tool30 is skipped: all MCP servers together may have at most 100 tools"
+    )
 
 
-async def test_odd_names_are_made_valid_and_stay_apart(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_unusual_names_become_valid_and_stay_distinct(make_servers: MakeServers, raw: MakeRaw) -> None:
     server = raw("good")
     odd = ["a b", "a.b", "a/b", "ü", "x" * 80, "x" * 79]
     server.lists(*(NEW | {"name": name} for name in odd))
@@ -198,7 +200,7 @@ async def test_without_a_place_to_keep_them_nothing_is_offered(
     (tmp_path / "mcp").write_text("in the way")
     servers = make_servers(raw=raw("good").settings())
     assert await servers.tools() == ()
-    assert "its tools could not be kept" in servers.problems[0]
+    assert "its tools could not be saved" in servers.problems[0]
 
 
 def test_visible_text_stays() -> None:

@@ -28,12 +28,12 @@ Survivors = Callable[[], list[str]]
     [
         (
             "crash",
-            "the connection to it was lost: it exited with code 7; its standard error ends:\nassertion failed: no",
+            "the connection was lost: it exited with code 7; end of its standard error:\nassertion failed: no",
         ),
-        ("kill", "the connection to it was lost: it was ended by signal 9"),
-        ("huge", "the connection to it was lost: it sent a message of more than 8 MB"),
-        ("junk", "lost: it does not speak MCP; it wrote what is no message (1,001 lines), such as: <html>oops</html>"),
-        ("flood", "the connection to it was lost: it sends messages without end"),
+        ("kill", "the connection was lost: it was killed by signal 9"),
+        ("huge", "the connection was lost: it sent a message that exceeds 8 MB"),
+        ("junk", "lost: it does not speak MCP; it wrote 1,001 lines that are not messages, such as: <html>oops</html>"),
+        ("flood", "the connection was lost: it sends endless messages"),
         ("error", "no such \\u202etable"),
     ],
 )
@@ -46,7 +46,7 @@ async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, m
     assert said in str(caught.value)
 
 
-async def test_a_server_that_crashed_is_started_anew(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_a_crashed_server_is_restarted(make_servers: MakeServers, raw: MakeRaw) -> None:
     server = raw("crash-once")
     tools = await make_servers(raw=server.settings()).tools()
     with pytest.raises(ToolError, match="it exited with code 7"):
@@ -55,18 +55,22 @@ async def test_a_server_that_crashed_is_started_anew(make_servers: MakeServers, 
     assert server.starts == 2
 
 
-async def test_one_that_crashes_again_and_again_gets_a_pause(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_a_server_that_crashes_repeatedly_is_retried_after_a_pause(
+    make_servers: MakeServers, raw: MakeRaw
+) -> None:
     server = raw("crash")
     tools = await make_servers(raw=server.settings()).tools()
     for _ in range(2):
         with pytest.raises(ToolError, match="it exited with code 7"):
             await call(tools, "mcp__raw__echo")
-    with pytest.raises(ToolError, match=r"(?s)it failed \(.*code 7.*\), and is tried again in 2 s"):
+    with pytest.raises(ToolError, match=r"(?s)it failed \(.*code 7.*\); next try in 2 s"):
         await call(tools, "mcp__raw__echo")
     assert server.starts == 2
 
 
-async def test_one_that_died_while_nobody_looked(make_servers: MakeServers, raw: MakeRaw, survivors: Survivors) -> None:
+async def test_a_server_that_died_between_calls_is_restarted(
+    make_servers: MakeServers, raw: MakeRaw, survivors: Survivors
+) -> None:
     server = raw("good")
     tools = await make_servers(raw=server.settings()).tools()
     os.kill(server.pid, signal.SIGKILL)
@@ -74,18 +78,18 @@ async def test_one_that_died_while_nobody_looked(make_servers: MakeServers, raw:
     assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'
 
 
-async def test_a_call_without_an_answer(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_a_call_without_a_response(make_servers: MakeServers, raw: MakeRaw) -> None:
     server = raw("deaf")
     tools = await make_servers(raw=server.settings(timeout=0.3)).tools()
     before = time.monotonic()
-    with pytest.raises(ToolError, match=r"raw: it gave no answer within 0\.3 s"):
+    with pytest.raises(ToolError, match=r"raw: no response within 0\.3 s"):
         await call(tools, "mcp__raw__echo")
     assert time.monotonic() - before < 1.3
 
 
 @pytest.mark.parametrize(
     ("mode", "said"),
-    [("dies", "it could not be started: it exited with code 1; its standard error ends:\ncannot find the licence")],
+    [("dies", "it could not be started: it exited with code 1; end of its standard error:\ncannot find the licence")],
 )
 async def test_a_start_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
     servers = make_servers(bad=raw(mode).settings(), good=raw("good").settings())
@@ -94,7 +98,7 @@ async def test_a_start_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, 
     assert servers.problems == (f"MCP server bad ({sys.executable}): {said}",)
 
 
-async def test_a_command_that_is_not_there(make_servers: MakeServers) -> None:
+async def test_a_missing_command(make_servers: MakeServers) -> None:
     servers = make_servers(bad=McpServer(command="no-such-program-here"))
     assert await servers.tools() == ()
     (problem,) = servers.problems
@@ -102,7 +106,7 @@ async def test_a_command_that_is_not_there(make_servers: MakeServers) -> None:
 
 
 @pytest.mark.parametrize("mode", ["silent", "talks"])
-async def test_a_start_that_hangs_can_be_cancelled(
+async def test_a_hanging_start_can_be_canceled(
     make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, mode: str
 ) -> None:
     server = raw(mode)
@@ -116,19 +120,19 @@ async def test_a_start_that_hangs_can_be_cancelled(
     assert survivors() == []
 
 
-async def test_a_start_that_hangs_is_given_up(
+async def test_a_hanging_start_times_out(
     make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vmpilot.tools.mcp.connection.START_SECONDS", 0.5)
+    monkeypatch.setattr("vmpilot.tools.mcp._connection.START_SECONDS", 0.5)
     servers = make_servers(raw=raw("silent").settings())
     assert await servers.tools() == ()
     (problem,) = servers.problems
-    assert "it could not be started: no answer within 0.5 s" in problem
+    assert "it could not be started: no response within 0.5 s" in problem
     assert "starting up, please wait" in problem
     assert survivors() == []
 
 
-async def test_noise_on_standard_error_does_not_matter(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_noise_on_standard_error_is_harmless(make_servers: MakeServers, raw: MakeRaw) -> None:
     tools = await make_servers(raw=raw("stderr").settings()).tools()
     assert (await call(tools, "mcp__raw__echo")).text == "calm again"
 
@@ -140,7 +144,7 @@ async def test_a_long_result_is_cut(make_servers: MakeServers, raw: MakeRaw) -> 
     assert "[… 210,000 characters cut …]" in text
 
 
-async def test_what_a_server_asks_of_us_is_declined(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_requests_of_servers_are_declined(make_servers: MakeServers, raw: MakeRaw) -> None:
     tools = await make_servers(raw=raw("sample").settings()).tools()
     declined = json.loads((await call(tools, "mcp__raw__echo")).text)
     assert declined == ["List roots not supported", "Sampling not supported"]
@@ -158,7 +162,7 @@ async def test_two_servers_work_side_by_side(make_servers: MakeServers, raw: Mak
 
 
 @pytest.mark.parametrize("mode", ["family", "stubborn"])
-async def test_the_end_takes_all_processes_along(
+async def test_closing_ends_all_processes(
     make_servers: MakeServers, raw: MakeRaw, survivors: Survivors, mode: str
 ) -> None:
     servers = make_servers(raw=raw(mode).settings())

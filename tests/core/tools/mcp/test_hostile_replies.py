@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import Tool, ToolError, ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
-from vmpilot.tools.mcp.wire import find_reply_id, read_messages
+from vmpilot.tools.mcp._wire import find_reply_id, read_messages
 
 from .conftest import MakeServers, Raw, Script, call
 from .hostile import replies
@@ -43,8 +43,8 @@ async def answer(tools: tuple[Tool, ...], raw: bytes | str) -> ToolOutcome | str
         (f'{{"id":$ID,"result":{OK},"error":null}}\n', "A"),
         (f'[{{"jsonrpc":"2.0","method":"x"}},{{"jsonrpc":"2.0","id":$ID,"result":{OK}}}]\n', "A"),
         ('{"jsonrpc":"2.0","id":$ID,"result":{"structuredContent":{"n":NaN}}}\n', '{"n": "NaN"}'),
-        ('{"jsonrpc":"2.0","id":$ID,"result":{}}\n', "[the tool gave nothing]"),
-        ('{"jsonrpc":"2.0","id":$ID,"result":{"content":null}}\n', "[the tool gave nothing]"),
+        ('{"jsonrpc":"2.0","id":$ID,"result":{}}\n', "[the tool returned nothing]"),
+        ('{"jsonrpc":"2.0","id":$ID,"result":{"content":null}}\n', "[the tool returned nothing]"),
         ('{"jsonrpc":"2.0","id":$ID,"result":{"content":"plain"}}\n', "plain"),
         (
             '{"jsonrpc":"2.0","id":$ID,"result":{"toolResult":{"n":1}}}\n',
@@ -62,15 +62,15 @@ async def test_a_sloppy_reply_still_answers(make_servers: MakeServers, script: S
     [
         ('{"jsonrpc":"2.0","id":$ID,"result":null}\n', "its result is null instead of an object"),
         ('{"jsonrpc":"2.0","id":$ID,"result":[1]}\n', "its result is a list instead of an object"),
-        ('{"jsonrpc":"2.0","id":$ID}\n', "its answer has neither a result nor an error"),
+        ('{"jsonrpc":"2.0","id":$ID}\n', "its response has neither a result nor an error"),
         ('{"jsonrpc":"2.0","id":$ID,"error":"no luck"}\n', "no luck"),
         ('{"jsonrpc":"2.0","id":$ID,"error":{"code":"x"}}\n', 'it failed with {"code": "x"}'),
         ('{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"parse error"}}\n', "parse error"),
         (f'{{"jsonrpc":"2.0","id":$ID,"result":{OK},"error":{{"code":1,"message":"no"}}}}\n', "no"),
-        ('{"jsonrpc":"2.0","id":$ID,"result":{"content":[\n', "its answer is not valid JSON on one line"),
-        ('{\n "jsonrpc": "2.0",\n "id": $ID,\n "result": {}\n}\n', "its answer is not valid JSON on one line"),
-        ('{\n "result": {\n },\n "id": $ID\n}\n', "its answer is not valid JSON on one line"),
-        ('{"jsonrpc":"2.0","id":$ID,"result":' + "[" * 100_000 + "\n", "its answer is not valid JSON on one line"),
+        ('{"jsonrpc":"2.0","id":$ID,"result":{"content":[\n', "its response is not valid JSON on one line"),
+        ('{\n "jsonrpc": "2.0",\n "id": $ID,\n "result": {}\n}\n', "its response is not valid JSON on one line"),
+        ('{\n "result": {\n },\n "id": $ID\n}\n', "its response is not valid JSON on one line"),
+        ('{"jsonrpc":"2.0","id":$ID,"result":' + "[" * 100_000 + "\n", "its response is not valid JSON on one line"),
     ],
 )
 async def test_a_reply_without_a_usable_result_fails_the_call(
@@ -94,11 +94,11 @@ async def test_a_reply_that_is_too_long_fails_its_own_call_only(
 ) -> None:
     tools = await make_servers(m=raw("huge-reply").settings()).tools()
     for _ in range(2):
-        assert await answer(tools, "") == "its answer has more than 8 MB"
+        assert await answer(tools, "") == "its response exceeds 8 MB"
     assert notices == ["starting the MCP server m"]
 
 
-async def test_replies_to_nothing_are_dropped_and_named(make_servers: MakeServers, script: Script) -> None:
+async def test_replies_to_no_request_are_dropped_and_named(make_servers: MakeServers, script: Script) -> None:
     settings_ = script()
     tools = await make_servers(m=settings_).tools()
     twice = f'{{"jsonrpc":"2.0","id":$ID,"result":{OK}}}\n' * 2
@@ -107,10 +107,10 @@ async def test_replies_to_nothing_are_dropped_and_named(make_servers: MakeServer
     quick = McpServer(command=settings_.command, args=settings_.args, timeout=0.3)
     tools = await make_servers(m=quick).tools()
     said = await answer(tools, '{"jsonrpc":"2.0","id":999,"result":{}}\n')
-    assert said == "it gave no answer within 0.3 s; it sent a reply to no request (id 999)"
+    assert said == "no response within 0.3 s; it replied to an unknown request (id 999)"
 
 
-async def test_a_log_on_standard_output_is_no_reply(make_servers: MakeServers, script: Script) -> None:
+async def test_a_log_on_standard_output_is_not_a_reply(make_servers: MakeServers, script: Script) -> None:
     tools = await make_servers(m=script()).tools()
     log = '{"level":"error","error":"disk full","id":$ID}\nplain\n{"id":$ID\n'
     assert await answer(tools, f'{log}{{"jsonrpc":"2.0","id":$ID,"result":{OK}}}\n') == ToolOutcome("A")
@@ -122,7 +122,7 @@ async def _examine(script: McpServer, folder: Path, raws: list[bytes]) -> None:
         tools = await servers.tools()
         for raw in raws:
             outcome, other = await asyncio.gather(answer(tools, raw), call(tools, "mcp__m__echo", n=1))
-            assert not str(outcome).startswith(("it gave no answer", "the connection to it was lost")), raw
+            assert not str(outcome).startswith(("no response", "the connection was lost")), raw
             assert other == ToolOutcome('{"n": 1}')
     finally:
         await servers.close()

@@ -22,7 +22,7 @@ from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
 from .conftest import ECHO, MakeServers, call
 from .hostile import replies
 
-VIDEO = "[content of the unknown kind video: not shown]"
+VIDEO = "[content of unknown type video: not shown]"
 
 Answer = Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]
 
@@ -101,12 +101,12 @@ def no_stream(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (huge, "more than 8 MB"),
+        (huge, "exceeds 8 MB"),
         (huge_event, "exceeded the 8388608 byte limit"),
-        (bomb, "compressed, which was not asked for"),
-        (no_stream, "its answer ended without a reply"),
+        (bomb, "compressed, which was not requested"),
+        (no_stream, "its response ended without a reply"),
         (lambda handler, request: reply(handler, b"<html>", kind="text/html"), "Unexpected content type: text/html"),
-        (lambda handler, request: reply(handler, b"{", status=200), "its answer is no JSON-RPC reply"),
+        (lambda handler, request: reply(handler, b"{", status=200), "its response is not a JSON-RPC reply"),
         (lambda handler, request: reply(handler, b"no", status=401, kind="text/plain"), "error response (HTTP 401)"),
         (lambda handler, request: reply(handler, b"no", status=500, kind="text/plain"), "error response (HTTP 500)"),
         (lambda handler, request: reply(handler, b"", status=202), "202 Accepted"),
@@ -114,7 +114,7 @@ def no_stream(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
     ],
     ids=["huge", "huge event", "bomb", "event", "html", "json", "401", "500", "202", "closed"],
 )
-async def test_an_answer_that_is_none(make_servers: MakeServers, answer: Answer, said: str) -> None:
+async def test_a_response_that_is_not_a_reply(make_servers: MakeServers, answer: Answer, said: str) -> None:
     with serve(answer) as (url, _):
         tools = await make_servers(far=McpServer(url=url, timeout=20)).tools()
         with pytest.raises(ToolError) as caught:
@@ -184,7 +184,7 @@ async def test_one_broken_answer_does_not_end_the_session(make_servers: MakeServ
     with serve(break_off) as (url, _):
         tools = await make_servers(m=McpServer(url=url, timeout=60)).tools()
         for kind in ("application/json", "text/event-stream"):
-            with pytest.raises(ToolError, match="m: its answer broke off"):
+            with pytest.raises(ToolError, match="m: its response broke off"):
                 await call(tools, "mcp__m__echo", broken=kind)
             assert await call(tools, "mcp__m__echo", n=1) == ToolOutcome('{"n": 1}')
     assert notices == ["starting the MCP server m"]
@@ -218,7 +218,7 @@ async def _examine(url: str, folder: Path, raws: list[bytes]) -> None:
                 outcome, other = await asyncio.gather(
                     answer(tools, raw.decode("latin-1"), event=event), call(tools, "mcp__m__echo", n=1)
                 )
-                assert not str(outcome).startswith(("it gave no answer", "the connection to it was lost")), raw
+                assert not str(outcome).startswith(("no response", "the connection was lost")), raw
                 assert other == ToolOutcome('{"n": 1}')
     finally:
         await servers.close()
@@ -256,6 +256,6 @@ async def test_an_answer_that_never_comes(make_servers: MakeServers) -> None:
 
     with serve(wait) as (url, _):
         tools = await make_servers(far=McpServer(url=url, timeout=0.3)).tools()
-        with pytest.raises(ToolError, match=r"far: it gave no answer within 0\.3 s"):
+        with pytest.raises(ToolError, match=r"far: no response within 0\.3 s"):
             await call(tools, "mcp__far__echo")
         over.set()

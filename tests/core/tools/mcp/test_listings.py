@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vmpilot.contract import ToolOutcome
 from vmpilot.tools.mcp import McpServer, McpServers, McpSettings
-from vmpilot.tools.mcp.definitions import object_schema, read_definitions
+from vmpilot.tools.mcp._definitions import object_schema, read_definitions
 
 from .conftest import ECHO, HANDSHAKE, MakeServers, Script, call
 from .hostile import SCALARS, VALUES
@@ -64,26 +64,26 @@ async def test_a_tool_without_a_schema(make_servers: MakeServers, script: Script
 @pytest.mark.parametrize(
     ("entry", "problem"),
     [
-        (tool("bad", inputSchema=False), "its tool bad is left out: its parameters are false instead of a schema"),
+        (tool("bad", inputSchema=False), "its tool bad is skipped: its parameters are false instead of a schema"),
         (
             tool("bad", inputSchema="{}"),
-            'its tool bad is left out: its parameters are the text "{}" instead of a schema',
+            'its tool bad is skipped: its parameters are the string "{}" instead of a schema',
         ),
         (
             tool("bad", inputSchema={"type": "string"}),
-            'its tool bad is left out: its parameters have the text "string" as type instead of object',
+            'its tool bad is skipped: its parameters have the string "string" as type instead of object',
         ),
         (
             tool("bad", inputSchema={"type": ["string", "null"]}),
-            "its tool bad is left out: its parameters have a list as type instead of object",
+            "its tool bad is skipped: its parameters have a list as type instead of object",
         ),
         (
             tool("bad", inputSchema={"properties": {"n": {"exclusiveMinimum": True}}}),
-            'its tool bad is left out: its parameters are no valid JSON Schema: true is not of type "number"',
+            'its tool bad is skipped: its parameters are not a valid JSON Schema: true is not of type "number"',
         ),
-        ({"inputSchema": {}}, "entry 2 of its list of tools is left out: it is no object with a name"),
-        (None, "entry 2 of its list of tools is left out: it is no object with a name"),
-        ({"name": 7}, "entry 2 of its list of tools is left out: it is no object with a name"),
+        ({"inputSchema": {}}, "entry 2 of its tool list is skipped: it is not an object with a name"),
+        (None, "entry 2 of its tool list is skipped: it is not an object with a name"),
+        ({"name": 7}, "entry 2 of its tool list is skipped: it is not an object with a name"),
     ],
 )
 async def test_one_bad_tool_costs_no_other(make_servers: MakeServers, script: Script, entry: Any, problem: str) -> None:
@@ -106,27 +106,27 @@ ONE, TWO = tool("one"), tool("two")
         (
             [{"tools": [ONE], "nextCursor": "2"}, {"tools": [TWO], "nextCursor": "2"}],
             ["one", "two"],
-            ["its list of tools has no end: a page leads back to an earlier one"],
+            ["its tool list is endless: a page leads back to an earlier one"],
         ),
         (
             [{"tools": [ONE], "nextCursor": 7}],
             ["one"],
-            ["its list of tools may be incomplete: its cursor is the number 7 instead of a text"],
+            ["its tool list may be incomplete: its cursor is the number 7 instead of a string"],
         ),
         (
             [{"tools": [ONE], "nextCursor": "2"}, None],
             ["one"],
-            ["page 2 of its list of tools is missing: invalid cursor"],
+            ["page 2 of its tool list is missing: invalid cursor"],
         ),
         (
             [{"tools": [ONE], "nextCursor": "2"}, {"tools": None}],
             ["one"],
-            ["page 2 of its list of tools is null instead of a list"],
+            ["page 2 of its tool list is null instead of a list"],
         ),
         (
             [{"tools": [tool(f"t{number}")], "nextCursor": str(number + 1)} for number in range(30)],
             [f"t{number}" for number in range(20)],
-            ["its list of tools is cut after 20 pages: more follow, which is too many"],
+            ["its tool list is cut after 20 pages"],
         ),
     ],
 )
@@ -147,16 +147,16 @@ async def test_pages(
         (HANDSHAKE | {"protocolVersion": "2024-11-05", "capabilities": None}, []),
         (
             HANDSHAKE | {"protocolVersion": "2099-01-01"},
-            ["it answered with the unknown protocol version 2099-01-01; 2025-11-25 is assumed"],
+            ["it answered with the unknown protocol version 2099-01-01; using 2025-11-25"],
         ),
         (
             {"protocolVersion": 7, "serverInfo": {"name": "x"}},
-            ["it answered with the unknown protocol version (the number 7); 2025-11-25 is assumed"],
+            ["it answered with the unknown protocol version (the number 7); using 2025-11-25"],
         ),
         (
             {"capabilities": []},
             [
-                "it answered with no protocol version; 2025-11-25 is assumed",
+                "it answered without a protocol version; using 2025-11-25",
                 "it did not identify itself (serverInfo is missing or malformed)",
             ],
         ),
@@ -182,7 +182,7 @@ async def test_a_problem_is_news_once_and_stays_listed(make_servers: MakeServers
     settings_ = script({"tools": [ECHO, tool("bad", inputSchema=False)]})
     first, later = make_servers(m=settings_), make_servers(m=settings_)
     await first.tools()
-    problem = "its tool bad is left out: its parameters are false instead of a schema"
+    problem = "its tool bad is skipped: its parameters are false instead of a schema"
     assert first.take_news() == (f"MCP server m ({settings_.command}): {problem}",)
     assert first.take_news() == ()
     tools = await later.tools()

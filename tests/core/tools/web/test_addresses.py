@@ -1,4 +1,4 @@
-"""What counts as a web address, and which IP addresses are of the public internet."""
+"""Web addresses, and the IP addresses of the public internet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from vmpilot.contract import Fetches, ToolError
 from vmpilot.tools.web import WebFetch
-from vmpilot.tools.web.address_policy import AddressPolicy, _is_own, find_closed
-from vmpilot.tools.web.addresses import read_address
+from vmpilot.tools.web._address_policy import AddressPolicy, _is_own, find_closed
+from vmpilot.tools.web._addresses import read_address
 
 from .conftest import Resolver
 
@@ -62,7 +62,7 @@ def test_an_address_has_one_spelling(given: str, meant: str) -> None:
         "https://example.com/" + "a" * 4_000,
     ],
 )
-def test_what_is_no_address_of_the_web_is_refused(given: str) -> None:
+def test_an_invalid_address_is_refused(given: str) -> None:
     with pytest.raises(ToolError) as caught:
         WebFetch().effect({"url": given})
     assert "secret" not in str(caught.value)
@@ -85,7 +85,7 @@ OPEN = (
 @pytest.mark.parametrize("address", CLOSED)
 async def test_an_address_that_is_not_public_is_refused(address: str) -> None:
     assert find_closed(ip_address(address))
-    with pytest.raises(ToolError, match=r"Not fetched: inner.example is at"):
+    with pytest.raises(ToolError, match=r"Not fetched: inner.example has the address"):
         await AddressPolicy(Resolver(inner_example=[[address]])).find("inner.example", 80)
 
 
@@ -96,22 +96,22 @@ async def test_a_public_address_is_given(address: str) -> None:
 
 
 async def test_one_refused_address_among_public_ones_refuses_the_host() -> None:
-    with pytest.raises(ToolError, match=r"10\.0\.0\.1, which is a private network"):
+    with pytest.raises(ToolError, match=r"10\.0\.0\.1 \(a private network\)"):
         await AddressPolicy(Resolver(mixed_example=[["1.1.1.1", "10.0.0.1"]])).find("mixed.example", 443)
 
 
 @pytest.mark.parametrize("spelling", ["localhost", "2130706433", "0x7f.1", "127.1", "017700000001", "0"])
 async def test_other_spellings_of_this_machine_are_refused_by_what_they_resolve_to(spelling: str) -> None:
-    with pytest.raises(ToolError, match=r"this machine|not found|not of the public"):
+    with pytest.raises(ToolError, match=r"this machine|not found|not on the public"):
         await AddressPolicy().find(spelling, 80)
 
 
-def test_this_machine_knows_its_own_addresses() -> None:
+def test_own_addresses_are_recognized() -> None:
     assert _is_own(ip_address("127.0.0.1"))
     assert not _is_own(ip_address("1.1.1.1"))
 
 
-async def test_what_the_constructor_opens_is_open_and_its_neighbours_are_not() -> None:
+async def test_only_the_opened_network_is_open() -> None:
     policy = AddressPolicy(Resolver(a_example=[["10.0.0.1"]], b_example=[["10.0.1.1"]]), opened=["10.0.0.0/24"])
     assert await policy.find("a.example", 80) == ("10.0.0.1",)
     with pytest.raises(ToolError):

@@ -1,4 +1,4 @@
-"""`web_search` with Google's API, as a server on loopback speaks it."""
+"""`web_search` with Google's API, which a server on loopback imitates."""
 
 from __future__ import annotations
 
@@ -46,21 +46,21 @@ async def test_results_are_numbered_with_address_and_snippet(site: Site) -> None
     assert fields == {"key": [KEY], "cx": ["engine-1"], "q": ["full disk & more"], "num": ["2"]}
 
 
-async def test_what_it_does_is_told_without_the_key(site: Site) -> None:
+async def test_effect_and_title_do_not_show_the_key(site: Site) -> None:
     assert tool(site).effect({"query": "full disk"}) == Fetches(site.url(PATH))
     assert tool(site).title({"query": "full disk"}) == "Search with Google: full disk"
     assert KEY not in repr(GoogleAccount(Secret(KEY), "engine-1"))
     assert WebSearch.unavailable_reason(GoogleAccount(Secret(KEY), "engine-1")) is None
 
 
-async def test_no_results_is_no_error(site: Site) -> None:
+async def test_no_results_are_not_an_error(site: Site) -> None:
     site.has_json(PATH, {"searchInformation": {"totalResults": "0"}})
     found = await search(site)
-    assert found.text == "Google gave no results for 'full disk'. Try other or fewer words."
+    assert found.text == "Google found nothing for 'full disk'. Try other or fewer words."
     assert not found.is_error
 
 
-def refusal(code: int, status: str, message: str, *, reason: str) -> dict[str, Any]:
+def error_body(code: int, status: str, message: str, *, reason: str) -> dict[str, Any]:
     errors = [{"message": message, "domain": "usageLimits", "reason": reason}]
     details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason}]
     return {"error": {"code": code, "message": message, "status": status, "errors": errors, "details": details}}
@@ -69,20 +69,20 @@ def refusal(code: int, status: str, message: str, *, reason: str) -> dict[str, A
 @pytest.mark.parametrize(
     ("code", "status", "reason", "advice"),
     [
-        (429, "RESOURCE_EXHAUSTED", "rateLimitExceeded", "quota of GOOGLE_API_KEY is used up"),
-        (403, "PERMISSION_DENIED", "dailyLimitExceeded", "quota of GOOGLE_API_KEY is used up"),
-        (400, "INVALID_ARGUMENT", "API_KEY_INVALID", "GOOGLE_API_KEY is no valid key"),
+        (429, "RESOURCE_EXHAUSTED", "rateLimitExceeded", "daily quota of GOOGLE_API_KEY is used up"),
+        (403, "PERMISSION_DENIED", "dailyLimitExceeded", "daily quota of GOOGLE_API_KEY is used up"),
+        (400, "INVALID_ARGUMENT", "API_KEY_INVALID", "GOOGLE_API_KEY is invalid"),
         (403, "PERMISSION_DENIED", "SERVICE_DISABLED", "may not use the Custom Search API"),
-        (400, "INVALID_ARGUMENT", "badRequest", "Either the query or GOOGLE_CSE_ID is not taken"),
-        (404, "NOT_FOUND", "notFound", "has been closed"),
-        (410, "GONE", "gone", "has been closed"),
-        (500, "INTERNAL", "backendError", "Try it later"),
+        (400, "INVALID_ARGUMENT", "badRequest", "The query or GOOGLE_CSE_ID is invalid"),
+        (404, "NOT_FOUND", "notFound", "has been shut down"),
+        (410, "GONE", "gone", "has been shut down"),
+        (500, "INTERNAL", "backendError", "Try again later"),
     ],
 )
-async def test_a_refusal_says_what_google_said_and_what_to_do(
+async def test_an_error_says_what_google_said_and_what_to_do(
     site: Site, code: int, status: str, reason: str, advice: str
 ) -> None:
-    site.has_json(PATH, refusal(code, status, f"Said of {KEY}.", reason=reason), status=code)
+    site.has_json(PATH, error_body(code, status, f"Said of {KEY}.", reason=reason), status=code)
     with pytest.raises(ToolError) as caught:
         await search(site)
     assert "Said of [key]." in str(caught.value)
@@ -91,15 +91,15 @@ async def test_a_refusal_says_what_google_said_and_what_to_do(
 
 
 @pytest.mark.parametrize("body", ["<html>", "[]", '{"items": 3}', '{"error": "x"}', '{"error": {"errors": 1}}'])
-async def test_an_answer_that_is_none_of_google_is_an_error(site: Site, body: str) -> None:
+async def test_a_response_that_is_not_googles_is_an_error(site: Site, body: str) -> None:
     site.has(PATH, body, status=200 if body in {"<html>", "[]", '{"items": 3}'} else 400)
     with pytest.raises(ToolError, match="Google"):
         await search(site)
 
 
-async def test_nobody_there_is_an_error() -> None:
+async def test_an_unreachable_server_is_an_error() -> None:
     account = GoogleAccount(Secret(KEY), "engine-1", "http://127.0.0.1:1/")
-    with pytest.raises(ToolError, match="Google could not be asked: ") as caught:
+    with pytest.raises(ToolError, match="Cannot reach Google: ") as caught:
         await WebSearch(google=account).run({"query": "a"}, USE)
     assert KEY not in str(caught.value)
 
@@ -110,11 +110,11 @@ async def test_a_blank_query_is_refused(site: Site) -> None:
     assert site.seen == []
 
 
-async def test_cancelling_closes_the_connection_at_once(site: Site) -> None:
+async def test_canceling_closes_the_connection_at_once(site: Site) -> None:
     site.never_ends(PATH)
     running = asyncio.create_task(search(site))
     await site.begun.wait()
     running.cancel()
-    await asyncio.wait_for(site.gone.wait(), 1)
+    await asyncio.wait_for(site.gone.wait(), 10)
     with pytest.raises(asyncio.CancelledError):
         await running

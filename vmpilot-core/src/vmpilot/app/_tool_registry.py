@@ -28,9 +28,7 @@ from vmpilot.plugins import LoadedTools, load_tool_plugins
 from vmpilot.tools import CommandRunner, JobsTool, ShellTool
 from vmpilot.tools.files import FileMemory, file_tools
 from vmpilot.tools.kept_jobs import KeptJobs
-from vmpilot.tools.mcp import McpServers, ServerReport
-from vmpilot.tools.mcp.naming import PREFIX
-from vmpilot.tools.mcp.server import ACCEPT_TOOL
+from vmpilot.tools.mcp import ACCEPT_TOOL, PREFIX, McpServers, ServerReport
 
 BUILT_IN_TOOLS = frozenset({"shell", "jobs", "web_search", "web_fetch", "github", ACCEPT_TOOL}) | FILE_TOOLS
 """The tools of VMPilot itself, whether or not the machine and the settings offer them."""

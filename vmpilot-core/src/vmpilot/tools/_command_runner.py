@@ -1,4 +1,4 @@
-"""Where and how the commands of one conversation run: environment, sandbox, masking, supervisor."""
+"""Runs the commands of one conversation: environment, sandbox, masking, supervisor and background jobs."""
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -11,21 +11,21 @@ from vmpilot.machine.processes.process import CommandOutcome, Confine, run_comma
 from vmpilot.machine.processes.shell_launch import ShellLaunch
 from vmpilot.machine.processes.supervisor import Supervisor
 from vmpilot.machine.secrets.masking import Masker
-from vmpilot.tools.job import Job
+from vmpilot.tools._job import Job
 from vmpilot.tools.jobs import Jobs
 from vmpilot.tools.kept_jobs import KeptJobs
 
 ConfineCommand: TypeAlias = Callable[[ShellLaunch, ExitStack, Literal["read", "workspace"], Path], ShellLaunch]
-"""Puts the planned start of a command into a sandbox of that level; the command begins in the folder."""
+"""Puts a planned launch into a sandbox of that level; the command starts in the folder."""
 
 
 class CommandRunner:
-    """Runs commands, and jobs in the background. It costs nothing before the first one; `close` ends all of it.
+    """Runs commands and background jobs. It costs nothing before the first one; `close` ends all of them.
 
-    `environment` is the whole one of the commands, scrubbed. `masker` takes secrets out of what is kept of their
-    output; with `outputs`, a folder for this conversation alone, what is too long is there as a whole. One that is not
-    `lasting` need not be closed if it starts no jobs: it takes 30 ms more for each command. `kept` are the jobs that
-    outlive VMPilot; without it none can be started.
+    `environment` is the commands' whole one, scrubbed. `masker` masks secrets in the output; with `outputs`, a folder
+    for this conversation alone, long output is kept there in full. A runner that is not `lasting` need not be closed
+    if it starts no jobs, but each command takes 30 ms longer. `kept` stores the jobs that outlive VMPilot; without it
+    none can be started.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CommandRunner:
         self.jobs = Jobs(self._supervisor, masker=self._masker, outputs=outputs, kept=kept, conversation=conversation)
 
     def warm_up(self) -> None:
-        """Take now the 30 ms that the first command would take longer. Raises OSError."""
+        """Start the supervisor now, which saves the first command 30 ms. Raises OSError."""
         self._supervisor.warm_up()
 
     async def run(
@@ -60,7 +60,7 @@ class CommandRunner:
         confinement: Confinement = "host",
         on_output: Callable[[str], None] = lambda _: None,
     ) -> CommandOutcome:
-        """See `run_command`. Raises `ToolError` where it is to be confined and nothing does that."""
+        """See `run_command`. Raises `ToolError` if it must be confined and no sandbox works."""
         return await run_command(
             command,
             folder=folder,
@@ -83,7 +83,7 @@ class CommandRunner:
         confinement: Confinement = "host",
         keep: bool = False,
     ) -> Job:
-        """See `Jobs.start`. Raises `ToolError` where it is to be confined and nothing does that."""
+        """See `Jobs.start`. Raises `ToolError` if it must be confined and no sandbox works."""
         return self.jobs.start(
             command,
             folder=folder,
@@ -94,7 +94,7 @@ class CommandRunner:
         )
 
     async def close(self) -> None:
-        """End the jobs, but for those that are kept, and whatever else still runs."""
+        """End the jobs, except kept ones, and everything else that still runs."""
         try:
             await self.jobs.close()
         finally:
@@ -106,5 +106,5 @@ class CommandRunner:
         if level == "host":
             return None
         if confine is None:
-            raise ToolError("Not run: it was allowed in a sandbox only, and there is none on this machine.")
+            raise ToolError("Not run: it may only run in a sandbox, and none works on this machine.")
         return lambda launch, resources: confine(launch, resources, level, folder)

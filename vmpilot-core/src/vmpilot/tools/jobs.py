@@ -1,4 +1,4 @@
-"""The background commands of one conversation. They end with it, but for those that are kept on purpose."""
+"""The background commands of one conversation. They end with it, except those that are kept."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from vmpilot.machine.processes.process import Confine
 from vmpilot.machine.processes.shell_launch import prepare_launch
 from vmpilot.machine.processes.supervisor import KeptStart, Supervisor
 from vmpilot.machine.secrets.masking import Masker
-from vmpilot.tools.job import Job, describe
+from vmpilot.tools._job import Job, describe
 from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
 
 _MOST_RUNNING = 16
@@ -20,7 +20,7 @@ _LONGEST_NAME = 100
 
 
 class Jobs:
-    """Starts jobs, finds them by number, tells which have ended; `close` ends them."""
+    """Starts jobs, finds them by number, lists those that have ended; `close` ends them."""
 
     def __init__(
         self,
@@ -52,22 +52,23 @@ class Jobs:
     ) -> Job:
         """Start `command` as `run_command` does, but with a standard input to write to; do not wait for it.
 
-        Raises `ToolError` if too many run, and what `run_command` raises; that the shell could not be started is
-        told by `Job.problem` a moment later. One that is kept outlives VMPilot.
+        Raises `ToolError` if too many jobs run, and what `run_command` raises. If the shell cannot be started,
+        `Job.problem` says so a moment later. A job that is kept outlives VMPilot.
         """
         self._check_room()
-        record = self._begin_kept(command) if keep else None
+        record = None
+        if keep:
+            if self._kept is None:
+                raise ToolError("Not run: jobs cannot be kept here.")
+            record = self._kept.begin(self._masker.mask(command), conversation=self._conversation)
         try:
-            return self._start(command, folder, environment, confine=confine, timeout=timeout, record=record)
+            job = self._start(command, folder, environment, confine=confine, timeout=timeout, record=record)
         except BaseException:
             if self._kept is not None and record is not None:
                 self._kept.forget(record)
             raise
-
-    def _begin_kept(self, command: str) -> KeptJob:
-        if self._kept is None:
-            raise ToolError("Not run: jobs cannot be kept here.")
-        return self._kept.begin(self._masker.mask(command), conversation=self._conversation)
+        self._jobs[job.number] = job
+        return job
 
     def _start(
         self,
@@ -85,13 +86,14 @@ class Jobs:
                 launch = confine(launch, resources)
             reading, writing = os.pipe()
             input_reading, input_writing = os.pipe()
+            secrets = tuple(value for value in self._masker.values if "\0" not in value)
             try:
                 supervised = self._supervisor.start(
                     launch,
                     folder=folder,
                     environment={**environment, **launch.variables},
                     streams=(input_reading, writing, writing),
-                    kept=None if record is None else KeptStart(record.folder, reading, timeout, self._secrets),
+                    kept=None if record is None else KeptStart(record.folder, reading, timeout, secrets),
                 )
             except BaseException:
                 os.close(reading)
@@ -105,25 +107,20 @@ class Jobs:
             job = Job(number, command, supervised=supervised, output=reading, input_=input_writing, kept=record)
             job.remark = launch.remark
             job.begin(masker=self._masker, outputs=self._outputs, timeout=timeout, resources=resources.pop_all())
-        self._jobs[job.number] = job
         return job
 
-    @property
-    def _secrets(self) -> tuple[str, ...]:
-        return tuple(value for value in self._masker.values if "\0" not in value)
-
     def find(self, number: int) -> Job | KeptJob:
-        """A job of this conversation, or a kept one of any earlier one. Raises `ToolError` if there is none."""
+        """A job of this conversation, or a kept one of an earlier one. Raises `ToolError` if there is none."""
         if number in self._jobs:
             return self._jobs[number]
         self._look_for_earlier()
         if number not in self._earlier:
             known = ", ".join(map(str, (*self._jobs, *self._earlier))) or "none"
-            raise ToolError(f"There is no job {number}; the jobs are: {known}.")
+            raise ToolError(f"Job {number} does not exist; jobs: {known}.")
         return self._earlier[number]
 
     def forget(self, job: Job) -> None:
-        """Leave out one that could not be started."""
+        """Remove a job that could not be started."""
         self._jobs.pop(job.number, None)
         if self._kept is not None and job.keep:
             self._kept.forget(self._kept.find(job.number))
@@ -135,32 +132,37 @@ class Jobs:
         return [describe(job, shorten=shorten) for job in jobs]
 
     def describe_end(self) -> list[str]:
-        """A sentence for the user about each job that runs now, before all but the kept ones are ended."""
-        running = [job for job in self._jobs.values() if not job.over]
-        return [_describe_end(job) for job in running]
+        """A sentence for the user about each running job, before all except the kept ones are ended."""
+        return [
+            f"Job {job.number} keeps running: $ {shorten(job.command)} (see `vmpilot jobs`)"
+            if job.keep
+            else f"Job {job.number} was stopped (only kept jobs outlive VMPilot): $ {shorten(job.command)}"
+            for job in self._jobs.values()
+            if not job.over
+        ]
 
-    def _look_for_earlier(self) -> None:
-        """Kept jobs that were not started here; each keeps its place in the output as long as it is known."""
-        found = () if self._kept is None else self._kept.all()
-        self._earlier = {
-            job.number: self._earlier.get(job.number, job) for job in found if job.number not in self._jobs
-        }
-
-    def take_news(self) -> list[str]:
+    def take_ended(self) -> list[str]:
         """Give a line for each job that has ended since the last time."""
-        ended = [job for job in self._jobs.values() if job.over and not job.told]
+        ended = [job for job in self._jobs.values() if job.over and not job.reported]
         for job in ended:
-            job.told = True
+            job.reported = True
         return [describe(job, shorten=shorten) for job in ended]
 
     async def close(self) -> None:
-        """End all that run but those that are kept."""
+        """End all running jobs, except kept ones."""
         jobs = [job for job in self._jobs.values() if not job.over]
         try:
             await asyncio.gather(*(job.end(closing=True) for job in jobs if not job.keep))
         finally:
             for job in jobs:
                 job.let_go()
+
+    def _look_for_earlier(self) -> None:
+        """Find kept jobs of others. A known one keeps its read position."""
+        found = () if self._kept is None else self._kept.all()
+        self._earlier = {
+            job.number: self._earlier.get(job.number, job) for job in found if job.number not in self._jobs
+        }
 
     def _check_room(self) -> None:
         over = [number for number, job in self._jobs.items() if job.over]
@@ -169,16 +171,9 @@ class Jobs:
         running = [number for number, job in self._jobs.items() if not job.over]
         if len(running) >= _MOST_RUNNING:
             raise ToolError(
-                f"{len(running)} jobs run, and no more may: end one with the tool jobs (action kill; "
-                f"they are {', '.join(map(str, running))}), or wait for one."
+                f"Too many background jobs ({len(running)} running: {', '.join(map(str, running))}). End one with the "
+                f"tool jobs (action kill), or wait for one."
             )
-
-
-def _describe_end(job: Job) -> str:
-    command = shorten(job.command)
-    if job.keep:
-        return f"Job {job.number} keeps running: $ {command} (see `vmpilot jobs`)"
-    return f"Job {job.number} was stopped, because it ends with VMPilot unless it is kept: $ {command}"
 
 
 def shorten(command: str) -> str:

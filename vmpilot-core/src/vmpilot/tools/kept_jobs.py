@@ -1,4 +1,4 @@
-"""The jobs that outlive the VMPilot that started them: found, read and stopped by any later one of the same user."""
+"""Jobs that outlive the VMPilot that started them: any later one of the same user can find, read and stop them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmpilot.contract import ToolError
 from vmpilot.machine.processes.job_files import is_running, output_length, read_job, read_output, read_state, write_job
 
 FIRST_NUMBER = 1001
-"""Kept jobs are numbered for all conversations together, above the numbers of a conversation's other jobs."""
+"""Kept jobs share one sequence across conversations, above the numbers of a conversation's other jobs."""
 
 _HALF = 10_000
 _MOST_ENDED = 32
@@ -25,7 +25,7 @@ _STOP_PATIENCE = 3.0
 
 
 class KeptJob:
-    """A job by its folder. What was started in this process is watched by a `Job` besides."""
+    """A kept job, read from its folder. A `Job` also watches those that this process started."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -40,23 +40,23 @@ class KeptJob:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended, as far as can be told."""
+        """Whether it has ended, as far as is known."""
         return not self._is_running()
 
     @property
     def strayed(self) -> bool:
-        """Whether it still runs although its supervisor was ended."""
+        """Whether it still runs although its supervisor was killed."""
         return self.over and is_running(read_state(self.folder), name="shell")
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell; None while it runs, if a signal ended it, and if nobody knows."""
+        """That of its shell; None while it runs, if a signal ended it, or if it is unknown."""
         code = read_state(self.folder).get("code")
         return code if isinstance(code, int) and code >= 0 else None
 
     @property
     def state(self) -> str:
-        """How it is, in words."""
+        """Whether it runs or how it ended."""
         state = read_state(self.folder)
         if isinstance(ended := state.get("ended"), int | float):
             code = state.get("code")
@@ -66,20 +66,20 @@ class KeptJob:
             return f"running for {time.time() - self.started:.0f} s, process {state.get('shell', '?')}"
         if is_running(state, name="shell"):
             return f"running without supervision, process {state['shell']}"
-        return "lost: the machine restarted, or the process that watched over it was ended"
+        return "lost: the machine restarted, or its supervisor was killed"
 
     @property
     def ended_by(self) -> str | None:
-        """Who ended it, None if it ended by itself."""
+        """Why it was ended, None if it ended by itself."""
         return read_state(self.folder).get("why") or None
 
     @property
     def unread(self) -> int:
-        """Bytes of output that `read` has not given yet."""
+        """Bytes of unread output."""
         return max(0, output_length(self.folder) - self._position)
 
     def read(self, lines: int | None = None) -> str:
-        """The output since the last read, the middle left out if it is long; or the last lines of all that is kept."""
+        """The output since the last read, without its middle if it is long; or the last lines of all output."""
         start, end = self._position, output_length(self.folder)
         self._position = end
         if lines is not None:
@@ -88,15 +88,15 @@ class KeptJob:
             return read_output(self.folder, start, end)
         head, tail = read_output(self.folder, start, start + _HALF), read_output(self.folder, end - _HALF, end)
         left_out = end - start - 2 * _HALF
-        return f"{head}\n[… {left_out:,} bytes left out; `vmpilot jobs log {self.number}` has what is kept …]\n{tail}"
+        return f"{head}\n[… {left_out:,} bytes left out; see `vmpilot jobs log {self.number}` …]\n{tail}"
 
     def stop(self) -> bool:
-        """End all its processes; blocks until they are gone, for 3 s at most. Return whether they are."""
+        """End all its processes; block for up to 3 s until they are gone. Return whether they are."""
         state = read_state(self.folder)
         while not state and self._is_running():  # it is just starting
             time.sleep(0.02)
             state = read_state(self.folder)
-        for name in ("warden", "shell"):  # the shell alone is left if somebody ended its supervisor
+        for name in ("warden", "shell"):  # only the shell is left if its supervisor was killed
             if is_running(state, name=name):
                 return _end_process(state[name], state, name=name)
         return True
@@ -109,13 +109,13 @@ class KeptJob:
 
 
 class KeptJobs:
-    """The kept jobs below a folder of the user's."""
+    """The user's kept jobs, in one folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def begin(self, command: str, *, conversation: str) -> KeptJob:
-        """Make the folder for a job that is about to start. Raises OSError."""
+        """Create the folder for a job that is about to start. Raises OSError."""
         self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.tidy()
         number = max((job.number for job in self.all()), default=FIRST_NUMBER - 1)
@@ -129,11 +129,11 @@ class KeptJobs:
         return KeptJob(folder)
 
     def forget(self, job: KeptJob) -> None:
-        """Remove a job that could not be started, or that is over."""
+        """Remove a job that could not be started, or has ended."""
         shutil.rmtree(job.folder, ignore_errors=True)
 
     def all(self) -> list[KeptJob]:
-        """All that are known, oldest first."""
+        """All kept jobs, oldest first."""
         folders = self._root.iterdir() if self._root.is_dir() else ()
         return [KeptJob(folder) for folder in sorted(folders, key=_number) if _number(folder)]
 
@@ -141,38 +141,32 @@ class KeptJobs:
         """Raises `ToolError` if there is no such job."""
         if not (self._root / str(number)).is_dir():
             known = ", ".join(str(job.number) for job in self.all()) or "none"
-            raise ToolError(f"There is no kept job {number}; the kept jobs are: {known}.")
+            raise ToolError(f"Kept job {number} does not exist; kept jobs: {known}.")
         return KeptJob(self._root / str(number))
 
     def tidy(self) -> None:
-        """Remove jobs that ended 14 days ago, and of the others that ended all but the last 32."""
+        """Remove ended jobs that are older than 14 days, and all but the last 32."""
         ended = [job for job in self.all() if job.over and not is_running(read_state(job.folder), name="shell")]
         for job in ended[:-_MOST_ENDED]:
             self.forget(job)
         for job in ended[-_MOST_ENDED:]:
-            if job.started < time.time() - _LONGEST_AGE and _changed(job.folder) < time.time() - _LONGEST_AGE:
-                self.forget(job)
+            with suppress(OSError):
+                if max(job.started, job.folder.stat().st_mtime) < time.time() - _LONGEST_AGE:
+                    self.forget(job)
 
 
 def _number(folder: Path) -> int:
     return int(folder.name) if folder.name.isdecimal() and folder.name.isascii() else 0
 
 
-def _changed(folder: Path) -> float:
-    try:
-        return folder.stat().st_mtime
-    except OSError:
-        return time.time()
-
-
 def _end_process(number: int, state: dict[str, object], *, name: str) -> bool:
-    """End the supervisor, and the whole job with it; without one, end the shell's group. Returns whether it is gone."""
+    """End the supervisor, which ends the whole job, or a shell without one with its group. Whether it is gone."""
     try:
         descriptor = os.pidfd_open(number)
     except ProcessLookupError:
         return True
     try:
-        if not is_running(state, name=name):  # the number is another's by now; from here on the descriptor is ours
+        if not is_running(state, name=name):  # the number was reused; from here on the descriptor is the job's
             return True
         signal.pidfd_send_signal(descriptor, signal.SIGCONT)  # the job may have stopped it
         if name == "shell":

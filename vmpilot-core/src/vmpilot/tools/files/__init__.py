@@ -1,4 +1,4 @@
-"""The tools for files: read, create, edit, find, search. Paths mean what they meant when the effect was told."""
+"""The file tools: read, create, edit, find, search. They use exactly the paths that the permission was decided on."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from vmpilot.contract import Tool
 from vmpilot.machine.workspace import Workspace
-from vmpilot.tools.files.create_file import CreateFileTool
-from vmpilot.tools.files.edit_file import EditFileTool
-from vmpilot.tools.files.find_files import FindFilesTool
-from vmpilot.tools.files.memory import FileMemory
-from vmpilot.tools.files.read_file import ReadFileTool
-from vmpilot.tools.files.search_text import SearchTextTool
+from vmpilot.tools.files._content import FileMemory
+from vmpilot.tools.files._create_file import CreateFileTool
+from vmpilot.tools.files._edit_file import EditFileTool
+from vmpilot.tools.files._find_files import FindFilesTool
+from vmpilot.tools.files._read_file import ReadFileTool
+from vmpilot.tools.files._search_text import SearchTextTool
 
 __all__ = [
     "CreateFileTool",
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def file_tools(workspace: Workspace, memory: FileMemory, environment: Mapping[str, str]) -> tuple[Tool, ...]:
-    """All of them; `memory` is the conversation's, `environment` the one for programs, without secrets."""
+    """All file tools; `memory` is the conversation's, `environment` the one for programs, without secrets."""
     return (
         ReadFileTool(workspace, memory),
         CreateFileTool(workspace, memory),

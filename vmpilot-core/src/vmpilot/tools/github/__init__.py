@@ -1,5 +1,5 @@
 """The tool for issues, pull requests and branches on GitHub. Its library (extra `github`) is imported at first use."""
 
-from vmpilot.tools.github.tool import GITHUB_API_URL, GitHub
+from vmpilot.tools.github._tool import GITHUB_API_URL, GitHub
 
 __all__ = ["GITHUB_API_URL", "GitHub"]

@@ -1,7 +1,8 @@
-"""MCP servers of the person's configuration, and their tools. The SDK (extra `mcp`) is imported at a first start."""
+"""The user's MCP servers and their tools. The SDK (extra `mcp`) is imported when the first server starts."""
 
 from vmpilot.config import McpServer, McpSettings, read_mcp_settings
-from vmpilot.tools.mcp.server import ServerReport
-from vmpilot.tools.mcp.servers import McpServers
+from vmpilot.tools.mcp._naming import PREFIX
+from vmpilot.tools.mcp._server import ACCEPT_TOOL, ServerReport
+from vmpilot.tools.mcp._servers import McpServers
 
-__all__ = ["McpServer", "McpServers", "McpSettings", "ServerReport", "read_mcp_settings"]
+__all__ = ["ACCEPT_TOOL", "PREFIX", "McpServer", "McpServers", "McpSettings", "ServerReport", "read_mcp_settings"]

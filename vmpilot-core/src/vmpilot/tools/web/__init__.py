@@ -1,7 +1,7 @@
-"""The tools for the web: one searches it, one reads a page. Their libraries (extra `web`) are imported at first use."""
+"""The web tools: one searches, one reads a page. Their libraries (extra `web`) are imported at first use."""
 
-from vmpilot.tools.web.fetch import WebFetch
-from vmpilot.tools.web.google import GoogleAccount
-from vmpilot.tools.web.search import WebSearch
+from vmpilot.tools.web._fetch import WebFetch
+from vmpilot.tools.web._google import GoogleAccount
+from vmpilot.tools.web._search import WebSearch
 
 __all__ = ["GoogleAccount", "WebFetch", "WebSearch"]

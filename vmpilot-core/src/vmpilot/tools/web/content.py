@@ -1,4 +1,4 @@
-"""What a body is, told from its type and its first bytes, and the text in it. Reads no HTML."""
+"""The kind of a response body, by its type and first bytes, and its text. Does not parse HTML."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _MAGIC = (
 _TYPES = (
     ("application/pdf", "a PDF document"),
     ("image/", "an image"),
-    ("audio/", "sound"),
-    ("video/", "a film"),
+    ("audio/", "audio"),
+    ("video/", "a video"),
     ("font/", "a font"),
 )
 _ENCODINGS = re.compile(
@@ -62,47 +62,42 @@ class TextContent:
 
 @dataclass(frozen=True, slots=True)
 class BinaryContent:
-    """No text; `what` it is, as a phrase."""
+    """Not text; `what` it is, as a phrase."""
 
     what: str
 
 
 def may_be_text(media_type: str) -> bool:
-    """Whether a body of this type is worth loading."""
+    """Whether a body of this type may be text."""
     return media_type in _UNSURE_TYPES or media_type in _HTML_TYPES or _TEXT_TYPES.match(media_type) is not None
 
 
 def read_content(answer: HttpResponse) -> TextContent | BinaryContent:
-    """Say what an answer's body is, and decode it."""
+    """Decode a response's body, or say what it is."""
     media_type, body = answer.media_type, answer.body
     if not may_be_text(media_type):
-        named = next((what for start, what in _TYPES if media_type.startswith(start)), "no text")
+        named = next((what for start, what in _TYPES if media_type.startswith(start)), "not text")
         return BinaryContent(f"{named} ({media_type[:100]})")
     content_type = answer.headers.get("content-type", "")
-    if what := _known_kind(body) or _find_zeros(body, content_type):
+    what = next((what for magic, what in _MAGIC if body.startswith(magic)), None)
+    is_wide = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or "utf-16" in content_type.lower()
+    if what is None and b"\0" in body[:_SNIFFED] and not is_wide:
+        what = "binary data"
+    if what is not None:
         return BinaryContent(what)
     is_html = media_type in _HTML_TYPES or (media_type in _UNSURE_TYPES and _LOOKS_LIKE_HTML.match(body) is not None)
     return TextContent("html" if is_html else "text", _decode(answer, is_html=is_html))
 
 
 def clean(text: str) -> str:
-    """The text without what a screen obeys, and with line feeds only."""
+    """The text without terminal control sequences, with line feeds only."""
     return plain_text(text.replace("\r\n", "\n").replace("\r", "\n").replace("\b", "")).strip("\n")
 
 
-def _known_kind(body: bytes) -> str | None:
-    return next((what for magic, what in _MAGIC if body.startswith(magic)), None)
-
-
-def _find_zeros(body: bytes, content_type: str) -> str | None:
-    is_wide = body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or "utf-16" in content_type.lower()
-    return "binary data" if b"\0" in body[:_SNIFFED] and not is_wide else None
-
-
 def _decode(answer: HttpResponse, *, is_html: bool) -> str:
-    """By byte order mark, header and, in HTML, meta element, in this order; else UTF-8 if it is, else Windows-1252.
+    """By byte order mark, header and, in HTML, meta element, in this order; else UTF-8 if valid, else Windows-1252.
 
-    That is what browsers do (WHATWG Encoding, "decode"; HTML, "determining the character encoding").
+    As browsers do (WHATWG Encoding, "decode"; HTML, "determining the character encoding").
     """
     body = answer.body
     for bom, encoding in _BOMS:
@@ -124,9 +119,9 @@ def _decode(answer: HttpResponse, *, is_html: bool) -> str:
 
 
 def _real_encoding(name: str) -> str:
-    """What a page means by a name: browsers read Latin-1 and ASCII as Windows-1252.
+    """The encoding that a page means by a name: browsers read Latin-1 and ASCII as Windows-1252.
 
-    Raises LookupError also for what Python calls an encoding and no page is written in: some take quadratic time.
+    Raises LookupError also for Python codecs that no page is written in, some of which take quadratic time.
     """
     known = codecs.lookup(name).name
     if known in {"iso8859-1", "ascii"}:

@@ -1,4 +1,4 @@
-"""One HTTP request and its answer, both bounded. No cookies, no redirects, nothing taken from the environment."""
+"""One bounded HTTP request and response. No cookies, no redirects, nothing from the environment."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _QUIET_SECONDS = 20.0
 
 
 class NoResponse(ToolError):
-    """A server could not be reached, or broke off."""
+    """A server could not be reached, or broke off the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What came back. The names of `headers` are in lower case; `cut` means that there was more of the body."""
+    """A response. Header names are in lower case; `cut` means that the body was longer."""
 
     status: int
     headers: Mapping[str, str]
@@ -46,16 +46,10 @@ class HttpResponse:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def takes_every_body(head: HttpResponse) -> bool:
-    """For answers whose bodies are wanted whatever they are."""
-    del head
-    return True
-
-
 class HttpConnector:
-    """How requests leave this machine: through which proxies, if any, and whom TLS trusts.
+    """How requests leave this machine: by which proxies, if any, and with which trusted certificates.
 
-    `certificates` is a file of PEM certificates; without one the system's are trusted.
+    `certificates` is a PEM file; without one the system's certificates are trusted.
     """
 
     def __init__(self, *, proxies: Proxies = Proxies(), certificates: Path | None = None) -> None:  # noqa: B008  frozen
@@ -63,9 +57,9 @@ class HttpConnector:
         self._certificates = certificates
 
     def open(self, url: str) -> RoutedTransport:
-        """A transport for requests to this URL, whatever address they name in its place; to be closed.
+        """A transport, to be closed, for requests to this URL, even if they name an IP address instead of its host.
 
-        Raises `NoResponse` if the proxy for it cannot be used.
+        Raises `NoResponse` if its proxy cannot be used.
         """
         import httpx2
 
@@ -85,7 +79,7 @@ class HttpConnector:
         try:
             context.load_verify_locations(self._certificates)
         except OSError as error:
-            raise NoResponse(f"the certificates in {self._certificates} cannot be read: {error}") from error
+            raise NoResponse(f"cannot read the certificates in {self._certificates}: {error}") from error
         return context
 
 
@@ -94,11 +88,11 @@ async def send_request(
     request: httpx2.Request,
     *,
     most: int,
-    wants_body: Callable[[HttpResponse], bool] = takes_every_body,
+    wants_body: Callable[[HttpResponse], bool] = lambda _head: True,
 ) -> HttpResponse:
-    """Send the request and read at most `most` bytes of the answer's body, counted after unpacking.
+    """Send the request and read at most `most` bytes of the response's body, counted after decompression.
 
-    `wants_body` is asked with the head of the answer. Raises `NoResponse`; whoever cancels this closes the connection.
+    `wants_body` gets the response without its body. Raises `NoResponse`; canceling closes the connection.
     """
     import httpx2
 
@@ -126,7 +120,7 @@ async def _read_body(response: httpx2.Response, head: HttpResponse, most: int) -
 
 
 class _Unpacker:
-    """Unpacks a body, never to more than `most` bytes, however small it was packed."""
+    """Decompresses a body to at most `most` bytes, however well it was compressed."""
 
     def __init__(self, encoding: str, most: int) -> None:
         self.unpacked = bytearray()
@@ -137,7 +131,7 @@ class _Unpacker:
             case "gzip" | "x-gzip":
                 self._stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
             case other:
-                raise NoResponse(f"the answer is packed in a way that was not asked for ({other[:40]!r})")
+                raise NoResponse(f"the response has a compression that was not requested ({other[:40]!r})")
 
     @property
     def is_full(self) -> bool:
@@ -154,7 +148,7 @@ class _Unpacker:
                     return
                 chunk, self._stream = self._stream.unused_data, zlib.decompressobj(zlib.MAX_WBITS | 16)
         except zlib.error as error:
-            raise NoResponse(f"the answer cannot be unpacked ({error})") from error
+            raise NoResponse(f"the response cannot be decompressed ({error})") from error
 
     @property
     def _room(self) -> int:
@@ -167,5 +161,5 @@ def _describe(error: Exception) -> str:
     if isinstance(error, httpx2.ConnectTimeout):
         return f"no connection within {CONNECT_SECONDS:g} s"
     if isinstance(error, httpx2.TimeoutException):
-        return f"it was silent for {_QUIET_SECONDS:g} s"
+        return f"no data for {_QUIET_SECONDS:g} s"
     return str(error) or type(error).__name__

@@ -1,7 +1,7 @@
-"""The program that reads HTML; it runs in a process of its own and knows nothing of VMPilot.
+"""The program that converts HTML; it runs in a separate process without VMPilot.
 
-From `{"html", "url"}` it makes `{"title", "text", "whole"}`: Markdown of the main text, or where none can be told apart
-all text (`whole` is true).
+It turns `{"html", "url"}` into `{"title", "text", "whole"}`: Markdown of the main text, or all text if there is no
+main text (`whole` is true).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ MOST = 2_000_000
 """Characters of Markdown."""
 
 SHORTEST = 60
-"""Characters of a main text; the library's own 250 would take the form from short pages."""
+"""Characters of a main text; the library's default of 250 would strip the format of short pages."""
 
 _HIDDEN = "//body//*[@hidden or contains(translate(@style, ' ', ''), 'display:none')]"
 
 _HEADING_ANCHOR = re.compile(r"\[[¶#]\]\([^()\s]*\)")
-"""The link to itself that documentation puts behind each heading."""
+"""The link to itself that documentation puts after each heading."""
 
 
 def read_page(html: str, url: str) -> dict[str, str | bool]:

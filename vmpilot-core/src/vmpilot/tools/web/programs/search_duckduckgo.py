@@ -1,6 +1,6 @@
-"""The program that asks a search engine without a key; it runs in a process of its own and knows nothing of VMPilot.
+"""The program that searches without a key; it runs in a separate process without VMPilot.
 
-From `{"query", "count", "engine", "seconds", "proxy", "certificates"}` it makes `{"results": [{"title", "href",
+It turns `{"query", "count", "engine", "seconds", "proxy", "certificates"}` into `{"results": [{"title", "href",
 "body"}]}` or `{"problem"}`.
 """
 
