@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vmpilot.contract import Event, Secret, StoreError, UsageError
+from vmpilot.providers import paused_gc
 from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ class ConversationStore:
         if self._opened is not None and self._opened.is_replaced:
             self._close()
         if self._opened is None:
-            from vmpilot.store.opening import open_database
+            with paused_gc():
+                from vmpilot.store.opening import open_database
 
             self._opened = open_database(self._path, self._database_url)
         return self._opened
