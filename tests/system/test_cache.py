@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.redis_server import RedisServer, redis, running_redis
 
-from vmpilot.cache.turn_cache import FROM_CACHE
+from vmpilot.cache._turn_cache import FROM_CACHE
 from vmpilot.contract import Notice, ReasoningDelta, TextDelta, ToolCallDelta, ToolStarted, Usage
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer
 

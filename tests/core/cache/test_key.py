@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from vmpilot.cache.key import EntryKey, Origin, entry_key
+from vmpilot.cache._key import EntryKey, Origin, entry_key
 from vmpilot.contract import (
     AssistantMessage,
     ImagePart,

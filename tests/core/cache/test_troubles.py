@@ -19,7 +19,7 @@ import pytest
 from tests.redis_server import PASSWORD, QUOTED_PASSWORD, RedisServer
 
 from vmpilot.cache import AnswerCache, CacheError, CacheStats, Origin, TurnCache, open_cache
-from vmpilot.cache.turn_cache import FROM_CACHE, PATIENCE
+from vmpilot.cache._turn_cache import FROM_CACHE, PATIENCE
 from vmpilot.config import read_cache_place
 from vmpilot.contract import BackendEvent, Notice, TextDelta
 

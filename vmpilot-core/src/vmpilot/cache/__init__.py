@@ -3,10 +3,10 @@
 It knows neither the agent nor the settings. `cached` goes around one call to the model.
 """
 
-from vmpilot.cache.answer_cache import AnswerCache, CacheError, CacheStats
-from vmpilot.cache.key import Origin
-from vmpilot.cache.opening import open_cache
-from vmpilot.cache.turn_cache import TurnCache, cached
+from vmpilot.cache._answer_cache import AnswerCache, CacheError, CacheStats
+from vmpilot.cache._key import Origin
+from vmpilot.cache._opening import open_cache
+from vmpilot.cache._turn_cache import TurnCache, cached
 
 __all__ = [
     "AnswerCache",

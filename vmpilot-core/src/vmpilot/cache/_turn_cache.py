@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
-from vmpilot.cache.answer_cache import AnswerCache, CacheError
-from vmpilot.cache.key import EntryKey, Origin, entry_key
-from vmpilot.cache.replay import decode_answer, encode_answer, is_whole, replay
+from vmpilot.cache._answer_cache import AnswerCache, CacheError
+from vmpilot.cache._key import EntryKey, Origin, entry_key
+from vmpilot.cache._replay import decode_answer, encode_answer, is_whole, replay
 from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, StreamOnce
 
 PATIENCE = 1.0

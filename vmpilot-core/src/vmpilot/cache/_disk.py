@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from vmpilot.cache.answer_cache import CacheError, CacheStats
+from vmpilot.cache._answer_cache import CacheError, CacheStats
 
 if TYPE_CHECKING:
     import sqlite3

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from vmpilot.cache.answer_cache import CacheError, CacheStats
+from vmpilot.cache._answer_cache import CacheError, CacheStats
 from vmpilot.contract import Secret
 
 if TYPE_CHECKING:

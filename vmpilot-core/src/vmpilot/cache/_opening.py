@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
-from vmpilot.cache.answer_cache import AnswerCache
-from vmpilot.cache.disk import DiskCache
-from vmpilot.cache.redis_server import RedisCache
+from vmpilot.cache._answer_cache import AnswerCache
+from vmpilot.cache._disk import DiskCache
+from vmpilot.cache._redis import RedisCache
 from vmpilot.config.cache_place import CachePlace
 from vmpilot.contract import UsageError
 from vmpilot.installation import install_command
