@@ -1,6 +1,6 @@
-"""Answers of models, kept for requests that are made again: on this machine's disk, or in a Redis that servers share.
+"""Cached answers of models, for repeated requests: on this machine's disk, or in a Redis that servers share.
 
-It knows neither the agent nor the settings. `cached` goes around one call to the model.
+It knows neither the engine nor the settings. `cached` wraps one call to the model.
 """
 
 from vmpilot.cache._answer_cache import AnswerCache, CacheError, CacheStats

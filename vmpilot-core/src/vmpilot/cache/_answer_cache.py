@@ -1,4 +1,4 @@
-"""What a cache of answers can do, wherever it is. It holds bytes under names and knows nothing of what they say."""
+"""The interface of a cache of answers. It stores bytes under names and does not read them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import msgspec
 
 
 class CacheError(Exception):
-    """The cache cannot be used; the text is a sentence for the person, without password."""
+    """The cache cannot be used; the text is a message for the user and shows no password."""
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """What a cache holds, and how often something was looked up in it since it was begun."""
+    """What a cache holds, and how many lookups it has had since it was created."""
 
     entries: int = 0
     bytes: int = 0
@@ -24,28 +24,28 @@ class AnswerCache(Protocol):
     """A cache that other processes may use at the same time. All but `prepare` and `close` raise `CacheError`."""
 
     place: str
-    """What to call it in a sentence: `the cache in /path`."""
+    """Its name in messages: `the cache in /path`."""
 
     async def prepare(self) -> None:
-        """Load what the first use needs, which is no time that the cache takes. Never raises."""
+        """Import what the first use needs; this does not count as time that the cache takes. Never raises."""
         ...
 
     async def get(self, name: str) -> bytes | None:
-        """What is kept under the name."""
+        """The entry of this name, None if there is none."""
         ...
 
     async def put(self, name: str, entry: bytes) -> None:
-        """Keep it in place of what was there; what was not used for longest goes where there is no room."""
+        """Store the entry, replacing one of the same name; the least recently used ones make room."""
         ...
 
     async def stats(self) -> CacheStats:
-        """What it holds."""
+        """What the cache holds."""
         ...
 
     async def clear(self) -> int:
-        """Delete everything, and say how many entries that were."""
+        """Delete everything and return the number of entries."""
         ...
 
     async def close(self) -> None:
-        """Let go of files and connections; the next use opens them anew. Never raises."""
+        """Close files and connections; the next use opens them again. Never raises."""
         ...

@@ -1,4 +1,4 @@
-"""A kept answer as bytes, and as the stream that it once was."""
+"""A cached answer as bytes, and replayed as a stream."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vmpilot.contract import (
 )
 
 _PIECE = 400
-"""Characters of one delta."""
+"""Characters per delta."""
 
 
 def encode_answer(event: MessageCompleted) -> bytes:
@@ -29,7 +29,7 @@ def encode_answer(event: MessageCompleted) -> bytes:
 
 
 def decode_answer(data: bytes) -> MessageCompleted | None:
-    """What `encode_answer` wrote; None for anything else."""
+    """The answer that `encode_answer` wrote; None if the data are foreign or corrupt."""
     try:
         event = decode_event(data)
     except (ValueError, RecursionError):
@@ -38,13 +38,13 @@ def decode_answer(data: bytes) -> MessageCompleted | None:
 
 
 def is_whole(message: AssistantMessage) -> bool:
-    """Whether the model came to a proper end, said something, and wrote calls that can be read."""
+    """Whether the answer ended properly, is not empty, and its calls have valid arguments."""
     said = bool(message.tool_calls) if message.finish == "tool_calls" else bool(message.text.strip())
     return message.ended_properly and said and all(map(_is_readable, message.tool_calls))
 
 
 async def replay(event: MessageCompleted) -> AsyncGenerator[BackendEvent, None]:
-    """The answer in pieces, others getting their turn between them. It was paid for once, so it uses no tokens."""
+    """The answer in pieces, letting other tasks run between them. It uses no tokens: it was paid for already."""
     for delta in _deltas(event.message):
         yield delta
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""The cache around a turn's calls to the model: answers what it can, and never costs the turn more than a second."""
+"""The cache around a turn's calls to the model; it never delays the turn by more than a second."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from vmpilot.cache._replay import decode_answer, encode_answer, is_whole, replay
 from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, StreamOnce
 
 PATIENCE = 1.0
-"""Seconds that a turn waits for a cache that is slow or not there, all its calls together."""
+"""Seconds that a turn waits for a slow or unreachable cache, all calls together."""
 _QUICK = 0.02
-"""Seconds; what a use takes up to here is not counted, or a long turn would wear out a sound cache."""
+"""Seconds that each use may take without counting, or many calls would add up to the limit."""
 
-FROM_CACHE = "From the cache, at no cost: this was asked before in the same words."
-"""Told once in a turn."""
+FROM_CACHE = "Answered from the cache at no cost: the same request was made before."
+"""Shown once per turn."""
 
 Found = TypeVar("Found")
 
 
 class TurnCache:
-    """A cache as one turn uses it. Where it fails, that is told once, and the turn goes on without it.
+    """A cache as one turn uses it. If it fails, the user is notified once, and the turn continues without it.
 
-    Only answers of temperature 0 are cached, or all with `any_temperature`. `comparable`: see `entry_key`.
+    Only answers at temperature 0 are cached, or all with `any_temperature`. `comparable`: see `entry_key`.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class TurnCache:
         self._notices: list[Notice] = []
 
     def key_for(self, call: ModelCall) -> EntryKey | None:
-        """The key of a request whose answer may be cached."""
+        """The key of a request, None if its answer may not be cached."""
         if not self._usable or not self._admits(call.settings):
             return None
         return entry_key(call, self._origin, comparable=self._comparable)
 
     async def find(self, key: EntryKey) -> MessageCompleted | None:
-        """The answer that is kept; one that is not ours, or broken, is none."""
+        """The cached answer, or None if it is missing, foreign or corrupt."""
         await self._cache.prepare()
         entry = await self._within_patience(lambda: self._cache.get(key.name))
         sealed = None if entry is None else key.unseal(entry)
@@ -64,17 +64,17 @@ class TurnCache:
         return answer
 
     async def keep(self, key: EntryKey, answer: MessageCompleted, *, sent: ModelSettings) -> None:
-        """Keep an answer that is worth it; `sent` are the settings with which it was got in the end."""
+        """Store a complete answer; `sent` are the settings of the request that produced it."""
         if self._usable and self._admits(sent) and is_whole(answer.message):
             await self._within_patience(lambda: self._cache.put(key.name, key.seal(encode_answer(answer))))
 
     def take_notices(self) -> tuple[Notice, ...]:
-        """What is to be told since it was asked last."""
-        told, self._notices = tuple(self._notices), []
-        return told
+        """The notices since the last call."""
+        notices, self._notices = tuple(self._notices), []
+        return notices
 
     def _admits(self, settings: ModelSettings) -> bool:
-        """Whether the temperature is one at which answers are cached; the provider's own is not."""
+        """Whether answers at this temperature are cached; the provider's default is not known to be 0."""
         repeatable = settings.temperature == 0 and "temperature" not in settings.omitted
         return repeatable or self._any_temperature
 
@@ -94,15 +94,15 @@ class TurnCache:
 
     def _give_up(self, why: str) -> None:
         self._usable = False
-        self._notices.append(Notice(f"Nothing more is cached in this turn: {why}."))
+        self._notices.append(Notice(f"The cache is off for the rest of this request: {why}."))
 
 
 def cached(stream_once: StreamOnce, cache: TurnCache, *, sent: Callable[[], ModelSettings] | None = None) -> StreamOnce:
-    """`stream_once` with the cache in front: a request that was made before is answered from it, and not made.
+    """`stream_once` with the cache in front: a repeated request is answered from it and not sent.
 
-    To go around whatever gets one answer of one model: tries, repairs and the text protocol are inside, other models
-    outside. A new answer is kept when it is whole; what is in the call's messages must be masked already. `sent` tells
-    the settings with which it was got, where repairs may have changed them.
+    Wrap it around what produces one answer of one model: retries, repairs and the text protocol are inside, fallback
+    models outside. A new answer is stored if it is complete. Secrets in the call's messages must be masked already.
+    `sent` returns the settings of the final request, if repairs may have changed them.
     """
 
     async def stream(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
