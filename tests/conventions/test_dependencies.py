@@ -19,7 +19,7 @@ TEMPLATE = Path("vmpilot/scaffold/template")
 
 EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vmpilot-core": {
-        "vmpilot/cache/redis_server.py": ("redis",),
+        "vmpilot/cache/_redis.py": ("redis",),
         "vmpilot/local_model": ("local",),
         "vmpilot/pipeline": ("pipeline",),
         "vmpilot/testing": ("testing",),

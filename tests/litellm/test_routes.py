@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vmpilot.contract import AuthenticationFailed, InvalidRequest
+from vmpilot.contract import AssistantMessage, AuthenticationFailed, InvalidRequest, ToolCall, ToolResult, UserMessage
 from vmpilot.providers.provider_table import PROVIDERS
 from vmpilot.testing import Raw, Reply, ScriptedServer
 
@@ -45,3 +45,26 @@ async def test_the_key_of_openai_stays_with_openai(run_turn: TurnRunner, monkeyp
         monkeypatch.setenv("MOONSHOT_API_KEY", "sk-of-moonshot")
         await run_turn(None, model="moonshot/m", api_key=None)
     assert [request.headers["authorization"] for request in server.requests] == ["Bearer sk-of-moonshot"]
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+async def test_nothing_of_a_message_is_lost(run_turn: TurnRunner, provider: str) -> None:
+    """What LiteLLM leaves out of plain `messages`: a null content, and reasoning blocks that must come back."""
+    blocks = [{"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"}]
+    call = ToolCall("call_1", "shell", '{"command": "ls')
+    answer = AssistantMessage(
+        tool_calls=(call,), finish="tool_calls", provider=provider, provider_data={"thinking_blocks": blocks}
+    )
+    result = ToolResult("call_1", "shell", "The arguments are not JSON.", is_error=True)
+    with ScriptedServer([Reply("Yes.")], strict=False) as server:
+        await run_turn(
+            server.base_url, model=f"{provider}/m", messages=[UserMessage.from_text("List it."), answer, result]
+        )
+    assert server.requests[0].messages[2] == {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "shell", "arguments": call.arguments}}
+        ],
+        "thinking_blocks": blocks,
+    }

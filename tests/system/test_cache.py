@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.redis_server import RedisServer, redis, running_redis
 
-from vmpilot.cache.turn_cache import FROM_CACHE
+from vmpilot.cache._turn_cache import FROM_CACHE
 from vmpilot.contract import Notice, ReasoningDelta, TextDelta, ToolCallDelta, ToolStarted, Usage
 from vmpilot.testing import HttpError, Reply, ScriptedCall, ScriptedServer
 
@@ -144,7 +144,7 @@ async def test_a_redis_that_dies_between_two_calls_is_one_line(machine: Machine,
     finally:
         server_of_cache.kill()
     (told,) = notices(seen.of(Notice))
-    assert told.startswith("Nothing more is cached in this turn: ")
+    assert told.startswith("The cache is off for the rest of this request: ")
     assert seen.end.reason == "answered"
 
 

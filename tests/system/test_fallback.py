@@ -240,7 +240,7 @@ async def test_each_model_is_paid_at_its_own_price(machine: Machine) -> None:
     assert models_of(server) == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
     assert (seen.end.usage.input_tokens, seen.end.usage.output_tokens) == (200, 40)
     dollars = (100 * 2.5 + 20 * 10 + 100 * 0.15 + 20 * 0.6) / 1e6
-    assert seen.end.cost == (pytest.approx(dollars) if machine.backend == "litellm" else None)  # LangChain knows none
+    assert seen.end.cost == pytest.approx(dollars)
 
 
 async def test_a_whole_call_without_an_end_is_made_again_and_runs_once(machine: Machine) -> None:

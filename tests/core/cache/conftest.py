@@ -11,7 +11,7 @@ import pytest
 from tests.redis_server import RedisServer, redis, running_redis
 
 from vmpilot.cache import AnswerCache, Origin, TurnCache, open_cache
-from vmpilot.cache.key import EntryKey, entry_key
+from vmpilot.cache._key import EntryKey, entry_key
 from vmpilot.config import read_cache_place
 from vmpilot.contract import (
     AssistantMessage,

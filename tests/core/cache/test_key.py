@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from vmpilot.cache.key import EntryKey, Origin, entry_key
+from vmpilot.cache._key import EntryKey, Origin, entry_key
 from vmpilot.contract import (
     AssistantMessage,
     ImagePart,
@@ -154,3 +154,23 @@ def test_only_an_entry_that_was_sealed_with_the_key_opens() -> None:
     entry = own.seal(b"answer")
     assert own.unseal(entry) == b"answer"
     assert [other.unseal(entry), own.unseal(entry[:-1]), own.unseal(b""), own.unseal(b"answer")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("fireworks_ai/m", "FIREWORKS_API_KEY"),
+        ("huggingface/m", "HF_TOKEN"),
+        ("together_ai/m", "TOGETHER_API_KEY"),
+        ("gemini/m", "GOOGLE_API_KEY"),
+        ("unheard_of/m", "UNHEARD_OF_API_KEY"),
+    ],
+)
+def test_the_providers_own_key_separates_accounts(model: str, variable: str) -> None:
+    names = set()
+    for key in ("one", "other"):
+        call = ModelCall((), "", model, ModelSettings(), ())
+        found = entry_key(call, Origin("engine", variables={variable: key}), comparable=lambda message: message)
+        assert found is not None
+        names.add(found.name)
+    assert len(names) == 2

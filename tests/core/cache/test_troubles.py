@@ -19,7 +19,7 @@ import pytest
 from tests.redis_server import PASSWORD, QUOTED_PASSWORD, RedisServer
 
 from vmpilot.cache import AnswerCache, CacheError, CacheStats, Origin, TurnCache, open_cache
-from vmpilot.cache.turn_cache import FROM_CACHE, PATIENCE
+from vmpilot.cache._turn_cache import FROM_CACHE, PATIENCE
 from vmpilot.config import read_cache_place
 from vmpilot.contract import BackendEvent, Notice, TextDelta
 
@@ -52,7 +52,7 @@ async def trouble_of(cache: AnswerCache, *, calls: int = 3) -> str:
     (notice,) = [event.text for event in events if isinstance(event, Notice)]
     assert PASSWORD not in notice
     assert QUOTED_PASSWORD not in notice
-    assert notice.startswith("Nothing more is cached in this turn: the cache in ")
+    assert notice.startswith("The cache is off for the rest of this request: the cache in ")
     return notice
 
 
@@ -120,12 +120,12 @@ async def test_a_cache_that_is_always_slow_costs_a_second_in_all() -> None:
 
 async def test_a_wrong_password(redis: RedisServer) -> None:
     async with opened(f"unix://:wrong@{redis.folder}/socket") as cache:
-        assert "does not take the user or the password" in await trouble_of(cache)
+        assert "rejects the user or the password" in await trouble_of(cache)
 
 
 async def test_no_password(redis: RedisServer) -> None:
     async with opened(f"unix://{redis.folder}/socket") as cache:
-        assert "does not take the user or the password" in await trouble_of(cache)
+        assert "rejects the user or the password" in await trouble_of(cache)
 
 
 async def test_a_redis_without_memory_still_answers(redis: RedisServer) -> None:
@@ -135,7 +135,7 @@ async def test_a_redis_without_memory_still_answers(redis: RedisServer) -> None:
         found = Turns(cache)
         await found.ask()
         assert found.model.asked == []
-        assert "has no memory left" in await trouble_of(cache)
+        assert "is out of memory" in await trouble_of(cache)
 
 
 async def test_a_redis_that_comes_back(redis: RedisServer, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ async def test_a_damaged_file(tmp_path: Path) -> None:
         await Turns(cache).ask()
     (tmp_path / "answers.db").write_bytes(b"no database" * 1000)
     async with opened("disk", tmp_path) as cache:
-        assert (await trouble_of(cache)).endswith("; `vmpilot cache clear` begins a new one.")
+        assert (await trouble_of(cache)).endswith("; `vmpilot cache clear` replaces it.")
         with pytest.raises(CacheError):
             await cache.stats()
         assert await cache.clear() == 0

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from vmpilot.cache import Origin, TurnCache
-from vmpilot.cache.replay import decode_answer
-from vmpilot.cache.turn_cache import FROM_CACHE
+from vmpilot.cache._replay import decode_answer
+from vmpilot.cache._turn_cache import FROM_CACHE
 from vmpilot.contract import (
     AssistantMessage,
     MessageCompleted,

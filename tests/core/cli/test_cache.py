@@ -34,7 +34,7 @@ def test_a_repeated_request_is_answered_from_the_cache(here: Here, place: str) -
         said, told = ask(here, server, "-t", "0")
         assert len(server.requests) == 1
     assert said == "One wombat.\n"
-    assert told == "From the cache, at no cost: this was asked before in the same words.\n"
+    assert told == "Answered from the cache at no cost: the same request was made before.\n"
     text = here("cache", "stats").out
     assert text.startswith("1 answer in the cache in ")
     assert text.endswith(" kB of 200.0 MB\n1 hit in 2 lookups\n")
@@ -78,7 +78,7 @@ def test_a_redis_that_cannot_be_reached_is_an_error_here(
     monkeypatch.setenv("VMPILOT_CACHE", f"unix://:wrong-{QUOTED_PASSWORD}@{redis.folder}/socket")
     ran = here("cache", action)
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err == f"vmpilot: the cache in unix://{redis.folder}/socket does not take the user or the password\n"
+    assert ran.err == f"vmpilot: the cache in unix://{redis.folder}/socket rejects the user or the password\n"
 
 
 def test_a_request_is_answered_without_its_redis(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_a_request_is_answered_without_its_redis(here: Here, monkeypatch: pytest
         said, told = ask(here, server, "-t", "0")
     assert said == "One.\n"
     assert told.startswith(
-        "Nothing more is cached in this turn: the cache in unix:///nowhere/redis.sock cannot be used"
+        "The cache is off for the rest of this request: the cache in unix:///nowhere/redis.sock cannot be used"
     )
     assert len(told.splitlines()) == 1
 

@@ -1,4 +1,4 @@
-"""Small stand-ins of the local model's far ends: a file server with ranges, data wheels, an engine for the child."""
+"""Small fakes for the local model: a file server with ranges, a package index, data wheels, an engine for the child."""
 
 import hashlib
 import os
@@ -6,7 +6,8 @@ import socket
 import struct
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,13 +48,11 @@ class FileServer:
             self.released.wait()
 
 
-@pytest.fixture
-def file_server() -> Iterator[FileServer]:
-    state = FileServer()
-
+@contextmanager
+def _serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            state.answer(self)
+            answer(self)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -61,12 +60,19 @@ def file_server() -> Iterator[FileServer]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
-    state.url = f"http://127.0.0.1:{server.server_port}/weights.gguf"
-    yield state
-    state.released.set()
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def file_server() -> Iterator[FileServer]:
+    state = FileServer()
+    with _serving(state.answer) as address:
+        state.url = f"{address}/weights.gguf"
+        yield state
+        state.released.set()
 
 
 @pytest.fixture
@@ -103,11 +109,44 @@ def wheel_folder(tmp_path: Path) -> Path:
     return folder
 
 
+@dataclass
+class Index:
+    """A package index over a folder of wheels; `accounts` holds what each request sent as `Authorization`."""
+
+    folder: Path
+    accounts: list[str] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        self.accounts.append(handler.headers.get("Authorization", ""))
+        match handler.path.split("/"):
+            case ["", "files", name]:
+                body = (self.folder / name).read_bytes()
+            case ["", "simple", project, ""]:
+                wheels = self.folder.glob(f"{project.replace('-', '_')}-*.whl")
+                links = "".join(f'<a href="/files/{path.name}#sha256=0">{path.name}</a>' for path in wheels)
+                body = f"<!DOCTYPE html><html><body>{links}</body></html>".encode()
+            case _:
+                handler.send_error(404)
+                return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+
 @pytest.fixture
-def pip_environment(wheel_folder: Path) -> dict[str, str]:
-    """What makes pip look into the folder of wheels and nowhere else."""
-    settings = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel_folder), "PIP_CONFIG_FILE": os.devnull}
-    return {"PATH": os.environ["PATH"], **settings}
+def index(wheel_folder: Path) -> Iterator[Index]:
+    state = Index(wheel_folder)
+    with _serving(state.answer) as address:
+        state.url = f"{address}/simple"
+        yield state
+
+
+@pytest.fixture
+def index_environment(index: Index) -> dict[str, str]:
+    """The settings that name the index of wheels."""
+    return {"PIP_INDEX_URL": index.url, "PIP_CONFIG_FILE": os.devnull}
 
 
 @pytest.fixture

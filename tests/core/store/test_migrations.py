@@ -26,7 +26,7 @@ from vmpilot.contract import (
     encode_event,
 )
 from vmpilot.store import ConversationStore
-from vmpilot.store.schema import SCHEMA_VERSION, metadata
+from vmpilot.store._schema import SCHEMA_VERSION, metadata
 
 FIRST_SCHEMA = """
 CREATE TABLE conversations (id VARCHAR(32) NOT NULL, started FLOAT NOT NULL, touched FLOAT NOT NULL, PRIMARY KEY (id));
@@ -155,7 +155,7 @@ async def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
 UPGRADER = """
 import sys
 from pathlib import Path
-from vmpilot.store.opening import open_database
+from vmpilot.store._opening import open_database
 sys.stdin.readline()
 open_database(Path(sys.argv[1])).close()
 print("alembic" in sys.modules)
@@ -236,5 +236,5 @@ async def test_another_programs_tables_in_the_same_database_do_not_disturb(
 
 
 def test_the_schema_has_a_migration() -> None:
-    folder = Path(sys.modules["vmpilot.store.schema"].__file__ or "").parent / "migrations" / "versions"
+    folder = Path(sys.modules["vmpilot.store._schema"].__file__ or "").parent / "migrations" / "versions"
     assert sorted(int(path.name[1:].partition("_")[0]) for path in folder.glob("v*.py")) == [1, SCHEMA_VERSION]

@@ -55,7 +55,7 @@ OPENERS = """
 import os, sys
 from pathlib import Path
 from vmpilot.contract import Secret
-from vmpilot.store.opening import open_database
+from vmpilot.store._opening import open_database
 
 go, gone = os.pipe()
 children = []

@@ -27,7 +27,7 @@ from vmpilot.contract import (
     decode_event,
 )
 from vmpilot.store import Chat, Command, ConversationStore, Cost
-from vmpilot.store.writing import draw_views
+from vmpilot.store._writing import draw_views
 
 NOON = datetime(2026, 3, 1, 12).astimezone().timestamp()
 DAY = 86_400.0

@@ -1,12 +1,12 @@
-"""Answers of models, kept for requests that are made again: on this machine's disk, or in a Redis that servers share.
+"""Cached answers of models, for repeated requests: on this machine's disk, or in a Redis that servers share.
 
-It knows neither the agent nor the settings.
+It knows neither the engine nor the settings.
 """
 
-from vmpilot.cache.answer_cache import AnswerCache, CacheError, CacheStats
-from vmpilot.cache.key import Origin
-from vmpilot.cache.opening import open_cache
-from vmpilot.cache.turn_cache import TurnCache
+from vmpilot.cache._answer_cache import AnswerCache, CacheError, CacheStats
+from vmpilot.cache._key import Origin
+from vmpilot.cache._opening import open_cache
+from vmpilot.cache._turn_cache import TurnCache
 
 __all__ = [
     "AnswerCache",

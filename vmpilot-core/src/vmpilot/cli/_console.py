@@ -29,7 +29,7 @@ from vmpilot.contract import (
     TurnStarted,
 )
 from vmpilot.contract.invisible import VisibleStream
-from vmpilot.local_model.progress import Progress
+from vmpilot.local_model import Progress
 
 
 class Console:

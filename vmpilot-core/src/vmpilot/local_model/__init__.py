@@ -1,10 +1,8 @@
-"""A real model that needs no key: weights fetched once and checked, served by llama.cpp on loopback."""
+"""A real model that needs no key: weights downloaded once and checked, served by llama.cpp on loopback."""
 
-from vmpilot.local_model.errors import LocalModelError
-from vmpilot.local_model.progress import Progress
-from vmpilot.local_model.server import CONTEXT_SIZE, LocalServer, check_engine
-from vmpilot.local_model.source import QWEN_CODER, WeightsSource
-from vmpilot.local_model.weights import ensure_weights
+from vmpilot.local_model._server import CONTEXT_SIZE, LocalServer, check_engine
+from vmpilot.local_model._values import QWEN_CODER, LocalModelError, Progress, WeightsSource
+from vmpilot.local_model._weights import ensure_weights
 
 __all__ = [
     "CONTEXT_SIZE",

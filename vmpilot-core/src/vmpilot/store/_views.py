@@ -11,11 +11,11 @@ from typing import Literal
 from sqlalchemy import Connection, Exists, Row, exists, func, or_, select, text
 
 from vmpilot.contract import Event, HistoryImported, ToolCall, ToolFinished, ToolStarted, TurnStarted, Usage
-from vmpilot.store.codec import decode, unpack
-from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
-from vmpilot.store.schema import commands, conversations, entries, turns
-from vmpilot.store.text import excerpt, searched_text
-from vmpilot.store.words import WordIndex
+from vmpilot.store._codec import decode, unpack
+from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
+from vmpilot.store._schema import commands, conversations, entries, turns
+from vmpilot.store._text import excerpt, searched_text
+from vmpilot.store._word_index import WordIndex
 
 _FAILED = '{"type":"turn_ended","reason":"failed"'
 _STARTED = '{"type":"turn_started"'

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from vmpilot.contract import WIRE_VERSION, Event, TurnStarted, UsageError, decode_event, encode_event
-from vmpilot.store.text import title_from
+from vmpilot.store._text import title_from
 
 FORMAT = 1
 GOOD_ID = re.compile(r"[0-9a-z]{1,32}")

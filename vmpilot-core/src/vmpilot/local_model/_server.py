@@ -1,4 +1,4 @@
-"""llama.cpp's own OpenAI-compatible server as a child process on loopback. It speaks to the child, not to the model."""
+"""llama.cpp's OpenAI-compatible server as a child process on loopback: how it starts and stops."""
 
 import asyncio
 import json
@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Self
 
 from vmpilot.installation import install_command
-from vmpilot.local_model.errors import LocalModelError
-from vmpilot.local_model.gguf import check_gguf
-from vmpilot.local_model.progress import LOADING, Progress
+from vmpilot.local_model._gguf import check_gguf
+from vmpilot.local_model._values import LOADING, LocalModelError, Progress
 
-_CHILD = "vmpilot.local_model.serve"
+_CHILD = "vmpilot.local_model._server_program"
 _TAIL_BYTES = 8192
 _TAIL_LINES = 5
 _STOP_SECONDS = 5.0
@@ -27,17 +26,17 @@ _KEPT_VARIABLES = (
 )
 
 CONTEXT_SIZE = 16_384
-"""Tokens of the window that the model is started with."""
+"""The context window in tokens."""
 
 
 def check_engine() -> None:
-    """Raises `LocalModelError` where llama.cpp is not installed; to be asked before gigabytes are fetched for it."""
+    """Raise `LocalModelError` if llama.cpp is not installed; call it before downloading gigabytes."""
     if find_spec("xllamacpp") is None:
-        raise LocalModelError(f"the local model needs llama.cpp: run `{install_command('vmpilot-core[local]')}`")
+        raise LocalModelError(f"The local model needs llama.cpp. Run `{install_command('vmpilot-core[local]')}`.")
 
 
 class LocalServer:
-    """A running server of one model; made by `start`, ended by `stop` or by the end of this process."""
+    """A running server of one model: started by `start`, ended by `stop` or with this process."""
 
     def __init__(self, child: Process, model: str, api_key: str) -> None:
         self._child = child
@@ -63,8 +62,8 @@ class LocalServer:
     ) -> Self:
         """Load `weights` and listen on a free port of loopback.
 
-        `context_size` is in tokens, `load_timeout` in seconds. Of `environment` the child sees only what finds
-        libraries and processors. Raises `LocalModelError`; cancelling ends the child.
+        `context_size` is in tokens, `load_timeout` in seconds. The child gets only the variables of
+        `environment` that locate libraries and processors. Raises `LocalModelError`; canceling ends the child.
         """
         await asyncio.to_thread(check_gguf, weights)
         progress(Progress(LOADING))
@@ -80,7 +79,7 @@ class LocalServer:
             async with asyncio.timeout(load_timeout):
                 server.base_url = await server._hand_over(settings) + "/v1"
         except TimeoutError:
-            raise LocalModelError(f"the local model {weights} did not load within {load_timeout:g} s") from None
+            raise LocalModelError(f"The local model {weights} did not load within {load_timeout:g} s.") from None
         finally:
             if not server.base_url:
                 await server._end()
@@ -88,11 +87,11 @@ class LocalServer:
 
     @property
     def running(self) -> bool:
-        """Whether the child still lives."""
+        """Whether the child is still alive."""
         return self._child.returncode is None
 
     async def stop(self) -> None:
-        """End the child and wait for it; the second time does nothing."""
+        """End the child and wait for it; a second call does nothing."""
         assert self._child.stdin is not None  # noqa: S101  made with a pipe
         self._child.stdin.close()
         try:
@@ -104,7 +103,7 @@ class LocalServer:
             await self._end()
 
     async def _hand_over(self, settings: Mapping[str, object]) -> str:
-        """Give the child its settings, by a pipe because others can read a command line; return its address."""
+        """Send the child its settings, through a pipe because any user can read a command line; return its address."""
         assert self._child.stdin is not None  # noqa: S101
         assert self._child.stdout is not None  # noqa: S101
         self._child.stdin.write(json.dumps(settings).encode() + b"\n")
@@ -113,7 +112,7 @@ class LocalServer:
             await self._child.wait()
             await self._drain
             raise LocalModelError(
-                f"the local model's server ended while it loaded {settings['weights']}: {self._last_lines()}"
+                f"The local model's server stopped while loading {settings['weights']}: {self._last_lines()}"
             )
         reply: dict[str, str] = json.loads(line)
         if "error" in reply:
@@ -127,7 +126,7 @@ class LocalServer:
         await self._drain
 
     async def _keep_tail(self) -> None:
-        """Read all that the child complains, so that it never waits for a reader; keep the end."""
+        """Read the child's standard error, so that it never blocks; keep the end."""
         assert self._child.stderr is not None  # noqa: S101
         while chunk := await self._child.stderr.read(65536):
             self._tail += chunk
@@ -135,7 +134,7 @@ class LocalServer:
 
     def _last_lines(self) -> str:
         lines = [line.strip() for line in self._tail.decode("utf-8", "replace").splitlines() if line.strip()]
-        said = " | ".join(lines[-_TAIL_LINES:]) or "it said nothing"
+        said = " | ".join(lines[-_TAIL_LINES:]) or "no output"
         return f"exit status {self._child.returncode}: {said}"
 
 
@@ -144,6 +143,6 @@ async def _spawn(environment: Mapping[str, str]) -> Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-P", "-m", _CHILD,
         stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True,
-        # OpenMP's threads spin while they wait, which makes generation several times slower on shared processors.
+        # OpenMP's threads spin while waiting, which makes generation several times slower on shared processors.
         env={**kept, "OMP_WAIT_POLICY": "passive"},
     )  # fmt: skip

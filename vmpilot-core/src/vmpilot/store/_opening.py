@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from vmpilot.contract import Secret
-from vmpilot.store.migration import AnyDatabase, prepare_schema
-from vmpilot.store.postgres import PostgresDatabase
-from vmpilot.store.sqlite_file import SqliteFile
+from vmpilot.store._migration import AnyDatabase, prepare_schema
+from vmpilot.store._postgres import PostgresDatabase
+from vmpilot.store._sqlite import SqliteFile
 
 
 def open_database(path: Path, database_url: Secret | None = None) -> AnyDatabase:

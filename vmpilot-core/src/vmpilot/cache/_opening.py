@@ -1,22 +1,22 @@
-"""Open the cache that a setting names. Nothing is imported, made or connected to before its first use."""
+"""Open the cache that a setting names. Nothing is imported, created or connected before its first use."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
 
-from vmpilot.cache.answer_cache import AnswerCache
-from vmpilot.cache.disk import DiskCache
-from vmpilot.cache.redis_server import RedisCache
+from vmpilot.cache._answer_cache import AnswerCache
+from vmpilot.cache._disk import DiskCache
+from vmpilot.cache._redis import RedisCache
 from vmpilot.config import CachePlace
 from vmpilot.contract import UsageError
 from vmpilot.installation import install_command
 
 
 def open_cache(place: CachePlace, *, folder: Path, megabytes: int) -> AnswerCache | None:
-    """The cache at the place, None for `off`; on disk it is in `folder`. It keeps at most so many megabytes (10**6).
+    """The cache at this place, None for `off`; on disk it is in `folder`. It holds at most `megabytes` (10**6 bytes).
 
-    Raises `UsageError` for a Redis where its client library is not installed.
+    Raises `UsageError` for a Redis if its client library is not installed.
     """
     if place.kind == "off":
         return None
@@ -24,7 +24,7 @@ def open_cache(place: CachePlace, *, folder: Path, megabytes: int) -> AnswerCach
         return DiskCache(folder, limit=megabytes * 10**6)
     if find_spec("redis") is None:
         raise UsageError(
-            f"a cache in Redis needs its client library: run `{install_command('vmpilot-core[redis]')}`, "
-            'or set cache to "disk"'
+            f"A cache in Redis needs the Redis client library. Run `{install_command('vmpilot-core[redis]')}`, "
+            'or set cache to "disk".'
         )
     return RedisCache(place.url, place=f"the cache in {place}", limit=megabytes * 10**6)

@@ -1,4 +1,4 @@
-"""A cached answer as bytes, and as the pieces of a stream."""
+"""A cached answer as bytes, and replayed as a stream."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vmpilot.contract import (
 )
 
 _PIECE = 400
-"""Characters of one delta."""
+"""Characters per delta."""
 
 
 def encode_answer(event: MessageCompleted) -> bytes:
@@ -27,7 +27,7 @@ def encode_answer(event: MessageCompleted) -> bytes:
 
 
 def decode_answer(data: bytes) -> MessageCompleted | None:
-    """What `encode_answer` wrote; None for anything else."""
+    """The answer that `encode_answer` wrote; None if the data are foreign or corrupt."""
     try:
         event = decode_event(data)
     except (ValueError, RecursionError):
@@ -36,13 +36,13 @@ def decode_answer(data: bytes) -> MessageCompleted | None:
 
 
 def is_whole(message: AssistantMessage) -> bool:
-    """Whether the model came to a proper end, said something, and wrote calls that can be read."""
+    """Whether the answer ended properly, is not empty, and its calls have valid arguments."""
     said = bool(message.tool_calls) if message.finish == "tool_calls" else bool(message.text.strip())
     return message.ended_properly and said and all(map(_is_readable, message.tool_calls))
 
 
 def deltas_of(message: AssistantMessage) -> Iterator[BackendEvent]:
-    """The message as the pieces of a stream."""
+    """The message as stream events."""
     yield from map(ReasoningDelta, _pieces(message.reasoning))
     yield from map(TextDelta, _pieces(message.text))
     for position, call in enumerate(message.tool_calls):

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, insert, select, update
 
 from vmpilot.contract import Event, TurnStarted, UsageError, encode_event
-from vmpilot.store.codec import pack
-from vmpilot.store.document import GOOD_ID, Imported, read_document, write_document
-from vmpilot.store.lease import describe_holder
-from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
-from vmpilot.store.schema import conversations
-from vmpilot.store.text import title_from, words_in
-from vmpilot.store.views import add_up_costs, list_chats, list_commands, read_events, search_entries
-from vmpilot.store.writing import delete_conversation, describe_conversation, draw_entries, insert_entries
+from vmpilot.store._codec import pack
+from vmpilot.store._document import GOOD_ID, Imported, read_document, write_document
+from vmpilot.store._lease import describe_holder
+from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
+from vmpilot.store._schema import conversations
+from vmpilot.store._text import title_from, words_in
+from vmpilot.store._views import add_up_costs, list_chats, list_commands, read_events, search_entries
+from vmpilot.store._writing import delete_conversation, describe_conversation, draw_entries, insert_entries
 
 if TYPE_CHECKING:
-    from vmpilot.store.migration import AnyDatabase
+    from vmpilot.store._migration import AnyDatabase
 
 
 @dataclass(frozen=True, slots=True)

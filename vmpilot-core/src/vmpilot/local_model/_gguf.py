@@ -1,4 +1,4 @@
-"""As much of the GGUF file format as tells what a file is. It reads no tensors.
+"""The header of a GGUF file, which says what the file is. It reads no tensors.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little endian).
 """
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import BinaryIO
 
-from vmpilot.local_model.errors import LocalModelError
+from vmpilot.local_model._values import LocalModelError
 
 _MAGIC = b"GGUF"
 _STRING, _ARRAY = 8, 9
@@ -18,20 +18,20 @@ _LONGEST_STRING = 1 << 20
 
 
 def check_gguf(path: Path) -> None:
-    """Raise `LocalModelError` where `path` is no readable GGUF file."""
+    """Raise `LocalModelError` if `path` is not a readable GGUF file."""
     try:
         with path.open("rb") as file:
             magic = file.read(len(_MAGIC))
     except FileNotFoundError:
-        raise LocalModelError(f"there is no model file at {path}: give the path of a GGUF file") from None
+        raise LocalModelError(f"There is no model file at {path}. Use the path of a GGUF file.") from None
     except OSError as error:
-        raise LocalModelError(f"the model file {path} cannot be read: {error.strerror}") from error
+        raise LocalModelError(f"Cannot read the model file {path}: {error.strerror}") from error
     if magic != _MAGIC:
-        raise LocalModelError(f"{path} is not a GGUF file: the local model needs weights in llama.cpp's GGUF format")
+        raise LocalModelError(f"{path} is not a GGUF file. The local model needs weights in llama.cpp's GGUF format.")
 
 
 def read_text_fields(path: Path, names: Collection[str]) -> dict[str, str]:
-    """The metadata strings of `names` that the file holds; an unreadable header gives what was found before."""
+    """The metadata strings of `names` that the file holds; an unreadable header yields what precedes the damage."""
     found: dict[str, str] = {}
     try:
         with path.open("rb") as file:

@@ -13,8 +13,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from vmpilot.contract import Secret, StoreError, UsageError, VMPilotError
 from vmpilot.installation import install_command
-from vmpilot.store.database import Database
-from vmpilot.store.words import PostgresWords
+from vmpilot.store._database import Database
+from vmpilot.store._word_index import PostgresWords
 
 SCHEMA = "vmpilot"
 _PATIENCE = {

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from vmpilot.contract import Event, Secret, StoreError, UsageError
-from vmpilot.store.records import Chat, Command, Cost, CostBy, Hit
+from vmpilot.providers import paused_gc
+from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
 
 if TYPE_CHECKING:
-    from vmpilot.store.chats import Chats
-    from vmpilot.store.database import Lock
-    from vmpilot.store.migration import AnyDatabase
-    from vmpilot.store.writing import Claim
+    from vmpilot.store._chats import Chats
+    from vmpilot.store._database import Lock
+    from vmpilot.store._migration import AnyDatabase
+    from vmpilot.store._writing import Claim
 
 _T = TypeVar("_T")
 
@@ -58,7 +59,7 @@ class ConversationLog:
             self._lock = None
 
     def _write(self, events: Sequence[Event]) -> None:
-        from vmpilot.store.writing import append_entries, last_number
+        from vmpilot.store._writing import append_entries, last_number
 
         if not events:
             return
@@ -186,7 +187,8 @@ class ConversationStore:
         if self._opened is not None and self._opened.is_replaced:
             self._close()
         if self._opened is None:
-            from vmpilot.store.opening import open_database
+            with paused_gc():
+                from vmpilot.store._opening import open_database
 
             self._opened = open_database(self._path, self._database_url)
         return self._opened
@@ -194,7 +196,7 @@ class ConversationStore:
     @property
     def chats(self) -> Chats:
         """The views; in the store's thread."""
-        from vmpilot.store.chats import Chats
+        from vmpilot.store._chats import Chats
 
         return Chats(self.database)
 
@@ -212,16 +214,16 @@ class ConversationStore:
             self._thread.submit(opening.result().release)
 
     def _begin(self, conversation_id: str) -> ConversationLog:
-        from vmpilot.store.lease import Holder
-        from vmpilot.store.writing import Claim
+        from vmpilot.store._lease import Holder
+        from vmpilot.store._writing import Claim
 
         lock = self._lock(conversation_id)
         claim = Claim(conversation_id, 1, Holder.this_process())
         return ConversationLog(self, lock, claim=claim, length=0)
 
     def _open(self, conversation_id: str) -> ConversationLog:
-        from vmpilot.store.lease import Holder
-        from vmpilot.store.writing import take_lease
+        from vmpilot.store._lease import Holder
+        from vmpilot.store._writing import take_lease
 
         lock = self._lock(conversation_id)
         try:

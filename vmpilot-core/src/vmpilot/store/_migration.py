@@ -8,10 +8,10 @@ from typing import TypeAlias
 from sqlalchemy import Connection
 
 from vmpilot.contract import StoreError
-from vmpilot.store.postgres import PostgresDatabase
-from vmpilot.store.schema import SCHEMA_VERSION, create_schema
-from vmpilot.store.sqlite_file import SqliteFile
-from vmpilot.store.writing import draw_views
+from vmpilot.store._postgres import PostgresDatabase
+from vmpilot.store._schema import SCHEMA_VERSION, create_schema
+from vmpilot.store._sqlite import SqliteFile
+from vmpilot.store._writing import draw_views
 
 AnyDatabase: TypeAlias = SqliteFile | PostgresDatabase
 

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, select, update
 
 from vmpilot.contract import Event, StoreError, ToolFinished, ToolStarted, TurnEnded, TurnStarted, encode_event
-from vmpilot.store.codec import decode, pack
-from vmpilot.store.lease import Holder, holder_to_json
-from vmpilot.store.schema import commands, conversations, entries, texts, turns
-from vmpilot.store.statements import (
+from vmpilot.store._codec import decode, pack
+from vmpilot.store._lease import Holder, holder_to_json
+from vmpilot.store._schema import commands, conversations, entries, texts, turns
+from vmpilot.store._statements import (
     BEGIN_CONVERSATION,
     DESCRIBE,
     END_TURN,
@@ -28,8 +28,8 @@ from vmpilot.store.statements import (
     TOUCH,
     TOUCH_AND_DESCRIBE,
 )
-from vmpilot.store.text import searched_text, title_in, words_in
-from vmpilot.store.words import WordIndex
+from vmpilot.store._text import searched_text, title_in, words_in
+from vmpilot.store._word_index import WordIndex
 
 _LARGEST = 2**53
 

@@ -1,6 +1,6 @@
-"""What a request is known by: a digest of all that shapes the answer, which nobody without the API key can compute.
+"""The key of a cached answer: a digest of all that shapes it, which cannot be computed without the API key.
 
-The same secret seals the entry, so that whoever can write to a shared cache cannot put words into the model's mouth.
+The same secret seals the entry, so that nobody who can write to a shared cache can forge an answer.
 """
 
 from __future__ import annotations
@@ -10,36 +10,24 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 import msgspec
 
 from vmpilot.contract import CONTRACT_VERSION, Message, ModelCall, VMPilotError
-from vmpilot.providers import choose_key, find_target
+from vmpilot.providers import choose_key, find_provider, find_target
 
 FORMAT = 1
-"""Raised when entries of the old form, or under the old names, must not be found any more."""
+"""Increase it when existing entries must no longer be found."""
 
 _SEAL_SIZE = hashlib.sha256().digest_size
-
-_PREFIXES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "azure_ai": ("AZURE_",),
-        "bedrock": ("AWS_",),
-        "gemini": ("GEMINI_", "GOOGLE_"),
-        "google_genai": ("GEMINI_", "GOOGLE_"),
-        "vertex_ai": ("VERTEX", "GOOGLE_"),
-    }
-)
-"""How a provider's own variables begin, where that is not its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who asks, for telling apart what is asked in the same words.
+    """Who makes a request: it separates equal requests of different users and engines.
 
-    `engine` is the backend and its version, `tool_mode` how it asks for tools. `variables` are the environment's: those
-    of the provider lead to its server and the account. `stand_ins` name what a server at an address of the moment
+    `engine` is the backend and its version, `tool_mode` how it asks for tools. `variables` are the environment's; the
+    provider's lead to its server and the account. `stand_ins` says which model a server with a temporary address
     serves: `{base_url: model}`.
     """
 
@@ -51,30 +39,30 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class EntryKey:
-    """The name under which an answer is kept, and the seal that shows it to be ours."""
+    """The name of a cached answer, and the seal that proves it to be ours."""
 
     name: str
     _secret: bytes = field(repr=False)
 
     def seal(self, answer: bytes) -> bytes:
-        """The answer as it is kept."""
+        """The entry to store."""
         return hmac.digest(self._secret, answer, "sha256") + answer
 
     def unseal(self, entry: bytes) -> bytes | None:
-        """The answer, None for an entry that was not sealed with this key."""
+        """The answer, None if the entry was not sealed with this key."""
         seal, answer = entry[:_SEAL_SIZE], entry[_SEAL_SIZE:]
         return answer if hmac.compare_digest(seal, hmac.digest(self._secret, answer, "sha256")) else None
 
 
 def entry_key(call: ModelCall, origin: Origin, *, comparable: Callable[[Message], Message]) -> EntryKey | None:
-    """The key of a request; None for one whose model belongs to no provider.
+    """The key of a request; None if the provider of its model is unknown.
 
-    `comparable` takes out of a message what differs each time and means nothing to the model. Time limits do not
-    count, nor whether the answer is streamed, nor what the server is known to ignore.
+    `comparable` removes from a message what differs each time and means nothing to the model. Not part of the key:
+    time limits, streaming, and parameters that the server is known to reject.
     """
     try:
         account = _account(call, origin)
-    except VMPilotError:  # the backend says it better
+    except VMPilotError:  # the backend reports it
         return None
     request = _canonical(
         {
@@ -97,14 +85,13 @@ def entry_key(call: ModelCall, origin: Origin, *, comparable: Callable[[Message]
 
 
 def _account(call: ModelCall, origin: Origin) -> bytes:
-    """The server and who we are to it. Raises `ModelNotFound`."""
+    """The server and our account there. Raises `ModelNotFound`."""
     settings = call.settings
     if stand_in := origin.stand_ins.get(settings.base_url or ""):
         return _canonical([stand_in])
-    if settings.base_url is not None:  # a server of the user's, which never gets what is the provider's
+    if settings.base_url is not None:  # the user's own server, which never gets the provider's key
         return _canonical([settings.base_url, settings.query, choose_key(settings)])
-    provider = find_target(call).name.provider
-    prefixes = _PREFIXES.get(provider, (f"{provider.upper()}_",))
+    prefixes = find_provider(find_target(call).name.provider).variable_prefixes
     variables = {name: value for name, value in origin.variables.items() if name.startswith(prefixes)}
     return _canonical([choose_key(settings), variables])
 

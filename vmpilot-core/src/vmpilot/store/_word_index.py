@@ -1,4 +1,4 @@
-"""The index of words: FTS5 in SQLite, tsvector in PostgreSQL. Both hold what `vmpilot.store.text.words_in` gives."""
+"""The index of words: FTS5 in SQLite, tsvector in PostgreSQL. Both hold what `vmpilot.store._text.words_in` gives."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Protocol
 
 from sqlalchemy import Connection, delete
 
-from vmpilot.store.codec import decode
-from vmpilot.store.schema import WORD_INDEX, texts
-from vmpilot.store.text import searched_text, words_in
+from vmpilot.store._codec import decode
+from vmpilot.store._schema import WORD_INDEX, texts
+from vmpilot.store._text import searched_text, words_in
 
 
 class WordIndex(Protocol):

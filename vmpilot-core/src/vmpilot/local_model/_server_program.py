@@ -1,4 +1,4 @@
-"""The child process: loads one model, serves it, ends with its standard input. Not for import by anything else.
+"""The child process: loads one model, serves it, and exits when its standard input closes. Nothing imports it.
 
 First line of standard input: the settings as JSON. One line of standard output: `{"address": …}` or `{"error": …}`.
 """
@@ -15,24 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from vmpilot.installation import install_command
-from vmpilot.local_model.gguf import is_qwen_coder
+from vmpilot.local_model._gguf import is_qwen_coder
 
-_MOST_TOKENS = 2048  # of one answer where the client names no limit: a small model that repeats itself must end
+_MOST_TOKENS = 2048  # of one answer, if the client sets no limit: a small model may repeat itself forever
 _PROMPT_CACHE_MEBIBYTES = 1024
 _WARNINGS = 2  # llama.cpp's log levels: 3 would write several lines for every request
 
 
 def main() -> int:
-    """Serve until standard input closes; 1 where the server cannot be had."""
+    """Serve until standard input closes; 1 if the engine is not installed."""
     settings = json.loads(sys.stdin.buffer.readline())
     replies = _take_standard_output()
     _end_with_parent()
-    sys.tracebacklimit = 0  # the parent shows the last lines: the engine's are of more use than where we called it
+    sys.tracebacklimit = 0  # the parent shows the last lines: the engine's messages, not our frames
     try:
         xllamacpp = import_module("xllamacpp")
     except ImportError as error:
         _reply(
-            replies, error=f"the local model needs llama.cpp ({error}): run `{install_command('vmpilot-core[local]')}`"
+            replies, error=f"The local model needs llama.cpp ({error}). Run `{install_command('vmpilot-core[local]')}`."
         )
         return 1
     server = xllamacpp.Server(_parameters(xllamacpp.CommonParams(), settings))
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def _take_standard_output() -> int:
-    """Keep standard output for the reply: what the engine prints there goes to standard error."""
+    """Keep standard output for the reply; what the engine prints goes to standard error."""
     replies = os.dup(1)
     os.dup2(2, 1)
     return replies
@@ -54,10 +54,10 @@ def _reply(replies: int, **fields: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """From now on the parent's end of standard input, closed by will or by death, ends this process.
+    """Exit when the parent closes standard input, on purpose or because it died.
 
-    Twice over: the engine holds the interpreter while it loads, so that no thread of Python's runs, but the kernel's
-    SIGIO (which ends the process by default) needs none; the thread sees an end that came before SIGIO was asked for.
+    Both ways are needed: while the engine loads, it holds the GIL and no Python thread runs, but SIGIO, which ends the
+    process by default, does not depend on one. The thread sees an end that came before SIGIO was requested.
     """
     signal.signal(signal.SIGIO, signal.SIG_DFL)
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
@@ -66,7 +66,7 @@ def _end_with_parent() -> None:
 
 
 def _wait_for_end() -> None:
-    # Not through sys.stdin: a lock held there when the interpreter ends is a crash.
+    # Not through sys.stdin: its lock, if held when the interpreter exits, makes it crash.
     while os.read(0, 1024):
         pass
     os._exit(0)

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from vmpilot.contract import StoreError, VMPilotError
-from vmpilot.store.database import Database
-from vmpilot.store.lease import FileLock, exclusive, file_error
-from vmpilot.store.words import SqliteWords
+from vmpilot.store._database import Database
+from vmpilot.store._lease import FileLock, exclusive, file_error
+from vmpilot.store._word_index import SqliteWords
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BESIDE = ("-wal", "-shm", "")
@@ -110,7 +110,7 @@ class SqliteFile(Database):
 
     def _redraw(self) -> VMPilotError:
         """Only the index of words is damaged, and that can be drawn anew."""
-        from vmpilot.store.writing import draw_views
+        from vmpilot.store._writing import draw_views
 
         self._redrawing = True
         try:

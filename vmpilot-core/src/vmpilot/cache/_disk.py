@@ -1,4 +1,4 @@
-"""Answers in an SQLite file that only its owner may read: bytes by name, the one that was not used for longest goes.
+"""Answers in an SQLite file that only its owner may read; the least recently used ones make room.
 
 Nothing in it is ever run or unpickled. Several processes may use it at once.
 """
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from vmpilot.cache.answer_cache import CacheError, CacheStats
+from vmpilot.cache._answer_cache import CacheError, CacheStats
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,11 +33,11 @@ _TOO_MANY = """
 SELECT rowid FROM (SELECT rowid, sum(size) OVER (ORDER BY used DESC, rowid DESC) AS kept FROM entries) WHERE kept > ?
 """
 _ROW = 300
-"""Bytes that an entry takes besides its own, in the table and its indexes."""
+"""The overhead of an entry in bytes, in the table and its indexes."""
 _LARGEST_SHARE = 8
-"""An entry may have this part of the limit: one must not drive out all others."""
+"""An entry may take this fraction of the limit: one must not evict all others."""
 _KEPT_SHARE = 0.9
-"""What is left when there was no room, so that room is not made each time."""
+"""The fraction of the limit that an eviction leaves, so that not every write evicts."""
 _BUSY_SECONDS = 0.5
 _FILES = ("answers.db", "answers.db-wal", "answers.db-shm")
 
@@ -45,7 +45,7 @@ Result = TypeVar("Result")
 
 
 class DiskCache:
-    """The cache in a folder of its own, which is made where it is missing. `limit` is in bytes."""
+    """The cache in its own folder, which is created if missing. `limit` is in bytes."""
 
     def __init__(self, folder: Path, *, limit: int) -> None:
         self.place = f"the cache in {folder}"
@@ -62,7 +62,7 @@ class DiskCache:
         return await self._run(lambda connection: _look_up(connection, name))
 
     async def put(self, name: str, entry: bytes) -> None:
-        """See `AnswerCache`; an entry larger than an eighth of the limit is not kept."""
+        """See `AnswerCache`; an entry larger than an eighth of the limit is not stored."""
         if len(entry) <= self._limit // _LARGEST_SHARE:
             await self._run(lambda connection: _keep(connection, name, entry, limit=self._limit))
 
@@ -71,7 +71,7 @@ class DiskCache:
         return await self._run(_count) if self._exists else CacheStats()
 
     async def clear(self) -> int:
-        """See `AnswerCache`; a file that is damaged, or on a full disk, is removed, and counts as empty."""
+        """See `AnswerCache`; a damaged file, or one on a full disk, is removed and counts as empty."""
         return await self._in_thread(self._clear) if self._exists else 0
 
     async def close(self) -> None:
@@ -89,7 +89,7 @@ class DiskCache:
         return await self._in_thread(lambda: self._work(work))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        """One thread of our own: uses that were given up queue there, and block nothing else."""
+        """Use our own thread: abandoned work queues there and blocks nothing else."""
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="vmpilot-cache")
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -104,8 +104,8 @@ class DiskCache:
         except (sqlite3.Error, OSError) as error:
             self._disconnect()
             damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
-            mend = "; `vmpilot cache clear` begins a new one" if damaged else ""
-            raise CacheError(f"{self.place} cannot be used ({_reason(error)}){mend}") from error
+            fix = "; `vmpilot cache clear` replaces it" if damaged else ""
+            raise CacheError(f"{self.place} cannot be used ({_reason(error)}){fix}") from error
 
     def _clear(self) -> int:
         try:
@@ -127,7 +127,7 @@ class DiskCache:
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
-    """Open the file with the present schema. Raises `sqlite3.Error` and `OSError`."""
+    """Open the file with the current schema. Raises `sqlite3.Error` and `OSError`."""
     import sqlite3
 
     _make_private(folder)
@@ -149,7 +149,7 @@ def _make_private(folder: Path) -> None:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """What is lost with the power may be lost; the file itself stays sound."""
+    """Entries may be lost in a power failure; the file itself stays intact."""
     connection.execute("PRAGMA auto_vacuum = FULL")
     _turn_on_log(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
@@ -163,7 +163,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _turn_on_log(connection: sqlite3.Connection) -> None:
-    """Writers do not hold up readers then. Of processes that turn it on at the same moment all but one fail."""
+    """Let readers run beside a writer. If several processes turn the log on at the same moment, all but one fail."""
     import sqlite3
 
     give_up = time.monotonic() + _BUSY_SECONDS
@@ -198,7 +198,7 @@ def _look_up(connection: sqlite3.Connection, name: str) -> bytes | None:
     import sqlite3
 
     found = connection.execute("SELECT entry FROM entries WHERE name = ?", (name,)).fetchone()
-    with suppress(sqlite3.OperationalError), _transaction(connection):  # what was found is good on a full disk, too
+    with suppress(sqlite3.OperationalError), _transaction(connection):  # a full disk does not spoil what was found
         fact = "misses" if found is None else "hits"
         connection.execute("UPDATE facts SET value = value + 1 WHERE name = ?", (fact,))
         connection.execute("UPDATE entries SET used = ? WHERE name = ?", (time.time(), name))
@@ -233,11 +233,14 @@ def _delete_all(connection: sqlite3.Connection) -> int:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Whether nothing can be done with the file but to remove it: it is damaged, or has no room for a change."""
+    """Whether the file can only be removed: it is damaged, or has no room for a change."""
     import sqlite3
 
     if isinstance(error, sqlite3.OperationalError):
-        return error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}  # else locked, or the like
+        return error.sqlite_errorcode & 0xFF in {
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_IOERR,
+        }  # otherwise locked or similar
     return isinstance(error, sqlite3.DatabaseError)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Text, bindparam, case, func, insert, select, update
 
-from vmpilot.store.codec import pack
-from vmpilot.store.schema import commands, conversations, entries, turns
+from vmpilot.store._codec import pack
+from vmpilot.store._schema import commands, conversations, entries, turns
 
 _HERE = conversations.c.id == bindparam("conversation")
 _UNTITLED = conversations.c.title == pack("")

@@ -1,4 +1,4 @@
-"""The cache around a turn's calls to the model: answers what it can, and never costs the turn more than a second."""
+"""The cache around a turn's calls to the model; it never delays the turn by more than a second."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from vmpilot.cache.answer_cache import AnswerCache, CacheError
-from vmpilot.cache.key import EntryKey, Origin, entry_key
-from vmpilot.cache.replay import decode_answer, deltas_of, encode_answer, is_whole
+from vmpilot.cache._answer_cache import AnswerCache, CacheError
+from vmpilot.cache._key import EntryKey, Origin, entry_key
+from vmpilot.cache._replay import decode_answer, deltas_of, encode_answer, is_whole
 from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, Usage
 
 PATIENCE = 1.0
-"""Seconds that a turn waits for a cache that is slow or not there, all its calls together."""
+"""Seconds that a turn waits for a slow or unreachable cache, all calls together."""
 _QUICK = 0.02
-"""Seconds; what a use takes up to here is not counted, or a long turn would wear out a sound cache."""
+"""Seconds that each use may take without counting, or many calls would add up to the limit."""
 
-FROM_CACHE = "From the cache, at no cost: this was asked before in the same words."
-"""Told once in a turn."""
+FROM_CACHE = "Answered from the cache at no cost: the same request was made before."
+"""Shown once per turn."""
 
 Found = TypeVar("Found")
 
 
 class TurnCache:
-    """A cache as one turn uses it. Where it fails, that is told once, and the turn goes on without it.
+    """A cache as one turn uses it. If it fails, the user is notified once, and the turn continues without it.
 
-    Only answers of temperature 0 are cached, or all with `any_temperature`. `comparable`: see `entry_key`.
+    Only answers at temperature 0 are cached, or all with `any_temperature`. `comparable`: see `entry_key`.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class TurnCache:
         *,
         sent: Callable[[], ModelSettings],
     ) -> MessageCompleted:
-        """The cached answer to the call, or the one that `ask` gets, which is cached if it is whole.
+        """The cached answer to the call, or the answer of `ask`, which is cached if it is complete.
 
-        `ask` gets one answer of one model, tries and repairs included; `sent` gives the settings with which it got it.
-        What is in the call's messages must be masked already.
+        `ask` returns one answer of one model, after retries and repairs; `sent` the settings of its final request.
+        Secrets in the messages must be masked already.
         """
         key = None
         if self._usable and self._admits(call.settings):
@@ -71,8 +71,8 @@ class TurnCache:
         if found is not None:
             for piece in deltas_of(found.message):
                 emit(piece)
-                await asyncio.sleep(0)  # other turns run in between
-            return MessageCompleted(found.message, Usage())  # it was paid for when it was asked for
+                await asyncio.sleep(0)  # let other turns run
+            return MessageCompleted(found.message, Usage())  # it was paid for already
         answer = await ask()
         if self._usable and self._admits(sent()) and is_whole(answer.message):
             await self._within_patience(lambda: self._cache.put(key.name, key.seal(encode_answer(answer))))
@@ -80,20 +80,20 @@ class TurnCache:
         return answer
 
     async def _find(self, key: EntryKey) -> MessageCompleted | None:
-        """The cached answer, or None if it is foreign or corrupt."""
+        """The cached answer, or None if it is missing, foreign or corrupt."""
         await self._cache.prepare()
         entry = await self._within_patience(lambda: self._cache.get(key.name))
         sealed = None if entry is None else key.unseal(entry)
         return None if sealed is None else decode_answer(sealed)
 
     def _tell_problem(self, emit: Callable[[BackendEvent], None]) -> None:
-        """Say once why the cache is no longer used."""
+        """Report once why the cache is off."""
         problem, self._problem = self._problem, None
         if problem is not None:
             emit(problem)
 
     def _admits(self, settings: ModelSettings) -> bool:
-        """Whether the temperature is one at which answers are cached; the provider's own is not."""
+        """Whether answers at this temperature are cached; the provider's default is not known to be 0."""
         repeatable = settings.temperature == 0 and "temperature" not in settings.omitted
         return repeatable or self._any_temperature
 
@@ -113,4 +113,4 @@ class TurnCache:
 
     def _give_up(self, why: str) -> None:
         self._usable = False
-        self._problem = Notice(f"Nothing more is cached in this turn: {why}.")
+        self._problem = Notice(f"The cache is off for the rest of this request: {why}.")

@@ -1,6 +1,6 @@
-"""Answers in a Redis that several servers share: bounded by an account of our own, whatever the server does itself.
+"""Answers in a Redis that several servers share, within a limit of our own, whatever the server evicts itself.
 
-Entries are strings with an age limit. Beside them an ordered set tells which was used last, a hash their sizes.
+Entries are strings that expire. A sorted set holds the order of their use, a hash their sizes.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from vmpilot.cache.answer_cache import CacheError, CacheStats
+from vmpilot.cache._answer_cache import CacheError, CacheStats
 from vmpilot.contract import Secret
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _SPACE = "vmpilot:{answers:1}:"
-"""Before all our keys; the braces keep them on one node of a cluster."""
+"""The prefix of all our keys; the braces keep them on one node of a cluster."""
 _ENTRY = f"{_SPACE}entry:"
 _USED, _SIZES, _FACTS = f"{_SPACE}used", f"{_SPACE}sizes", f"{_SPACE}facts"
 _AGE = 30 * 24 * 3600
-"""Seconds after which what nobody used is gone."""
+"""Seconds after which an unused entry expires."""
 _PATIENCE = 5.0
-"""Seconds for one answer of the server; a turn has less."""
+"""Seconds to wait for the server; a turn waits less."""
 _ROW = 300
-"""Bytes that an entry takes besides its own, by Redis's `MEMORY USAGE`, nearly."""
+"""The approximate overhead of an entry in bytes, by Redis's `MEMORY USAGE`."""
 _LARGEST_SHARE = 8
 _BATCH = 1000
 _LONGEST_QUOTE = 200
 _UNKNOWN_USER = re.compile(r"username-password|\bauth", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"\bOOM\b")
-"""Which class of the library's says so depends on the command, the protocol and the versions."""
+"""Which exception class the library raises for it depends on the command, the protocol and the versions."""
 
-# A server that takes no more writes, or a key of another kind under this name, must not hide what can be read.
+# A server that rejects writes, or a key of another type with this name, must not prevent reading.
 _LOOK_UP = """
 local entry = redis.pcall('GET', KEYS[1])
 local found = type(entry) == 'string'
@@ -64,7 +64,7 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[2]) end
 
 
 class RedisCache:
-    """The cache in the Redis at `url`; `place` is what to call it. `limit` is in bytes, for all who share it."""
+    """The cache in the Redis at `url`; `place` names it in messages. `limit` is in bytes, for all servers together."""
 
     def __init__(self, url: Secret, *, place: str, limit: int) -> None:
         self.place = place
@@ -73,7 +73,7 @@ class RedisCache:
         self._client: Redis | None = None
 
     async def prepare(self) -> None:
-        """See `AnswerCache`; the client library takes 0.3 s and more."""
+        """See `AnswerCache`; importing the client library takes 0.3 s or more."""
         await asyncio.to_thread(import_module, "redis.asyncio")
 
     async def get(self, name: str) -> bytes | None:
@@ -82,13 +82,13 @@ class RedisCache:
         return entry if isinstance(entry, bytes) else None
 
     async def put(self, name: str, entry: bytes) -> None:
-        """See `AnswerCache`; an entry larger than an eighth of the limit is not kept."""
+        """See `AnswerCache`; an entry larger than an eighth of the limit is not stored."""
         if len(entry) <= self._limit // _LARGEST_SHARE:
             await self._run(_KEEP, name, name, _AGE, entry, self._limit, _ROW, _ENTRY)
 
     async def stats(self) -> CacheStats:
-        """See `AnswerCache`; counted is what is there, for the server may have dropped some by itself."""
-        with self._told_errors():
+        """See `AnswerCache`; it counts the entries that exist, because the server may have evicted some."""
+        with self._translated_errors():
             client = self._connect()
             names: list[Any] = await client.zrange(_USED, 0, -1)
             sizes: list[int] = []
@@ -101,9 +101,9 @@ class RedisCache:
         return CacheStats(len(sizes), sum(sizes), hits, misses)
 
     async def clear(self) -> int:
-        """See `AnswerCache`; other programs' keys stay."""
+        """See `AnswerCache`; keys of other programs are kept."""
         count = 0
-        with self._told_errors():
+        with self._translated_errors():
             client = self._connect()
             async for keys in _batches(client):
                 deleted = await client.unlink(*keys)
@@ -120,11 +120,11 @@ class RedisCache:
                 await client.aclose()
 
     async def _run(self, script: str, name: str, *arguments: Any) -> Any:
-        with self._told_errors():
+        with self._translated_errors():
             return await self._connect().eval(script, 4, _ENTRY + name, _USED, _SIZES, _FACTS, *arguments)
 
     def _connect(self) -> Redis:
-        """The client, which connects when it is used. Raises `ValueError` for parameters that cannot be read."""
+        """The client, which connects on use. Raises `ValueError` for invalid parameters."""
         if self._client is None:
             from redis.asyncio import Redis
             from redis.asyncio.retry import Retry
@@ -139,23 +139,23 @@ class RedisCache:
         return self._client
 
     @contextmanager
-    def _told_errors(self) -> Iterator[None]:
+    def _translated_errors(self) -> Iterator[None]:
         from redis import exceptions as failures
 
         try:
             yield
         except failures.TimeoutError as error:
             raise CacheError(f"{self.place} does not answer") from error
-        except (failures.RedisError, OSError, ValueError, TypeError) as error:  # the last two for its parameters
+        except (failures.RedisError, OSError, ValueError, TypeError) as error:  # the last two for invalid parameters
             raise CacheError(f"{self.place} {self._describe(error)}") from error
 
     def _describe(self, error: Exception) -> str:
-        """What the library or the server says, in one short line without the password."""
+        """The message of the library or the server, in one short line without the password."""
         text = " ".join(str(error).split())
         if _UNKNOWN_USER.search(text):
-            return "does not take the user or the password"
+            return "rejects the user or the password"
         if _NO_MEMORY.search(text):
-            return "has no memory left"
+            return "is out of memory"
         password = urlsplit(self._url.reveal()).password or ""
         for secret in filter(None, (self._url.reveal(), password, unquote(password))):
             text = text.replace(secret, "…")

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from vmpilot.contract import VMPilotError
-from vmpilot.store.words import WordIndex
+from vmpilot.store._word_index import WordIndex
 
 
 class Lock(Protocol):
