@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 from vmpilot.plugins import describe_backends, installed_backends
@@ -41,8 +40,6 @@ def test_a_broken_one_is_told_with_its_reason_and_the_others_are_not_disturbed(i
 
 def test_an_import_that_does_not_end_is_given_up(installed_samples: Install) -> None:
     installed_samples("sleeps_at_import", "echo", alone=True)
-    started = time.monotonic()
     found = described(seconds=5.0)
     assert "cannot be imported within 5 s" in found["sleeps_at_import"].problem
     assert found["echo"].info is not None
-    assert time.monotonic() - started < 60
