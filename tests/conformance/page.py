@@ -10,15 +10,15 @@ PAGE = Path(__file__).parents[2] / "vmpilot-core/docs/faults.md"
 
 _HEAD = """# Faults
 
-What real servers and models were seen to do, by name. The scripted server of `vmpilot.testing` plays them all, and
-`nox -s conformance` puts both backends through each of them, streaming and not, over their true HTTP stacks: `nox -s
-conformance -- --only NAME` some of them (a part of a name, or a family), `--backend` one backend, `--json FILE` the
-rows for a machine. The exit code is 1 if a row fails.
+These are the faults that we observed in real servers and models. The scripted server of `vmpilot.testing` plays all of
+them, and `nox -s conformance` puts both backends through each one, with and without streaming, over their real HTTP
+stacks. `nox -s conformance -- --only NAME` runs the faults whose name contains NAME or whose family is NAME;
+`--backend NAME` runs one backend, and `--json FILE` writes the rows as JSON. The exit code is 1 if a row fails.
 
-Whatever the fault, the turn ends with exactly one `TurnEnded`, with an answer or with one plain sentence; no text is
-shown twice; no half call runs and none runs twice; the key is nowhere but in the header of requests to its own
-server; time and memory are bounded; and the next turn of the stored conversation is one that the strictest provider
-takes. `tests.faults.verifier` in the repository checks every row.
+With every fault, the turn ends with exactly one `TurnEnded`, and with an answer or one plain sentence. No text is shown
+twice. No partial call runs, and no call runs twice. The key appears only in the header of requests to its own server.
+Time and memory are bounded. The strictest provider accepts the next turn of the stored conversation.
+`tests.faults.verifier` in the repository checks all of this in every row.
 
 To put another client through a fault, call `tests.faults.playing.play` from a checkout; the client must yield VMPilot's
 events.
@@ -26,9 +26,9 @@ events.
 
 
 def write_page() -> str:
-    """The whole page."""
+    """Write the page."""
     families = tuple(dict.fromkeys(fault.family for fault in FAULTS))
-    return "\n".join([_HEAD, f"There are {len(FAULTS)}.", *map(_write_family, families)])
+    return "\n".join([_HEAD, f"The catalog has {len(FAULTS)} faults.", *map(_write_family, families)])
 
 
 def _write_family(family: str) -> str:

@@ -1,4 +1,4 @@
-"""Connections that end, reset, stall or never were, and those that are slow but alive."""
+"""Connections that close, reset, stall or never open, and slow ones that are alive."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CALL = Reply(tool_calls=(ScriptedCall("shell", {"command": marking("half")}, ch
 _CALLS = Reply(tool_calls=(shell("first"), shell("second")))
 _RAN_BEFORE = Reply(tool_calls=(shell("before"),))
 
-_AGAIN = "Try again; what was shown of the broken answer is taken back."
-_NO_HALF = "Try again; nothing of the broken message runs."
-_NOT_TWICE = "Try again, but run nothing again that ran."
-_END_DEAD = "Close the connection when the time is over, and try again."
+_AGAIN = "Retry, and take back the text of the broken answer."
+_NO_HALF = "Retry; run no call of the broken message."
+_NOT_TWICE = "Retry, but never repeat a command that ran."
+_END_DEAD = "Close the connection at the time limit, and retry."
 
 _SHORT = {"first_content_timeout": 3.0, "gap_timeout": 3.0}
 _QUICK = {"first_content_timeout": 0.5, "gap_timeout": 0.5, "attempts": 1}
@@ -41,7 +41,7 @@ def _fault(
 
 
 def _broken(where: str, after: Point, reply: Reply = _TEXT, *, advice: str = _AGAIN) -> tuple[Fault, Fault]:
-    """The connection closes there, or is reset there."""
+    """The connection closes or is reset at this point."""
     closed, reset = Drop(after, reply), Drop(after, reply, reset=True)
     return (
         _fault(f"close-{where}", advice, *once(closed), expects=answers(requests=2)),
@@ -60,14 +60,14 @@ BROKEN = (
     *_broken("before-finish", 8, _CALL, advice=_NO_HALF),
     _fault(
         "close-behind-finish",
-        "The answer has its proper end: what is missing behind it is nothing that was said.",
+        "The answer is complete: what is missing after it is no content.",
         as_asked(Drop(5, Reply(chunks=("Here ", "it ", "is."))), Drop(1, ANSWERED)),
         ANSWERED,
         expects=answers(requests=(1, 2)),
     ),
     _fault(
         "reset-behind-a-call",
-        "The message is whole, or it is asked for again: either way the call runs once.",
+        "Use the complete message or ask for it again: either way the call runs once.",
         Drop(9, _CALL, reset=True),
         as_asked(ANSWERED, _CALL),
         ANSWERED,
@@ -75,7 +75,7 @@ BROKEN = (
     ),
     _fault(
         "close-for-ever",
-        "After three tries keep what was said, and say that the connection broke.",
+        "After three attempts, keep the text and report that the connection broke.",
         Drop(3, _TEXT),
         expects=fails("connection|broke", requests=3, text=None),
         repeats=True,
@@ -98,7 +98,7 @@ BROKEN = (
     ),
     _fault(
         "reset-of-a-kept-connection",
-        "A connection that was kept may be dead: use a new one, and run nothing again that ran.",
+        "A reused connection may be dead: open a new one, and never repeat a command that ran.",
         _RAN_BEFORE,
         Drop("request", reset=True),
         ANSWERED,
@@ -106,7 +106,7 @@ BROKEN = (
     ),
     _fault(
         "down-after-a-tool",
-        "Keep the result of what ran, and say what failed.",
+        "Keep the results of the commands that ran, and report the failure.",
         _RAN_BEFORE,
         HttpError(500, "It broke."),
         expects=fails("It broke", requests=4, ran=("before",)),
@@ -133,13 +133,13 @@ def _for_ever(name: str, advice: str, *script: Step | StepMaker, says: str, **se
 
 
 _SILENT = "silent|nothing|not done|in time"
-_NO_CONTENT = "Comments, empty pieces and blanks are no content: close the connection when the time is over."
+_NO_CONTENT = "Comments, empty pieces and whitespace are not content: close the connection at the time limit."
 _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
 _ROLE = chunk({"role": "assistant", "content": ""})
 
 
 def _flooded(piece: str, opening: str = "") -> StepMaker:
-    """A stream that goes on with such pieces; without a stream a body that goes on with blanks."""
+    """A stream that repeats such pieces; without streaming, a body that repeats whitespace."""
     return as_asked(
         Flood(piece, opening=opening, interval=0.05), Flood(" ", interval=0.05, content_type="application/json")
     )
@@ -152,7 +152,7 @@ STALLED = (
     _stalled("in-text", 4),
     _stalled("in-arguments", 5, _CALL),
     _stalled("between-calls", 7, _CALLS),
-    _for_ever("stall-for-ever", "When no try is left, say that nothing came.", Stall("headers"), says=_SILENT),
+    _for_ever("stall-for-ever", "After the last attempt, report that nothing arrived.", Stall("headers"), says=_SILENT),
     _for_ever("comments-for-ever", _NO_CONTENT, _flooded(": keep-alive\n\n"), says=_SILENT),
     _for_ever(
         "comments-in-text-for-ever",
@@ -163,24 +163,22 @@ STALLED = (
     _for_ever("empty-pieces-for-ever", _NO_CONTENT, _flooded(chunk({"content": ""}), _ROLE), says=_SILENT),
     _for_ever("empty-deltas-for-ever", _NO_CONTENT, _flooded(chunk({}), _ROLE), says=_SILENT),
     _for_ever("pings-for-ever", _NO_CONTENT, _flooded("event: ping\ndata: {}\n\n"), says=_SILENT),
-    _for_ever(
-        "half-a-head", "Close the connection when the time is over.", Wire(text=_HEAD, then="stall"), says=_SILENT
-    ),
+    _for_ever("half-a-head", "Close the connection at the time limit.", Wire(text=_HEAD, then="stall"), says=_SILENT),
     _for_ever(
         "headers-for-ever",
-        "Close the connection when the time is over.",
+        "Close the connection at the time limit.",
         Wire(text=_HEAD, drip="X-Wait: 1\r\n"),
         says=_SILENT,
     ),
     _for_ever(
         "body-shorter-than-told",
-        "Close the connection when the time is over.",
+        "Close the connection at the time limit.",
         Wire(text=_HEAD + "\r\n{}", then="stall"),
         says=_SILENT,
     ),
     _for_ever(
         "drips-for-ever",
-        "What is alive is waited for, but no longer than the whole call may take.",
+        "Wait for a live answer, but no longer than the limit for the whole call.",
         as_asked(
             Flood(chunk({"content": "drip "}), opening=_ROLE, interval=0.1),
             Flood(" ", interval=0.1, content_type="application/json"),
@@ -192,7 +190,7 @@ STALLED = (
     ),
 )
 
-_KEEP = "Keep what is slow: it is alive."
+_KEEP = "Keep reading: slow is not dead."
 _PATIENT = {"first_content_timeout": 20.0, "gap_timeout": 20.0}
 _WHOLE = dump_json(completion({"role": "assistant", "content": ANSWER})).decode()
 
@@ -221,7 +219,7 @@ SLOW = (
 
 
 def _not_http(name: str, step: Wire) -> Fault:
-    return _fault(name, "It is no proper answer: try again.", *once(step), expects=answers(requests=2))
+    return _fault(name, "The answer is invalid: retry.", *once(step), expects=answers(requests=2))
 
 
 _CHUNKED = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -235,28 +233,28 @@ ODD = (
     _not_http("header-without-end", Wire(text="HTTP/1.1 200 OK\r\nX: " + "x" * 200_000)),
     _fault(
         "body-longer-than-told",
-        "What is behind the told length is no part of the answer, which is cut: try again.",
+        "Ignore everything after the declared length; the answer is cut, so retry.",
         Wire(text=_HEAD.replace("900", "40") + f"\r\n{_WHOLE}"),
         ANSWERED,
         expects=answers(requests=2),
     ),
     _fault(
         "closed-port",
-        "Try again, then say that nobody listens there.",
+        "Retry, then report that the connection was refused.",
         expects=fails("reach|refused|connect", requests=0),
         place="closed port",
         settings={"attempts": 2},
     ),
     _fault(
         "full-port",
-        "Wait for the connection no longer than its own time.",
+        "Wait no longer than the connection's own time limit.",
         expects=fails("connect|reach", requests=0),
         place="full port",
         settings={"attempts": 1, "connect_timeout": 0.4},
     ),
     _fault(
         "https-where-http-is-spoken",
-        "Say that no secure connection came about.",
+        "Report that no secure connection could be made.",
         expects=fails("connect|reach|TLS|SSL|secure", requests=0),
         place="https",
         settings={"attempts": 1, "connect_timeout": 0.6},

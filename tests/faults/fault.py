@@ -1,4 +1,4 @@
-"""What a fault of a model or its server is, and what a good client makes of it: values only."""
+"""A fault of a model or its server, and how a turn with it may end: values only."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from vmpilot.contract import EndReason, LimitName
 from vmpilot.testing.script import Reply, Step, StepMaker
 
 ANSWER = "Here it is."
-"""The answer that a fault leaves the way to, where there is one."""
+"""The answer that the model gives once the fault is over."""
 
 ANSWERED = Reply(ANSWER)
 
 MARKS = "runs"
-"""The file in the working folder to which each command of a fault adds one line, so that it shows what ran."""
+"""The file in the working folder to which each command of a fault adds a line, as a record of what ran."""
 
 Family: TypeAlias = Literal["statuses", "connections", "streams", "shapes", "tool calls", "loops", "text"]
 
 Place: TypeAlias = Literal["server", "closed port", "full port", "https"]
-"""Where the client is sent: to the scripted server, to a port where nobody listens or where nobody takes the
-connection, or to the scripted server as if it spoke TLS."""
+"""Where the client connects: to the scripted server, to a port without a listener or with a full backlog, or to the
+scripted server as if it spoke TLS."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One good end of a turn with a fault in it.
+    """One acceptable end of a turn with a fault in it.
 
-    `text` is all that was said and kept in the turn; None allows any. `says` is a pattern (case does not matter) that
-    the sentence on the end matches, `problems` are patterns for the results of failed calls, in their order. `ran`
-    are the lines of the marks, in any order; None allows any up to `most_runs`. `requests` is the least and the most
-    that the turn may ask. `limit` is the limit that stopped it.
+    `text` is the text of all messages of the turn; None allows any. `says` is a case-insensitive pattern for the final
+    sentence, `problems` are patterns for the results of failed calls, in order. `ran` are the lines of the marks, in
+    any order; None allows any up to `most_runs`. `requests` is the minimum and the maximum number of requests. `limit`
+    is the limit that stopped the turn.
     """
 
     end: EndReason
@@ -44,13 +44,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that real servers and models were seen to have.
+    """A fault that was observed in real servers or models.
 
-    `script` answers the requests of the turn one by one; with `repeats` its last step answers all later ones, too.
-    One of `expects` must come true. `settings` are the client's, by VMPilot's names. `waits` is the least time in
-    seconds between the first two requests, `seconds` the most that the turn may take on a busy machine. With `closes`
-    the client must close the connection of the first request before its answer's end. `megabytes` is the most that
-    the process may grow by; 0 does not measure it.
+    `script` answers the requests of the turn one by one; with `repeats` its last step also answers all later ones.
+    One of `expects` must be met. `settings` are the client's settings, by VMPilot's names. `waits` is the minimum time
+    in seconds between the first two requests, `seconds` the most that the turn may take on a busy machine. With
+    `closes` the client must close the connection of the first request before the end of its answer. `megabytes` is the
+    most that the process may grow by; 0 means that it is not measured.
     """
 
     name: str
@@ -75,7 +75,7 @@ def answers(
     most_runs: int = 64,
     problems: tuple[str, ...] | None = (),
 ) -> Outcome:
-    """The turn ends with this answer; without `problems` every call did what it was asked to."""
+    """The turn ends with this answer; without `problems`, every call succeeds."""
     return Outcome(
         end="answered",
         text=text,
@@ -89,7 +89,7 @@ def answers(
 def fails(
     says: str, *, requests: int | tuple[int, int] = 1, text: str | None = "", ran: tuple[str, ...] | None = ()
 ) -> Outcome:
-    """The turn fails with one plain sentence; `text` is what was said before and is kept."""
+    """The turn fails with one plain sentence; `text` is the text before it, which is kept."""
     return Outcome(end="failed", says=says, requests=_span(requests), text=text, ran=ran)
 
 
@@ -109,7 +109,7 @@ def stops(
 
 
 def once(step: Step) -> tuple[Step, ...]:
-    """The fault, and then the answer."""
+    """The fault, then the answer."""
     return (step, ANSWERED)
 
 

@@ -1,4 +1,4 @@
-"""Models that call tools without an end: many at once, the same for ever, another each time."""
+"""Models that never stop calling tools: many at once, the same call each time, or a different one each time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _fault(
 
 
 def _round(request: RecordedRequest) -> int:
-    """How many results the model has had in this conversation."""
+    """The number of results that the model has received in this conversation."""
     return sum(message["role"] == "tool" for message in request.messages)
 
 
@@ -35,12 +35,12 @@ def _many(count: int) -> Reply:
     return Reply(tool_calls=tuple(shell(f"m{number}") for number in range(count)))
 
 
-_BOUNDED = "Run no more than so many calls of one message; tell the model, and let it answer."
+_BOUNDED = "Limit the calls of one message; report the limit to the model, and let it answer."
 
 MANY = (
     _fault(
         "calls-by-the-dozen",
-        "Run them all, each once.",
+        "Run each call once.",
         _many(12),
         ANSWERED,
         expects=answers(requests=2, ran=tuple(f"m{number}" for number in range(12))),
@@ -55,12 +55,12 @@ MANY = (
     ),
 )
 
-_STOP = "Say it to the model, then stop: the limit is told, and how to go on."
+_STOP = "Warn the model, then stop: report the limit and how to continue."
 
 ENDLESS = (
     _fault(
         "the-same-call-for-ever",
-        "The third time tell the model that nothing changes, the fifth time stop.",
+        "Warn the model on the third identical call; stop on the fifth.",
         Reply(tool_calls=(shell("again"),)),
         expects=stops("repeated_calls", requests=(3, 6), says="same|repeat", ran=None, most_runs=5),
         repeats=True,
@@ -75,7 +75,7 @@ ENDLESS = (
     ),
     _fault(
         "varied-calls-for-ever",
-        "Stop at the limit of steps.",
+        "Stop at the step limit.",
         _varied(lambda at: Reply(tool_calls=(shell(f"v{at}"),))),
         expects=stops("steps", requests=8, says="steps", ran=tuple(f"v{at}" for at in range(8))),
         repeats=True,
@@ -91,7 +91,7 @@ ENDLESS = (
     ),
     _fault(
         "varied-broken-calls-for-ever",
-        "Stop after three broken answers in a row.",
+        "Stop after three consecutive broken answers.",
         _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", f'{{"command": "echo {at} >> ru'),))),
         expects=stops("broken_answers", requests=(3, 4)),
         repeats=True,
@@ -99,7 +99,7 @@ ENDLESS = (
     ),
     _fault(
         "unknown-tools-for-ever",
-        "Stop after three broken answers in a row.",
+        "Stop after three consecutive broken answers.",
         _varied(lambda at: Reply(tool_calls=(ScriptedCall(f"tool_{at}", {}),))),
         expects=stops("broken_answers", requests=(3, 4)),
         repeats=True,
@@ -107,7 +107,7 @@ ENDLESS = (
     ),
     _fault(
         "text-with-each-call-for-ever",
-        "Stop at the limit of steps; what was said is kept.",
+        "Stop at the step limit, and keep the text.",
         _varied(lambda at: Reply(f"Step {at}. ", tool_calls=(shell(f"v{at}"),))),
         expects=stops(
             "steps", requests=8, text="".join(f"Step {at}. " for at in range(8)), ran=tuple(f"v{at}" for at in range(8))
@@ -117,7 +117,7 @@ ENDLESS = (
     ),
     _fault(
         "broken-calls-between-good-ones",
-        "A good call ends the row of broken ones: the model may go on.",
+        "A good call resets the count of broken ones: let the model continue.",
         _varied(
             lambda at: (
                 ANSWERED
@@ -130,7 +130,7 @@ ENDLESS = (
     ),
     _fault(
         "tokens-for-ever",
-        "Stop where the tokens that the person allowed are used up.",
+        "Stop at the user's token limit.",
         _varied(lambda at: Reply(tool_calls=(shell(f"t{at}"),), usage=Usage(4_000, 1_000))),
         expects=stops("tokens", requests=(3, 4), says="token", ran=None, most_runs=4),
         repeats=True,
@@ -138,7 +138,7 @@ ENDLESS = (
     ),
     _fault(
         "seconds-for-ever",
-        "Stop where the time that the person allowed is over.",
+        "Stop at the user's time limit.",
         _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", {"command": f"sleep 0.2; {marking(f's{at}')}"}),))),
         expects=stops("seconds", requests=(1, 24), says="second", ran=None, most_runs=24),
         repeats=True,

@@ -1,4 +1,4 @@
-"""Put one client through one fault: a turn with the fault in it, a second one to a strict server, and what was seen."""
+"""Put one client through one fault: a turn with the fault in it, then a second turn against a strict server."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from vmpilot.testing.script import HttpError, Reply, Step
 from vmpilot.testing.scripted import ScriptedServer
 
 KEY = KEY_IN_TEXT
-"""The key that the client has; it may be seen by its own server only."""
+"""The client's key, which only its own server may see."""
 
 AFTERWARDS = "All is well again."
 """The answer to the second turn."""
 
 _PATIENCE = 30.0
-"""Seconds that the second turn, or a client that is to go away, may take on a busy machine."""
+"""Seconds for the second turn, or for the client to disconnect, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a client is to do its turn: the folder in which its commands run, the server, and VMPilot's settings.
+    """The setting of a turn: the folder in which commands run, the server, and VMPilot's settings.
 
-    `conversation` is the id of the one that it is to go on with; None for a new one.
+    `conversation` is the id of the conversation to continue; None starts a new one.
     """
 
     folder: Path
@@ -46,10 +46,10 @@ class Stage:
 
 
 class Client(Protocol):
-    """What is put through a fault; `vmpilot.Agent` is one."""
+    """A client under test; `vmpilot.Agent` is one."""
 
     def run(self, request: str) -> AsyncGenerator[Event, None]:
-        """Run one turn of its conversation and give its events."""
+        """Run one turn of its conversation and yield its events."""
         ...
 
 
@@ -59,11 +59,12 @@ Connect: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[Client]]
 
 @dataclass
 class Observation:
-    """What was seen of one client and one fault.
+    """What one client did about one fault.
 
-    `first` and `second` are the events of the turns, `requests` those of the first turn, `faults` what a strict
-    server would refuse in either. `elsewhere` is what came to another origin, `ran` the lines of the marks, `raised`
-    what came out of the client in place of an event. `grown` is in megabytes, None where it was not measured.
+    `first` and `second` are the events of the two turns, `requests` the requests of the first, `faults` the reasons
+    for which a strict server would reject a request of either. `elsewhere` are the requests to another origin, `ran`
+    the lines of the marks, `raised` the exception that the client raised. `grown` is in megabytes, None if it was not
+    measured.
     """
 
     fault: Fault
@@ -82,10 +83,10 @@ class Observation:
 
 
 async def play(fault: Fault, connect: Connect, *, folder: Path, streaming: bool = True) -> Observation:
-    """A turn with the fault in it, and one after it that goes on with the stored conversation.
+    """Run a turn with the fault in it, then one that continues the stored conversation.
 
-    Where the fault has settings, the second turn is a new client's without them, as if the person came back later.
-    Commands run in `work` below `folder`, and no file of that may hold the key.
+    If the fault has settings, a new client without them runs the second turn, as if the user came back later.
+    Commands run in `work` below `folder`, and no file below `folder` may contain the key.
     """
     seen = Observation(fault, streaming)
     (folder / "work").mkdir(parents=True)
@@ -115,12 +116,12 @@ async def play(fault: Fault, connect: Connect, *, folder: Path, streaming: bool 
 
 
 def _recorder() -> ScriptedServer:
-    """Another origin."""
+    """A server at another origin."""
     return ScriptedServer([Reply("Stolen.")], strict=False, repeat_last=True)
 
 
 class _Playbook:
-    """Answers the first turn by the fault's script, and the second plainly."""
+    """Answers the first turn with the fault's script, and the second with plain text."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
@@ -130,7 +131,7 @@ class _Playbook:
 
     @property
     def redirects(self) -> bool:
-        """Whether the script sends the client elsewhere."""
+        """Whether the script redirects the client."""
         steps = [step for step in self._fault.script if isinstance(step, HttpError)]
         return any(ELSEWHERE in value for step in steps for value in step.headers.values())
 
@@ -144,7 +145,7 @@ class _Playbook:
         elif self._fault.repeats:
             item = script[-1]
         else:
-            return Reply("Nobody should have asked this often.")
+            return Reply("Unexpected request: the script is over.")
         step = item if isinstance(item, msgspec.Struct) else item(request)
         return self._redirected(step) if isinstance(step, HttpError) else step
 
@@ -176,15 +177,15 @@ async def _play_turn(client: Client, request: str, seen: Observation, events: li
     try:
         async with asyncio.timeout(timeout), aclosing(client.run(request)) as run:
             async for event in run:
-                events.append(event)  # noqa: PERF401  what came before a failure counts
+                events.append(event)  # noqa: PERF401  the events before a failure count
     except TimeoutError:
         seen.raised = f"the turn was not over after {timeout:g} s"
-    except Exception as error:  # noqa: BLE001  whatever a client raises is what the row is about
+    except Exception as error:  # noqa: BLE001  any exception of a client is the row's result
         seen.raised = f"{type(error).__name__}: {error}"
 
 
 async def _was_left(server: ScriptedServer) -> bool:
-    """Whether the client closed the first request's connection before its answer's end."""
+    """Whether the client closed the first request's connection before the end of the answer."""
     if not server.requests:
         return True
     return await asyncio.to_thread(server.requests[0].client_gone.wait, _PATIENCE)
@@ -226,7 +227,7 @@ def _read_marks(folder: Path) -> tuple[str, ...]:
 
 
 def _find_leaks(folder: Path) -> Iterator[str]:
-    """Files that hold the key."""
+    """Files that contain the key."""
     for path in folder.rglob("*"):
         if path.is_file() and KEY.encode() in path.read_bytes():
             yield str(path.relative_to(folder))

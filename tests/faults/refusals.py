@@ -1,4 +1,4 @@
-"""Failures that are sent as 200, redirects, windows that are too small, and what a server does not take."""
+"""Failures sent with status 200, redirects, context windows that are too small, and requests that a server rejects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
 ELSEWHERE = "http://elsewhere.invalid"
-"""Stands in a redirect for the origin of a second server, which only records."""
+"""Placeholder in a redirect for the origin of a second server, which only records requests."""
 
 _LOGIN = "<!doctype html><html><title>Log in</title><body>Please log in to the network.</body></html>"
 
@@ -25,7 +25,7 @@ def _fault(
 
 
 def _odd(name: str, step: Step) -> Fault:
-    advice = "No status says so, but it is no answer: try again."
+    advice = "The status is 200 but the body is not an answer: retry."
     return _fault(f"200-{name}", advice, *once(step), expects=answers(requests=2))
 
 
@@ -47,25 +47,28 @@ ODD = (
     _odd("deep-json", Raw(text='{"choices":' + "[" * 100_000)),
     _odd("not-gzip", Raw(text="plain, whatever the header says", headers={"Content-Encoding": "gzip"})),
     _fault(
-        "204", "No status says so, but it is no answer: try again.", *once(Raw(status=204)), expects=answers(requests=2)
+        "204",
+        "The status is 200 but the body is not an answer: retry.",
+        *once(Raw(status=204)),
+        expects=answers(requests=2),
     ),
     _fault(
         "200-quota",
-        "Nothing that waiting heals, whatever the status: say so at once.",
+        "Waiting cannot fix it, whatever the status: report it at once.",
         document({"error": {"message": "No credit.", "type": "insufficient_quota", "code": None}}),
         ANSWERED,
         expects=fails("credit|quota"),
     ),
     _fault(
         "200-html-for-ever",
-        "After three tries say that a web page came, so that the person looks at the base URL.",
+        "After three attempts, report a web page in place of an answer, so that the user checks the base URL.",
         Raw(text=_LOGIN, content_type="text/html"),
         expects=fails("page.*base URL", requests=3),
         repeats=True,
     ),
     _fault(
         "200-nothing-for-ever",
-        "After three tries say that the answer is empty.",
+        "After three attempts, report an empty answer.",
         Raw(content_type=STREAM),
         expects=fails("empty|nothing", requests=3),
         repeats=True,
@@ -77,14 +80,14 @@ def _redirect(status: int) -> Fault:
     place = f"{ELSEWHERE}/v1/chat/completions"
     return _fault(
         f"{status}-elsewhere",
-        "The key never follows to another origin: name the new place, or go there without it.",
+        "Never send the key to another origin: name the new location, or follow without the key.",
         HttpError(status, body="", headers={"Location": place}),
         ANSWERED,
         expects=fails("redirect|moved"),
     )
 
 
-_PLAINLY = "Say that the server redirects, and do not run in circles."
+_PLAINLY = "Report the redirect, and do not follow it in circles."
 
 REDIRECTS = (
     *map(_redirect, (301, 302, 303, 307, 308)),
@@ -98,7 +101,7 @@ REDIRECTS = (
     _fault("302-nowhere", _PLAINLY, HttpError(302, body=""), ANSWERED, expects=fails("redirect|302")),
     _fault(
         "302-to-a-file",
-        "No file is read because a server says so.",
+        "Never read a local file for a server.",
         HttpError(302, body="", headers={"Location": "file:///etc/passwd"}),
         ANSWERED,
         expects=fails("redirect|302"),
@@ -112,9 +115,9 @@ def _refusing(member: str, refusal: HttpError) -> StepMaker:
 
 
 def _member(
-    name: str, member: str, refusal: HttpError, *, advice: str = "Ask again without it.", **settings: Any
+    name: str, member: str, refusal: HttpError, *, advice: str = "Retry without the parameter.", **settings: Any
 ) -> Fault:
-    # Without a stream there is no stream_options to refuse: then the first request is answered.
+    # Without streaming there are no stream_options to reject: the first request is answered.
     least = 1 if member == "stream_options" else 2
     script = _refusing(member, refusal)
     return _fault(name, advice, script, expects=answers(requests=(least, 2)), repeats=True, settings=settings)
@@ -170,7 +173,7 @@ MEMBERS = (
     ),
     _fault(
         "parameter-for-ever",
-        "A server that refuses what was never sent is not asked for ever: say what it said.",
+        "Do not retry forever when a server rejects a parameter that was never sent: report its message.",
         HttpError(400, "Unknown parameter: 'foo'.", code="unknown_parameter"),
         expects=fails("foo", requests=(1, 3)),
         repeats=True,
@@ -181,7 +184,7 @@ _TOOL_FREE = json.dumps({"name": "shell", "arguments": {"command": marking("text
 
 
 def _without_tools(refusal: HttpError) -> tuple[StepMaker, ...]:
-    """Refuses tools; the model then writes its call as text, and answers when it has the result."""
+    """Rejects tools; the model then writes its call as text, and answers after the result."""
 
     def answer(request: RecordedRequest) -> Step:
         if request.body.get("tools"):
@@ -194,7 +197,7 @@ def _without_tools(refusal: HttpError) -> tuple[StepMaker, ...]:
 def _tools(name: str, refusal: HttpError) -> Fault:
     return _fault(
         f"tools-unsupported-{name}",
-        "Describe the tools in the prompt, and take calls from the text.",
+        "Describe the tools in the prompt, and read calls from the text.",
         *_without_tools(refusal),
         expects=answers(None, requests=3, ran=("text",)),
         repeats=True,
@@ -226,7 +229,7 @@ TOOLS = (
 
 _CONTEXT = HttpError(400, "This model's maximum context length is 8192 tokens.", code="context_length_exceeded")
 _ROOM = 20_000
-"""Bytes of messages that the small model has room for."""
+"""The size of the small model's context window, in bytes of messages."""
 
 
 def _weigh(request: RecordedRequest) -> int:
@@ -234,7 +237,7 @@ def _weigh(request: RecordedRequest) -> int:
 
 
 def _small_window(request: RecordedRequest) -> Step:
-    """A model that asks for much output three times, and has no room for all of it."""
+    """A model that requests large output three times, and has no room for all of it."""
     if _weigh(request) > _ROOM:
         return _CONTEXT
     if request.number <= 3:
@@ -246,14 +249,14 @@ def _small_window(request: RecordedRequest) -> Step:
 CONTEXT = (
     _fault(
         "overflow-by-tool-output",
-        "Shorten what the tools told before or compact the conversation, then ask again; no command runs again.",
+        "Shorten earlier tool results or compact the conversation, then retry; repeat no command.",
         _small_window,
         expects=answers(requests=(5, 8), ran=("m1", "m2", "m3")),
         repeats=True,
     ),
     _fault(
         "overflow-for-ever",
-        "Compact once; where that does not help, say so.",
+        "Compact once; if that does not help, report it.",
         Reply(tool_calls=(ScriptedCall("shell", {"command": f"{marking('once')}; seq 10000 11100"}),)),
         _CONTEXT,
         expects=fails("room|context|window", requests=(2, 5), ran=("once",)),

@@ -1,4 +1,4 @@
-"""Answers that are well formed and odd: nothing in them, no proper end, members of the wrong type."""
+"""Answers that are well formed but odd: empty, without a proper end, or with members of the wrong type."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails,
 
 from vmpilot.testing.script import Framing, Reply, Step, StepMaker
 
-_AGAIN = "It says nothing: try again."
-_READ = "Read it: what is needed is there."
-_SAY = "Keep what was said, and say how it ended."
+_AGAIN = "The answer is empty: retry."
+_READ = "Read it: the required members are present."
+_SAY = "Keep the text, and report how it ended."
 
 _HALF = "Half of an"
 
@@ -44,7 +44,7 @@ def _read(name: str, step: Step | StepMaker, text: str = ANSWER) -> Fault:
 
 
 def _bare(**members: Any) -> StepMaker:
-    """An answer with these members in place of its choices."""
+    """An answer with these members instead of its choices."""
     streamed = chunk({"role": "assistant", "content": ""}, **members)
     return as_asked(stream(streamed + DONE), document(completion({"role": "assistant"}, **members)))
 
@@ -73,7 +73,7 @@ EMPTY = (
     _again("missing-content", shaped({"role": "assistant"})),
     _fault(
         "empty-for-ever",
-        "After three tries say that the model gave an empty answer.",
+        "After three attempts, report an empty answer.",
         Reply(""),
         expects=fails("empty|nothing|no answer", requests=3),
         repeats=True,
@@ -81,7 +81,7 @@ EMPTY = (
     _again("only-reasoning", Reply("", reasoning="I should look at the disk first.")),
     _fault(
         "only-reasoning-for-ever",
-        "After three tries say that only reasoning came.",
+        "After three attempts, report that only reasoning arrived.",
         Reply("", reasoning="I should look at the disk first."),
         expects=fails("reasoning", requests=3),
         repeats=True,
@@ -89,23 +89,23 @@ EMPTY = (
     _again(
         "announced-calls-absent",
         Reply("", finish="tool_calls"),
-        "The calls that were announced are not there: try again.",
+        "The announced calls are missing: retry.",
     ),
     _again(
         "announced-calls-empty",
         shaped({"role": "assistant", "content": None, "tool_calls": []}, finish="tool_calls"),
-        "The calls that were announced are not there: try again.",
+        "The announced calls are missing: retry.",
     ),
     _fault(
         "announced-calls-absent-for-ever",
-        "After three tries say that the answer is not complete.",
+        "After three attempts, report an incomplete answer.",
         Reply("I will look.", finish="tool_calls"),
         expects=fails("call|end|complete|broke", requests=3, text=None),
         repeats=True,
     ),
 )
 
-_LENGTH = "Keep the text, say that the model reached its limit of tokens, and how to go on."
+_LENGTH = "Keep the text, and report the model's token limit and how to continue."
 
 ENDS = (
     _fault(
@@ -131,14 +131,14 @@ ENDS = (
     ),
     _fault(
         "length-in-arguments",
-        "A call of an answer that was cut never runs, not even if it looks whole.",
+        "Never run a call of a cut answer, even if the call looks complete.",
         Reply(_HALF, tool_calls=(shell("cut"),), finish="length"),
         ANSWERED,
         expects=(stops("tokens", requests=1, text=_HALF), answers(None, requests=2, problems=None)),
     ),
     _fault(
         "length-in-half-arguments",
-        "A call of an answer that was cut never runs, and is not completed.",
+        "Never run or complete a call of a cut answer.",
         shaped(
             {
                 "role": "assistant",
@@ -156,7 +156,7 @@ ENDS = (
     _fault("content-filter-at-once", _SAY, Reply("", finish="content_filter"), expects=fails("filter")),
     _fault(
         "content-filter-with-a-call",
-        "A call of an answer that the provider cut never runs.",
+        "Never run a call of an answer that the provider cut.",
         Reply("", tool_calls=(shell("cut"),), finish="content_filter"),
         ANSWERED,
         expects=(fails("filter"), answers(None, requests=2, problems=None)),
@@ -167,30 +167,28 @@ ENDS = (
     _fault(
         "refusal-as-reason", _SAY, Reply("I will not.", finish="refusal"), expects=fails("refus", text="I will not.")
     ),
-    _again("finish-unknown", Reply(_HALF, finish="banana"), "An end that nobody knows is not proper: try again."),
-    _again("finish-error", Reply(_HALF, finish="error"), "The provider says that it failed: try again."),
-    _again(
-        "finish-null", Reply(_HALF, framing=Framing(finish=False)), "An end that is not told is not proper: try again."
-    ),
-    _again("finish-empty", _said(_HALF, ""), "An end that is not told is not proper: try again."),
-    _again("finish-as-a-number", _said(_HALF, 1), "An end that nobody can read is not proper: try again."),
+    _again("finish-unknown", Reply(_HALF, finish="banana"), "The finish reason is unknown: retry."),
+    _again("finish-error", Reply(_HALF, finish="error"), "The provider reports a failure: retry."),
+    _again("finish-null", Reply(_HALF, framing=Framing(finish=False)), "The finish reason is missing: retry."),
+    _again("finish-empty", _said(_HALF, ""), "The finish reason is missing: retry."),
+    _again("finish-as-a-number", _said(_HALF, 1), "The finish reason is unreadable: retry."),
     _fault(
         "finish-unknown-for-ever",
-        "After three tries keep what was said, and say that it has no proper end.",
+        "After three attempts, keep the text and report that it has no proper end.",
         Reply(_HALF, finish="banana"),
         expects=fails("end|complete|broke", requests=3, text=None),
         repeats=True,
     ),
     _fault(
         "finish-unknown-with-a-call",
-        "A call of an answer without a proper end never runs.",
+        "Never run a call of an answer without a proper end.",
         Reply("", tool_calls=(shell("cut"),), finish="banana"),
         ANSWERED,
         expects=answers(requests=2, problems=None),
     ),
     _fault(
         "stop-with-a-call",
-        "Local servers end calls with `stop`: run them, once.",
+        "Local servers end calls with `stop`: run them once.",
         Reply("", tool_calls=(shell("once"),), finish="stop"),
         ANSWERED,
         expects=answers(requests=2, ran=("once",)),

@@ -1,4 +1,4 @@
-"""Text that no terminal, log or provider likes, and text without an end."""
+"""Text that terminals, logs and providers have trouble with, and text that never ends."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def _fault(
     return Fault(name=name, family="text", advice=advice, script=script, expects=outcomes, **members)
 
 
-def _kept(name: str, text: str, *, advice: str = "Keep it as it is.", chunks: tuple[str, ...] | None = None) -> Fault:
+def _kept(name: str, text: str, *, advice: str = "Keep it unchanged.", chunks: tuple[str, ...] | None = None) -> Fault:
     return _fault(name, advice, Reply(text, chunks=chunks), expects=answers(text))
 
 
-_SENDABLE = "Keep the rest; what is sent and stored is valid."
+_SENDABLE = "Keep the rest; send and store valid text."
 
 ODD = (
     _fault(
@@ -34,7 +34,7 @@ ODD = (
     _fault("half-a-character-in-reasoning", _SENDABLE, Reply(ANSWER, reasoning="Hm \udc00."), expects=answers()),
     _fault(
         "a-character-in-two-pieces",
-        "The halves are one character.",
+        "Join the halves into one character.",
         Reply(chunks=("Good \ud83d", "\ude42 day.")),
         expects=(answers("Good \U0001f642 day."), answers("Good \ufffd\ufffd day."), answers("Good \ud83d\ude42 day.")),
     ),
@@ -61,7 +61,7 @@ _ROLE = chunk({"role": "assistant", "content": ""})
 _PIECE = "x" * 1_023 + "\n"
 _LONG = 2_000_000
 
-_BOUNDED = "Take so much and no more: close the connection, keep what was said, and say that it was too long."
+_BOUNDED = "Stop at a size limit: close the connection, keep the text, and report that it was too long."
 
 
 def _cut() -> tuple[Outcome, ...]:
@@ -76,7 +76,7 @@ def _cut() -> tuple[Outcome, ...]:
 def _endless(
     name: str, piece: str, opening: str, whole: str, *, times: int | None = None, closing: str = "", **members: Any
 ) -> Fault:
-    """An answer that goes on with such pieces: of the stream, or of a whole answer whose string does not end."""
+    """An answer that repeats such pieces: in a stream, or in a whole answer whose string never ends."""
     script = as_asked(
         Flood(piece, opening=opening, closing=closing, times=times),
         Flood(
@@ -109,7 +109,7 @@ _ENOUGH = 150
 LONG = (
     _fault(
         "a-megabyte-of-text",
-        "It is long, but an answer: keep it whole.",
+        "The answer is long but valid: keep all of it.",
         as_asked(
             Flood(chunk({"content": _PIECE}), opening=_ROLE, times=900, closing=chunk({}, finish="stop") + DONE),
             document(completion({"role": "assistant", "content": _PIECE * 900})),

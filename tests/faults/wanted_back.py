@@ -17,8 +17,8 @@ from vmpilot.testing.script import HttpError, Reply, ScriptedCall, Step, StepMak
 _SIGNATURE = "c2lnbmVk"
 _EXTRA = {"google": {"thought_signature": _SIGNATURE}}
 
-_BACK = "It goes back unchanged with each request; no other server gets it."
-_MEND = "Send the conversation in the form that the server asks for; nothing runs again."
+_BACK = "Return it unchanged with each request, to this server only."
+_MEND = "Send the conversation in the form that the server requires; repeat no command."
 
 
 def _fault(
@@ -162,7 +162,7 @@ SIGNATURES = (
         _signed_by(_SKIP),
         _ONCE,
         requests=3,
-        advice="Send the word that Google has for a call of another model, and ask again.",
+        advice="Send Google's placeholder for calls of other models, and retry.",
     ),
     _wants(
         "signature-refused",
@@ -170,7 +170,7 @@ SIGNATURES = (
         lambda request: not any("extra_content" in call for call in _calls_in(request)),
         calling(shell_entry("once", extra_content=_EXTRA)),
         requests=3,
-        advice="What this server does not take is left out from then on.",
+        advice="Leave out what this server rejects from then on.",
     ),
     _wants(
         "signature-corrupted",
@@ -181,7 +181,7 @@ SIGNATURES = (
     ),
     _fault(
         "signature-wanted-for-ever",
-        "A server that is not content with any is not asked for ever: say what it said.",
+        "Do not retry forever when a server accepts no form: report its message.",
         *_server(_NO_SIGNATURE, lambda request: not _calls_in(request), _ONCE),
         expects=fails("thought_signature", requests=(2, 4), ran=("once",)),
         repeats=True,
@@ -192,7 +192,7 @@ SIGNATURES = (
         lambda _: True,
         calling(shell_entry("once", extra_content=[1, {"deep": "\ud800\x00"}], provider_specific_fields="x")),
         requests=2,
-        advice="Whatever it is, the next request can be sent.",
+        advice="Make sure that the next request can be sent.",
     ),
 )
 
@@ -226,7 +226,7 @@ REASONING = tuple(
         _WITHOUT_THOUGHT,
         requests=4,
         ran=("once", "twice"),
-        advice="Send it with every answer from then on, empty where there was none.",
+        advice="Send it with every answer from then on, empty if it is missing.",
         text="So. " + ANSWER,
     )
     for name, refusal in (("deepseek", _NO_REASONING), ("moonshot", _NO_REASONING_OF_KIMI))
@@ -395,7 +395,7 @@ SYSTEM = (
     _system("template", _IN_TURNS),
     _fault(
         "roles-in-turns-only",
-        "Where the messages of tools are refused as well, describe the tools in the prompt.",
+        "If tool messages are rejected too, describe the tools in the prompt.",
         _in_turns_only,
         expects=answers(None, requests=(4, 5), ran=("once",)),
         repeats=True,
