@@ -81,9 +81,11 @@ def matrix(session: nox.Session) -> None:
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """Every fault of a model or its server through both backends, streaming and not; `-- --only NAME` for some."""
+    """Every fault of a model or its server, and all whole turns, on both backends; `-- --only NAME` for some faults."""
     install(session)
     session.run("python", "-m", "tests.conformance.table", *session.posargs)
+    if not session.posargs:
+        session.run("pytest", "-n", "2", "tests/system", "--backends", "all")
 
 
 @nox.session(venv_backend="venv", reuse_venv=False)
@@ -126,6 +128,16 @@ def build(session: nox.Session) -> None:
             names = [line.split()[0] for line in str(listed).splitlines() if line.startswith(("langchain", "litellm"))]
             if names != backends:
                 session.error(f"{wanted}: expected the backends {backends}, found {names}:\n{listed}")
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Ten times as many random examples as `tests` tries: of all properties, and of command lines beside bash."""
+    install(session)
+    session.run("pytest", "-n", "2", "tests/core", "-m", "hypothesis", "--hypothesis-profile", "thorough")
+    session.run(
+        "pytest", "-n", "2", "tests/core/permissions", "--fuzz", "5000", "-k", "fuzz or denied or scripts or expan"
+    )
 
 
 @nox.session

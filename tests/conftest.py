@@ -1,4 +1,4 @@
-"""The sample distributions of `tests/samples`, made visible to a real interpreter without pip."""
+"""Options of all tests, and the sample distributions of `tests/samples`, which an interpreter finds without pip."""
 
 from __future__ import annotations
 
@@ -12,11 +12,33 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("quick", max_examples=40, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile("quick")  # `nox -s fuzz` is thorough
+
+BACKENDS = ("litellm", "langchain")
 SAMPLES = Path(__file__).parent / "samples"
 
 SampleFolders: TypeAlias = Callable[..., tuple[Path, ...]]
 """Names of samples to the folders that hold their modules and metadata, as `site-packages` does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--backends`: most tests of whole turns are the same for each backend, so one is enough by default."""
+    parser.addoption(
+        "--backends",
+        choices=["all", *BACKENDS],
+        default="langchain",
+        help='run tests of whole turns on this backend; "all" runs them on each (default: %(default)s)',
+    )
+
+
+def chosen_backends(config: pytest.Config) -> tuple[str, ...]:
+    """The backends that `--backends` names."""
+    chosen = str(config.getoption("--backends"))
+    return BACKENDS if chosen == "all" else (chosen,)
 
 
 def pytest_configure() -> None:
@@ -29,7 +51,11 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _leaves_nothing_open() -> Iterator[None]:
-    """Collect what the tests of a module left open, so that it fails there and not in a later, innocent test."""
+    """Collect what the tests of a module left open, so that it fails there and not in a later, innocent test.
+
+    What was there before is left out: with the libraries of both backends it is half a second's work.
+    """
+    gc.freeze()
     yield
     gc.collect()
 

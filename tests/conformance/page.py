@@ -10,15 +10,15 @@ PAGE = Path(__file__).parents[2] / "vmpilot-core/docs/faults.md"
 
 _HEAD = """# Faults
 
-The catalog of what real servers and models were seen to do wrong. The scripted server of `vmpilot.testing` plays every
-fault, and `nox -s conformance` runs both backends through each one, streaming and not, over their real HTTP clients.
-`nox -s conformance -- --only NAME` selects faults by part of the name or by family, `--backend` selects a backend, and
-`--json FILE` writes the rows as JSON. The exit code is 1 if a row fails.
+These are the faults that we observed in real servers and models. The scripted server of `vmpilot.testing` plays all of
+them, and `nox -s conformance` puts both backends through each one, with and without streaming, over their real HTTP
+stacks. `nox -s conformance -- --only NAME` runs the faults whose name contains NAME or whose family is NAME;
+`--backend NAME` runs one backend, and `--json FILE` writes the rows as JSON. The exit code is 1 if a row fails.
 
-Whatever the fault, these always hold: the turn ends with exactly one `TurnEnded`, with an answer or with one plain
-sentence; no text is shown twice; no incomplete call runs, and none runs twice; the key appears only in the headers of
-requests to its own server; time and memory are bounded; and the next turn of the stored conversation is valid for the
-strictest provider. `tests.faults.verifier` in the repository checks every row.
+With every fault, the turn ends with exactly one `TurnEnded`, and with an answer or one plain sentence. No text is shown
+twice. No partial call runs, and no call runs twice. The key appears only in the header of requests to its own server.
+Time and memory are bounded. The strictest provider accepts the next turn of the stored conversation.
+`tests.faults.verifier` in the repository checks all of this in every row.
 
 To run another client through a fault, call `tests.faults.playing.play` from a checkout; the client must yield VMPilot's
 events.
@@ -26,7 +26,7 @@ events.
 
 
 def write_page() -> str:
-    """The whole page."""
+    """Write the page."""
     families = tuple(dict.fromkeys(fault.family for fault in FAULTS))
     return "\n".join([_HEAD, f"The catalog has {len(FAULTS)} faults.", *map(_write_family, families)])
 

@@ -22,7 +22,7 @@ from vmpilot.testing import Reply, ScriptedServer
 
 BACKENDS = ("litellm", "langchain")
 AT_ONCE = 16
-"""Concurrent rows: they mostly wait."""
+"""Rows that run at the same time: they mostly wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ COLUMNS = tuple(Column(backend, streaming) for backend in BACKENDS for streaming
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The outcome of a fault in a column; `wrong` is empty for a correct client, `again` marks a second run."""
+    """The result of one fault in one column. `wrong` is empty for a good client; `again` marks a second run."""
 
     fault: Fault
     column: Column
@@ -75,8 +75,10 @@ def agent_of(column: Column) -> Connect:
 async def run_rows(
     faults: Iterable[Fault], columns: Sequence[Column], *, report: Callable[[Row], None] = lambda _row: None
 ) -> list[Row]:
-    """All rows, many at once. Rows that measure memory run last and alone. Rows that failed run again alone: the client
-    counts, not the load of the machine.
+    """Run all rows, many at once.
+
+    Rows that measure memory run last, one by one. So do rows that failed beside others, a second time, because the
+    client's behavior counts and not the load of the machine.
     """
     wanted = [(fault, column) for fault in faults for column in columns]
     free = asyncio.Semaphore(AT_ONCE)
@@ -100,7 +102,7 @@ async def run_rows(
 
 
 async def run_row(fault: Fault, column: Column) -> Row:
-    """One row, in a separate folder."""
+    """Run one row in a new folder."""
     home = Path(tempfile.mkdtemp(prefix="vmpilot-fault-"))
     try:
         seen = await play(fault, agent_of(column), folder=home, streaming=column.streaming)
@@ -110,7 +112,7 @@ async def run_row(fault: Fault, column: Column) -> Row:
 
 
 async def warm_up(columns: Sequence[Column]) -> None:
-    """Make each library's first call, which takes seconds, so that no row's time includes it."""
+    """Let each library make its first call, which takes seconds, before the rows are timed."""
     for column in columns:
         with tempfile.TemporaryDirectory() as home, ScriptedServer([Reply("Ready.")]) as server:
             async with agent_of(column)(Stage(_work_in(home), server.base_url, {})) as agent:
@@ -126,7 +128,7 @@ def _work_in(home: str) -> Path:
 
 @contextmanager
 def watched_logs() -> Iterator[list[str]]:
-    """The log records that contain the key."""
+    """Collect the log records that contain the key."""
     leaks: list[str] = []
 
     class Watch(logging.Handler):

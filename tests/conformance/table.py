@@ -1,4 +1,4 @@
-"""Every named fault through both backends, streaming and not, as a table: `nox -s conformance`.
+"""The table of all faults on both backends, with and without streaming: `nox -s conformance`.
 
 The exit code is 0 if every row passes, otherwise 1.
 """
@@ -21,7 +21,7 @@ from tests.faults import Fault, find_faults
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the selected faults and print the table."""
+    """Run the chosen rows and print the table."""
     options = _parse(arguments)
     if options.page:
         PAGE.write_text(write_page() + "\n", encoding="utf-8")
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     columns = [column for column in COLUMNS if options.backend in {None, column.backend}]
     faults = find_faults(tuple(options.only))
     if not faults:
-        print(f"No fault matches {' or '.join(options.only)}")
+        print(f"No fault matches {' or '.join(options.only)}.")
         return 2
     started = time.monotonic()
     with watched_logs() as leaks:
@@ -47,11 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("nox -s conformance --", description="Run the backends through every fault.")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="NAME", help="faults with this text in the name, or a family"
+        "--only", action="append", default=[], metavar="NAME", help="faults whose name contains NAME, or a family"
     )
-    parser.add_argument("--backend", choices=BACKENDS, help="only this backend")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to this file")
-    parser.add_argument("--page", action="store_true", help="write the page of the documentation and run nothing")
+    parser.add_argument("--backend", choices=BACKENDS, help="run only this backend")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the rows to FILE as JSON")
+    parser.add_argument("--page", action="store_true", help="write the documentation page and exit")
     return parser.parse_args(arguments)
 
 
@@ -87,7 +87,7 @@ def _print_table(faults: Sequence[Fault], columns: Sequence[Column], rows: Seque
         print(f"{column} {sum(not row.wrong for row in own)}/{len(own)}")
     if again := [row for row in rows if row.again]:
         names = ", ".join(f"{row.fault.name} ({row.column})" for row in again)
-        print(f"repeated alone after a failure: {names}")
+        print(f"Run a second time, alone, because they failed beside others: {names}")
 
 
 def _as_json(row: Row) -> dict[str, object]:

@@ -1,6 +1,6 @@
-"""Named faults of models and their servers, each with what a good client does, and a verifier that is the same for all.
+"""Named faults of models and their servers, what a good client does about each, and one verifier for all of them.
 
-The scripted server plays them; any client that gives VMPilot's events can be put through them (`play`).
+The scripted server plays them; `play` puts any client that yields VMPilot's events through them.
 """
 
 from tests.faults.catalog import FAULTS, find_faults

@@ -1,4 +1,4 @@
-"""Unusual bodies of chat completions: whole or streamed as requested, or the other way round."""
+"""Bodies of chat completions in odd shapes, streamed or not as the request asks, or deliberately the other way."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def event(data: object) -> str:
 
 
 def chunk(delta: object, *, finish: object = None, **members: Any) -> str:
-    """One event of a streamed answer; `members` are added to the chunk, or override its members."""
+    """One event of a streamed answer; `members` are added to the chunk or override its members."""
     choices = [{"index": 0, "delta": delta, "finish_reason": finish}]
     return event({**_ENVELOPE, "object": "chat.completion.chunk", "choices": choices, **members})
 
 
 def text_chunks(*pieces: str, finish: object = "stop") -> str:
-    """The events of a text, with the role first and the finish reason last, but without `[DONE]`."""
+    """The events of a text, from the role to the finish reason, without `[DONE]`."""
     events = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": piece}) for piece in pieces)]
     return "".join(events) + (chunk({}, finish=finish) if finish is not None else "")
 
@@ -52,7 +52,7 @@ def stream(text: str) -> Raw:
 
 
 def completion(message: object, *, finish: object = "stop", **members: Any) -> dict[str, Any]:
-    """The object of a whole answer; `members` are added to it, or override its members."""
+    """The object of a whole answer; `members` are added to it or override its members."""
     choices = [{"index": 0, "message": message, "finish_reason": finish}]
     return {**_ENVELOPE, "object": "chat.completion", "choices": choices, "usage": USAGE, **members}
 
@@ -69,7 +69,7 @@ def shaped(message: Mapping[str, Any], *, finish: object = "stop", **members: An
 
 
 def calling(*calls: Mapping[str, Any], finish: object = "tool_calls", content: str | None = None) -> StepMaker:
-    """An answer with exactly these entries in `tool_calls`; a stream has each in a separate chunk."""
+    """An answer with these entries of `tool_calls`, exactly as they are; a stream has one chunk for each."""
     deltas = [chunk({"role": "assistant", "content": content}), *(chunk({"tool_calls": [call]}) for call in calls)]
     streamed = "".join(deltas) + chunk({}, finish=finish) + DONE
     message = {"role": "assistant", "content": content, "tool_calls": list(calls)}
@@ -87,7 +87,7 @@ def shell(mark: str, **members: Any) -> ScriptedCall:
 
 
 def shell_entry(mark: str, **members: Any) -> dict[str, Any]:
-    """The same as an entry of `tool_calls`; `members` override, and None omits a member."""
+    """The same as an entry of `tool_calls`; `members` override its own, and None removes one."""
     function = {"name": "shell", "arguments": json.dumps({"command": marking(mark)})}
     entry = {"index": 0, "id": f"call_{mark}", "type": "function", "function": function, **members}
     return {name: value for name, value in entry.items() if value is not None}

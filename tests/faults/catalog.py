@@ -1,4 +1,4 @@
-"""All faults by family."""
+"""All faults, grouped by family."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAULTS: tuple[Fault, ...] = (
 
 
 def find_faults(words: tuple[str, ...]) -> tuple[Fault, ...]:
-    """The faults with one of these words in the name or as the family; all faults if there are no words."""
+    """The faults whose name contains one of these words or whose family is one of them; without words, all faults."""
     return tuple(
         fault for fault in FAULTS if not words or any(word in fault.name or word == fault.family for word in words)
     )

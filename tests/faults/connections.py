@@ -1,4 +1,4 @@
-"""Connections that end, reset, stall or fail, and those that are slow but active."""
+"""Connections that close, reset, stall or never open, and slow ones that are alive."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CALL = Reply(tool_calls=(ScriptedCall("shell", {"command": marking("half")}, ch
 _CALLS = Reply(tool_calls=(shell("first"), shell("second")))
 _RAN_BEFORE = Reply(tool_calls=(shell("before"),))
 
-_AGAIN = "Retry, and withdraw what was shown of the broken answer."
-_NO_HALF = "Retry; no call of the broken message runs."
-_NOT_TWICE = "Retry, but run no call twice."
+_AGAIN = "Retry, and take back the text of the broken answer."
+_NO_HALF = "Retry; run no call of the broken message."
+_NOT_TWICE = "Retry, but never repeat a command that ran."
 _END_DEAD = "Close the connection at the time limit, and retry."
 
 _SHORT = {"first_content_timeout": 3.0, "gap_timeout": 3.0}
@@ -60,14 +60,14 @@ BROKEN = (
     *_broken("before-finish", 8, _CALL, advice=_NO_HALF),
     _fault(
         "close-behind-finish",
-        "Accept the answer: it is complete, and only bytes after its end are missing.",
+        "The answer is complete: what is missing after it is no content.",
         as_asked(Drop(5, Reply(chunks=("Here ", "it ", "is."))), Drop(1, ANSWERED)),
         ANSWERED,
         expects=answers(requests=(1, 2)),
     ),
     _fault(
         "reset-behind-a-call",
-        "Accept the complete message or retry; either way, the call runs once.",
+        "Use the complete message or ask for it again: either way the call runs once.",
         Drop(9, _CALL, reset=True),
         as_asked(ANSWERED, _CALL),
         ANSWERED,
@@ -75,7 +75,7 @@ BROKEN = (
     ),
     _fault(
         "close-for-ever",
-        "After three attempts, keep the text so far and report that the connection broke.",
+        "After three attempts, keep the text and report that the connection broke.",
         Drop(3, _TEXT),
         expects=fails("connection|broke", requests=3, text=None),
         repeats=True,
@@ -98,7 +98,7 @@ BROKEN = (
     ),
     _fault(
         "reset-of-a-kept-connection",
-        "A reused connection may be dead: open a new one, and run no call twice.",
+        "A reused connection may be dead: open a new one, and never repeat a command that ran.",
         _RAN_BEFORE,
         Drop("request", reset=True),
         ANSWERED,
@@ -106,7 +106,7 @@ BROKEN = (
     ),
     _fault(
         "down-after-a-tool",
-        "Keep the results of the calls that ran, and report the failure.",
+        "Keep the results of the commands that ran, and report the failure.",
         _RAN_BEFORE,
         HttpError(500, "It broke."),
         expects=fails("It broke", requests=4, ran=("before",)),
@@ -133,13 +133,13 @@ def _for_ever(name: str, advice: str, *script: Step | StepMaker, says: str, **se
 
 
 _SILENT = "silent|nothing|not done|in time"
-_NO_CONTENT = "Comments, empty chunks and blanks are not content: close the connection at the time limit."
+_NO_CONTENT = "Comments, empty chunks and whitespace are not content: close the connection at the time limit."
 _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
 _ROLE = chunk({"role": "assistant", "content": ""})
 
 
 def _flooded(piece: str, opening: str = "") -> StepMaker:
-    """A stream that continues with such chunks; without streaming, a body that continues with blanks."""
+    """A stream that repeats such pieces; without streaming, a body that repeats whitespace."""
     return as_asked(
         Flood(piece, opening=opening, interval=0.05), Flood(" ", interval=0.05, content_type="application/json")
     )
@@ -178,7 +178,7 @@ STALLED = (
     ),
     _for_ever(
         "drips-for-ever",
-        "Wait for an active stream, but no longer than the limit of the whole call.",
+        "Wait for a live answer, but no longer than the limit for the whole call.",
         as_asked(
             Flood(chunk({"content": "drip "}), opening=_ROLE, interval=0.1),
             Flood(" ", interval=0.1, content_type="application/json"),
@@ -190,7 +190,7 @@ STALLED = (
     ),
 )
 
-_KEEP = "Accept a slow answer: the stream is active."
+_KEEP = "Keep reading: slow is not dead."
 _PATIENT = {"first_content_timeout": 20.0, "gap_timeout": 20.0}
 _WHOLE = dump_json(completion({"role": "assistant", "content": ANSWER})).decode()
 
@@ -233,7 +233,7 @@ ODD = (
     _not_http("header-without-end", Wire(text="HTTP/1.1 200 OK\r\nX: " + "x" * 200_000)),
     _fault(
         "body-longer-than-told",
-        "Ignore bytes after the declared length; the answer is truncated: retry.",
+        "Ignore everything after the declared length; the answer is cut, so retry.",
         Wire(text=_HEAD.replace("900", "40") + f"\r\n{_WHOLE}"),
         ANSWERED,
         expects=answers(requests=2),
@@ -247,14 +247,14 @@ ODD = (
     ),
     _fault(
         "full-port",
-        "Give up connecting at the connection time limit.",
+        "Wait no longer than the connection's own time limit.",
         expects=fails("connect|reach", requests=0),
         place="full port",
         settings={"attempts": 1, "connect_timeout": 0.4},
     ),
     _fault(
         "https-where-http-is-spoken",
-        "Report that the TLS connection failed.",
+        "Report that no secure connection could be made.",
         expects=fails("connect|reach|TLS|SSL|secure", requests=0),
         place="https",
         settings={"attempts": 1, "connect_timeout": 0.6},

@@ -1,4 +1,4 @@
-"""A fault of a model or its server, and how a correct client handles it: values only."""
+"""A fault of a model or its server, and how a turn with it may end: values only."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from vmpilot.contract import EndReason, LimitName
 from vmpilot.testing.script import Reply, Step, StepMaker
 
 ANSWER = "Here it is."
-"""The answer that follows a fault, if any."""
+"""The answer that the model gives once the fault is over."""
 
 ANSWERED = Reply(ANSWER)
 
 MARKS = "runs"
-"""Each command of a fault adds a line to this file in the working folder, which shows what ran."""
+"""The file in the working folder to which each command of a fault adds a line, as a record of what ran."""
 
 Family: TypeAlias = Literal["statuses", "connections", "streams", "shapes", "tool calls", "loops", "text"]
 
 Place: TypeAlias = Literal["server", "closed port", "full port", "https"]
-"""Where the client connects: the scripted server, a port without a listener, a port whose listener accepts no
-connection, or the scripted server addressed as if it spoke TLS."""
+"""Where the client connects: to the scripted server, to a port without a listener or with a full backlog, or to the
+scripted server as if it spoke TLS."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One correct outcome of a turn with a fault.
+    """One acceptable end of a turn with a fault in it.
 
-    `text` is all text of the turn that is kept; None allows any. `says` is a case-insensitive pattern for the sentence
-    at the end, and `problems` are patterns for the results of failed calls, in order. `ran` are the lines of the marks
-    file, in any order; None allows any up to `most_runs`. `requests` is the minimum and maximum number of requests.
-    `limit` is the limit that stopped the turn.
+    `text` is the text of all messages of the turn; None allows any. `says` is a case-insensitive pattern for the final
+    sentence, `problems` are patterns for the results of failed calls, in order. `ran` are the lines of the marks, in
+    any order; None allows any up to `most_runs`. `requests` is the minimum and the maximum number of requests. `limit`
+    is the limit that stopped the turn.
     """
 
     end: EndReason
@@ -44,13 +44,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault that was observed in real servers and models.
+    """A fault that was observed in real servers or models.
 
-    `script` answers the requests of the turn one by one; with `repeats`, its last step also answers all later ones.
-    One of `expects` must match. `settings` are the client's, with VMPilot's names. `waits` is the minimum time in
-    seconds between the first two requests, `seconds` the maximum duration of the turn on a busy machine. With `closes`,
-    the client must close the connection of the first request before its answer ends. `megabytes` is the maximum
-    growth of the process; 0 does not measure it.
+    `script` answers the requests of the turn one by one; with `repeats` its last step also answers all later ones.
+    One of `expects` must be met. `settings` are the client's settings, by VMPilot's names. `waits` is the minimum time
+    in seconds between the first two requests, `seconds` the most that the turn may take on a busy machine. With
+    `closes` the client must close the connection of the first request before the end of its answer. `megabytes` is the
+    most that the process may grow by; 0 means that it is not measured.
     """
 
     name: str
@@ -75,7 +75,7 @@ def answers(
     most_runs: int = 64,
     problems: tuple[str, ...] | None = (),
 ) -> Outcome:
-    """The turn ends with this answer; without `problems`, every call succeeded."""
+    """The turn ends with this answer; without `problems`, every call succeeds."""
     return Outcome(
         end="answered",
         text=text,

@@ -1,4 +1,4 @@
-"""Models that call tools endlessly: many at once, the same one forever, a different one each time."""
+"""Models that never stop calling tools: many at once, the same call each time, or a different one each time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _many(count: int) -> Reply:
     return Reply(tool_calls=tuple(shell(f"m{number}") for number in range(count)))
 
 
-_BOUNDED = "Run a bounded number of calls per message; say so to the model, and let it answer."
+_BOUNDED = "Limit the calls of one message; report the limit to the model, and let it answer."
 
 MANY = (
     _fault(
@@ -55,12 +55,12 @@ MANY = (
     ),
 )
 
-_STOP = "Warn the model, then stop; name the limit, and say how to continue."
+_STOP = "Warn the model, then stop: report the limit and how to continue."
 
 ENDLESS = (
     _fault(
         "the-same-call-for-ever",
-        "Warn the model at the third repetition; stop at the fifth.",
+        "Warn the model on the third identical call; stop on the fifth.",
         Reply(tool_calls=(shell("again"),)),
         expects=stops("repeated_calls", requests=(3, 6), says="same|repeat", ran=None, most_runs=5),
         repeats=True,
@@ -107,7 +107,7 @@ ENDLESS = (
     ),
     _fault(
         "text-with-each-call-for-ever",
-        "Stop at the step limit; keep the text so far.",
+        "Stop at the step limit, and keep the text.",
         _varied(lambda at: Reply(f"Step {at}. ", tool_calls=(shell(f"v{at}"),))),
         expects=stops(
             "steps", requests=8, text="".join(f"Step {at}. " for at in range(8)), ran=tuple(f"v{at}" for at in range(8))
@@ -117,7 +117,7 @@ ENDLESS = (
     ),
     _fault(
         "broken-calls-between-good-ones",
-        "A valid call resets the count of broken ones: the model may continue.",
+        "A good call resets the count of broken ones: let the model continue.",
         _varied(
             lambda at: (
                 ANSWERED
@@ -130,7 +130,7 @@ ENDLESS = (
     ),
     _fault(
         "tokens-for-ever",
-        "Stop at the token limit that the user set.",
+        "Stop at the user's token limit.",
         _varied(lambda at: Reply(tool_calls=(shell(f"t{at}"),), usage=Usage(4_000, 1_000))),
         expects=stops("tokens", requests=(3, 4), says="token", ran=None, most_runs=4),
         repeats=True,
@@ -138,7 +138,7 @@ ENDLESS = (
     ),
     _fault(
         "seconds-for-ever",
-        "Stop at the time limit that the user set.",
+        "Stop at the user's time limit.",
         _varied(lambda at: Reply(tool_calls=(ScriptedCall("shell", {"command": f"sleep 0.2; {marking(f's{at}')}"}),))),
         expects=stops("seconds", requests=(1, 24), says="second", ran=None, most_runs=24),
         repeats=True,

@@ -1,4 +1,4 @@
-"""Answers with missing, unusual or numerous members, in which everything needed is present."""
+"""Answers with missing, odd or many members; the required ones are present."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _fault(
 
 
 def _read(name: str, step: Step | StepMaker, text: str = ANSWER) -> Fault:
-    return _fault(name, "Accept it: everything needed is present.", step, expects=answers(text))
+    return _fault(name, "Read it: the required members are present.", step, expects=answers(text))
 
 
 def _said(content: object, finish: object = "stop") -> StepMaker:
@@ -56,7 +56,7 @@ MEMBERS = (
     _usage("with-odd-details", {"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": [1]}),
     _fault(
         "usage-not-a-number",
-        "NaN is not JSON: read what is needed, or retry.",
+        "NaN is not JSON: read the required members, or retry.",
         as_asked(
             stream(text_chunks(ANSWER) + 'data: {"choices": [], "usage": {"prompt_tokens": NaN}}\n\n' + DONE),
             Raw(
@@ -121,14 +121,14 @@ MEMBERS = (
     ),
     _fault(
         "content-as-a-number",
-        "It is not text: report it, or retry.",
+        "The content is not text: report it, or retry.",
         _said(42),
         ANSWERED,
         expects=(answers(requests=2), answers("42")),
     ),
     _fault(
         "content-as-an-object",
-        "It is not text: report it, or retry.",
+        "The content is not text: report it, or retry.",
         _said({"text": "x"}),
         ANSWERED,
         expects=answers(requests=2),

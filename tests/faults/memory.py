@@ -1,4 +1,4 @@
-"""Memory use of this process while something runs, as Linux counts it."""
+"""How much memory this process uses while something runs, as Linux counts it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _MEGABYTE = 1024
 
 
 class MemoryGrowth:
-    """Starts at the current resident size. Other work in this process counts too, so there must not be any."""
+    """Starts from the current resident memory; other work in this process counts too, so run nothing else."""
 
     def __init__(self) -> None:
         gc.collect()
         # Freed memory stays resident and would hide growth of the same size. Only glibc has this function.
         if (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
             trim(0)
-        (_PROCESS / "clear_refs").write_text("5", encoding="ascii")  # proc(5): resets the peak
+        (_PROCESS / "clear_refs").write_text("5", encoding="ascii")  # resets the peak: see proc(5)
         self._before = _read_kilobytes("VmRSS")
 
     @property
     def megabytes(self) -> float:
-        """How far the peak since then is above the start."""
+        """How far the peak since then exceeds the start."""
         return (_read_kilobytes("VmHWM") - self._before) / _MEGABYTE
 
 

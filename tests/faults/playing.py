@@ -23,18 +23,18 @@ from vmpilot.testing.script import HttpError, Reply, Step
 from vmpilot.testing.scripted import ScriptedServer
 
 KEY = KEY_IN_TEXT
-"""The client's key; only its own server may see it."""
+"""The client's key, which only its own server may see."""
 
 AFTERWARDS = "All is well again."
 """The answer to the second turn."""
 
 _PATIENCE = 30.0
-"""Seconds for the second turn, or for a client to disconnect, on a busy machine."""
+"""Seconds for the second turn, or for the client to disconnect, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What a client needs for its turn: the folder for its commands, the server, and VMPilot's settings.
+    """The setting of a turn: the folder in which commands run, the server, and VMPilot's settings.
 
     `conversation` is the id of the conversation to continue; None starts a new one.
     """
@@ -46,7 +46,7 @@ class Stage:
 
 
 class Client(Protocol):
-    """The client under test; `vmpilot.Agent` is one."""
+    """A client under test; `vmpilot.Agent` is one."""
 
     def run(self, request: str) -> AsyncGenerator[Event, None]:
         """Run one turn of its conversation and yield its events."""
@@ -59,11 +59,12 @@ Connect: TypeAlias = Callable[[Stage], AbstractAsyncContextManager[Client]]
 
 @dataclass
 class Observation:
-    """The behavior of one client with one fault.
+    """What one client did about one fault.
 
-    `first` and `second` are the events of the turns, `requests` those of the first turn, `faults` what a strict
-    server would reject in either. `elsewhere` are requests to another origin, `ran` the lines of the marks file,
-    `raised` an exception of the client. `grown` is in megabytes, None if it was not measured.
+    `first` and `second` are the events of the two turns, `requests` the requests of the first, `faults` the reasons
+    for which a strict server would reject a request of either. `elsewhere` are the requests to another origin, `ran`
+    the lines of the marks, `raised` the exception that the client raised. `grown` is in megabytes, None if it was not
+    measured.
     """
 
     fault: Fault
@@ -82,10 +83,10 @@ class Observation:
 
 
 async def play(fault: Fault, connect: Connect, *, folder: Path, streaming: bool = True) -> Observation:
-    """Run a turn with the fault, and another one that continues the stored conversation.
+    """Run a turn with the fault in it, then one that continues the stored conversation.
 
     If the fault has settings, a new client without them runs the second turn, as if the user came back later.
-    Commands run in `work` below `folder`, and no file in that folder may contain the key.
+    Commands run in `work` below `folder`, and no file below `folder` may contain the key.
     """
     seen = Observation(fault, streaming)
     (folder / "work").mkdir(parents=True)
@@ -115,12 +116,12 @@ async def play(fault: Fault, connect: Connect, *, folder: Path, streaming: bool 
 
 
 def _recorder() -> ScriptedServer:
-    """Another origin."""
+    """A server at another origin."""
     return ScriptedServer([Reply("Stolen.")], strict=False, repeat_last=True)
 
 
 class _Playbook:
-    """Answers the first turn from the fault's script, and the second with a plain reply."""
+    """Answers the first turn with the fault's script, and the second with plain text."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
@@ -130,7 +131,7 @@ class _Playbook:
 
     @property
     def redirects(self) -> bool:
-        """Whether the script redirects the client to another origin."""
+        """Whether the script redirects the client."""
         steps = [step for step in self._fault.script if isinstance(step, HttpError)]
         return any(ELSEWHERE in value for step in steps for value in step.headers.values())
 
@@ -144,7 +145,7 @@ class _Playbook:
         elif self._fault.repeats:
             item = script[-1]
         else:
-            return Reply("Too many requests were made.")
+            return Reply("Unexpected request: the script is over.")
         step = item if isinstance(item, msgspec.Struct) else item(request)
         return self._redirected(step) if isinstance(step, HttpError) else step
 
@@ -176,15 +177,15 @@ async def _play_turn(client: Client, request: str, seen: Observation, events: li
     try:
         async with asyncio.timeout(timeout), aclosing(client.run(request)) as run:
             async for event in run:
-                events.append(event)  # noqa: PERF401  keep what came before a failure
+                events.append(event)  # noqa: PERF401  the events before a failure count
     except TimeoutError:
         seen.raised = f"the turn did not end within {timeout:g} s"
-    except Exception as error:  # noqa: BLE001  the row reports whatever a client raises
+    except Exception as error:  # noqa: BLE001  any exception of a client is the row's result
         seen.raised = f"{type(error).__name__}: {error}"
 
 
 async def _was_left(server: ScriptedServer) -> bool:
-    """Whether the client closed the first connection before its answer ended."""
+    """Whether the client closed the first request's connection before the end of the answer."""
     if not server.requests:
         return True
     return await asyncio.to_thread(server.requests[0].client_gone.wait, _PATIENCE)

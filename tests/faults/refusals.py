@@ -1,4 +1,4 @@
-"""Failures sent with status 200, redirects, small context windows, and parameters that a server rejects."""
+"""Failures sent with status 200, redirects, context windows that are too small, and requests that a server rejects."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vmpilot.testing.recording import RecordedRequest
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
 ELSEWHERE = "http://elsewhere.invalid"
-"""Placeholder in a redirect for the origin of a second server, which only records."""
+"""Placeholder in a redirect for the origin of a second server, which only records requests."""
 
 _LOGIN = "<!doctype html><html><title>Log in</title><body>Please log in to the network.</body></html>"
 
@@ -25,7 +25,7 @@ def _fault(
 
 
 def _odd(name: str, step: Step) -> Fault:
-    advice = "The status is 200, but the body is not an answer: retry."
+    advice = "The status is 200 but the body is not an answer: retry."
     return _fault(f"200-{name}", advice, *once(step), expects=answers(requests=2))
 
 
@@ -48,27 +48,27 @@ ODD = (
     _odd("not-gzip", Raw(text="plain, whatever the header says", headers={"Content-Encoding": "gzip"})),
     _fault(
         "204",
-        "The status is 200, but the body is not an answer: retry.",
+        "The status is 200 but the body is not an answer: retry.",
         *once(Raw(status=204)),
         expects=answers(requests=2),
     ),
     _fault(
         "200-quota",
-        "Waiting cannot help, whatever the status: report it at once.",
+        "Waiting cannot fix it, whatever the status: report it at once.",
         document({"error": {"message": "No credit.", "type": "insufficient_quota", "code": None}}),
         ANSWERED,
         expects=fails("credit|quota"),
     ),
     _fault(
         "200-html-for-ever",
-        "After three attempts, report that the server sent a web page, so that the user checks the base URL.",
+        "After three attempts, report a web page in place of an answer, so that the user checks the base URL.",
         Raw(text=_LOGIN, content_type="text/html"),
         expects=fails("page.*base URL", requests=3),
         repeats=True,
     ),
     _fault(
         "200-nothing-for-ever",
-        "After three attempts, report that the answer is empty.",
+        "After three attempts, report an empty answer.",
         Raw(content_type=STREAM),
         expects=fails("empty|nothing", requests=3),
         repeats=True,
@@ -87,7 +87,7 @@ def _redirect(status: int) -> Fault:
     )
 
 
-_PLAINLY = "Report the redirect; do not follow a loop."
+_PLAINLY = "Report the redirect, and do not follow it in circles."
 
 REDIRECTS = (
     *map(_redirect, (301, 302, 303, 307, 308)),
@@ -101,7 +101,7 @@ REDIRECTS = (
     _fault("302-nowhere", _PLAINLY, HttpError(302, body=""), ANSWERED, expects=fails("redirect|302")),
     _fault(
         "302-to-a-file",
-        "Never read a local file because a server redirects to it.",
+        "Never read a local file for a server.",
         HttpError(302, body="", headers={"Location": "file:///etc/passwd"}),
         ANSWERED,
         expects=fails("redirect|302"),
@@ -114,8 +114,10 @@ def _refusing(member: str, refusal: HttpError) -> StepMaker:
     return lambda request: refusal if member in request.body else ANSWERED
 
 
-def _member(name: str, member: str, refusal: HttpError, *, advice: str = "Retry without it.", **settings: Any) -> Fault:
-    # Without streaming there is no stream_options to reject, so the first request is answered.
+def _member(
+    name: str, member: str, refusal: HttpError, *, advice: str = "Retry without the parameter.", **settings: Any
+) -> Fault:
+    # Without streaming there are no stream_options to reject: the first request is answered.
     least = 1 if member == "stream_options" else 2
     script = _refusing(member, refusal)
     return _fault(name, advice, script, expects=answers(requests=(least, 2)), repeats=True, settings=settings)
@@ -171,7 +173,7 @@ MEMBERS = (
     ),
     _fault(
         "parameter-for-ever",
-        "Stop asking a server that rejects what was never sent, and report its error.",
+        "Do not retry forever when a server rejects a parameter that was never sent: report its message.",
         HttpError(400, "Unknown parameter: 'foo'.", code="unknown_parameter"),
         expects=fails("foo", requests=(1, 3)),
         repeats=True,
@@ -182,7 +184,7 @@ _TOOL_FREE = json.dumps({"name": "shell", "arguments": {"command": marking("text
 
 
 def _without_tools(refusal: HttpError) -> tuple[StepMaker, ...]:
-    """Rejects tools; the model then writes its call as text, and answers once it has the result."""
+    """Rejects tools; the model then writes its call as text, and answers after the result."""
 
     def answer(request: RecordedRequest) -> Step:
         if request.body.get("tools"):
@@ -227,7 +229,7 @@ TOOLS = (
 
 _CONTEXT = HttpError(400, "This model's maximum context length is 8192 tokens.", code="context_length_exceeded")
 _ROOM = 20_000
-"""Bytes of messages that fit into the small model's window."""
+"""The size of the small model's context window, in bytes of messages."""
 
 
 def _weigh(request: RecordedRequest) -> int:
@@ -235,7 +237,7 @@ def _weigh(request: RecordedRequest) -> int:
 
 
 def _small_window(request: RecordedRequest) -> Step:
-    """A model that requests much output three times, more than fits into its window."""
+    """A model that requests large output three times, and has no room for all of it."""
     if _weigh(request) > _ROOM:
         return _CONTEXT
     if request.number <= 3:
@@ -247,14 +249,14 @@ def _small_window(request: RecordedRequest) -> Step:
 CONTEXT = (
     _fault(
         "overflow-by-tool-output",
-        "Shorten earlier tool results or compact the conversation, then ask again; no command runs twice.",
+        "Shorten earlier tool results or compact the conversation, then retry; repeat no command.",
         _small_window,
         expects=answers(requests=(5, 8), ran=("m1", "m2", "m3")),
         repeats=True,
     ),
     _fault(
         "overflow-for-ever",
-        "Compact once; report it if that does not help.",
+        "Compact once; if that does not help, report it.",
         Reply(tool_calls=(ScriptedCall("shell", {"command": f"{marking('once')}; seq 10000 11100"}),)),
         _CONTEXT,
         expects=fails("room|context|window", requests=(2, 5), ran=("once",)),

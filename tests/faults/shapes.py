@@ -1,4 +1,4 @@
-"""Answers that are well-formed but unusual: empty, without a proper end, members of the wrong type."""
+"""Answers that are well-formed but unusual: empty, without a proper end, or with members of the wrong type."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from tests.faults.fault import ANSWER, ANSWERED, Fault, Outcome, answers, fails,
 from vmpilot.testing.script import Framing, Reply, Step, StepMaker
 
 _AGAIN = "The answer is empty: retry."
-_READ = "Accept it: everything needed is present."
-_SAY = "Keep the text so far, and report how the answer ended."
+_READ = "Read it: the required members are present."
+_SAY = "Keep the text, and report how it ended."
 
 _HALF = "Half of an"
 
@@ -44,7 +44,7 @@ def _read(name: str, step: Step | StepMaker, text: str = ANSWER) -> Fault:
 
 
 def _bare(**members: Any) -> StepMaker:
-    """An answer with these members in place of its choices."""
+    """An answer with these members instead of its choices."""
     streamed = chunk({"role": "assistant", "content": ""}, **members)
     return as_asked(stream(streamed + DONE), document(completion({"role": "assistant"}, **members)))
 
@@ -73,7 +73,7 @@ EMPTY = (
     _again("missing-content", shaped({"role": "assistant"})),
     _fault(
         "empty-for-ever",
-        "After three attempts, report that the model returned an empty answer.",
+        "After three attempts, report an empty answer.",
         Reply(""),
         expects=fails("empty|nothing|no answer", requests=3),
         repeats=True,
@@ -81,7 +81,7 @@ EMPTY = (
     _again("only-reasoning", Reply("", reasoning="I should look at the disk first.")),
     _fault(
         "only-reasoning-for-ever",
-        "After three attempts, report that the model returned only reasoning.",
+        "After three attempts, report that only reasoning arrived.",
         Reply("", reasoning="I should look at the disk first."),
         expects=fails("reasoning", requests=3),
         repeats=True,
@@ -98,14 +98,14 @@ EMPTY = (
     ),
     _fault(
         "announced-calls-absent-for-ever",
-        "After three attempts, report that the answer is incomplete.",
+        "After three attempts, report an incomplete answer.",
         Reply("I will look.", finish="tool_calls"),
         expects=fails("call|end|complete|broke", requests=3, text=None),
         repeats=True,
     ),
 )
 
-_LENGTH = "Keep the text, report that the model reached its token limit, and say how to continue."
+_LENGTH = "Keep the text, and report the model's token limit and how to continue."
 
 ENDS = (
     _fault(
@@ -131,14 +131,14 @@ ENDS = (
     ),
     _fault(
         "length-in-arguments",
-        "Never run a call of a truncated answer, even if it looks complete.",
+        "Never run a call of a cut answer, even if the call looks complete.",
         Reply(_HALF, tool_calls=(shell("cut"),), finish="length"),
         ANSWERED,
         expects=(stops("tokens", requests=1, text=_HALF), answers(None, requests=2, problems=None)),
     ),
     _fault(
         "length-in-half-arguments",
-        "Never run or complete a call of a truncated answer.",
+        "Never run or complete a call of a cut answer.",
         shaped(
             {
                 "role": "assistant",
@@ -156,7 +156,7 @@ ENDS = (
     _fault("content-filter-at-once", _SAY, Reply("", finish="content_filter"), expects=fails("filter")),
     _fault(
         "content-filter-with-a-call",
-        "Never run a call of an answer that the provider truncated.",
+        "Never run a call of an answer that the provider cut.",
         Reply("", tool_calls=(shell("cut"),), finish="content_filter"),
         ANSWERED,
         expects=(fails("filter"), answers(None, requests=2, problems=None)),
@@ -167,18 +167,14 @@ ENDS = (
     _fault(
         "refusal-as-reason", _SAY, Reply("I will not.", finish="refusal"), expects=fails("refus", text="I will not.")
     ),
-    _again("finish-unknown", Reply(_HALF, finish="banana"), "An unknown finish reason is not a proper end: retry."),
+    _again("finish-unknown", Reply(_HALF, finish="banana"), "The finish reason is unknown: retry."),
     _again("finish-error", Reply(_HALF, finish="error"), "The provider reports a failure: retry."),
-    _again(
-        "finish-null",
-        Reply(_HALF, framing=Framing(finish=False)),
-        "A missing finish reason is not a proper end: retry.",
-    ),
-    _again("finish-empty", _said(_HALF, ""), "A missing finish reason is not a proper end: retry."),
-    _again("finish-as-a-number", _said(_HALF, 1), "An unreadable finish reason is not a proper end: retry."),
+    _again("finish-null", Reply(_HALF, framing=Framing(finish=False)), "The finish reason is missing: retry."),
+    _again("finish-empty", _said(_HALF, ""), "The finish reason is missing: retry."),
+    _again("finish-as-a-number", _said(_HALF, 1), "The finish reason is unreadable: retry."),
     _fault(
         "finish-unknown-for-ever",
-        "After three attempts, keep the text so far and report that the answer has no proper end.",
+        "After three attempts, keep the text and report that it has no proper end.",
         Reply(_HALF, finish="banana"),
         expects=fails("end|complete|broke", requests=3, text=None),
         repeats=True,
@@ -192,7 +188,7 @@ ENDS = (
     ),
     _fault(
         "stop-with-a-call",
-        "Some local servers finish calls with `stop`: run each call once.",
+        "Local servers end calls with `stop`: run them once.",
         Reply("", tool_calls=(shell("once"),), finish="stop"),
         ANSWERED,
         expects=answers(requests=2, ran=("once",)),

@@ -1,4 +1,4 @@
-"""Failure statuses: those that a retry can fix, and those that it cannot."""
+"""Error statuses: those that pass, those that waiting fixes, and permanent ones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOMENT = "Sun, 06 Nov 1994 08:49:{0:02} GMT"
 _RESUME = r"\d\d:\d\d"
 
 _TRIED_AGAIN = "Retry after a short wait; the second answer is complete."
-_SAID_ONCE = "Do not retry; say in one sentence what is wrong and what to do."
+_SAID_ONCE = "Do not retry; report in one sentence what is wrong and what to do."
 
 
 def _fault(name: str, advice: str, *script: Step | StepMaker, expects: Outcome, **members: Any) -> Fault:
@@ -56,7 +56,7 @@ PASSING = (
     _passing("529-empty", HttpError(529, body="")),
     _fault(
         "500-twice",
-        "Retry, with a longer wait the second time.",
+        "Retry; wait longer the second time.",
         HttpError(500, "Oops."),
         HttpError(500, "Oops."),
         ANSWERED,
@@ -65,21 +65,21 @@ PASSING = (
     ),
     _fault(
         "500-for-ever",
-        "Give up after three attempts and report the server's error.",
+        "Give up after three attempts and report the server's message.",
         HttpError(500, "It broke."),
         expects=fails("It broke", requests=3),
         repeats=True,
     ),
     _fault(
         "429-for-ever",
-        "Give up after three attempts and report that there were too many requests.",
+        "Give up after three attempts and report the rate limit.",
         HttpError(429, "Slow down."),
         expects=fails("many requests|rate|limit", requests=3),
         repeats=True,
     ),
     _fault(
         "500-without-an-end",
-        "Read a bounded part of the error body; after three attempts, report that the server failed.",
+        "Limit how much of an error body is read; after three attempts, report the server error.",
         Flood("trace " * 1_000, status=500, content_type="text/plain"),
         expects=fails("fail|500", requests=3),
         repeats=True,
@@ -88,7 +88,7 @@ PASSING = (
     ),
     _fault(
         "400-that-drips",
-        "Close the connection; treat the error as if its body had ended, or as a lost connection.",
+        "A rejection whose body never ends is still a rejection, or the connection is dead: close it.",
         Flood("bad ", opening="Bad request ", status=400, content_type="text/plain", interval=0.1),
         expects=fails("refused|400|nothing|silent", requests=1, text=None),
         repeats=True,
@@ -97,7 +97,7 @@ PASSING = (
     ),
     _fault(
         "500-with-the-key",
-        "Report the failure, but never the key that the server quotes.",
+        "Report the failure without the key that the server quotes.",
         HttpError(500, f"Bearer {KEY_IN_TEXT} could not be billed; headers: Authorization: Bearer {KEY_IN_TEXT}"),
         expects=fails("billed|500", requests=3),
         repeats=True,
@@ -105,7 +105,7 @@ PASSING = (
 )
 
 _FLOOR = "Wait at least as long as the server asks."
-_FAR = "Do not wait that long: end the turn and say when to try again."
+_FAR = "Do not wait that long: end the turn and report when to continue."
 
 WAITS = (
     _passing("retry-after-seconds", _wait("1"), waits=0.95, advice=_FLOOR),
@@ -113,9 +113,9 @@ WAITS = (
     _passing("retry-after-ms", HttpError(429, "Wait.", headers={"retry-after-ms": "1100"}), waits=1.05, advice=_FLOOR),
     _passing("retry-after-date", _wait(_MOMENT.format(38), Date=_MOMENT.format(37)), waits=0.95, advice=_FLOOR),
     _passing("retry-after-on-503", HttpError(503, "Wait.", headers={"Retry-After": "1"}), waits=0.95, advice=_FLOOR),
-    _passing("retry-after-past", _wait(_MOMENT.format(7)), advice="A time in the past asks for no wait."),
-    _passing("retry-after-words", _wait("soon"), advice="Ignore a value that is not a time."),
-    _passing("retry-after-negative", _wait("-5"), advice="A negative time asks for no wait."),
+    _passing("retry-after-past", _wait(_MOMENT.format(7)), advice="A time in the past means no wait."),
+    _passing("retry-after-words", _wait("soon"), advice="Words are not a time: wait as usual."),
+    _passing("retry-after-negative", _wait("-5"), advice="A negative time means no wait."),
     _final("retry-after-hour", _wait("3600"), _RESUME, advice=_FAR),
     _final("retry-after-hour-ms", HttpError(429, headers={"retry-after-ms": "3600000"}), _RESUME, advice=_FAR),
     _final(
@@ -160,7 +160,7 @@ FINAL = (
 
 
 def _by_model(error: HttpError) -> StepMaker:
-    """Fails for the first model, and answers for any other."""
+    """Fails for the first model and answers for any other."""
     return lambda request: error if request.body["model"] == "scripted" else Reply(ANSWERED.text)
 
 
@@ -169,7 +169,7 @@ _SECOND = {"fallback": ("scripted-second",)}
 FALLBACK = (
     _fault(
         "gone-with-a-fallback",
-        "Ask the fallback model at once, and say so.",
+        "Ask the fallback model at once, and report the switch.",
         _by_model(HttpError(404, "The model `scripted` does not exist", code="model_not_found")),
         expects=answers(requests=2),
         repeats=True,
@@ -177,7 +177,7 @@ FALLBACK = (
     ),
     _fault(
         "down-with-a-fallback",
-        "Try three times, then ask the fallback model.",
+        "Make three attempts, then ask the fallback model.",
         _by_model(HttpError(503, "Overloaded.")),
         expects=answers(requests=(2, 4)),
         repeats=True,

@@ -1,4 +1,4 @@
-"""Answers whose bytes are framed in unusual ways: server-sent events, and JSON without streaming."""
+"""Answers with oddly framed bytes: server-sent events, and the JSON of answers without streaming."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _CALL = {"role": "assistant", "content": None, "tool_calls": [shell_entry("once"
 
 _OVERLOADED = {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}
 
-_AGAIN = "The answer has no proper end: withdraw what was shown, and retry."
+_AGAIN = "The answer has no proper end: withdraw its text, and retry."
 _READ = "Accept it: the format allows it."
 
 
@@ -53,7 +53,7 @@ def _read(name: str, step: Step | StepMaker, text: str = ANSWER, *, advice: str 
 
 
 def _streamed(text: str) -> StepMaker:
-    """Such a stream; without streaming, the JSON in one piece with blanks around it."""
+    """Such a stream; without streaming, the JSON in one piece with whitespace around it."""
     return as_asked(stream(text), Raw(text=f"\r\n\t {_WHOLE} \r\n"))
 
 
@@ -93,11 +93,11 @@ FRAMED = (
     _read(
         "the-other-form",
         as_asked(document(completion(_MESSAGE)), stream(_LINES + DONE)),
-        advice="Accept what arrives: JSON instead of a stream, or a stream instead of JSON.",
+        advice="Read JSON instead of a stream, or a stream instead of JSON.",
     ),
     _fault(
         "the-other-form-with-a-call",
-        "Accept what arrives: JSON instead of a stream, or a stream instead of JSON; the call runs once.",
+        "Read JSON instead of a stream, or a stream instead of JSON; run the call once.",
         as_asked(
             document(completion(_CALL, finish="tool_calls")),
             stream(chunk(_CALL) + chunk({}, finish="tool_calls") + DONE),
@@ -107,7 +107,7 @@ FRAMED = (
     ),
     _fault(
         "open-behind-done",
-        "The answer ends at its own end mark, whatever the connection does.",
+        "The answer ends at its end marker, whatever the connection does.",
         as_asked(
             Flood(": bye\n\n", opening=_LINES + DONE, interval=0.1),
             Flood("\n", opening=_WHOLE, interval=0.05, times=6, content_type=JSON),
@@ -148,7 +148,7 @@ BROKEN = (
             ),
             Raw(text=json.dumps(completion(_CALL))[:-180]),
         ),
-        "Never run an incomplete call: retry.",
+        "Never run half a call: retry.",
     ),
     _again("no-finish", Reply("This has no proper end", framing=Framing(finish=False))),
     _again("no-finish-no-done", Reply("This has no proper end", framing=Framing(finish=False, done=False))),
@@ -195,7 +195,7 @@ BROKEN = (
     ),
     _fault(
         "error-event-for-good",
-        "Waiting cannot help: report it at once, even mid-stream, and keep the text so far.",
+        "Report a permanent failure at once, even in mid-stream; keep the text.",
         as_asked(
             stream(_ROLE + _HELLO + event({"error": {"message": "No credit.", "code": "insufficient_quota"}})),
             document({"error": {"message": "No credit.", "code": "insufficient_quota"}}),
@@ -205,7 +205,7 @@ BROKEN = (
     ),
     _fault(
         "invalid-bytes-in-text",
-        "Replace the invalid bytes with a mark, or retry.",
+        "Replace invalid characters with a mark, or retry.",
         as_asked(
             Raw(_invalid(text_chunks("Here @ it is.") + DONE), content_type=STREAM),
             Raw(_invalid(json.dumps(completion({"role": "assistant", "content": "Here @ it is."})))),
@@ -215,7 +215,7 @@ BROKEN = (
     ),
     _fault(
         "invalid-bytes-in-arguments",
-        "Never run bytes that are not text: return an error to the model, or retry.",
+        "Never run invalid text: report an error to the model, or retry.",
         as_asked(
             Raw(_invalid(chunk(_BAD_MESSAGE) + chunk({}, finish="tool_calls") + DONE), content_type=STREAM),
             Raw(_invalid(json.dumps(completion(_BAD_MESSAGE, finish="tool_calls")))),
@@ -225,7 +225,7 @@ BROKEN = (
     ),
     _fault(
         "events-that-run-together",
-        "Accept them if they can be separated, or retry.",
+        "Accept the calls if they can be separated, or retry.",
         as_asked(
             stream(_LINES.replace("\n\n", "\n") + "data: [DONE]\n"),
             Raw(text=f"{_WHOLE}\n{_WHOLE}"),
@@ -235,7 +235,7 @@ BROKEN = (
     ),
     _fault(
         "bad-json-for-ever",
-        "After three attempts, report that the response is not an answer.",
+        "After three attempts, report an invalid answer.",
         as_asked(stream('data: {"choices": [{"del\n\n'), Raw(text='{"choices": [{"mes')),
         expects=fails("no answer|complete|middle", requests=3),
         repeats=True,

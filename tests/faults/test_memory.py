@@ -1,4 +1,4 @@
-"""The measure of memory sees growth also where earlier work left freed memory behind."""
+"""Memory growth is measured even when earlier work left freed memory behind."""
 
 from __future__ import annotations
 

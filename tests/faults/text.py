@@ -1,4 +1,4 @@
-"""Text that troubles terminals, logs or providers, and endless text."""
+"""Text that terminals, logs and providers have trouble with, and text that never ends."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _kept(name: str, text: str, *, advice: str = "Keep it unchanged.", chunks: t
     return _fault(name, advice, Reply(text, chunks=chunks), expects=answers(text))
 
 
-_SENDABLE = "Keep the rest; everything sent and stored is valid."
+_SENDABLE = "Keep the rest; send and store valid text."
 
 ODD = (
     _fault(
@@ -34,7 +34,7 @@ ODD = (
     _fault("half-a-character-in-reasoning", _SENDABLE, Reply(ANSWER, reasoning="Hm \udc00."), expects=answers()),
     _fault(
         "a-character-in-two-pieces",
-        "Join the two halves into one character.",
+        "Join the halves into one character.",
         Reply(chunks=("Good \ud83d", "\ude42 day.")),
         expects=(answers("Good \U0001f642 day."), answers("Good \ufffd\ufffd day."), answers("Good \ud83d\ude42 day.")),
     ),
@@ -61,7 +61,7 @@ _ROLE = chunk({"role": "assistant", "content": ""})
 _PIECE = "x" * 1_023 + "\n"
 _LONG = 2_000_000
 
-_BOUNDED = "Close the connection at the size limit, keep the text so far, and report that the answer is too long."
+_BOUNDED = "Stop at a size limit: close the connection, keep the text, and report that it was too long."
 
 
 def _cut() -> tuple[Outcome, ...]:
@@ -76,7 +76,7 @@ def _cut() -> tuple[Outcome, ...]:
 def _endless(
     name: str, piece: str, opening: str, whole: str, *, times: int | None = None, closing: str = "", **members: Any
 ) -> Fault:
-    """An endless answer of such chunks: as a stream, or as one JSON string."""
+    """An answer that repeats such pieces: in a stream, or in a whole answer whose string never ends."""
     script = as_asked(
         Flood(piece, opening=opening, closing=closing, times=times),
         Flood(
@@ -109,7 +109,7 @@ _ENOUGH = 150
 LONG = (
     _fault(
         "a-megabyte-of-text",
-        "Accept the whole answer, although it is long.",
+        "The answer is long but valid: keep all of it.",
         as_asked(
             Flood(chunk({"content": _PIECE}), opening=_ROLE, times=900, closing=chunk({}, finish="stop") + DONE),
             document(completion({"role": "assistant", "content": _PIECE * 900})),

@@ -23,8 +23,8 @@ from tests.faults.fault import ANSWERED, Fault, Outcome, answers, fails, once
 
 from vmpilot.testing.script import HttpError, Raw, Reply, ScriptedCall, Step, StepMaker
 
-_ERROR = "Run nothing; explain the error to the model, and let it answer."
-_ONCE = "The meaning is clear: run it once."
+_ERROR = "Run nothing; report the invalid call to the model, and let it answer."
+_ONCE = "The meaning is clear: run the call once."
 
 
 def _fault(
@@ -89,7 +89,7 @@ ARGUMENTS = (
     _problem("with-a-mark-before", f"\ufeff{_GOOD}", _NO_JSON),
     _fault(
         "arguments-as-an-object",
-        "Some servers send a JSON object instead of a string: the meaning is clear, so run it once.",
+        "Some servers send an object instead of a string; the meaning is clear: run the call once.",
         calling(shell_entry("once", function={"name": "shell", "arguments": {"command": marking("once")}})),
         ANSWERED,
         expects=answers(requests=2, ran=("once",)),
@@ -103,7 +103,7 @@ ARGUMENTS = (
     ),
     _fault(
         "a-broken-call-beside-a-good-one",
-        "Run the valid call, and explain the error in the other to the model.",
+        "Run the valid call, and report the other one to the model.",
         Reply(tool_calls=(ScriptedCall("shell", "{oops"), shell("good"))),
         ANSWERED,
         expects=answers(requests=2, ran=("good",), problems=(_NO_JSON,)),
@@ -142,7 +142,7 @@ NAMES = (
     ),
     _fault(
         "entry-null",
-        "It contains no call: retry.",
+        "The answer contains no call: retry.",
         as_asked(
             stream(chunk({"tool_calls": [None]}) + chunk({}, finish="tool_calls") + DONE),
             document(completion({"role": "assistant", "content": None, "tool_calls": [None]}, finish="tool_calls")),
@@ -172,7 +172,7 @@ def _runs(name: str, step: Step | StepMaker, *marks: str, advice: str = _ONCE) -
 
 _ARGS = json.dumps({"command": marking("once")})
 _TWO = (shell_entry("first"), shell_entry("second", index=1))
-_BOTH = "Give each call a unique id and a result; each runs once."
+_BOTH = "Give each call its own id and result; run both once."
 
 
 def _with_ids(first: str | None, second: str | None) -> Reply:
@@ -189,7 +189,7 @@ IDS = (
     _runs("id-odd", _with_ids("call \x00\ud800", "\x1b[2J\n"), "first", "second", advice=_BOTH),
     _fault(
         "id-of-an-earlier-message",
-        "Keep ids unique in the whole history; each call runs once.",
+        "Make ids unique across the history; run each call once.",
         Reply(tool_calls=(shell("first", id="call_0"),)),
         Reply(tool_calls=(shell("second", id="call_0"),)),
         ANSWERED,
@@ -287,7 +287,7 @@ PLACES = (
     _runs("one-character-a-fragment", Reply(tool_calls=(shell("once", chunks=tuple(_ARGS)),)), "once"),
     _fault(
         "text-beside-a-call",
-        "Keep the text; run the call once.",
+        "Keep the text, and run the call once.",
         Reply("I look at it. ", tool_calls=(shell("once"),)),
         ANSWERED,
         expects=answers("I look at it. Here it is.", requests=2, ran=("once",)),
@@ -323,7 +323,7 @@ FUNCTION_CALLS = (
         "function-call-beside-the-same-call",
         _of_old(_OLD, whole=_OLD, calls=(shell_entry("once"),)),
         "once",
-        advice="The server sends the call in both the old and the new form: run it once.",
+        advice="Some servers send a call in both forms: run it once.",
     ),
     _runs(
         "function-call-as-an-object",
@@ -339,7 +339,7 @@ FUNCTION_CALLS = (
     ),
 )
 
-_UNREADABLE = "The provider cannot read the model's call, but the request is valid: retry."
+_UNREADABLE = "The request is valid, but the provider could not read the model's call: retry."
 _FAILED = {
     "message": "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details.",
     "type": "invalid_request_error",

@@ -1,4 +1,4 @@
-"""Verify how a client handled a fault: rules for every turn, and the expectations of the fault."""
+"""Checks how a client handled a fault: rules for every turn, and what this fault requires."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ LONGEST_SENTENCE = 500
 """Maximum characters of a sentence for the user."""
 
 LONGEST_TEXT = 2_500_000
-"""Maximum characters that a client may accept of one answer."""
+"""The most characters that a client may accept of one answer."""
 
 _NOT_PLAIN = re.compile(r"\n|Traceback|<[\w.]+ object|\b[A-Z]\w*(Error|Exception)\(|\w+Error: |0x[0-9a-f]{6,}")
 
 
 def verify(seen: Observation) -> tuple[str, ...]:
-    """The violations, one sentence each; empty for a correct client."""
+    """The problems, one sentence each; empty for a good client."""
     if seen.raised:
         return (f"the client did not finish its turn: {seen.raised[:300]}",)
     wrong = [
@@ -77,7 +77,7 @@ def _end(events: Sequence[Event]) -> TurnEnded | None:
 
 
 def _grammar(events: Sequence[Event]) -> Iterator[str]:
-    """One beginning, one end; each call of a message has one result, and what started is finished."""
+    """One start, one end, and one result for each call of a message."""
     if not events or not isinstance(events[0], TurnStarted) or len(_of(events, TurnStarted)) != 1:
         yield "the turn does not begin with one TurnStarted"
     if _end(events) is None or len(_of(events, TurnEnded)) != 1:
@@ -91,7 +91,7 @@ def _grammar(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _sentences(events: Sequence[Event]) -> Iterator[str]:
-    """A turn never ends silently, and messages for the user are plain."""
+    """The turn is never silent, and each sentence for the user is plain."""
     for event in events:
         match event:
             case Notice():
@@ -111,7 +111,7 @@ def _sentences(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _sentence(events: Sequence[Event]) -> str:
-    """The sentence for the user at the end of a turn without an answer."""
+    """What the user reads at the end of a turn without an answer."""
     end = _end(events)
     limits = [event.text for event in events if isinstance(event, LimitReached)]
     return (end.error if end else None) or (limits[-1] if limits else "")
@@ -127,7 +127,7 @@ def _plain(what: str, sentence: str) -> Iterator[str]:
 
 
 def _doubled(events: Sequence[Event]) -> Iterator[str]:
-    """The text that a front end shows, without withdrawn text, equals the text of the messages."""
+    """The text that a front end shows, less the retracted text, is the text of the messages."""
     pieces: list[str] = []
     for event in events:
         match event:
@@ -146,7 +146,7 @@ def _doubled(events: Sequence[Event]) -> Iterator[str]:
 
 
 def _runs(seen: Observation) -> Iterator[str]:
-    """No incomplete call ran, and none ran twice."""
+    """No partial call ran, and no call ran twice."""
     whole = {
         call.id: call for message in _messages(seen.first) if message.ended_properly for call in message.tool_calls
     }
@@ -184,7 +184,7 @@ def _bounds(seen: Observation) -> Iterator[str]:
 
 
 def _wire(seen: Observation) -> Iterator[str]:
-    """The strictest provider accepts the requests, and the requested wait was kept."""
+    """Requests that the strictest provider accepts, and the wait that the server asked for."""
     yield from (f"a strict provider rejects: {fault:.200}" for fault in seen.faults[:3])
     if any(wants_stream(request.body) != seen.streaming for request in seen.requests):
         yield "the request ignores the streaming setting"
@@ -226,11 +226,11 @@ def _misses(seen: Observation, good: Outcome) -> Iterator[str]:
 def _missing_problems(seen: Observation, patterns: tuple[str, ...] | None) -> Iterator[str]:
     if patterns is None:
         return
-    told = [result.text for result in _results(seen.first) if result.is_error]
-    if len(told) != len(patterns):
-        yield f"{len(told)} calls failed rather than {len(patterns)}{f': {told[0]!r:.150}' if told else ''}"
+    received = [result.text for result in _results(seen.first) if result.is_error]
+    if len(received) != len(patterns):
+        yield f"{len(received)} calls failed rather than {len(patterns)}{f': {received[0]!r:.150}' if received else ''}"
         return
-    for text, pattern in zip(told, patterns, strict=True):
+    for text, pattern in zip(received, patterns, strict=True):
         if not re.search(pattern, text, re.IGNORECASE):
             yield f"the model received {text!r:.200}, which does not match {pattern!r}"
 
@@ -240,7 +240,7 @@ def _shortly(lines: Sequence[str]) -> str:
 
 
 def _afterwards(seen: Observation) -> Iterator[str]:
-    """The conversation continues: a strict server accepts its history, and the next answer arrives."""
+    """The conversation continues: a strict server accepts its history and answers."""
     end = _end(seen.second)
     if end is None or end.reason != "answered" or _said(seen.second) != AFTERWARDS:
         sentence = _sentence(seen.second)

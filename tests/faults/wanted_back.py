@@ -17,8 +17,8 @@ from vmpilot.testing.script import HttpError, Reply, ScriptedCall, Step, StepMak
 _SIGNATURE = "c2lnbmVk"
 _EXTRA = {"google": {"thought_signature": _SIGNATURE}}
 
-_BACK = "Send it back unchanged with each request, and to no other server."
-_MEND = "Send the conversation in the form that the server requires; no call runs twice."
+_BACK = "Return it unchanged with each request, to this server only."
+_MEND = "Send the conversation in the form that the server requires; repeat no command."
 
 
 def _fault(
@@ -162,7 +162,7 @@ SIGNATURES = (
         _signed_by(_SKIP),
         _ONCE,
         requests=3,
-        advice="Send Google's placeholder for calls of other models, and ask again.",
+        advice="Send Google's placeholder for calls of other models, and retry.",
     ),
     _wants(
         "signature-refused",
@@ -170,7 +170,7 @@ SIGNATURES = (
         lambda request: not any("extra_content" in call for call in _calls_in(request)),
         calling(shell_entry("once", extra_content=_EXTRA)),
         requests=3,
-        advice="Omit it from now on for this server.",
+        advice="Leave out what this server rejects from then on.",
     ),
     _wants(
         "signature-corrupted",
@@ -181,7 +181,7 @@ SIGNATURES = (
     ),
     _fault(
         "signature-wanted-for-ever",
-        "Stop asking a server that rejects every form, and report its error.",
+        "Do not retry forever when a server accepts no form: report its message.",
         *_server(_NO_SIGNATURE, lambda request: not _calls_in(request), _ONCE),
         expects=fails("thought_signature", requests=(2, 4), ran=("once",)),
         repeats=True,
@@ -192,7 +192,7 @@ SIGNATURES = (
         lambda _: True,
         calling(shell_entry("once", extra_content=[1, {"deep": "\ud800\x00"}], provider_specific_fields="x")),
         requests=2,
-        advice="Whatever it is, the next request is valid.",
+        advice="Make sure that the next request is valid.",
     ),
 )
 
@@ -226,7 +226,7 @@ REASONING = tuple(
         _WITHOUT_THOUGHT,
         requests=4,
         ran=("once", "twice"),
-        advice="Send it with every message from now on, empty if there was none.",
+        advice="Send it with every message from now on, empty if it is missing.",
         text="So. " + ANSWER,
     )
     for name, refusal in (("deepseek", _NO_REASONING), ("moonshot", _NO_REASONING_OF_KIMI))

@@ -1,4 +1,4 @@
-"""Whole turns through `vmpilot.Agent`, the same for both backends: real HTTP, a real log, real commands."""
+"""Whole turns through `vmpilot.Agent`, the same for each backend: real HTTP, a real log, real commands."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.conftest import BACKENDS, chosen_backends
 
 from vmpilot import Agent
 from vmpilot.config import Environment
@@ -35,7 +36,6 @@ from vmpilot.contract import (
 from vmpilot.testing import Reply, ScriptedServer
 
 KEY = "sk-system-0123456789abcdef"
-BACKENDS = ("litellm", "langchain")
 
 EventType = TypeVar("EventType")
 
@@ -46,10 +46,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::pydantic.warnings.PydanticDeprecatedSince20")
 
 
-@pytest.fixture(params=BACKENDS)
-def backend(request: pytest.FixtureRequest) -> str:
-    """The name of the backend under test."""
-    return str(request.param)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on the chosen backends, unless it names its own."""
+    own = any(mark.args[0] == "backend" for mark in metafunc.definition.iter_markers("parametrize"))
+    if "backend" in metafunc.fixturenames and not own:
+        metafunc.parametrize("backend", chosen_backends(metafunc.config))
 
 
 @dataclass
@@ -209,6 +210,12 @@ def _describe(process: Path, mark: str) -> str:
         return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode() if ours else ""
     except OSError:
         return ""
+
+
+@pytest.fixture(autouse=True)
+def _retries_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries wait a twentieth of what users wait; `tests/core/engine/calls/test_patience.py` has the real waits."""
+    monkeypatch.setattr("vmpilot.engine.calls.patience._FIRST", 0.025)
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_invalid_usage(here: Here, arguments: tuple[str, ...], told: str) -> Non
 
 def test_hostile_output_cannot_control_the_terminal(here: Here, kept: KeptJobs) -> None:
     job = kept.begin("printf '\x1b[2J'", conversation="c")
+    (job.folder / "state.json").write_text('{"ended": 1.0, "code": 0}')
     (job.folder / "output.0").write_text("\x1b[2Jcleared\u202e\n")
     assert "\x1b" not in here("jobs", "list").out
     assert here("jobs", "log", str(job.number)).out == "\\x1b[2Jcleared\\u202e\n"

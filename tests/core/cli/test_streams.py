@@ -31,11 +31,12 @@ FEW = ("--help", "doctr", "--output", "chats list", "chats export", "config show
 """The commands for kinds of streams that are not thorough: one for each way of writing."""
 
 DRIVER = """
-import json, os, sys
+import gc, json, os, sqlite3, sys
 import sqlalchemy.dialects.sqlite.aiosqlite, vmpilot.app, vmpilot.cli.commands, vmpilot.cli._chats, vmpilot.cli._request
 from vmpilot.cli import main
 
 folder = sys.argv[1]
+gc.freeze()  # or each child would go through all of the modules once more when it ends
 for number, arguments in enumerate(json.loads(sys.argv[2])):
     child = os.fork()
     if child == 0:

@@ -208,7 +208,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(database=None, derandomize=True)
 @given(event=EVENTS)
 def test_every_event_comes_back(event: Event) -> None:
     wire = encode_event(event)

@@ -16,12 +16,12 @@ INSIDE_SECRET = "5ecret-of-the-project"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fuzz", type=int, default=1_000, help="lines to compare with bash")
+    parser.addoption("--fuzz", type=int, default=500, help="lines to compare with bash")
 
 
 @pytest.fixture(scope="session")
 def fuzz_count(request: pytest.FixtureRequest) -> int:
-    return int(request.config.getoption("--fuzz", default=1_000))
+    return int(request.config.getoption("--fuzz", default=500))
 
 
 def make_workspace(place: Path) -> Path:

@@ -107,7 +107,7 @@ def _expanded_by_gate(word: Word, folder: Path) -> list[str]:
     return names or [word.text]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(deadline=None)
 @example(["*"])
 @example(["..", "/*"])
 @example([".*"])

@@ -51,7 +51,7 @@ def test_an_invalid_rule_is_named_with_the_reason(written: str, because: str) ->
     assert because in str(caught.value)
 
 
-@settings(max_examples=300, deadline=None, database=None, derandomize=True)
+@settings(database=None, derandomize=True)
 @given(words=st.lists(st.text(max_size=8), min_size=1, max_size=4))
 def test_a_written_rule_is_parsed_the_same(words: list[str]) -> None:
     written = write_rule("shell", words)

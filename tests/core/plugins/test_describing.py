@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 
 from vmpilot.plugins import DescribedBackend, describe_backends, installed_backends
@@ -40,8 +39,6 @@ def test_a_broken_backend_has_a_reason_and_does_not_affect_others(installed_samp
 
 def test_an_import_that_hangs_times_out(installed_samples: Install) -> None:
     installed_samples("sleeps_at_import", "echo", alone=True)
-    started = time.monotonic()
     found = described(seconds=5.0)
     assert "cannot be imported within 5 s" in found["sleeps_at_import"].problem
     assert found["echo"].info is not None
-    assert time.monotonic() - started < 60

@@ -49,7 +49,7 @@ def name_results(messages: list[Message]) -> tuple[Message, ...]:
     return tuple(named)
 
 
-@settings(max_examples=150, deadline=None, database=None, derandomize=True)
+@settings(database=None, derandomize=True)
 @given(system=TEXTS, messages=st.lists(USERS | ANSWERS | RESULTS, max_size=5).map(name_results))
 def test_messages_come_back(system: str, messages: tuple[Message, ...]) -> None:
     dictionaries = chat_messages(messages, system=system)

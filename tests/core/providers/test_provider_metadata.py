@@ -128,9 +128,7 @@ JSON_VALUES = st.recursive(
 NAMES = ("extra_content", "provider_specific_fields", "thought_signature", "thinking_blocks", "reasoning_details")
 
 
-@settings(
-    max_examples=150, deadline=None, database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
+@settings(database=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(
     members=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES),
     inner=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES),

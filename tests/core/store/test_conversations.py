@@ -95,7 +95,7 @@ async def test_any_text_survives_everywhere(store: ConversationStore, text: str)
 
 
 @given(st.lists(st.text(st.characters(categories=None)), max_size=5))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_said_comes_back(place: Place, texts: list[str]) -> None:
     events: list[Event] = [TextDelta(text) for text in texts]
     events += [ToolFinished(ToolResult("1", "shell", text), 0.0) for text in texts]
@@ -111,7 +111,7 @@ def test_whatever_is_said_comes_back(place: Place, texts: list[str]) -> None:
     assert asyncio.run(round_trip()) == tuple(events)
 
 
-@pytest.mark.parametrize("letter", ["x", "x ", "\x00", "\ud800", "ä"])
+@pytest.mark.parametrize("letter", ["x ", "\ud800"])
 async def test_ten_megabytes_survive(store: ConversationStore, letter: str) -> None:
     event = ToolFinished(ToolResult("1", "shell", letter * (10_000_000 // len(letter))), 0.0)
     log = await store.create()

@@ -73,8 +73,7 @@ for child in children:
 """
 
 
-@pytest.mark.parametrize("attempt", range(3))
-async def test_many_processes_may_begin_at_once(place: Place, store: ConversationStore, attempt: int) -> None:
+async def test_many_processes_may_begin_at_once(place: Place, store: ConversationStore) -> None:
     command = [sys.executable, "-c", OPENERS, os.fspath(place.folder), place.url or ""]
     ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert ran.stderr == ""

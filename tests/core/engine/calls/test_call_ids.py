@@ -18,7 +18,7 @@ FORMS = {
     "anthropic": (IdForm(64), r"[a-zA-Z0-9_-]{1,64}"),
     "short": (IdForm(6), r"[a-zA-Z0-9_-]{1,6}"),
 }
-MANY = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+MANY = settings(database=None, derandomize=True)
 FORM = pytest.mark.parametrize(("form", "pattern"), FORMS.values(), ids=FORMS)
 
 NATIVE = st.text(string.ascii_letters + string.digits, min_size=9, max_size=9)

@@ -252,10 +252,10 @@ ENDLESS = {
 )
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_the_time_grows_with_the_length_alone(kind: str, opening: str) -> None:
-    pieces = [opening, *[ENDLESS[kind]] * 40_000]
+    pieces = [opening, *[ENDLESS[kind]] * 20_000]
     started = time.process_time()
     read(pieces)
-    assert time.process_time() - started < 5.0
+    assert time.process_time() - started < 2.5
 
 
 def test_what_is_too_long_for_a_call() -> None:

@@ -31,6 +31,6 @@ def test_a_fault_is_found(broken: Broken) -> None:
 def test_no_other_case_of_its_level_takes_offence(broken: Broken) -> None:
     meant = BY_ID[broken.meant]
     level = [case for case in CASES if case.level == meant.level]
-    results = run_cases(make_subject(broken.backend()), level)
+    results = run_cases(make_subject(broken.backend()), level, seconds=12.0)
     failed = {result.case.id for result in results if result.outcome == "failed"}
     assert failed == {meant.id} | {case.id for case in level if case.id in broken.also}

@@ -21,7 +21,7 @@ from vmpilot.tools.files._text import NotText, find_encoding, split_lines
 from .conftest import names
 
 USE = ToolUse(lambda _: None)
-IN_ONE_FOLDER = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+IN_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 WORDS = st.text("ab \t{}é\n", max_size=12)
 ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "latin-1"])
 

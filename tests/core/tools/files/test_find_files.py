@@ -141,7 +141,7 @@ def test_a_walk_that_takes_too_long_ends_and_says_so(tree: Path) -> None:
         assert (list(walked), walked.ended_early) == ([], True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(paths=PATHS)
 def test_a_walk_finds_what_is_there(paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
@@ -155,7 +155,7 @@ def test_a_walk_finds_what_is_there(paths: list[str]) -> None:
         assert sorted(found) == sorted(expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(paths=PATHS, rules=st.tuples(RULES, RULES))
 def test_ignore_files_are_read_as_git_does(paths: list[str], rules: tuple[list[str], list[str]]) -> None:
     with tempfile.TemporaryDirectory() as name:

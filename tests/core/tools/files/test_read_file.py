@@ -150,7 +150,7 @@ async def test_paths_start_at_the_home_or_the_working_folder(
         assert tools["read_file"].effect({"path": path}) == ReadsFiles((root / "f",))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(lines=st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=8), max_size=30), data=st.data())
 async def test_each_line_has_its_number(
     tools: dict[str, Tool], root: Path, lines: list[str], data: st.DataObject

@@ -136,7 +136,7 @@ def test_any_reply_ends_its_call_and_no_other(script: Script, tmp_path: Path, ra
     asyncio.run(_examine(script(), tmp_path / "kept", raws))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(data=st.one_of(st.binary(max_size=80), replies()))
 @example(data=b"\xff\xfe{\x00")
 @example(data=b"[" * 100_000)

@@ -264,7 +264,7 @@ def test_any_list_of_tools_leaves_the_sound_one(
     asyncio.run(_examine(script({"tools": [*entries, tool("sound")]}, initialize=handshake), folder))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(entries=st.lists(TOOLS, max_size=4))
 def test_any_entry_is_a_definition_or_a_sentence(entries: list[Any]) -> None:
     sent = json.loads(json.dumps(entries), parse_constant=str)
