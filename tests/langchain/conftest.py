@@ -1,4 +1,4 @@
-"""Runs the backend as the core would, against the scripted server and through the library's true client stack."""
+"""Runs the backend as the core does, against the scripted server and through the library's real HTTP client."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def stream(
     toolbox: ScriptedToolbox | None = None,
     model_calls: PlainModelCalls | None = None,
 ) -> AsyncGenerator[BackendEvent, None]:
-    """The events of one turn of the backend as they come."""
+    """The events of one turn of the backend as they arrive."""
     tools, calls = toolbox or ScriptedToolbox(), model_calls or PlainModelCalls(request)
     return stream_turn(lambda _take: generate_responses(request, tools, calls), tools, calls)
 
@@ -57,11 +57,11 @@ async def _run_turn(request: GenerationRequest, toolbox: ScriptedToolbox | None 
 
 @pytest.fixture
 def make_request() -> RequestMaker:
-    """Makes a request to a scripted server; keywords replace its members."""
+    """Creates a request to a scripted server; keywords override its members."""
     return _make_request
 
 
 @pytest.fixture
 def run_turn() -> TurnRunner:
-    """Runs one turn of the backend to its end and gives its events."""
+    """Runs one turn of the backend to its end and returns its events."""
     return _run_turn

@@ -50,14 +50,14 @@ def completed(events: list[BackendEvent]) -> list[AssistantMessage]:
     return [event.message for event in events if isinstance(event, MessageCompleted)]
 
 
-async def test_streams_text_in_its_pieces(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_streams_text_in_chunks(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("Three files, all small.")]) as server:
         events = await run_turn(make_request(server))
     assert events[:-1] == [TextDelta("Three "), TextDelta("files, "), TextDelta("all "), TextDelta("small.")]
     assert completed(events) == [AssistantMessage("Three files, all small.")]
 
 
-async def test_streams_reasoning_apart_from_the_answer(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_streams_reasoning_separately_from_the_answer(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("Yes.", reasoning="Let me think.")]) as server:
         events = await run_turn(make_request(server))
     assert [event.text for event in events if isinstance(event, ReasoningDelta)] == ["Let ", "me ", "think."]
@@ -98,7 +98,7 @@ async def test_runs_tools_until_the_model_answers(make_request: RequestMaker, ru
         pytest.param("", "{}", id="no name"),
     ],
 )
-async def test_every_call_reaches_the_toolbox_as_the_model_wrote_it(
+async def test_every_call_reaches_the_toolbox_unchanged(
     name: str, arguments: str, make_request: RequestMaker, run_turn: TurnRunner
 ) -> None:
     toolbox = ScriptedToolbox()
@@ -121,7 +121,7 @@ async def test_calls_with_the_same_id_are_two_calls(make_request: RequestMaker, 
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "mystery"])
-async def test_calls_of_a_message_without_a_proper_end_are_left_to_the_toolbox(
+async def test_calls_of_a_message_without_a_proper_end_go_to_the_toolbox(
     finish: str, make_request: RequestMaker, run_turn: TurnRunner
 ) -> None:
     toolbox = ScriptedToolbox(lambda _: "refused")
@@ -132,7 +132,7 @@ async def test_calls_of_a_message_without_a_proper_end_are_left_to_the_toolbox(
     assert len(toolbox.refused) == 1
 
 
-async def test_the_history_goes_out_unchanged(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_history_is_sent_unchanged(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     pixel = "data:image/png;base64,iVBORw0KGgo="
     history: tuple[Message, ...] = (
         UserMessage((TextPart("What is on it?"), ImagePart(pixel, "low"))),
@@ -158,7 +158,7 @@ class SleepyToolbox(ScriptedToolbox):
         return await super().call(tool_call)
 
 
-async def test_tools_of_one_message_run_side_by_side(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_tools_of_one_message_run_concurrently(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     calls = tuple(ScriptedCall("shell", {"command": f"sleep {number}"}) for number in range(8))
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
         request = make_request(server)
@@ -178,7 +178,7 @@ class RaisingToolbox(ScriptedToolbox):
         raise self._error
 
 
-async def test_errors_of_the_toolbox_pass_unchanged(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_toolbox_errors_propagate_unchanged(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     stop = TurnStopped("ten steps are enough")
     reply = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
     with ScriptedServer([reply]) as server, pytest.raises(TurnStopped) as caught:
@@ -187,7 +187,7 @@ async def test_errors_of_the_toolbox_pass_unchanged(make_request: RequestMaker, 
     assert getattr(stop, "__notes__", []) == []
 
 
-async def test_a_cancelled_tool_cancels_the_turn(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_canceled_tool_cancels_the_turn(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     reply = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
     with ScriptedServer([reply]) as server, pytest.raises(asyncio.CancelledError):
         await run_turn(make_request(server), RaisingToolbox(asyncio.CancelledError()))
@@ -205,7 +205,7 @@ class FailingModelCalls(PlainModelCalls):
         raise self._error
 
 
-async def test_errors_of_supervision_pass_unchanged_after_what_came_before(
+async def test_supervision_errors_propagate_after_earlier_events(
     make_request: RequestMaker, caplog: pytest.LogCaptureFixture
 ) -> None:
     error = ProviderUnavailable("it is down", retry_after=3)
@@ -218,7 +218,7 @@ async def test_errors_of_supervision_pass_unchanged_after_what_came_before(
     assert caplog.records == []
 
 
-async def test_supervision_may_change_what_is_sent(make_request: RequestMaker) -> None:
+async def test_supervision_may_change_the_request(make_request: RequestMaker) -> None:
     class Compacting(PlainModelCalls):
         def prepare(self, messages: object) -> ModelCall:
             changed = (UserMessage.from_text("In short: hello."),)
@@ -242,7 +242,7 @@ async def test_closing_the_turn_closes_the_connection(make_request: RequestMaker
         assert (await asyncio.to_thread(server.wait_for_hangup)).number == 1
 
 
-async def test_cancelling_the_turn_closes_the_connection(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_canceling_the_turn_closes_the_connection(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Stall(after="request")]) as server:
         task = asyncio.ensure_future(run_turn(make_request(server)))
         await asyncio.to_thread(server.wait_for_requests, 1)
@@ -279,7 +279,7 @@ async def test_closing_the_turn_cancels_its_tools(make_request: RequestMaker) ->
 
 
 async def test_no_thread_is_needed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    """The default pool may be full of what others wait for."""
+    """The default pool may be full of waiting tasks."""
     calls = tuple(ScriptedCall("shell", {"command": f"{number}"}) for number in range(3))
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
         before = threading.active_count()
@@ -293,7 +293,7 @@ async def test_a_failed_call_is_made_once(make_request: RequestMaker, run_turn: 
     assert len(server.requests) == 1
 
 
-def test_a_process_may_use_one_event_loop_after_the_other(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+def test_process_may_use_several_event_loops_in_turn(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         for answer in ("One.", "Two."):
             events = asyncio.run(_collect(run_turn, make_request(server)))
@@ -304,7 +304,7 @@ async def _collect(run_turn: TurnRunner, request: GenerationRequest) -> list[Bac
     return await run_turn(request)
 
 
-async def test_more_steps_than_the_graph_allows_by_default(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_more_steps_than_the_default_of_the_graph(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     steps = 60
     replies = [Reply(tool_calls=(ScriptedCall("shell", {"command": f"step {step}"}),)) for step in range(steps)]
     with ScriptedServer([*replies, Reply("Done.")]) as server:
@@ -312,7 +312,7 @@ async def test_more_steps_than_the_graph_allows_by_default(make_request: Request
     assert len(completed(events)) == steps + 1
 
 
-async def test_several_turns_at_once_keep_apart(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_concurrent_turns_are_independent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     def repeat(request: object) -> Reply:
         messages = request.messages  # type: ignore[attr-defined]
         if messages[-1]["role"] == "user":
@@ -347,7 +347,7 @@ async def test_tracing_stays_off(
         assert collector.requests == ()
 
 
-def test_importing_the_backend_imports_no_langchain() -> None:
+def test_importing_the_backend_does_not_import_langchain() -> None:
     code = (
         "import sys, vmpilot_backend_langchain.agent as agent; agent.describe_backend();"
         "print(*(name for name in sys.modules if name.partition('.')[0] in "
@@ -357,7 +357,7 @@ def test_importing_the_backend_imports_no_langchain() -> None:
     assert done.stdout.strip() == ""
 
 
-def test_the_entry_point_is_a_plugin_of_this_contract() -> None:
+def test_entry_point_is_a_plugin_of_this_contract() -> None:
     (entry,) = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name == "langchain"]
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(hooks)

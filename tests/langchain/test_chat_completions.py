@@ -32,7 +32,7 @@ async def ask(server: ScriptedServer, make_request: RequestMaker, run_turn: Turn
     return next(event for event in events if isinstance(event, MessageCompleted))
 
 
-async def test_settings_reach_the_wire(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_settings_are_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         settings = ModelSettings(
             temperature=0.0,
@@ -50,14 +50,14 @@ async def test_settings_reach_the_wire(make_request: RequestMaker, run_turn: Tur
     assert request.headers["authorization"] == "Bearer sk-of-the-user"
 
 
-async def test_what_is_not_set_is_not_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_unset_settings_are_not_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         await run_turn(make_request(server, tools=(), system=""))
     assert set(server.requests[0].body) == {"model", "stream", "stream_options", "messages"}
     assert [message["role"] for message in server.requests[0].messages] == ["user"]
 
 
-async def test_what_the_server_does_not_take_is_left_out(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_rejected_parameters_are_omitted(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     omitted = ("stream_options", "temperature", "seed", "max_tokens", "reasoning_effort")
     with ScriptedServer([Reply("Yes.")]) as server:
         settings = ModelSettings(
@@ -72,7 +72,7 @@ async def test_what_the_server_does_not_take_is_left_out(make_request: RequestMa
 @pytest.mark.parametrize(
     ("settings", "asked"), [(ModelSettings(streaming=False), False), (ModelSettings(omitted=("stream",)), None)]
 )
-async def test_an_answer_in_one_piece_is_asked_for(
+async def test_answer_in_one_piece_is_requested(
     settings: ModelSettings, asked: bool | None, make_request: RequestMaker, run_turn: TurnRunner
 ) -> None:
     calls = (ScriptedCall("shell", '{"command": "rm -rf /srv', id="a"),)
@@ -86,7 +86,7 @@ async def test_an_answer_in_one_piece_is_asked_for(
     assert messages[0].tool_calls == (ToolCall("a", "shell", '{"command": "rm -rf /srv'),)
 
 
-async def test_a_stream_where_none_was_asked_for(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_stream_instead_of_json_is_read(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
     with ScriptedServer([Raw(text=f"data: {json.dumps(chunk)}\n\ndata: [DONE]\n\n")]) as server:
         settings = ModelSettings(base_url=server.base_url, streaming=False)
@@ -94,7 +94,7 @@ async def test_a_stream_where_none_was_asked_for(make_request: RequestMaker, run
     assert events == [TextDelta("hi"), MessageCompleted(AssistantMessage("hi"))]
 
 
-async def test_nothing_of_openai_goes_to_another_server(
+async def test_openai_settings_are_not_sent_to_another_server(
     make_request: RequestMaker, run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "LANGSMITH_API_KEY"):
@@ -106,7 +106,7 @@ async def test_nothing_of_openai_goes_to_another_server(
     assert not [name for name, value in headers.items() if "private" in value]
 
 
-async def test_openai_gets_its_own_key_and_its_own_name_for_the_limit(
+async def test_openai_gets_its_key_and_its_name_for_the_limit(
     make_request: RequestMaker, run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
@@ -118,7 +118,9 @@ async def test_openai_gets_its_own_key_and_its_own_name_for_the_limit(
     assert request.body["model"] == "gpt-4o"
 
 
-async def test_what_a_provider_wants_back_goes_to_it_only(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_provider_metadata_is_sent_back_only_to_its_provider(
+    make_request: RequestMaker, run_turn: TurnRunner
+) -> None:
     data = {"reasoning_content": "List them.", "tool_calls": [{"extra_content": {"a": 1}}]}
     calls = (ToolCall("a", "shell", "{}"),)
     history = (
@@ -159,7 +161,7 @@ async def test_usage(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     ],
     ids=str,
 )
-async def test_however_the_stream_is_framed(framing: Framing, make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_every_framing_is_read(framing: Framing, make_request: RequestMaker, run_turn: TurnRunner) -> None:
     calls = (ScriptedCall("shell", '{"command": "echo ü🎉"}', id="a", chunks=9),)
     with ScriptedServer([Reply("Grüße 🎉", tool_calls=calls, framing=framing), Reply("Done.")]) as server:
         message = (await ask(server, make_request, run_turn)).message
@@ -168,7 +170,7 @@ async def test_however_the_stream_is_framed(framing: Framing, make_request: Requ
     )
 
 
-async def test_an_answer_that_is_not_streamed(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_answer_without_streaming(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     answer = {
         "choices": [{"message": {"role": "assistant", "content": "All at once."}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 3, "completion_tokens": 4},
@@ -202,7 +204,7 @@ async def test_one_connection_serves_all_calls_of_a_turn(make_request: RequestMa
 
 
 class Relay:
-    """Carries bytes to the scripted server and counts the connections."""
+    """Forwards bytes to the scripted server and counts the connections."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -43,7 +43,7 @@ CALL = ModelCall((UserMessage.from_text("Hello?"),), "Be brief.", "anthropic/m",
 
 
 class ChunkModel(BaseChatModel):
-    """A chat model that streams the chunks it was given and keeps what it was asked."""
+    """A chat model that streams given chunks and records its requests."""
 
     chunks: list[AIMessageChunk]
     asked: list[Any] = Field(default_factory=list)
@@ -80,7 +80,7 @@ async def collect(model: BaseChatModel, call: ModelCall = CALL) -> list[BackendE
 
 
 class WholeModel(ChunkModel):
-    """A chat model that gives one whole answer."""
+    """A chat model that returns one whole answer."""
 
     answer: AIMessage
 
@@ -112,7 +112,7 @@ async def test_an_answer_in_one_piece() -> None:
     assert last.message.provider_data == {"content": answer.content}
 
 
-async def test_a_whole_answer_that_says_nothing_is_none() -> None:
+async def test_empty_whole_answer_is_an_error() -> None:
     with pytest.raises(BadResponse, match="empty"):
         await collect(
             WholeModel(chunks=[], answer=AIMessage("")),
@@ -125,7 +125,7 @@ async def test_text() -> None:
     events = await collect(GenericFakeChatModel(messages=iter([answer])))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "Hello there"
     assert isinstance(events[-1], MessageCompleted)
-    assert events[-1].message == AssistantMessage("Hello there", finish="cut")  # the fake loses its reason to end
+    assert events[-1].message == AssistantMessage("Hello there", finish="cut")  # the fake loses its finish reason
 
 
 async def test_reasoning_signatures_calls_and_usage() -> None:
@@ -170,7 +170,7 @@ async def test_reasoning_signatures_calls_and_usage() -> None:
     )
 
 
-async def test_keywords_are_kept_but_not_what_is_kept_elsewhere() -> None:
+async def test_keywords_are_kept_unless_they_are_kept_elsewhere() -> None:
     chunks = [
         AIMessageChunk(content="Yes.", additional_kwargs={"reasoning_content": "Hm.", "signatures": {"a": "s"}}),
         AIMessageChunk(content="", additional_kwargs={"parsed": None}),
@@ -188,7 +188,7 @@ async def test_keywords_are_kept_but_not_what_is_kept_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("has_newer", [True, False])
-async def test_a_call_in_the_old_form_counts_where_there_is_no_newer_one(has_newer: bool) -> None:
+async def test_call_in_the_old_form_is_used_without_a_newer_one(has_newer: bool) -> None:
     newer = [tool_call_chunk(name="shell", args='{"a": 1}', id="a", index=0)]
     chunks = [
         AIMessageChunk(content="", additional_kwargs={"function_call": {"name": "shell", "arguments": '{"a"'}}),
@@ -216,13 +216,13 @@ async def test_a_call_in_the_old_form_counts_where_there_is_no_newer_one(has_new
         ("MALFORMED_FUNCTION_CALL", "cut"),
     ],
 )
-async def test_reasons_to_end(reason: str, finish: str) -> None:
+async def test_finish_reasons(reason: str, finish: str) -> None:
     (*_, last) = await collect(ChunkModel(chunks=[AIMessageChunk(content="Yes."), ending(reason)]))
     assert isinstance(last, MessageCompleted)
     assert last.message.finish == finish
 
 
-async def test_an_empty_stream_is_no_answer() -> None:
+async def test_empty_stream_is_an_error() -> None:
     with pytest.raises(BadResponse, match="empty"):
         await collect(ChunkModel(chunks=[AIMessageChunk(content="")]))
 

@@ -1,4 +1,4 @@
-"""What is LangChain's own about failures; what all backends share is in tests/system/test_provider_errors.py."""
+"""Failures specific to LangChain; tests/system/test_provider_errors.py covers the shared ones."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ RequestMaker = Callable[..., GenerationRequest]
 TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
 
 
-async def test_half_a_character_cannot_be_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
+async def test_lone_surrogate_cannot_be_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
     with ScriptedServer([]) as server, pytest.raises(InvalidRequest, match="characters that are none"):
         await run_turn(make_request(server, messages=(UserMessage.from_text("half \ud83d"),)))
 
 
-def test_langchains_own_word_for_a_full_context() -> None:
+def test_langchain_error_for_a_full_context() -> None:
     error = translate_error(ContextOverflowError("too much"), ModelTarget(ModelName("anthropic", "m")))
     assert type(error) is ContextOverflow

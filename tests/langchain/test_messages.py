@@ -56,7 +56,7 @@ def test_conversion(message: Message, converted: BaseMessage) -> None:
 
 
 @pytest.mark.parametrize("arguments", ['{"a": ', "[1]", "", "null", "[" * 100_000])
-def test_broken_arguments_still_make_a_valid_history(arguments: str) -> None:
+def test_history_with_broken_arguments_is_valid(arguments: str) -> None:
     message = convert_message(AssistantMessage(tool_calls=(ToolCall("a", "shell", arguments),)), provider="x")
     assert isinstance(message, AIMessage)
     assert [(call["id"], call["name"], call["args"]) for call in message.tool_calls] == [("a", "shell", {})]

@@ -27,7 +27,7 @@ def make_call(model: str, **settings: object) -> ModelCall:
     return ModelCall((), "", model, ModelSettings(**settings), ())  # type: ignore[arg-type]
 
 
-async def test_a_model_is_made_once_and_closed_with_the_turn() -> None:
+async def test_model_is_created_once_and_closed_with_the_turn() -> None:
     models = ChatModels()
     call = make_call("m", base_url="http://127.0.0.1:1/v1")
     first = models.open_model(call, find_target(call))
@@ -40,12 +40,12 @@ async def test_a_model_is_made_once_and_closed_with_the_turn() -> None:
     assert client.is_closed()
 
 
-def test_no_key_prints() -> None:
+def test_repr_hides_the_key() -> None:
     call = make_call("m", base_url="http://127.0.0.1:1/v1", api_key=Secret("sk-hidden"))
     assert "hidden" not in repr(ChatModels().open_model(call, find_target(call)))
 
 
-async def test_the_chat_model_is_a_whole_one() -> None:
+async def test_chat_model_works_by_itself() -> None:
     models = ChatModels()
     with ScriptedServer([Reply("Yes.")]) as server:
         call = make_call("m", base_url=server.base_url)
@@ -78,13 +78,13 @@ async def test_an_openai_like_provider_at_a_base_url_needs_no_integration(
     assert server.requests[0].body["model"] == "llama-3"
 
 
-async def test_azure_takes_the_deployment_into_the_path(
+async def test_azure_puts_the_deployment_into_the_path(
     make_request: RequestMaker, run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_VERSION", "2025-01-01")
     with ScriptedServer([]) as server:
         settings = ModelSettings(base_url=server.base_url.removesuffix("/v1"), api_key=Secret("key"))
-        with pytest.raises(ModelNotFound):  # the scripted server knows no such path
+        with pytest.raises(ModelNotFound):  # the scripted server does not have this path
             await run_turn(make_request(model="azure/mine", settings=settings))
     (request,) = server.requests
     assert request.path == "/openai/deployments/mine/chat/completions"

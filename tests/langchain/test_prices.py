@@ -1,4 +1,4 @@
-"""Prices from the list that genai-prices carries."""
+"""Prices from the list bundled with genai-prices."""
 
 from __future__ import annotations
 

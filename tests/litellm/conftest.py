@@ -49,7 +49,7 @@ def litellm() -> Any:
 
 @dataclass
 class Turn:
-    """What came of a turn."""
+    """The result of a turn."""
 
     events: list[BackendEvent]
     toolbox: ScriptedToolbox
@@ -99,7 +99,7 @@ class TurnRunner:
         return Turn([event async for event in self.stream(request, toolbox)], toolbox)
 
     def stream(self, request: GenerationRequest, toolbox: ScriptedToolbox) -> AsyncGenerator[BackendEvent, None]:
-        """The events of a turn as they come."""
+        """The events of a turn as they arrive."""
         calls = PlainModelCalls(request)
         return stream_turn(lambda _take: agent.generate_responses(request, toolbox, calls), toolbox, calls)
 
@@ -112,7 +112,7 @@ def run_turn() -> TurnRunner:
 
 @dataclass
 class ByteServer:
-    """Answers every request with the same bytes, whatever its path, and keeps the requests' heads and bodies."""
+    """Answers every request with the same bytes and keeps the requests' headers and bodies."""
 
     answer: bytes
     address: str = ""
@@ -129,7 +129,7 @@ class ByteServer:
 
 @pytest.fixture
 async def serve_bytes() -> AsyncIterator[Callable[[bytes], Awaitable[ByteServer]]]:
-    """Starts servers for providers whose format the scripted server does not speak."""
+    """Starts servers for providers with formats that the scripted server does not support."""
     async with AsyncExitStack() as stack:
 
         async def start(answer: bytes) -> ByteServer:

@@ -1,4 +1,4 @@
-"""The loop: what comes out, what the model is sent next, what the toolbox is asked."""
+"""The loop: its events, its requests to the model, its calls to the toolbox."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.litellm.conftest import TurnRunner
 
 MODELS = ("openai/m", "hosted_vllm/m", "groq/m", "xai/m")
-"""The openai client; LiteLLM's own client, its OpenAI format read by us; renamed fields; LiteLLM's translation."""
+"""The openai client; LiteLLM's own client with OpenAI's format; renamed fields; LiteLLM's translation."""
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -63,7 +63,7 @@ async def test_an_answer_in_one_piece(run_turn: TurnRunner, model: str) -> None:
 @pytest.mark.parametrize(
     ("model", "stream"), [*((model, False) for model in MODELS), *((model, True) for model in MODELS[:3])]
 )
-async def test_a_stream_where_none_was_asked_for_is_read_and_the_other_way_round(
+async def test_stream_instead_of_json_and_json_instead_of_a_stream_are_read(
     run_turn: TurnRunner, model: str, stream: bool
 ) -> None:
     chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
@@ -75,14 +75,14 @@ async def test_a_stream_where_none_was_asked_for_is_read_and_the_other_way_round
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_usage_is_none_where_the_provider_told_none(run_turn: TurnRunner, model: str) -> None:
+async def test_usage_is_none_if_the_provider_reports_none(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply("hi", usage=None)]) as server:
         turn = await run_turn(server.base_url, model=model)
     assert turn.completed[0].usage is None
 
 
 @pytest.mark.parametrize("model", MODELS)
-async def test_parallel_calls_run_and_their_results_go_back_in_order(run_turn: TurnRunner, model: str) -> None:
+async def test_parallel_calls_run_and_their_results_are_in_order(run_turn: TurnRunner, model: str) -> None:
     calls = (
         ScriptedCall("shell", {"command": "echo grüße 世界 😀"}, id="call_a"),
         ScriptedCall("shell", {"command": "ls"}, id="call_b"),
@@ -115,7 +115,7 @@ async def test_parallel_calls_run_and_their_results_go_back_in_order(run_turn: T
     "arguments",
     ['{"command": "rm -rf /srv', "[1, 2]", '"text"', "null", "", "{}{}", '{"command": "\\ud83d"}', '{"a": 1, "a": 2}'],
 )
-async def test_broken_arguments_reach_the_toolbox_untouched(run_turn: TurnRunner, model: str, arguments: str) -> None:
+async def test_broken_arguments_reach_the_toolbox_unchanged(run_turn: TurnRunner, model: str, arguments: str) -> None:
     call = ScriptedCall("shell", arguments, id="call_a")
     with ScriptedServer([Reply(tool_calls=(call,)), Reply("Sorry.")], strict=False) as server:
         turn = await run_turn(server.base_url, model=model)
@@ -124,7 +124,7 @@ async def test_broken_arguments_reach_the_toolbox_untouched(run_turn: TurnRunner
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize(("reason", "finish"), [("length", "length"), ("content_filter", "content_filter")])
-async def test_an_improper_end_is_marked_and_the_loop_goes_on(
+async def test_improper_end_is_marked_and_the_loop_continues(
     run_turn: TurnRunner, model: str, reason: str, finish: str
 ) -> None:
     call = ScriptedCall("shell", {"command": "ls"}, id="call_a")
@@ -134,13 +134,13 @@ async def test_an_improper_end_is_marked_and_the_loop_goes_on(
     assert [call.id for call in turn.toolbox.refused] == ["call_a"]
 
 
-async def test_a_refusal_is_text_and_an_end(run_turn: TurnRunner) -> None:
+async def test_refusal_is_text_with_a_finish_reason(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply(refusal="I will not.")]) as server:
         turn = await run_turn(server.base_url)
     assert (turn.text, turn.answer.finish) == ("I will not.", "refusal")
 
 
-async def test_equal_chunks_without_end_are_no_loop(run_turn: TurnRunner) -> None:
+async def test_many_equal_chunks_are_not_a_loop(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply(chunks=("again ",) * 300)]) as server:
         turn = await run_turn(server.base_url, model="xai/m")
     assert turn.text == "again " * 300
@@ -158,7 +158,7 @@ async def test_closing_the_turn_closes_the_connection(run_turn: TurnRunner, mode
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("model", MODELS)
-async def test_cancelling_the_turn_closes_the_connection(run_turn: TurnRunner, model: str, streaming: bool) -> None:
+async def test_canceling_the_turn_closes_the_connection(run_turn: TurnRunner, model: str, streaming: bool) -> None:
     with ScriptedServer([Reply("late", delay=60.0)]) as server:
         turn = asyncio.create_task(run_turn(server.base_url, model=model, streaming=streaming))
         await asyncio.to_thread(server.wait_for_requests, 1)
@@ -207,7 +207,7 @@ def test_importing_the_backend_imports_nothing_heavy() -> None:
     assert not {"litellm", "openai", "httpx", "pydantic"} & set(json.loads(output))
 
 
-async def test_a_history_of_every_kind_reaches_the_wire(run_turn: TurnRunner) -> None:
+async def test_history_of_every_kind_is_sent(run_turn: TurnRunner) -> None:
     history = (
         UserMessage.from_text("list"),
         AssistantMessage(tool_calls=(ToolCall("call_a", "shell", '{"command":"ls"}'),), finish="tool_calls"),
@@ -233,7 +233,7 @@ async def test_a_history_of_every_kind_reaches_the_wire(run_turn: TurnRunner) ->
     ]
 
 
-def test_the_backend_describes_itself() -> None:
+def test_backend_describes_itself() -> None:
     info = agent.describe_backend()
     assert (info.name, info.contract_version) == ("litellm", 1)
     assert {"streaming", "tools", "cancel"} <= info.capabilities

@@ -1,4 +1,4 @@
-"""What reaches the provider: settings, keys, messages and tools."""
+"""The request to the provider: settings, keys, messages and tools."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BODY_ROUTES = ("openai/m", "hosted_vllm/m", "Qwen/Qwen3-8B")
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
-async def test_settings_and_tools_reach_the_wire(run_turn: TurnRunner, model: str) -> None:
+async def test_settings_and_tools_are_sent(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         await run_turn(
             server.base_url, model=model, temperature=0.25, max_tokens=123, seed=7, api_key=Secret("sk-mine")
@@ -47,22 +47,20 @@ async def test_settings_and_tools_reach_the_wire(run_turn: TurnRunner, model: st
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES)
-async def test_reasoning_effort_reaches_a_server_whose_models_litellm_does_not_know(
-    run_turn: TurnRunner, model: str
-) -> None:
+async def test_reasoning_effort_is_sent_for_models_unknown_to_litellm(run_turn: TurnRunner, model: str) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         await run_turn(server.base_url, model=model, reasoning_effort="low")
     assert server.requests[0].body["reasoning_effort"] == "low"
 
 
-async def test_what_is_not_set_is_not_sent(run_turn: TurnRunner) -> None:
+async def test_unset_settings_are_not_sent(run_turn: TurnRunner) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         await run_turn(server.base_url, tools=())
     assert set(server.requests[0].body) == {"messages", "model", "stream", "stream_options"}
 
 
 @pytest.mark.parametrize("model", [*BODY_ROUTES, "openrouter/m"])
-async def test_what_the_server_does_not_take_is_left_out(run_turn: TurnRunner, model: str) -> None:
+async def test_rejected_parameters_are_omitted(run_turn: TurnRunner, model: str) -> None:
     omitted = ("stream_options", "temperature", "seed", "max_tokens", "reasoning_effort")
     with ScriptedServer([Reply("ok")]) as server:
         await run_turn(
@@ -75,7 +73,7 @@ async def test_what_the_server_does_not_take_is_left_out(run_turn: TurnRunner, m
 
 @pytest.mark.parametrize("model", BODY_ROUTES)
 @pytest.mark.parametrize(("settings", "asked"), [({"streaming": False}, False), ({"omitted": ("stream",)}, None)])
-async def test_an_answer_in_one_piece_is_asked_for(
+async def test_answer_in_one_piece_is_requested(
     run_turn: TurnRunner, model: str, settings: dict[str, Any], asked: bool | None
 ) -> None:
     with ScriptedServer([Reply("ok")]) as server:
@@ -86,7 +84,7 @@ async def test_an_answer_in_one_piece_is_asked_for(
 
 
 @pytest.mark.parametrize("model", BODY_ROUTES + WHOLE_ROUTES)
-async def test_the_whole_history_reaches_the_wire_unchanged(run_turn: TurnRunner, model: str) -> None:
+async def test_whole_history_is_sent_unchanged(run_turn: TurnRunner, model: str) -> None:
     history = _long_history()
     with ScriptedServer([Reply("ok")]) as server:
         await run_turn(server.base_url, model=model, messages=history)
@@ -94,7 +92,7 @@ async def test_the_whole_history_reaches_the_wire_unchanged(run_turn: TurnRunner
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "groq/m"])
-async def test_a_server_of_the_users_never_gets_the_providers_own_key(
+async def test_custom_server_never_gets_the_providers_key(
     run_turn: TurnRunner, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("OPENAI_API_KEY", "HOSTED_VLLM_API_KEY", "GROQ_API_KEY"):
@@ -105,7 +103,7 @@ async def test_a_server_of_the_users_never_gets_the_providers_own_key(
 
 
 @pytest.mark.parametrize("variable", ["OPENAI_BASE_URL", "OPENAI_API_BASE"])
-async def test_the_providers_own_variables_apply(
+async def test_variables_of_the_provider_apply(
     run_turn: TurnRunner, variable: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ScriptedServer([Reply("ok")]) as server:
@@ -116,7 +114,7 @@ async def test_the_providers_own_variables_apply(
     assert server.requests[0].body["model"] == "gpt-4o"
 
 
-async def test_a_bare_name_of_no_family_is_no_model(run_turn: TurnRunner) -> None:
+async def test_unknown_name_without_a_provider_is_an_error(run_turn: TurnRunner) -> None:
     with pytest.raises(ModelNotFound, match="provider/wizard"):
         await run_turn(None, model="wizard")
 
@@ -133,13 +131,13 @@ async def test_a_bare_name_of_no_family_is_no_model(run_turn: TurnRunner) -> Non
         ("gpt-5.4", "http://server/v1", "high", False),
         ("gpt-5-codex", "http://server/v1", None, False),
         ("openai/responses/gpt-4o", None, None, False),
-        # These have formats of their own.
+        # These have their own formats.
         ("anthropic/claude-sonnet-4-5", None, None, False),
         ("gemini/gemini-2.5-pro", None, None, False),
         ("azure/gpt-4o", "http://server", None, False),
     ],
 )
-def test_messages_go_round_litellm_only_where_it_merges_the_body(
+def test_messages_bypass_litellm_only_if_it_merges_the_body(
     litellm: Any, model: str, base_url: str | None, effort: Any, in_body: bool
 ) -> None:
     arguments = _make(litellm, model, base_url=base_url, reasoning_effort=effort)
@@ -148,14 +146,14 @@ def test_messages_go_round_litellm_only_where_it_merges_the_body(
     assert conversation[-1] == {"role": "user", "content": "hello"}
 
 
-def test_limits_beyond_the_cores_and_no_retries(litellm: Any) -> None:
+def test_timeouts_exceed_the_cores_and_retries_are_off(litellm: Any) -> None:
     arguments = _make(litellm, "gpt-4o", time_limits=TimeLimits(connect=3.0, whole=100.0))
     assert (arguments["num_retries"], arguments["max_retries"]) == (0, 0)
     assert arguments["timeout"].connect == 3.0
     assert arguments["timeout"].read > 100.0
 
 
-def test_ollama_means_its_chat_api(litellm: Any) -> None:
+def test_ollama_uses_the_chat_api(litellm: Any) -> None:
     assert _make(litellm, "ollama/qwen3")["model"] == "ollama_chat/qwen3"
 
 

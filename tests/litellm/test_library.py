@@ -1,4 +1,4 @@
-"""LiteLLM is imported without the network and without a word."""
+"""LiteLLM is imported without network access and without output."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ print(len(litellm.model_cost))
 """
 
 
-def test_the_import_is_quiet_and_stays_off_the_network() -> None:
+def test_import_is_quiet_and_stays_off_the_network() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)
     assert int(done.stdout) > 1000
     assert done.stderr == ""

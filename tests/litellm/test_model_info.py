@@ -32,7 +32,7 @@ def test_an_unknown_model_has_no_prices(model: str) -> None:
     assert describe_model(model) is None
 
 
-def test_a_price_of_nothing_is_an_unknown_price() -> None:
+def test_price_of_zero_is_unknown() -> None:
     info = describe_model("ollama/llama3")
     assert info is not None
     assert info.input_price is None

@@ -1,4 +1,4 @@
-"""Providers with a format of their own, through LiteLLM's classes for them: text, reasoning, calls, signatures."""
+"""Providers with their own formats, through LiteLLM's classes: text, reasoning, calls, signatures."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _name(event: dict[str, Any]) -> bytes:
     return b"event: %b\n" % event["type"].encode() if "type" in event else b""
 
 
-async def test_anthropics_answer_is_read_and_its_signed_reasoning_goes_back(
+async def test_anthropic_answer_is_read_and_its_signed_reasoning_is_sent_back(
     run_turn: TurnRunner, serve_bytes: Serve
 ) -> None:
     server = await serve_bytes(_stream(ANTHROPIC))
@@ -148,7 +148,7 @@ async def test_anthropics_error_within_the_stream(run_turn: TurnRunner, serve_by
         await run_turn(server.address, model="anthropic/claude-sonnet-4-5")
 
 
-async def test_anthropics_refusal_of_the_key(run_turn: TurnRunner, serve_bytes: Serve) -> None:
+async def test_anthropic_rejects_the_key(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     body = b'{"type":"error","error":{"type":"authentication_error","message":"invalid x-api-key"}}'
     head = b"HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     server = await serve_bytes(head + body)
@@ -165,7 +165,7 @@ async def test_geminis_answer_and_its_signature(run_turn: TurnRunner, serve_byte
     assert turn.answer.provider_data == {"provider_specific_fields": {"thought_signatures": ["c2lnbmVk"]}}
 
 
-async def test_geminis_signature_of_a_call_goes_back_with_it(run_turn: TurnRunner, serve_bytes: Serve) -> None:
+async def test_gemini_signature_is_sent_back_with_its_call(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     call = {"functionCall": {"name": "shell", "args": {"command": "ls"}}, "thoughtSignature": "c2lnbmVk"}
     content = {"role": "model", "parts": [call]}
     server = await serve_bytes(_stream([{"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]}]))
@@ -177,9 +177,7 @@ async def test_geminis_signature_of_a_call_goes_back_with_it(run_turn: TurnRunne
     assert part["thoughtSignature"] == "c2lnbmVk"
 
 
-async def test_a_conversation_of_langchain_takes_its_signed_reasoning_along(
-    run_turn: TurnRunner, serve_bytes: Serve
-) -> None:
+async def test_conversation_of_langchain_keeps_its_signed_reasoning(run_turn: TurnRunner, serve_bytes: Serve) -> None:
     """The other backend keeps Anthropic's own blocks."""
     thinking = {"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk", "index": 0}
     call = ToolCall("toolu_1", "shell", '{"command": "ls"}')
@@ -208,7 +206,7 @@ class _EnoughError(Exception):
 
 
 class _StopAfter(ScriptedToolbox):
-    """Ends a turn that would go on for ever."""
+    """Ends an endless turn."""
 
     def __init__(self, count: int) -> None:
         super().__init__(self._answer_call)

@@ -1,4 +1,4 @@
-"""Providers that speak OpenAI's format: each is sent to through our own HTTP client, with its own key."""
+"""Providers with OpenAI's format: each is called through our own HTTP client, with its own key."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_an_answer_is_read(run_turn: TurnRunner, provider: str, streaming:
     assert server.requests[0].body["model"] == "m"
 
 
-async def test_the_key_of_openai_stays_with_openai(run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_openai_key_is_sent_only_to_openai(run_turn: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         monkeypatch.setenv("MOONSHOT_API_BASE", server.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "sk-of-openai")
@@ -48,8 +48,8 @@ async def test_the_key_of_openai_stays_with_openai(run_turn: TurnRunner, monkeyp
 
 
 @pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
-async def test_nothing_of_a_message_is_lost(run_turn: TurnRunner, provider: str) -> None:
-    """What LiteLLM leaves out of plain `messages`: a null content, and reasoning blocks that must come back."""
+async def test_messages_are_sent_without_loss(run_turn: TurnRunner, provider: str) -> None:
+    """LiteLLM drops these from plain `messages`: a null content, and reasoning blocks that must be sent back."""
     blocks = [{"type": "thinking", "thinking": "I think.", "signature": "c2lnbmVk"}]
     call = ToolCall("call_1", "shell", '{"command": "ls')
     answer = AssistantMessage(

@@ -168,7 +168,7 @@ WHOLE: dict[str, Row] = {
     "after headers": (Drop("headers"), StreamInterrupted, "broke the connection off before its answer was complete"),
     "in the text": (Drop(3), StreamInterrupted, "broke the connection off"),
     "reset in the text": (Drop(3, reset=True), StreamInterrupted, "broke the connection off"),
-    "cut": (Raw(text='{"choices": [{"mess'), BadResponse, 'sent something that is no answer ({"choices": [{"mess)'),
+    "cut": (Raw(text='{"choices": [{"mess'), BadResponse, 'sent an invalid answer ({"choices": [{"mess)'),
     "nothing": (Raw(), BadResponse, "sent an empty answer"),
     "no choices": (Raw(text='{"choices": []}'), BadResponse, 'no answer ({"choices": []})'),
     "a message that is none": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "no answer"),

@@ -75,7 +75,7 @@ async def ask_server(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
     target = find_target(call)
     target.check_key()
     if target.base_url is None:
-        raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL")
+        raise InvalidRequest(f"{target} needs the URL of its server: set VMPILOT_BASE_URL")
     with translated_errors(target):
         async with (
             open_client(httpx2.AsyncClient, call.settings) as client,

@@ -26,7 +26,7 @@ def describe_backend() -> BackendInfo:
 
 @hookimpl
 def describe_model(model: str) -> ModelInfo | None:
-    """What LangChain's own tables say of the model, without the network."""
+    """LangChain's own facts about the model, without the network."""
     with paused_gc():
         from vmpilot_backend_langchain.models import read_model_info
     return read_model_info(model)

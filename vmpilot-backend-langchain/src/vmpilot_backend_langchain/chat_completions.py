@@ -1,8 +1,8 @@
 """One call through an OpenAI-compatible chat model of LangChain.
 
-The chat model says where the request goes, with which key and which parameters; the history goes into it as it is,
-and the answer's chunks are read as they are. `ChatOpenAI`'s own way there and back transforms every message on every
-call (70 ms for a long conversation) and drops reasoning, refusals, and calls without an index.
+The chat model provides the URL, the key and the parameters; the history is sent unchanged, and the answer's chunks are
+read unchanged. `ChatOpenAI` itself would transform every message on every call (70 ms for a long conversation) and drop
+reasoning, refusals, and calls without an index.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 async def stream_chat_completion(
     model: BaseChatOpenAI, call: ModelCall, target: ModelTarget
 ) -> AsyncGenerator[BackendEvent, None]:
-    """Make the call and give its events; closing it closes the connection."""
+    """Make the call and yield its events; closing the generator closes the connection."""
     body = _make_body(model, call, target.name.provider)
-    # The SDK's stream is only opened, also for an answer in one piece: it would read past much that is no answer.
+    # The SDK only opens the response, also for an answer in one piece: its own reader accepts invalid answers.
     stream: AsyncStream[object] = await model.root_async_client.post(
         "/chat/completions", cast_to=object, body=body, stream=True, stream_cls=AsyncStream[object]
     )

@@ -1,4 +1,4 @@
-"""One call through any chat model of LangChain, by LangChain's own messages and chunks."""
+"""One call through any chat model of LangChain, with LangChain's own messages and chunks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FINISHES = {
     "prohibited_content": "content_filter",
     "guardrail_intervened": "content_filter",
 }
-"""What providers outside OpenAI's format write, in the words that the contract's builder knows."""
+"""Finish reasons of other formats, translated for the message builder."""
 
 _PLAIN_BLOCKS = frozenset({"text", "tool_use", "tool_call_chunk", "tool_call", "input_json_delta"})
 _KEPT_ELSEWHERE = frozenset({"tool_calls", "function_call", "reasoning_content"})
@@ -43,7 +43,7 @@ _KEPT_ELSEWHERE = frozenset({"tool_calls", "function_call", "reasoning_content"}
 async def stream_chat_model(
     model: BaseChatModel, call: ModelCall, target: ModelTarget
 ) -> AsyncGenerator[BackendEvent, None]:
-    """Make the call and give its events; closing it closes the model's stream."""
+    """Make the call and yield its events; closing the generator closes the model's stream."""
     messages = convert_messages(call.messages, system=call.system, provider=target.name.provider)
     runnable = model.bind_tools([chat_tool(tool) for tool in call.tools]) if call.tools else model
     reader = ChunkReader(target)
@@ -56,7 +56,7 @@ async def stream_chat_model(
         yield reader.complete()
         return
     async with aclosing(cast("AsyncGenerator[Any, None]", runnable.astream(messages))) as chunks:
-        chunk = await anext(chunks, None)  # here the request is made
+        chunk = await anext(chunks, None)  # this makes the request
         with translated_errors(target, answering=True):
             while chunk is not None:
                 for event in reader.read(chunk):
@@ -66,7 +66,7 @@ async def stream_chat_model(
 
 
 class ChunkReader:
-    """Puts one message together from LangChain's chunks; `complete` gives it when the stream is over."""
+    """Builds a message from LangChain's chunks; `complete` returns it after the stream."""
 
     def __init__(self, target: ModelTarget) -> None:
         self._target = target
@@ -81,7 +81,7 @@ class ChunkReader:
     def read(self, chunk: BaseMessage) -> Iterator[BackendEvent]:
         """The deltas in one chunk."""
         if not isinstance(chunk, AIMessageChunk):
-            raise BadResponse(f"{self._target} sent something that is no answer ({type(chunk).__name__}); try again")
+            raise BadResponse(f"{self._target} sent an invalid answer ({type(chunk).__name__}); try again")
         extras = chunk.additional_kwargs
         self._empty = self._empty and not (
             chunk.content or chunk.tool_call_chunks or chunk.response_metadata or extras.get("function_call")
@@ -106,10 +106,10 @@ class ChunkReader:
             self._usage = (self._usage or Usage()) + _read_usage(chunk.usage_metadata)
 
     def complete(self) -> MessageCompleted:
-        """The message as far as it came; raises `BadResponse` if nothing came."""
+        """The message so far; raises `BadResponse` if it is empty."""
         if self._empty:
             raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
-        for call in self._old_calls:  # most integrations only repeat a call that they give in the newer form, too
+        for call in self._old_calls:  # most integrations only repeat a call that is also in the newer form
             arguments = call.get("arguments") or ""
             text = arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
             self._builder.add_function_call(name=call.get("name"), arguments=text)
@@ -131,7 +131,7 @@ class ChunkReader:
                 yield self._builder.add_reasoning(reasoning)
 
     def _provider_data(self) -> dict[str, Any]:
-        """Content blocks and keywords that mean something to the provider only, such as signatures of its reasoning."""
+        """Content blocks and keywords for the provider only, such as signatures of its reasoning."""
         data: dict[str, Any] = {}
         if any(map(_is_opaque, self._contents)):
             blocks: list[Any] = [[content] if isinstance(content, str) else content for content in self._contents]
@@ -142,7 +142,7 @@ class ChunkReader:
 
 
 def _as_chunk(answer: BaseMessage) -> BaseMessage:
-    """A whole answer as its only chunk, its calls as they were written as far as LangChain has kept that."""
+    """A whole answer as a single chunk, with its calls as written, as far as LangChain keeps them."""
     if not isinstance(answer, AIMessage):
         return answer
     calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in answer.tool_calls]

@@ -1,4 +1,4 @@
-"""LangChain's agent on LangGraph, with the model and the tools behind middleware; it holds no state of any user."""
+"""LangChain's agent on LangGraph, with the model and the tools behind middleware. It holds no user's state."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _NOTE = "During task with name"
 
 
 class SupervisedSteps(AgentMiddleware[AgentState[Any], TurnContext]):
-    """Sends every call to the model through the core's supervision, and every call of a tool to its toolbox.
+    """Sends every model call through the core's supervision, and every tool call to its toolbox.
 
-    Neither asks the `handler`, which would go on to the agent's own model or tool. Both are plain functions that give
-    a coroutine: around an `async def` LangSmith's wrapper goes to a thread of the default pool twice, traced or not.
+    Neither calls the `handler`, which would use the agent's own model or tool. Both are plain functions that return a
+    coroutine: around an `async def`, LangSmith's wrapper uses a thread of the default pool twice, traced or not.
     """
 
     def awrap_model_call(
@@ -59,9 +59,9 @@ async def _ask_model(turn: Turn) -> ModelResponse[Any]:
 
 @functools.cache
 def agent_graph() -> CompiledStateGraph[Any, TurnContext, Any, Any]:
-    """The compiled agent, made once in a process (6 ms): a turn comes in as the run's context.
+    """The compiled agent, created once per process (6 ms); each run gets its turn as the context.
 
-    The model that `create_agent` insists on is never asked.
+    The model that `create_agent` requires is never called.
     """
     return create_agent(FakeListChatModel(responses=[]), middleware=[SupervisedSteps()], context_schema=TurnContext)
 
@@ -73,7 +73,7 @@ async def run_turn(
     *,
     graph: CompiledStateGraph[Any, TurnContext, Any, Any] | None = None,
 ) -> None:
-    """Run the agent, or a `graph` in its place, for one turn."""
+    """Run the agent, or another `graph`, for one turn."""
     stream = ModelStream()
     turn = Turn(request, toolbox, model_calls, stream_once=stream.stream_once)
     try:
@@ -83,12 +83,12 @@ async def run_turn(
             )
     finally:
         await stream.close()
-        if turn.failure is not None:  # as it was raised: LangGraph wraps some exceptions in its own
+        if turn.failure is not None:  # the original: LangGraph wraps some exceptions
             raise _without_notes(turn.failure)
 
 
 def _without_notes(error: BaseException) -> BaseException:
-    """LangGraph notes its own names for what was running on each exception, which tell a person nothing."""
+    """Remove the notes with internal names that LangGraph adds to each exception."""
     notes = getattr(error, "__notes__", [])
     notes[:] = [note for note in notes if not note.startswith(_NOTE)]
     return error

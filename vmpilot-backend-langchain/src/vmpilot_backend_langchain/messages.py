@@ -12,7 +12,7 @@ from vmpilot.contract import AssistantMessage, ImagePart, Message, TextPart, Too
 
 CONTENT = "content"
 EXTRAS = "additional_kwargs"
-"""Under these names `provider_data` keeps an AIMessage's list of content blocks and its additional keywords."""
+"""The names in `provider_data` of an AIMessage's list of content blocks and its additional keywords."""
 
 
 def convert_messages(messages: Iterable[Message], *, system: str, provider: str) -> list[BaseMessage]:
@@ -22,7 +22,7 @@ def convert_messages(messages: Iterable[Message], *, system: str, provider: str)
 
 
 def convert_message(message: Message, *, provider: str) -> BaseMessage:
-    """One message; opaque data is included where it belongs to `provider`."""
+    """One message, with provider metadata if it belongs to `provider`."""
     match message:
         case UserMessage(content=(TextPart(text=text),)):
             return HumanMessage(text)
@@ -58,7 +58,7 @@ def _convert_answer(message: AssistantMessage, provider: str) -> AIMessage:
 
 
 def _thinking_content(data: dict[str, Any], text: str) -> list[str | dict[str, Any]]:
-    """Anthropic's content where another backend kept its reasoning: blocks as they came, then the text."""
+    """Anthropic's content if another backend kept its reasoning: the original blocks, then the text."""
     blocks = data.get("thinking_blocks")
     if not isinstance(blocks, list):
         return []
@@ -66,9 +66,9 @@ def _thinking_content(data: dict[str, Any], text: str) -> list[str | dict[str, A
 
 
 def _read_arguments(call: ToolCall) -> dict[str, Any]:
-    """The arguments as the dictionary that LangChain wants; `{}` for broken ones, whose call has an error as answer.
+    """The arguments as the dictionary that LangChain requires; `{}` for broken ones, whose result is an error.
 
-    As an `invalid_tool_call` it would be left out, and its answer would be one to nothing, which providers refuse.
+    As an `invalid_tool_call` the call would be omitted, and providers reject a result without its call.
     """
     try:
         arguments = json.loads(call.arguments)

@@ -1,4 +1,4 @@
-"""The contract's model names and settings to LangChain's chat models, with HTTP clients that end with the turn."""
+"""Creates LangChain's chat models from the contract's model names and settings, with HTTP clients for one turn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SETTINGS = {
     "seed": ("seed",),
     "reasoning_effort": ("reasoning_effort", "effort", "thinking_level"),
 }
-"""The contract's settings, and what the integrations call them."""
+"""The contract's settings and their names in the integrations."""
 
 
 class _Closable(Protocol):
@@ -38,7 +38,7 @@ class _Closable(Protocol):
 
 
 class _LazyCompletions:
-    """The client's `chat.completions`, for whoever asks: to import all of the SDK's resources for it takes 0.3 s."""
+    """The client's `chat.completions` for every resource: importing all of the SDK's resources takes 0.3 s."""
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
@@ -48,16 +48,16 @@ class _LazyCompletions:
 
 
 class ChatModels:
-    """The chat models of one turn. Each has an HTTP client of its own, for a client serves one event loop only."""
+    """The chat models of one turn, each with a separate HTTP client, because a client serves only one event loop."""
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, ModelSettings], BaseChatModel] = {}
         self._clients: list[_Closable] = []
 
     def open_model(self, call: ModelCall, target: ModelTarget) -> BaseChatModel:
-        """The chat model for a call, made on its first use.
+        """The chat model for a call, created on first use.
 
-        Raises `ModelNotFound` where the provider or its integration is missing, `AuthenticationFailed` without a key.
+        Raises `ModelNotFound` if the provider or its integration is missing, `AuthenticationFailed` without a key.
         """
         key = (call.model, call.settings)
         if key not in self._models:
@@ -90,13 +90,13 @@ class ChatModels:
         return model
 
     def _separate_anthropic(self, model: Any, settings: ModelSettings) -> None:
-        """ChatAnthropic takes no HTTP client: it shares one in the process, which follows redirects with the key."""
+        """ChatAnthropic accepts no HTTP client: it shares one in the process, which follows redirects with the key."""
         client = self._make_client(settings, importlib.import_module("anthropic").DefaultAsyncHttpxClient)
         model.__dict__["_async_client"] = model._async_client.with_options(http_client=client)  # noqa: SLF001
 
     def _make_openai_model(self, settings: ModelSettings, target: ModelTarget) -> ChatOpenAI:
         if target.name.provider == "hosted_vllm" and settings.base_url is None:
-            raise InvalidRequest(f"{target} needs to be told where its server is: set VMPILOT_BASE_URL")
+            raise InvalidRequest(f"{target} needs the URL of its server: set VMPILOT_BASE_URL")
         client = self._open_client(settings, target)
         return ChatOpenAI(
             model=target.name.name,
@@ -147,7 +147,7 @@ class ChatModels:
 
 
 def read_model_info(model: str) -> ModelInfo | None:
-    """What LangChain's tables and the list of prices know of a model, without the network; None if neither knows it."""
+    """Facts about a model from LangChain's tables and the price list, without the network; None if neither has it."""
     try:
         target = ModelTarget(parse_model_name(model))
     except ModelError:
@@ -166,7 +166,7 @@ def read_model_info(model: str) -> ModelInfo | None:
 
 
 def _read_profile(target: ModelTarget) -> Mapping[str, Any]:
-    """Empty also if the integration of the provider is not installed."""
+    """Also empty if the provider's integration is not installed."""
     try:
         return ChatModels()._make_model(ModelSettings(api_key=Secret(NO_KEY)), target).profile or {}  # noqa: SLF001
     except ModelError:
@@ -186,7 +186,7 @@ def _make_integrated_model(name: ModelName, integration: Integration, arguments:
 
 
 def _explain_construction(error: ValueError, target: ModelTarget) -> ModelError:
-    """Integrations raise (pydantic's) ValueError for a provider that nobody knows, and for a missing key."""
+    """Integrations raise (pydantic's) ValueError for an unknown provider and for a missing key."""
     text = str(error)
     if text.startswith("Unsupported provider"):
         return ModelNotFound(
@@ -209,7 +209,7 @@ def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, 
 
 
 def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | None:
-    """A function, so that the client keeps the key nowhere where it prints."""
+    """A function, so that the client's repr does not contain the key."""
     if choose_key(settings) is None:
         return None
 
@@ -220,12 +220,12 @@ def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | 
 
 
 async def _read_no_key() -> str:
-    """What spares ChatOpenAI the making of a synchronous client; the asynchronous one has its own key."""
+    """Keeps ChatOpenAI from creating a synchronous client; the asynchronous one has its own key."""
     return NO_KEY
 
 
 def _forget_account(client: openai.AsyncOpenAI) -> None:
-    """What the SDK reads from OpenAI's own variables is nothing for another server."""
+    """Values that the SDK reads from OpenAI's own variables must not go to another server."""
     client.organization = None
     client.project = None
     client.admin_api_key = None

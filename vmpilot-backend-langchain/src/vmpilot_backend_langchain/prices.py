@@ -1,4 +1,4 @@
-"""Prices of models from the list that the package genai-prices carries; it is never fetched over the network."""
+"""Model prices from the list bundled with the package genai-prices; it is never fetched over the network."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from vmpilot_backend_langchain.providers import find_integration
 
 
 def find_prices(name: ModelName) -> dict[str, float | None]:
-    """The members of a `ModelInfo` that are prices; empty if the list does not know the model.
+    """The price members of a `ModelInfo`; empty if the model is not in the list.
 
-    They are the standard prices: the list's higher ones for very long prompts have no place in the contract.
+    These are the standard prices: the contract has no place for higher prices of very long prompts.
     """
     price_list = find_integration(name.provider).price_list
     if price_list is None:
@@ -26,5 +26,5 @@ def find_prices(name: ModelName) -> dict[str, float | None]:
         "cached_input_price": cached.input_price,
         "output_price": fresh.output_price,
     }
-    # As in LiteLLM's list, a price of 0 stands for an unknown one as often as for a free model.
+    # As in LiteLLM's list, a price of 0 can mean an unknown price as well as a free model.
     return {member: float(price) or None for member, price in prices.items()}

@@ -1,4 +1,4 @@
-"""Which LangChain integration serves which provider: the backend's one table about providers. It imports nothing."""
+"""The LangChain integration of each provider: the backend's only provider table. It imports nothing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _COMMON = frozenset({"base_url", "api_key", "timeout", "max_retries"})
 
 @dataclass(frozen=True, kw_only=True)
 class Integration:
-    """How LangChain knows a provider.
+    """A provider's integration.
 
-    `name` is what `init_chat_model` calls it, `package` what pip installs. Its constructor takes the `connection`
-    arguments. `key_variable` is where it looks for the key, None for the provider's usual variable. `price_list` is the
-    provider's id in genai-prices.
+    `name` is its name for `init_chat_model`, `package` its distribution. Its constructor takes the `connection`
+    arguments. `key_variable` holds the key, None for the provider's usual variable. `price_list` is the provider's id
+    in genai-prices.
     """
 
     name: str
@@ -78,7 +78,7 @@ KEY_VARIABLES = {name: row.key_variable for name, row in _INTEGRATIONS.items() i
 
 
 def find_integration(provider: str) -> Integration:
-    """The integration for a provider; for any other, the one that LangChain may have under the same name."""
+    """The integration for a provider; for an unlisted one, LangChain's integration of the same name, if any."""
     known = _INTEGRATIONS.get(provider)
     package = f"langchain-{provider.replace('_', '-')}"
     return known or Integration(name=provider, package=package, connection=frozenset())

@@ -1,4 +1,4 @@
-"""One call to the model, as the core's supervision asks for it: the backend's `stream_once`."""
+"""One call to the model under the core's supervision: the backend's `stream_once`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vmpilot_backend_langchain.providers import KEY_VARIABLES
 
 
 class ModelStream:
-    """Calls to the model within one turn; `close` ends their connections."""
+    """The model calls of one turn; `close` closes their connections."""
 
     def __init__(self) -> None:
         self._models = ChatModels()
 
     async def stream_once(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        """Deltas as they come, then one `MessageCompleted`; raises the contract's `ModelError`s and nothing else."""
+        """Yield deltas as they arrive, then one `MessageCompleted`. Raises only the contract's `ModelError`s."""
         target = find_target(call, key_variables=KEY_VARIABLES)
         with translated_errors(target):
             model = self._models.open_model(call, target)

@@ -1,4 +1,4 @@
-"""What one agent turn works on: the history that is the truth, beside a graph that sees placeholders."""
+"""One agent turn: the real history, while the graph sees placeholders."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from vmpilot.contract import (
 class Turn:
     """One turn of the agent.
 
-    The graph's own state carries placeholders only, an id for each call and no content: LangChain's messages lose what
-    models and providers wrote (broken arguments, reasoning, ids), and the graph copies its state on each step. What
-    the model gets is this history, in the contract's messages. `failure` is what ended the turn early, unwrapped.
+    The graph's state holds only placeholders, an id for each call and no content: LangChain's messages lose parts of
+    what models and providers write (broken arguments, reasoning, ids), and the graph copies its state on each step.
+    The model gets this history, in the contract's messages. `failure` is the original exception that ended the turn.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Turn:
         self._step = 0
 
     async def ask_model(self) -> AIMessage:
-        """Make the next call to the model, and return the graph's placeholder for its message."""
+        """Make the next model call, and return the graph's placeholder for its message."""
         self._history += [self._answered[placeholder] for placeholder in self._asked]
         with self._remembered_failure():
             message = await self._model_calls.ask(self._stream_once, tuple(self._history))
@@ -53,7 +53,7 @@ class Turn:
         )
 
     async def run_tool(self, placeholder: str) -> ToolMessage:
-        """Have the toolbox run one call."""
+        """Let the toolbox run one call."""
         with self._remembered_failure():
             self._answered[placeholder] = await self._toolbox.call(self._asked[placeholder])
         return ToolMessage("", tool_call_id=placeholder)
@@ -69,6 +69,6 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What a run of the graph is told; LangGraph wants a dataclass."""
+    """The context of a graph run; LangGraph requires a dataclass."""
 
     turn: Turn

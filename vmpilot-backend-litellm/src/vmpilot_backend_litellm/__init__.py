@@ -1,1 +1,1 @@
-"""VMPilot's agent engine on LiteLLM. Nothing here imports LiteLLM before the first call to a model."""
+"""VMPilot's agent engine on LiteLLM. Nothing imports LiteLLM before the first call to a model."""

@@ -1,4 +1,4 @@
-"""The backend that `litellm` names: its hooks, and the loop of one turn. Importing it does not import LiteLLM."""
+"""The hooks of the backend `litellm` and the loop of one turn. Importing this module does not import LiteLLM."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def describe_backend() -> BackendInfo:
 
 @hookimpl
 def describe_model(model: str) -> ModelInfo | None:
-    """What LiteLLM's built-in list knows of the model, None where it does not know it."""
+    """The model's entry in LiteLLM's built-in list, or None."""
     from vmpilot_backend_litellm.model_info import look_up_model
 
     return look_up_model(model)
 
 
 async def agent_loop(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
-    """Ask the model and run the tools that it asks for, until it answers without asking for any.
+    """Call the model and run its tool calls, until an answer has none.
 
-    Calls of a message that did not end properly go to the toolbox as well: it refuses them and tells the model so.
+    Calls of a message without a proper end go to the toolbox too, which returns an error to the model.
     """
     from vmpilot_backend_litellm.stream import ModelClient
 
@@ -59,7 +59,7 @@ async def agent_loop(request: GenerationRequest, toolbox: Toolbox, model_calls: 
 def parse_tool_calls(response: Any) -> tuple[ToolCall, ...]:
     """The tool calls of a whole response: a LiteLLM `ModelResponse`, its message, or either as a dictionary.
 
-    Arguments stay the raw strings, which may be broken. Raises `TypeError` or `KeyError` for anything else.
+    Arguments stay raw strings, which may be broken. Raises `TypeError` or `KeyError` for anything else.
     """
     dictionary = response if isinstance(response, Mapping) else response.model_dump()
     if "choices" in dictionary:

@@ -1,4 +1,4 @@
-"""One call to the model as the keyword arguments of `litellm.acompletion`; sends nothing."""
+"""The keyword arguments of `litellm.acompletion` for one call; sends nothing."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def make_arguments(call: ModelCall, model: ModelName, *, litellm: ModuleType) ->
         "num_retries": 0,
         "max_retries": 0,
         "drop_params": True,
-        # LiteLLM drops what it believes the model cannot do. It does not know the models of the user's own server,
-        # and an agent without its tools is none: then the provider is to say so.
+        # LiteLLM drops parameters that it believes the model does not support. It does not know the models of the
+        # user's own server, and an agent needs its tools: let the provider reject them.
         "allowed_openai_params": ["tools", "reasoning_effort"] if find_route(model.provider).merges_body else ["tools"],
         "no-log": True,
     }
@@ -40,33 +40,33 @@ def answers_in_openai_format(call: ModelCall, model: ModelName, *, litellm: Modu
 
 
 def place_conversation(call: ModelCall, model: ModelName, *, litellm: ModuleType) -> dict[str, Any]:
-    """Messages and tools, in `extra_body` where LiteLLM merges that into the request as it is.
+    """Messages and tools, in `extra_body` if LiteLLM merges it into the request unchanged.
 
-    Passed as `messages`, they lose something: both routes drop `"content": null`, which some servers require beside
-    calls, and `hosted_vllm` drops `thinking_blocks`. On the `openai` route it also takes 40 ms of CPU time for 200
-    messages in place of 6, because LiteLLM and the openai client copy each of them.
+    Passed as `messages`, they lose data: both routes drop `"content": null`, which some servers require next to calls,
+    and `hosted_vllm` drops `thinking_blocks`. The `openai` route also takes 40 ms of CPU time for 200 messages instead
+    of 6, because LiteLLM and the openai client copy each of them.
     """
     messages = chat_messages(call.messages, system=call.system, provider=model.provider)
     tools = {"tools": [chat_tool(tool) for tool in call.tools]} if call.tools else {}
     if find_route(model.provider).merges_body and not _may_use_responses(call, model, litellm):
-        # LiteLLM keeps `stream` to itself where it is false, and some servers stream unless they are told.
+        # LiteLLM omits a false `stream`, and some servers stream by default.
         whole = {"stream": False} if chat_options(call.settings).get("stream") is False else {}
         return {"messages": list(_PLACEHOLDER), "extra_body": {"messages": messages, **tools, **whole}}
     return {"messages": messages, **tools}
 
 
 def make_timeout(limits: TimeLimits) -> httpx.Timeout:
-    """The HTTP client's own limits: connecting as told, everything else beyond the core's."""
+    """The HTTP client's own limits: the given one for connecting, everything else above the core's."""
     return httpx.Timeout(limits.whole + 60.0, connect=limits.connect)
 
 
 def _spell_model(model: ModelName) -> str:
-    """LiteLLM's `ollama` is the completions API, which knows no tools; `ollama_chat` is the chat API."""
+    """LiteLLM's `ollama` is the completions API, which has no tools; `ollama_chat` is the chat API."""
     return f"ollama_chat/{model.name}" if model.provider == "ollama" else str(model)
 
 
 def _may_use_responses(call: ModelCall, model: ModelName, litellm: ModuleType) -> bool:
-    """Whether LiteLLM may turn this call into one of OpenAI's Responses API, which is made from `messages`."""
+    """Whether LiteLLM may send this call to OpenAI's Responses API, which it builds from `messages`."""
     if model.provider != "openai":
         return False
     known = litellm.model_cost.get(model.name)

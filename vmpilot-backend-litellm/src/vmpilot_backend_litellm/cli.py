@@ -1,4 +1,4 @@
-"""`python -m vmpilot_backend_litellm.cli`: the same program, with this backend chosen."""
+"""`python -m vmpilot_backend_litellm.cli`: the same program with this backend."""
 
 from __future__ import annotations
 

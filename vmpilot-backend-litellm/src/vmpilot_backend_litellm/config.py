@@ -1,4 +1,4 @@
-"""What the environment says about this backend, by the names that VMPilot has always had."""
+"""This backend's settings from the environment, under their long-standing names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ __all__ = ["get_default_model", "use_litellm"]
 
 
 def get_default_model() -> str:
-    """The model that this backend asks where no option names one: `VMPILOT_LITELLM_MODEL`, or `gpt-4o`.
+    """This backend's default model: `VMPILOT_LITELLM_MODEL`, or `gpt-4o`.
 
-    Raises `UsageError` for settings that cannot be read.
+    Raises `UsageError` for invalid settings.
     """
     return load_settings(current_environment(), folder=Path.cwd(), options={}).settings.model_for("litellm")

@@ -1,4 +1,4 @@
-"""What LiteLLM's built-in list says about a model; asks no network."""
+"""A model's entry in LiteLLM's built-in list; makes no request."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot_backend_litellm.library import import_litellm
 
 
 def look_up_model(model: str) -> ModelInfo | None:
-    """Window, prices and abilities of `provider/model`; None for a model that is not in the list."""
+    """Context window, prices and abilities of `provider/model`; None for a model that is not in the list."""
     try:
         name = parse_model_name(model)
     except ModelNotFound:
@@ -24,7 +24,7 @@ def look_up_model(model: str) -> ModelInfo | None:
 
 
 def _read_entry(entry: Mapping[str, Any]) -> ModelInfo:
-    # A price of 0.0 stands for an unknown one as often as for a free model.
+    # A price of 0.0 can mean an unknown price as well as a free model.
     return ModelInfo(
         context_window=entry.get("max_input_tokens") or entry.get("max_tokens"),
         max_output_tokens=entry.get("max_output_tokens"),

@@ -1,4 +1,4 @@
-"""How LiteLLM talks to which provider: the backend's one table about providers. It imports nothing."""
+"""How LiteLLM reaches each provider: the backend's only provider table. It imports nothing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """LiteLLM's way to a provider.
+    """LiteLLM's route to a provider.
 
-    `client` is the kind of client that it takes from us: OpenAI's, Azure's, or its own `AsyncHTTPHandler`; None if it
-    insists on making one. `key_variable` is where it looks for the key, None for the provider's usual variable. With
-    `merges_body`, it merges `extra_body` into an OpenAI-compatible request as it is. With `renames_only`, its class for
-    the provider only renames what the contract reads by either name.
+    `client` is the kind of client that it accepts: OpenAI's, Azure's, or its own `AsyncHTTPHandler`; None if it always
+    creates one. `key_variable` holds the key, None for the provider's usual variable. With `merges_body`, it merges
+    `extra_body` into an OpenAI-compatible request unchanged. With `renames_only`, its class for the provider only
+    renames members that the kit reads under both names.
     """
 
     client: Literal["azure", "handler", "openai"] | None = "handler"
@@ -49,5 +49,5 @@ KEY_VARIABLES = {name: row.key_variable for name, row in _ROUTES.items() if row.
 
 
 def find_route(provider: str) -> Route:
-    """The row of a provider; of any other, nothing is known."""
+    """The row of a provider; the defaults for an unlisted one."""
     return _ROUTES.get(provider) or Route(client=None)

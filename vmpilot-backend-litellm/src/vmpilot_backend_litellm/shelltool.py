@@ -1,4 +1,4 @@
-"""The core's shell tool, in the form that LiteLLM takes."""
+"""The core's shell tool in LiteLLM's format."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SHELL_TOOL: dict[str, Any] = chat_tool(BARE_SHELL_SPEC)
 
 
 async def execute_shell_tool(command: str, *, timeout: float = DEFAULT_TIMEOUT, folder: Path | str = ".") -> str:
-    """Run a command line in `folder` and return its output, with how it ended in the last line.
+    """Run a command line in `folder` and return its output, with the exit status in the last line.
 
-    No permission is asked for: this is the bare tool. `timeout` is in seconds.
+    This is the bare tool, without permission checks. `timeout` is in seconds.
     """
     tool = ShellTool(Workspace.at(Path(folder)), child_environment(current_environment().variables))
     outcome = await tool.run({"command": command, "timeout": timeout}, ToolUse(lambda _output: None))

@@ -1,8 +1,8 @@
-"""The events of one answer, read from what `litellm.acompletion` gave, or from the response that was kept from it.
+"""The events of one answer, read from the result of `litellm.acompletion`, or from the response withheld from it.
 
-LiteLLM's own iteration is not used: it makes up a finish reason and a usage that the provider never sent, turns an
-error page into an empty success and takes most of the time. Where the provider speaks OpenAI's format its bytes are
-read; elsewhere LiteLLM's class for the provider reads them and its wrapper translates chunk by chunk.
+LiteLLM's own iteration is not used: it invents a finish reason and a usage that the provider never sent, turns an error
+page into an empty success, and takes most of the time. If the provider uses OpenAI's format, its bytes are read;
+otherwise LiteLLM's class for the provider reads them and its wrapper translates each chunk.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from vmpilot_backend_litellm.providers import find_route
 
 
 async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
-    """The events of LiteLLM's answer, or of an HTTP response, which is closed when they are.
+    """The events of LiteLLM's answer, or of an HTTP response, which is closed with them.
 
-    Raises the contract's errors for what is no answer, and whatever LiteLLM and httpx raise.
+    Raises the contract's errors for an invalid answer, and whatever LiteLLM and httpx raise.
     """
     from litellm import ModelResponse
 
@@ -40,11 +40,11 @@ async def read_answer(answer: Any, target: ModelTarget) -> AsyncGenerator[Backen
 
 
 def _read_whole(answer: Any, target: ModelTarget) -> Iterator[BackendEvent]:
-    """The events of an answer in one piece, as LiteLLM's class for the provider read it."""
+    """The events of an answer in one piece, as read by LiteLLM's class for the provider."""
     reader = CompletionReader(target)
     chunk = answer.model_dump(exclude_none=True)
     if not (chunk.get("usage") or {}).get("total_tokens"):
-        chunk.pop("usage", None)  # made up: the provider told none
+        chunk.pop("usage", None)  # invented: the provider sent none
     yield from reader.read(chunk)
     yield reader.complete(end_is_told=True)
 
@@ -59,14 +59,14 @@ async def _read_translated(answer: Any, target: ModelTarget) -> AsyncGenerator[B
 
 
 def _find_openai_response(answer: Any) -> httpx.Response | None:
-    """The HTTP response behind LiteLLM's stream where its body is known to be OpenAI's format."""
+    """The HTTP response behind LiteLLM's stream, if its body is known to be in OpenAI's format."""
     import openai
     from litellm.llms.openai.chat.gpt_transformation import OpenAIChatCompletionStreamingHandler
 
     stream = answer.completion_stream
     if isinstance(stream, openai.AsyncStream):
         return stream.response
-    # Classes derived from this one mend what their provider does differently.
+    # Derived classes fix the differences of their provider.
     if type(stream) is OpenAIChatCompletionStreamingHandler or find_route(answer.custom_llm_provider).renames_only:
         response: httpx.Response | None = stream.http_response
         return response
@@ -111,7 +111,7 @@ def _is_gemini(stream: Any) -> bool:
 
 
 class _GeminiEnd:
-    """Watches for the end of Gemini's answer, because LiteLLM says of each of its chunks that it is the last."""
+    """Detects the end of Gemini's answer, because LiteLLM marks each of its chunks as the last one."""
 
     def __init__(self, stream: Any) -> None:
         self.is_told = False
@@ -125,7 +125,7 @@ class _GeminiEnd:
 
 
 def _is_end_marker(raw: object) -> bool:
-    """What LiteLLM makes of `[DONE]`: a chunk that claims a finish reason which the provider did not send."""
+    """LiteLLM's translation of `[DONE]`: a chunk with a finish reason that the provider did not send."""
     if not isinstance(raw, dict) or raw.get("finish_reason") != "stop":
         return False
     return not (raw.get("text") or raw.get("tool_use") or raw.get("usage") or raw.get("provider_specific_fields"))
@@ -134,5 +134,5 @@ def _is_end_marker(raw: object) -> bool:
 def _dump_chunk(chunk: Any) -> dict[str, Any]:
     dictionary: dict[str, Any] = chunk.model_dump(exclude_none=True)
     for choice in dictionary.get("choices") or ():
-        choice.pop("finish_reason", None)  # LiteLLM's word; the provider's is asked for at the end
+        choice.pop("finish_reason", None)  # LiteLLM's value; the provider's own is required at the end
     return dictionary

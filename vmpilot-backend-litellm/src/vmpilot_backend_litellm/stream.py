@@ -1,4 +1,4 @@
-"""One call to the model, as the core's supervision asks for it: the backend's `stream_once`. No retries, no loop."""
+"""One call to the model under the core's supervision: the backend's `stream_once`. No retries, no loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmpilot_backend_litellm.sources import read_answer
 
 
 class ModelClient:
-    """Makes the calls of one turn; an async context manager that closes the turn's connections."""
+    """Makes the model calls of one turn; an async context manager that closes their connections."""
 
     def __init__(self, litellm: ModuleType) -> None:
         self._litellm = litellm
@@ -25,7 +25,7 @@ class ModelClient:
 
     @classmethod
     async def open(cls) -> ModelClient:
-        """Import LiteLLM, in a thread where that takes seconds, and make a client."""
+        """Import LiteLLM in a thread, because it takes seconds, and create a client."""
         return cls(await asyncio.to_thread(import_litellm))
 
     async def __aenter__(self) -> ModelClient:
@@ -40,7 +40,7 @@ class ModelClient:
         target.check_key()
         with translated_errors(target):
             arguments = make_arguments(call, target.name, litellm=self._litellm)
-            # Of an answer in one piece LiteLLM makes up what is missing, too.
+            # LiteLLM also invents missing parts of an answer in one piece.
             keep = not arguments.get("stream") and answers_in_openai_format(call, target.name, litellm=self._litellm)
             client = self._connections.client_for(target.name, call, keep=keep)
             answer = await self._litellm.acompletion(**arguments, client=client)

@@ -49,7 +49,7 @@ class CompletionReader:
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             said = self._target.quote(json.dumps(chunk, default=str)[:2000])
             raise BadResponse(
-                f"{self._target} sent something that is no answer ({said}); try again or check the base URL"
+                f"{self._target} sent an invalid answer ({said}); try again or check the base URL"
             ) from error
 
     def complete(self, *, end_is_told: bool = False) -> MessageCompleted:

@@ -140,4 +140,4 @@ class ChunkStream:
 
     def _unreadable(self, data: bytes) -> BadResponse:
         said = self._target.quote(data[:2000].decode("utf-8", "replace"))
-        return BadResponse(f"{self._target} sent something that is no answer ({said}); try again or check the base URL")
+        return BadResponse(f"{self._target} sent an invalid answer ({said}); try again or check the base URL")
