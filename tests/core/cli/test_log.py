@@ -179,7 +179,7 @@ def test_the_audit_tells_when_where_what_and_who(here: Here, chat: str, tmp_path
         (("chats",), "ACTION"),
         (("chats", "show", "zzz"), 'no conversation "zzz"'),
         (("chats", "import", "/nowhere"), "/nowhere"),
-        (("chats", "import", "/etc/passwd"), "no exported conversation"),
+        (("chats", "import", "/etc/passwd"), "Not an exported conversation"),
         (("chats", "list", "-n", "0"), "above 0"),
         (("--fork", "go on"), "-c"),
     ],
