@@ -144,7 +144,7 @@ def test_of_two_at_once_the_second_is_told_who_writes(start: StartServer) -> Non
         first.wait_for("text_delta")
         told = second.turn("Three?", conversation)
         assert told["type"] == "UsageError"
-        holder = f"conversation {conversation} is in use by process {first.process.pid} on {platform.node()} since "
+        holder = f"Conversation {conversation} is in use by process {first.process.pid} on {platform.node()} since "
         assert told["text"].startswith(holder)
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()

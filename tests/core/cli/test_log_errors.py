@@ -76,8 +76,8 @@ def test_unknown_and_ambiguous_ids(here: Here, twins: str, arguments: tuple[str,
         return [id_ if word == "ID" else word for word in arguments]
 
     for wrong in ("zzz", "ABC", "abc%", "", "abc12"):
-        assert told(here, *with_id(wrong), code=2) == f'there is no conversation "{wrong}": see `vmpilot chats list`'
-    several = 'several conversations begin with "abc": abc1, abc2; give more of the id'
+        assert told(here, *with_id(wrong), code=2) == f'There is no conversation "{wrong}". See `vmpilot chats list`.'
+    several = 'Several conversations begin with "abc": abc1, abc2. Use a longer prefix.'
     assert told(here, *with_id("abc"), code=2) == several
     assert here("chats", "list").out == twins
 
@@ -85,18 +85,18 @@ def test_unknown_and_ambiguous_ids(here: Here, twins: str, arguments: tuple[str,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it is no JSON"),
-        (b"\xff\xfe\x00", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
-        (b"[]", 'take what "vmpilot chats export'),
-        (b'{"messages": []}', 'take what "vmpilot chats export'),
-        ({"vmpilot_conversation": 2}, "newer VMPilot: upgrade vmpilot-core"),
-        ({"wire_version": 99}, "newer VMPilot: upgrade vmpilot-core"),
+        (b"", "invalid JSON"),
+        (b"\xff\xfe\x00", "invalid JSON"),
+        (b"[" * 100_000, "invalid JSON"),
+        (b"[]", "Create one with `vmpilot chats export"),
+        (b'{"messages": []}', "Create one with `vmpilot chats export"),
+        ({"vmpilot_conversation": 2}, "newer VMPilot. Upgrade vmpilot-core"),
+        ({"wire_version": 99}, "newer VMPilot. Upgrade vmpilot-core"),
         ({"events": []}, "empty"),
-        ({"events": [{"type": "from_the_future"}]}, "not whole"),
-        ({"events": [{**EVENT, "text": 5}]}, "not whole"),
-        ({"title": None}, "not whole"),
-        ({"started": "yesterday"}, "not whole"),
+        ({"events": [{"type": "from_the_future"}]}, "is damaged: "),
+        ({"events": [{**EVENT, "text": 5}]}, "is damaged: "),
+        ({"title": None}, "is damaged: "),
+        ({"started": "yesterday"}, "is damaged: "),
     ],
 )
 def test_an_invalid_import(here: Here, twins: str, tmp_path: Path, content: Any, said: str) -> None:
@@ -111,7 +111,7 @@ def test_a_truncated_import(here: Here, twins: str, tmp_path: Path) -> None:
     file = tmp_path / "cut.json"
     for length in range(1, len(whole) - 3, 40):
         file.write_text(whole[:length])
-        assert "no JSON" in told(here, "chats", "import", str(file), code=2)
+        assert "invalid JSON" in told(here, "chats", "import", str(file), code=2)
     assert here("chats", "list").out == twins
 
 
@@ -132,8 +132,8 @@ def test_an_import_that_cannot_be_read(here: Here, twins: str, file: str, said: 
 def test_a_missing_database(here: Here, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     here.monkeypatch.setenv("VMPILOT_DATABASE_URL", f"postgresql://ada:{PASSWORD}@127.0.0.1:1/log")
     said = told(here, *arguments, code=1)
-    assert said.startswith("the database log on 127.0.0.1:1 cannot be used: ")
-    assert said.endswith("; see that it runs and lets you in, then ask again")
+    assert said.startswith("The database log on 127.0.0.1:1 cannot be used: ")
+    assert said.endswith(". Check that it is running and accepts you, then try again.")
     assert PASSWORD not in said
     assert not (tmp_path / "data").exists()
 
@@ -152,7 +152,7 @@ def test_another_kind_of_database(here: Here, url: str) -> None:
     here.monkeypatch.setenv("VMPILOT_DATABASE_URL", url)
     for arguments in (("chats", "list"), ("hello",)):
         said = told(here, *arguments, code=2)
-        assert said.startswith("database_url takes postgresql://user:password@host/database")
+        assert said.startswith("Invalid database_url. Expected postgresql://user:password@host/database")
         assert PASSWORD not in said
 
 
@@ -160,8 +160,8 @@ def test_a_read_only_home(here: Here) -> None:
     here.monkeypatch.setenv("VMPILOT_DATA_DIR", "/proc/vmpilot")
     for arguments in (("hello",), ("chats", "list"), ("cost",)):
         said = told(here, *arguments, code=2)
-        assert said.startswith("cannot write conversations to /proc/vmpilot/conversations.db: ")
-        assert said.endswith("; make it writable, or set VMPILOT_DATA_DIR")
+        assert said.startswith("Cannot write conversations to /proc/vmpilot/conversations.db: ")
+        assert said.endswith(". Make it writable, or set VMPILOT_DATA_DIR.")
 
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -192,8 +192,8 @@ def test_a_disk_that_fills_up_during_an_import(variables: dict[str, str], tmp_pa
         pytest.skip("mounting is not permitted here")
     before, _, after = ran.stdout.partition("---\n")
     assert "code 1\n" in after
-    assert ran.stderr.startswith("vmpilot: the conversation log ")
-    assert ran.stderr.endswith("; free space or mend the file, then ask again\n")
+    assert ran.stderr.startswith("vmpilot: The conversation log ")
+    assert ran.stderr.endswith(". Free some space or repair the file, then try again.\n")
     assert ran.stderr.count("\n") == 1
     assert after.endswith(before.splitlines(keepends=True)[-1])
 

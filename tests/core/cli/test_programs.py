@@ -164,8 +164,8 @@ def test_a_read_only_data_folder(program: Start, tmp_path: Path) -> None:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (2, ""), err
     assert err == (
-        f"vmpilot: cannot write conversations to {tmp_path}/data/conversations.db: Permission denied; "
-        f"make it writable, or set VMPILOT_DATA_DIR\n"
+        f"vmpilot: Cannot write conversations to {tmp_path}/data/conversations.db: Permission denied. "
+        f"Make it writable, or set VMPILOT_DATA_DIR.\n"
     )
 
 

@@ -136,7 +136,7 @@ async def test_nothing_to_append(store: ConversationStore) -> None:
 
 async def test_an_empty_conversation_does_not_appear(store: ConversationStore) -> None:
     await (await store.create()).close()
-    with pytest.raises(UsageError, match="there is no conversation yet to go on with: leave out -c"):
+    with pytest.raises(UsageError, match=r"There is no conversation to continue yet\. Run vmpilot without -c"):
         await store.latest()
 
 
@@ -146,14 +146,14 @@ async def test_a_second_writer_is_told_who_writes(store: ConversationStore, othe
     for second in (store, other):
         with pytest.raises(
             UsageError,
-            match=rf"conversation {log.conversation_id} is in use by process {os.getpid()} on \S+ since 20.*: wait for",
+            match=rf"Conversation {log.conversation_id} is in use by process {os.getpid()} on \S+ since 20.*\. Wait",
         ):
             await second.open(log.conversation_id)
     await log.append(*notices("b"))
     await log.close()
     again = await other.open(log.conversation_id)
     assert await again.read() == notices("a", "b")
-    with pytest.raises(StoreError, match="is open elsewhere by now: nothing was written"):
+    with pytest.raises(StoreError, match="is open elsewhere now"):
         await log.append(*notices("c"))
 
 
@@ -198,7 +198,7 @@ async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> 
         assert (await store.import_document(DOCUMENT.replace("NAME", name))).id == name
     assert (await store.open("abc")).conversation_id == "abc"
     assert (await store.open("x")).conversation_id == "xyz"
-    with pytest.raises(UsageError, match='several conversations begin with "ab": abc, abcd, abce, …; give more'):
+    with pytest.raises(UsageError, match=r'Several conversations begin with "ab": abc, abcd, abce, …\. Use'):
         await store.open("ab")
 
 
@@ -206,7 +206,7 @@ async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> 
 async def test_an_unknown_conversation(store: ConversationStore, name: str) -> None:
     await store.import_document(DOCUMENT.replace("NAME", "abc"))
     for asked in (store.open, store.events, store.chat, store.export, store.fork, store.delete):
-        with pytest.raises(UsageError, match="there is no conversation"):
+        with pytest.raises(UsageError, match="There is no conversation"):
             await asked(name)
 
 
@@ -262,7 +262,7 @@ async def test_what_fails_while_warming_up_is_told_by_the_first_use(tmp_path: Pa
     (tmp_path / "data").touch()
     store = ConversationStore(tmp_path / "data")
     store.warm_up()
-    with pytest.raises(UsageError, match=r"cannot write conversations to .*: .*; make it writable, or set"):
+    with pytest.raises(UsageError, match=r"Cannot write conversations to .*: .*. Make it writable, or set"):
         await store.create()
     await store.close()
 
@@ -277,7 +277,7 @@ async def test_a_failed_append_writes_nothing_and_the_next_one_goes_on(store: Co
                 connection.exec_driver_sql(statement)
 
     await store.run(lambda: change("ALTER TABLE entries RENAME TO lost"))
-    with pytest.raises(StoreError, match=r"cannot be used: .*entries.*; .*then ask again"):
+    with pytest.raises(StoreError, match=r"cannot be used: .*entries.*then try again"):
         await log.append(*notices("b", "c"))
     await store.run(lambda: change("ALTER TABLE lost RENAME TO entries"))
     await log.append(*notices("d"))

@@ -52,8 +52,8 @@ async def test_a_file_that_is_no_database_is_set_aside(store: ConversationStore,
     (kept,) = kept_files(path)
     assert kept.read_bytes() == content
     assert re.fullmatch(
-        rf"the conversation log {path} is damaged \(file is not a database\)\. It was set aside as {kept} and nothing "
-        rf'in it was changed: "sqlite3 {kept} \.recover" gets back what can be read\. Ask again: a new log is begun\.',
+        rf"The conversation log {path} is damaged \(file is not a database\)\. It was moved to {kept}, unchanged; "
+        rf'"sqlite3 {kept} \.recover" recovers what is readable\. Try again: a new log will be created\.',
         str(caught.value),
     )
     assert await works(store)
@@ -81,11 +81,11 @@ async def test_a_page_that_is_damaged_is_found_when_it_is_read(store: Conversati
     id_ = await large_log(store)
     damaged = scribble_on(path)
     other = ConversationStore(path.parent)
-    with pytest.raises(StoreError, match=r"is damaged \(.*malformed.*set aside as"):
+    with pytest.raises(StoreError, match=r"is damaged \(.*malformed.*moved to"):
         await other.events(id_)
     assert kept_files(path)[0].read_bytes() == damaged
     assert await works(other)
-    with pytest.raises(UsageError, match="there is no conversation"):
+    with pytest.raises(UsageError, match="There is no conversation"):
         await other.open(id_)
     await other.close()
 
@@ -96,7 +96,7 @@ async def test_an_open_conversation_whose_file_is_damaged_stops(store: Conversat
     await store.run(store.database.clean_up)
     write(path, b"overwritten" * 1000)
     await store.run(store._close)
-    with pytest.raises(StoreError, match="set aside as"):
+    with pytest.raises(StoreError, match="moved to"):
         await log.append(*notices("b"))
     with pytest.raises(StoreError, match="was taken over by another process, or deleted"):
         await log.append(*notices("c"))
@@ -111,9 +111,7 @@ async def test_a_damaged_index_of_words_is_made_anew(store: ConversationStore, p
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE words_data SET block = x'ffffffffffffffffffffffff'")
         connection.commit()
-    with pytest.raises(
-        StoreError, match=r"the index for searching in .* was damaged and has been made anew: ask again"
-    ):
+    with pytest.raises(StoreError, match=r"The search index in .* was damaged and has been rebuilt. Try again"):
         await store.search("needle")
     assert len(await store.search("needle")) == 1
     await log.append(started)
@@ -129,7 +127,7 @@ async def test_an_empty_file_is_a_new_log(store: ConversationStore, path: Path) 
 async def test_two_damaged_files_in_one_second_are_both_kept(store: ConversationStore, path: Path) -> None:
     for number in range(3):
         write(path, f"damage {number}".encode() * 100)
-        with pytest.raises(StoreError, match="set aside as"):
+        with pytest.raises(StoreError, match="moved to"):
             await store.create()
     assert len({kept.read_bytes() for kept in kept_files(path)}) == 3
 

@@ -202,7 +202,7 @@ async def test_a_newer_schema_is_refused(store: ConversationStore, place: Place)
         with psycopg.connect(place.url) as session:
             session.execute("UPDATE vmpilot.alembic_version SET version_num = '99'")
     newer = place.store()
-    with pytest.raises(StoreError, match=r"was written by a newer VMPilot \(schema 99\): upgrade vmpilot-core"):
+    with pytest.raises(StoreError, match=r"was written by a newer VMPilot \(schema 99\). Upgrade vmpilot-core"):
         await newer.create()
     await newer.close()
 
@@ -213,7 +213,7 @@ async def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE conversations (other TEXT)")
     before = path.read_bytes()
     store = ConversationStore(tmp_path)
-    with pytest.raises(StoreError, match="is another program's database: move it away, or set VMPILOT_DATA_DIR"):
+    with pytest.raises(StoreError, match=r"is another program's database\. Move it away, or set VMPILOT_DATA_DIR"):
         await store.create()
     await store.close()
     with closing(sqlite3.connect(path)) as connection:

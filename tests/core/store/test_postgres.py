@@ -26,9 +26,9 @@ def shown(error: BaseException | None) -> str:
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        (f"postgresql://ada:{PASSWORD}@127.0.0.1:1/log", "the database log on 127.0.0.1:1 cannot be used: "),
-        (f"postgres://ada:{PASSWORD}@127.0.0.1:1", "the database ada on 127.0.0.1:1 cannot be used: "),
-        (f"postgresql://ada:{PASSWORD}@/log?host=/nowhere", "the database log on /nowhere cannot be used: "),
+        (f"postgresql://ada:{PASSWORD}@127.0.0.1:1/log", "The database log on 127.0.0.1:1 cannot be used: "),
+        (f"postgres://ada:{PASSWORD}@127.0.0.1:1", "The database ada on 127.0.0.1:1 cannot be used: "),
+        (f"postgresql://ada:{PASSWORD}@/log?host=/nowhere", "The database log on /nowhere cannot be used: "),
     ],
 )
 async def test_a_server_that_is_not_there(tmp_path: Path, url: str, place: str) -> None:
@@ -36,7 +36,7 @@ async def test_a_server_that_is_not_there(tmp_path: Path, url: str, place: str) 
     with pytest.raises(StoreError) as caught:
         await store.create()
     assert str(caught.value).startswith(place)
-    assert str(caught.value).endswith("; see that it runs and lets you in, then ask again")
+    assert str(caught.value).endswith(". Check that it is running and accepts you, then try again.")
     assert PASSWORD not in shown(caught.value)
     assert not (tmp_path / "data").exists()
     await store.close()
@@ -45,7 +45,7 @@ async def test_a_server_that_is_not_there(tmp_path: Path, url: str, place: str) 
 async def test_a_database_that_is_not_there(postgres: PostgresServer, tmp_path: Path) -> None:
     store = ConversationStore(tmp_path, database_url=Secret(postgres.url("nowhere")))
     with pytest.raises(
-        StoreError, match=r'^the database nowhere on /tmp/.* cannot be used: .*"nowhere" does not exist'
+        StoreError, match=r'^The database nowhere on /tmp/.* cannot be used: .*"nowhere" does not exist'
     ):
         await store.create()
     await store.close()
@@ -63,7 +63,9 @@ async def test_a_database_that_is_not_there(postgres: PostgresServer, tmp_path: 
 )
 async def test_a_url_that_is_none(tmp_path: Path, url: str) -> None:
     store = ConversationStore(tmp_path, database_url=Secret(url))
-    with pytest.raises(UsageError, match="database_url takes postgresql://user:password@host/database") as caught:
+    with pytest.raises(
+        UsageError, match=r"Invalid database_url\. Expected postgresql://user:password@host/database"
+    ) as caught:
         await store.create()
     assert PASSWORD not in shown(caught.value)
     await store.close()
@@ -88,7 +90,7 @@ asyncio.run(main())
 
 def test_a_missing_driver_names_the_extra() -> None:
     ran = subprocess.run([sys.executable, "-c", WITHOUT_DRIVER], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith("PostgreSQL needs a driver that is not installed: run `")
+    assert ran.stdout.startswith("PostgreSQL needs a driver that is not installed. Run `")
     assert "vmpilot-core[postgres]" in ran.stdout
 
 
@@ -129,7 +131,7 @@ async def test_a_lease_that_was_lost_with_its_session_may_be_taken(make_server: 
     taken = await other.open(log.conversation_id)
     await taken.append(*notices("b"))
     for _ in range(2):
-        with pytest.raises(StoreError, match="nothing was written"):
+        with pytest.raises(StoreError, match="Nothing was written"):
             await log.append(*notices("lost"))
     await taken.append(*notices("c"))
     assert await other.events(log.conversation_id) == notices("a", "b", "c")

@@ -23,7 +23,7 @@ async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
 ) -> None:
     with start_writer(place) as writer:
         name = read_line(writer).split()[0]
-        with pytest.raises(UsageError, match=f"conversation {name} is in use by process {writer.pid} on "):
+        with pytest.raises(UsageError, match=f"Conversation {name} is in use by process {writer.pid} on "):
             await store.open(name)
         assert await store.events(name) == (Notice("0"),)  # anybody may look
         writer.kill()
@@ -33,7 +33,7 @@ async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
         await log.append(Notice("1"))
         with start_writer(place, name=name) as second:
             assert read_line(second).startswith(
-                f"UsageError conversation {name} is in use by process {os.getpid()} on "
+                f"UsageError Conversation {name} is in use by process {os.getpid()} on "
             )
 
 
@@ -99,8 +99,8 @@ def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
     locked = open_folder / "locked"
     locked.mkdir(mode=0o555)
     assert write_as_nobody(locked / "data") == (
-        f"UsageError cannot write conversations to {locked}/data/conversations.db: Permission denied; "
-        "make it writable, or set VMPILOT_DATA_DIR"
+        f"UsageError Cannot write conversations to {locked}/data/conversations.db: Permission denied. "
+        "Make it writable, or set VMPILOT_DATA_DIR."
     )
 
 
@@ -113,8 +113,8 @@ async def test_files_that_cannot_be_written(open_folder: Path) -> None:
     for path, mode in ((data / "conversations.db", 0o444), (data / "locks", 0o555), (data, 0o555)):
         path.chmod(mode)
     said = write_as_nobody(data, log.conversation_id)
-    assert said.startswith("UsageError cannot write conversations to "), said
-    assert said.endswith("make it writable, or set VMPILOT_DATA_DIR")
+    assert said.startswith("UsageError Cannot write conversations to "), said
+    assert said.endswith("Make it writable, or set VMPILOT_DATA_DIR.")
 
 
 async def test_locks_that_cannot_be_made(open_folder: Path) -> None:
@@ -127,8 +127,8 @@ async def test_locks_that_cannot_be_made(open_folder: Path) -> None:
         path.chmod(0o777)
     (data / "locks").chmod(0o555)
     said = write_as_nobody(data, log.conversation_id)
-    assert said.startswith(f"UsageError cannot write conversations to {data}/locks"), said
-    assert said.endswith("Permission denied; make it writable, or set VMPILOT_DATA_DIR")
+    assert said.startswith(f"UsageError Cannot write conversations to {data}/locks"), said
+    assert said.endswith("Permission denied. Make it writable, or set VMPILOT_DATA_DIR.")
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -152,8 +152,8 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if ran.returncode == 99:
         pytest.skip("mounting is not permitted here")
     *written, error = ran.stdout.splitlines()
-    assert error.startswith(f"StoreError the conversation log {tmp_path}/conversations.db cannot be used: "), ran
-    assert error.endswith("free space or mend the file, then ask again")
+    assert error.startswith(f"StoreError The conversation log {tmp_path}/conversations.db cannot be used: "), ran
+    assert error.endswith("Free some space or repair the file, then try again.")
     assert written
     with sqlite3.connect(saved / "conversations.db") as connection:
         assert connection.execute("SELECT max(number) FROM entries").fetchone() == (len(written),)

@@ -40,15 +40,15 @@ class Chats:
             return prefix if prefix in found else found[0]
         if found:
             listed = ", ".join([*found[:3], *(["…"] if found[3:] else [])])
-            raise UsageError(f'several conversations begin with "{prefix}": {listed}; give more of the id')
-        raise UsageError(f'there is no conversation "{prefix}": see `vmpilot chats list`')
+            raise UsageError(f'Several conversations begin with "{prefix}": {listed}. Use a longer prefix.')
+        raise UsageError(f'There is no conversation "{prefix}". See `vmpilot chats list`.')
 
     def latest(self) -> str:
         query = select(conversations.c.id).order_by(conversations.c.touched.desc()).limit(1)
         with self.database.reading() as connection:
             found: str | None = connection.scalars(query).first()
         if found is None:
-            raise UsageError("there is no conversation yet to go on with: leave out -c")
+            raise UsageError("There is no conversation to continue yet. Run vmpilot without -c.")
         return found
 
     def holder(self, conversation_id: str) -> str:
@@ -72,7 +72,7 @@ class Chats:
     def search(self, words: str, limit: int) -> tuple[Hit, ...]:
         wanted = words_in(words)
         if not wanted:
-            raise UsageError("there is nothing to search for: give words, in letters or digits")
+            raise UsageError("Nothing to search for. Use words of letters or digits.")
         with self.database.reading() as connection:
             return tuple(search_entries(connection, self.database.words, wanted, limit=limit))
 
@@ -113,7 +113,7 @@ class Chats:
     def rename(self, conversation_id: str, title: str) -> Chat:
         cut = title_from(title)
         if not cut:
-            raise UsageError("a title needs at least one character that can be seen")
+            raise UsageError("A title needs at least one visible character.")
         with self.database.writing() as connection:
             renamed = update(conversations).where(conversations.c.id == conversation_id).values(title=pack(cut))
             connection.execute(renamed)
@@ -155,7 +155,7 @@ class Chats:
 def _chat(connection: Connection, conversation_id: str) -> Chat:
     found = list_chats(connection, ids=[conversation_id])
     if not found:
-        raise UsageError(f"conversation {conversation_id} was deleted a moment ago")
+        raise UsageError(f"Conversation {conversation_id} was deleted a moment ago.")
     return found[0]
 
 
@@ -165,7 +165,5 @@ def _first_turns(events: tuple[Event, ...], at: int | None, conversation_id: str
         return events
     begun = [number for number, event in enumerate(events) if isinstance(event, TurnStarted)]
     if not 1 <= at <= len(begun):
-        raise UsageError(
-            f"conversation {conversation_id} has {len(begun)} turns: a fork takes 1 to {len(begun)} of them"
-        )
+        raise UsageError(f"Conversation {conversation_id} has no turn {at}; its last one is turn {len(begun)}.")
     return events[: begun[at]] if at < len(begun) else events

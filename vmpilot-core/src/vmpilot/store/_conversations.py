@@ -65,7 +65,7 @@ class ConversationLog:
             return
         if self._lock is None or not self._lock.is_held():
             raise StoreError(
-                f"conversation {self.conversation_id} is open elsewhere by now: nothing was written; open it again"
+                f"Conversation {self.conversation_id} is open elsewhere now. Nothing was written. Open it again."
             )
         database = self._store.database
         with database.writing() as connection:
@@ -231,7 +231,7 @@ class ConversationStore:
             with self.database.writing(durable=False) as connection:
                 taken = take_lease(connection, conversation_id, Holder.this_process())
             if taken is None:
-                raise UsageError(f"conversation {conversation_id} was deleted a moment ago")
+                raise UsageError(f"Conversation {conversation_id} was deleted a moment ago.")
         except BaseException:
             lock.release()
             raise
@@ -241,7 +241,7 @@ class ConversationStore:
         lock = self.database.lock(conversation_id)
         if lock is None:
             holder = self.chats.holder(conversation_id)
-            raise UsageError(f"conversation {conversation_id} is in use by {holder}: wait for it, or begin a new one")
+            raise UsageError(f"Conversation {conversation_id} is in use by {holder}. Wait for it, or start a new one.")
         return lock
 
     def _delete(self, conversation_id: str) -> Chat:

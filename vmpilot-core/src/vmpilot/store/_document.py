@@ -52,21 +52,21 @@ def read_document(data: str | bytes) -> Imported:
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"this is no exported conversation: it is no JSON ({error})") from error
+        raise UsageError(f"Not an exported conversation: invalid JSON ({error})") from error
     version = raw.get("vmpilot_conversation") if isinstance(raw, dict) else None
     if not isinstance(version, int):
-        raise UsageError('this is no exported conversation: take what "vmpilot chats export ID --format json" gives')
+        raise UsageError("Not an exported conversation. Create one with `vmpilot chats export ID --format json`.")
     if version > FORMAT or _newer_events(raw):
-        raise UsageError("this conversation was exported by a newer VMPilot: upgrade vmpilot-core")
+        raise UsageError("This conversation was exported by a newer VMPilot. Upgrade vmpilot-core.")
     try:
         document = msgspec.convert(raw, Document)
         events = tuple(_forgetful(decode_event(json.dumps(event))) for event in document.events)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"this exported conversation is not whole: {error}") from error
+        raise UsageError(f"This exported conversation is damaged: {error}") from error
     if not (math.isfinite(document.started) and math.isfinite(document.touched)):
-        raise UsageError("this exported conversation is not whole: its times are no numbers")
+        raise UsageError("This exported conversation is damaged: its times are not numbers.")
     if not events:
-        raise UsageError("this exported conversation is empty: there is nothing to import")
+        raise UsageError("This exported conversation is empty.")
     return Imported(
         document.id if GOOD_ID.fullmatch(document.id) else "",
         title_from(document.title),

@@ -96,9 +96,11 @@ def is_same_file(descriptor: int, path: Path) -> bool:
 def file_error(path: Path, error: OSError) -> VMPilotError:
     """What to raise where the system does not let us make or open a file of the log."""
     if error.errno in _DISK_ERRORS:
-        return StoreError(f"cannot write conversations to {path}: {error.strerror}; free space or mend the disk")
+        return StoreError(
+            f"Cannot write conversations to {path}: {error.strerror}. Free some space, or check the disk."
+        )
     return UsageError(
-        f"cannot write conversations to {path}: {error.strerror}; make it writable, or set VMPILOT_DATA_DIR"
+        f"Cannot write conversations to {path}: {error.strerror}. Make it writable, or set VMPILOT_DATA_DIR."
     )
 
 

@@ -41,7 +41,7 @@ def prepare_schema(database: AnyDatabase) -> None:
 def _checked_version(database: AnyDatabase) -> int:
     version = database.read_version()
     if version > SCHEMA_VERSION:
-        raise StoreError(f"{database.place} was written by a newer VMPilot (schema {version}): upgrade vmpilot-core")
+        raise StoreError(f"{database.place} was written by a newer VMPilot (schema {version}). Upgrade vmpilot-core.")
     return version
 
 

@@ -43,7 +43,7 @@ class PostgresDatabase(Database):
     def __init__(self, address: Secret) -> None:
         """Raises `UsageError` where the address is none, or the driver is not installed."""
         self._url = _parse(address)
-        self.place = f"the database {_where(self._url)}"
+        self.place = f"The database {_where(self._url)}"
         super().__init__(_create_engine(self._url))
         event.listen(self.engine, "connect", _begin_session)
         self._locks = _AdvisoryLocks(self.engine)
@@ -103,7 +103,9 @@ class PostgresDatabase(Database):
         if isinstance(error, DBAPIError) and (error.connection_invalidated or _is_lost(cause)):
             self._locks.lose()
         said = _without_password(str(cause), self._url)
-        return StoreError(f"{self.place} cannot be used: {said}; see that it runs and lets you in, then ask again")
+        return StoreError(
+            f"{self.place} cannot be used: {said}. Check that it is running and accepts you, then try again."
+        )
 
     def close(self) -> None:
         self._locks.lose()
@@ -191,9 +193,7 @@ def _parse(address: Secret) -> URL:
     except (ArgumentError, ValueError):
         url = None
     if url is None or url.drivername not in {"postgresql", "postgres"}:
-        raise UsageError(
-            "database_url takes postgresql://user:password@host/database, and what is given is no such URL"
-        )
+        raise UsageError("Invalid database_url. Expected postgresql://user:password@host/database.")
     return url.set(drivername="postgresql+psycopg")
 
 
@@ -204,7 +204,7 @@ def _create_engine(url: URL) -> Engine:
         return create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
     except ImportError as error:
         raise UsageError(
-            f"PostgreSQL needs a driver that is not installed: run `{install_command('vmpilot-core[postgres]')}`"
+            f"PostgreSQL needs a driver that is not installed. Run `{install_command('vmpilot-core[postgres]')}`."
         ) from error
 
 

@@ -31,7 +31,7 @@ class SqliteFile(Database):
     def __init__(self, path: Path) -> None:
         """Raises `UsageError` where the file cannot be made or written to."""
         self.path = path
-        self.place = f"the conversation log {path}"
+        self.place = f"The conversation log {path}"
         _make_file(path)
         self._identity = _identity(path)
         self._preparing = False
@@ -51,7 +51,7 @@ class SqliteFile(Database):
             version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
             known = version or connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0
         if not known:
-            raise StoreError(f"{self.path} is another program's database: move it away, or set VMPILOT_DATA_DIR")
+            raise StoreError(f"{self.path} is another program's database. Move it away, or set VMPILOT_DATA_DIR.")
         return version
 
     @contextmanager
@@ -75,7 +75,7 @@ class SqliteFile(Database):
         except sqlite3.Error as error:
             copy.unlink()
             raise StoreError(
-                f"cannot copy {self.path} before its schema changes: {error}; free space, then try again"
+                f"Cannot back up {self.path} before its schema is upgraded: {error}. Free some space, then try again."
             ) from error
 
     def set_version(self, connection: Connection, version: int) -> None:
@@ -106,7 +106,7 @@ class SqliteFile(Database):
             return self._redraw()
         if code & 0xFF in _DAMAGE:
             return self._set_aside(str(cause))
-        return StoreError(f"{self.place} cannot be used: {cause}; free space or mend the file, then ask again")
+        return StoreError(f"{self.place} cannot be used: {cause}. Free some space or repair the file, then try again.")
 
     def _redraw(self) -> VMPilotError:
         """Only the index of words is damaged, and that can be drawn anew."""
@@ -122,7 +122,7 @@ class SqliteFile(Database):
             return error
         finally:
             self._redrawing = False
-        return StoreError(f"the index for searching in {self.path} was damaged and has been made anew: ask again")
+        return StoreError(f"The search index in {self.path} was damaged and has been rebuilt. Try again.")
 
     @property
     def _schema_lock(self) -> Path:
@@ -135,15 +135,15 @@ class SqliteFile(Database):
         """Move a damaged file away; of several processes that find it so, one does."""
         with nullcontext() if self._preparing else exclusive(self._schema_lock):
             if self.is_replaced or not _is_damaged(self.path):
-                return StoreError(f"{self.place} could not be read ({cause}): ask again")
+                return StoreError(f"{self.place} could not be read ({cause}). Try again.")
             kept = _free_name(self.path, "damaged")
             for ending in _BESIDE:
                 old = Path(f"{self.path}{ending}")
                 if old.exists():
                     old.rename(f"{kept}{ending}")
         return StoreError(
-            f"{self.place} is damaged ({cause}). It was set aside as {kept} and nothing in it was changed: "
-            f'"sqlite3 {kept} .recover" gets back what can be read. Ask again: a new log is begun.'
+            f"{self.place} is damaged ({cause}). It was moved to {kept}, unchanged; "
+            f'"sqlite3 {kept} .recover" recovers what is readable. Try again: a new log will be created.'
         )
 
 

@@ -71,8 +71,8 @@ def append_entries(
     touch = TOUCH_AND_DESCRIBE if told else TOUCH
     if connection.execute(touch, values | told).rowcount != 1:
         raise StoreError(
-            f"conversation {claim.conversation_id} was taken over by another process, or deleted, while it was open "
-            "here: nothing was written; open it again to go on"
+            f"Conversation {claim.conversation_id} was taken over by another process, or deleted, while it was open "
+            "here. Nothing was written. Open it again to continue."
         )
     insert_entries(connection, claim.conversation_id, number, [encode_event(event) for event in events])
     draw_entries(connection, index, conversation_id=claim.conversation_id, events=enumerate(events, start=number))
