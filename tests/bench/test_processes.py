@@ -1,4 +1,4 @@
-"""What the system tells of a process is its own, and nothing of ours."""
+"""Figures of a process are the ones that the system reports for it alone."""
 
 from __future__ import annotations
 

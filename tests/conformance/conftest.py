@@ -1,4 +1,4 @@
-"""What the rows need before they are verified: each library's first call."""
+"""Let each library make its first call before the rows are verified."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ class FollowsRedirects(PlainClient):
 
 
 class ForgetsResults(PlainClient):
-    """Leaves the history with a call that nobody answers."""
+    """Leaves the history with an unanswered call."""
 
     def finish(self, call: ToolCall) -> list[Event]:
         events = super().finish(call)
@@ -153,7 +153,7 @@ class SwallowsErrors(PlainClient):
 
 
 class HidesStarts(PlainClient):
-    """Runs commands that no event tells of."""
+    """Runs commands that no event reports."""
 
     def finish(self, call: ToolCall) -> list[Event]:
         return [event for event in super().finish(call) if not isinstance(event, ToolStarted)]

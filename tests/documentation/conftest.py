@@ -55,7 +55,7 @@ def install_backend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 @pytest.fixture
 def make_agent(tmp_path: Path) -> AgentMaker:
-    """Makes an agent with the backend `mine`, in mode full, without settings of the person who runs the tests."""
+    """Makes an agent with the backend `mine`, in mode full, without the settings of the developer."""
 
     def make(server: ScriptedServer, **settings: Any) -> Agent:
         (tmp_path / "work").mkdir(exist_ok=True)
