@@ -44,7 +44,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The tests, but for those that have sessions of their own: crash, e2e, matrix."""
+    """The tests, except crash, e2e and matrix, which have their own sessions."""
     install(session)
     session.run("pytest", "-n", "2", *APART, *session.posargs)
 

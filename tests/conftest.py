@@ -1,4 +1,4 @@
-"""Options of all tests, and the sample distributions of `tests/samples`, which an interpreter finds without pip."""
+"""Options of all tests, and the sample distributions of `tests/samples`, installed without pip."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chosen_backends(config: pytest.Config) -> tuple[str, ...]:
 
 
 def pytest_configure() -> None:
-    """Undo what the tests inherit from whoever started them: a background job ignores SIGINT, nohup SIGHUP."""
+    """Reset the signals that the parent process ignored: a background job ignores SIGINT, nohup SIGHUP."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -62,7 +62,7 @@ def _leaves_nothing_open() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def sample_folders(tmp_path_factory: pytest.TempPathFactory) -> SampleFolders:
-    """Put these on `PYTHONPATH` or `sys.path`, and the samples are installed as far as importlib.metadata can tell."""
+    """Folders for `PYTHONPATH` or `sys.path` in which importlib.metadata finds the samples installed."""
     site = tmp_path_factory.mktemp("samples")
 
     def install(*names: str) -> tuple[Path, ...]:
@@ -76,7 +76,7 @@ def sample_folders(tmp_path_factory: pytest.TempPathFactory) -> SampleFolders:
 
 @pytest.fixture
 def sample_environment(sample_folders: SampleFolders, tmp_path: Path) -> Callable[..., dict[str, str]]:
-    """The environment of a person without settings, where the named samples are installed, for a subprocess."""
+    """The environment variables of a user without settings, with the named samples installed, for a subprocess."""
 
     def make(*names: str, **variables: str) -> dict[str, str]:
         own = {
@@ -110,7 +110,7 @@ def installed_samples(sample_folders: SampleFolders, monkeypatch: pytest.MonkeyP
 
 
 def _install_sample(source: Path, folder: Path) -> None:
-    """Do what pip would: copy the modules and write the metadata that pyproject.toml asks for."""
+    """Copy the modules and write the metadata of pyproject.toml, as pip does."""
     project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
     metadata.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests and benchmarks, on a socket in a folder of its own."""
+"""A real PostgreSQL server for tests and benchmarks, on a socket in its own folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PASSWORD = "never-shown"
 
 
 class PostgresServer:
-    """A server on a socket in a folder of its own; `start` and `kill` it as often as a test needs."""
+    """A server on a socket in its own folder; `start` and `kill` it as often as a test needs."""
 
     def __init__(self, folder: Path, *, syncs: bool = False) -> None:
         """With `syncs` a commit waits for the disk, as it does for users."""
@@ -101,7 +101,7 @@ class PostgresServer:
         return url
 
     def end_sessions(self, url: str) -> None:
-        """Whoever is in this database has to connect again."""
+        """End all other sessions in this database, so that clients must reconnect."""
         query = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database()"
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"{query} AND backend_type = 'client backend' AND pid <> pg_backend_pid()".encode())
@@ -116,7 +116,7 @@ class PostgresServer:
 def _works_in(folder: Path) -> bool:
     """Whether the folder is the working directory of a process.
 
-    All processes of a server work in its data folder, and each child leads a process group of its own. The link of an
+    All processes of a server work in its data folder, and each child leads its own process group. The link of an
     ended process cannot be read, and it goes after the shared memory that keeps the next server from starting.
     """
     for link in Path("/proc").glob("[0-9]*/cwd"):

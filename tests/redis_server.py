@@ -1,4 +1,4 @@
-"""A real Redis server for tests, on a socket in a folder of its own."""
+"""A real Redis server for tests, on a socket in its own folder."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RedisServer:
             process.wait()
 
     def ask(self, *words: str) -> str:
-        """What the server answers to one command, as it comes over the wire."""
+        """The raw answer of the server to one command."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(30)
             connection.connect(f"{self.folder}/socket")

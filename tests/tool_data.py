@@ -1,4 +1,4 @@
-"""What a tool returned, out of the boundary in which the model gets it."""
+"""Reads a tool's output from inside the boundary in which the model receives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BETWEEN = re.compile(r"<(output-[0-9a-f]{12})>\n(.*)\n</\1>", re.DOTALL)
 
 
 def output_in(content: str) -> str:
-    """The output alone; an AssertionError where it does not stand between boundaries. Denials stand without."""
+    """The output alone; an AssertionError if it has no boundary. Denials have none."""
     if content.startswith("Denied: "):
         return content
     found = _BETWEEN.fullmatch(content)

@@ -1,4 +1,4 @@
-"""Whatever a distribution imports it declares, wherever the import stands; a part that needs an extra names it."""
+"""A distribution declares everything that it imports, at any place; a part that needs an extra names the extra."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EXTRAS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "vmpilot-backend-langchain": {"vmpilot_backend_langchain/models.py": ("anthropic",)},
     "vmpilot-backend-litellm": {},
 }
-"""What parts of a distribution may import beyond its dependencies: what each of these extras declares."""
+"""Parts of a distribution that may also import the packages that all of these extras declare."""
 
 
 def read_project(folder: Path) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def installed() -> Mapping[str, list[str]]:
 
 
 def allowed(distribution: str, project: dict[str, Any], name: str) -> set[str]:
-    """What the module of this file name may import."""
+    """The distributions that the module with this file name may import."""
     extras = project.get("optional-dependencies", {})
     parts = EXTRAS[distribution]
     part = max((part for part in parts if name.startswith(part)), key=len, default=None)

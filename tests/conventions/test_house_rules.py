@@ -1,4 +1,4 @@
-"""Rules of the house that no linter knows."""
+"""Conventions of this project that no linter checks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ENVIRONMENT_READERS = {
 
 FOLDER_CHANGERS = {
     "vmpilot/machine/processes/supervisor_program.py"
-}  # a program of its own, which goes where a command is to start
+}  # a separate program, which changes to the folder of its command
 
 
 def name_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The tests do not depend on the signals that whoever started them ignores or blocks."""
+"""The tests do not depend on the signals that their parent process ignores or blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the crash tests share: one model's server and one warm program for each worker, and their figures at the end."""
+"""Shared by the crash tests: one model server and one warm program per worker, and their figures at the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold after any crash, as one pure function over what the log, the machine and the model's server show.
+"""The invariants after any crash, as one pure function of the log, the machine and the model server.
 
 It knows neither how a run was broken nor where the log is kept.
 """
@@ -97,7 +97,7 @@ def _sent_violations(evidence: Evidence) -> Violations:
                 yield f"2: the model got a result that is not in the log: {message!r:.200}"
             for call in message.get("tool_calls") or ():
                 if call["id"] not in called:
-                    yield f"2: the model got a call of its own that is not in the log: {call['id']}"
+                    yield f"2: the model received one of its calls that is not in the log: {call['id']}"
 
 
 def _effect_violations(evidence: Evidence) -> Violations:
@@ -153,7 +153,7 @@ def _write_error_violations(evidence: Evidence) -> Violations:
 
 
 def _result_violations(evidence: Evidence) -> Violations:
-    """5: a call has one result in the end; where it was interrupted, the result says how far it came."""
+    """5: a call has one result in the end; if it was interrupted, the result says how far it came."""
     calls = [call.id for event in evidence.events if isinstance(event, MessageCompleted) for call in _calls(event)]
     started = {event.call.id for event in evidence.events if isinstance(event, ToolStarted)}
     results = [event.result for event in evidence.events if isinstance(event, ToolFinished)]

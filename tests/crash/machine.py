@@ -110,7 +110,7 @@ class Machine:
         return {**own, **folders, **database, **settings}
 
     def _arguments(self, text: str) -> list[str]:
-        """The command line; it goes on with what the log holds."""
+        """The command line, which continues the conversation in the log."""
         self.asked.append(text)
         endpoint = ["--base-url", self.server.base_url, "--model", f"{self.kind}.{self.mark}"]
         before = ["-c"] if any(self.log().values()) else []
@@ -164,7 +164,7 @@ class Machine:
         return self._collect(program.wait())
 
     def _collect(self, code: int | None) -> Run:
-        """What a run left behind that ended with `code`."""
+        """The state that a run with exit code `code` left behind."""
         lines = (self.home / "output").read_text().splitlines(keepends=True)
         shown = tuple(decode_event(line) for line in lines if line.endswith("\n"))
         self.shown += shown
@@ -177,7 +177,7 @@ class Machine:
         return self.run(GO_ON)
 
     def log(self) -> dict[str, list[tuple[int, Event]]]:
-        """What the log holds, read past VMPilot; from a copy, so that looking changes nothing."""
+        """The events in the log, read without VMPilot, from a copy, so that reading changes nothing."""
         if self.database_url is not None:
             return _read_server(self.database_url)
         if not (self.data / "conversations.db").exists():
@@ -243,7 +243,7 @@ class Machine:
 
 
 def _is_killed(status: Mapping[str, str]) -> bool:
-    """Whether it runs none of its own code any more, and only waits in the kernel, for a busy disk for instance."""
+    """Whether it no longer runs its own code and only waits in the kernel, for example for a busy disk."""
     pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
     return bool(pending & 1 << signal.SIGKILL - 1)
 
@@ -294,7 +294,7 @@ def _by_conversation(rows: Iterable[tuple[str, int, str]]) -> dict[str, list[tup
 
 
 def _wait_for_sessions(url: str) -> None:
-    """Until nobody but us is in the database."""
+    """Wait until ours is the only session in the database."""
     give_up = time.monotonic() + PATIENCE
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with psycopg.connect(url, autocommit=True) as session:

@@ -1,4 +1,4 @@
-"""What the model of these tests says: from the request alone, so that any number of runs may ask at once.
+"""The model of these tests. It answers from the request alone, so any number of runs may ask at once.
 
 The model's name is `KIND.ID`; the kind says what the commands of its turns are like. A turn that goes on after a crash
 gets short ones.
@@ -26,7 +26,7 @@ COMMANDS: Mapping[str, str] = {
     ),
     "talking": "{mark}",
 }
-"""What a command of each kind does; its mark is left in a file by `echo`."""
+"""The commands of each kind; `echo` leaves the mark of a command in a file."""
 
 
 def answer(request: RecordedRequest) -> Reply:

@@ -1,4 +1,4 @@
-"""Each system call by which a run changes the disk is where it is killed once, and where the disk fails once."""
+"""At each system call with which a run changes the disk, the run is killed once and the disk fails once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What authors of backends do, in a fresh environment with plain pip: a new one passes as it is, a foreign one too."""
+"""The steps of a backend author, in a fresh environment with plain pip; a generated and a foreign backend pass."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Author:
         return self.folder / "vmpilot-backend-my-engine"
 
     def run(self, program: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A program of the environment, run in its folder, with no settings of the person who runs the tests."""
+        """A program of the environment, run in its folder, without the settings of the developer."""
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "VMPILOT_DATA_DIR": str(self.folder / "data")}
         return subprocess.run(
             [self.folder / "venv/bin" / program, *arguments],

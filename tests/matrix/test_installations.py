@@ -59,7 +59,7 @@ class Installation:
     combination: Combination
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A program of the environment, run in its folder, with no settings of the person who runs the tests."""
+        """A program of the environment, run in its folder, without the settings of the developer."""
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),

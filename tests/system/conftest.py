@@ -55,7 +55,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @dataclass
 class Seen:
-    """What a front end saw of one turn."""
+    """The events of one turn, as a front end sees them."""
 
     events: list[Event]
 
@@ -174,12 +174,12 @@ class Machine:
         return seen
 
     async def ask(self, server: ScriptedServer | str, request: Any = "Do it.", **settings: Any) -> Seen:
-        """One turn of an agent of its own."""
+        """One turn of a new agent."""
         async with self.agent(server, **settings) as agent:
             return await self.play(agent, request)
 
     def stored(self, conversation: str | None = None) -> list[Event]:
-        """What the log holds, read past VMPilot."""
+        """The events in the log, read without VMPilot."""
         query = "SELECT body FROM entries WHERE ?1 IS NULL OR conversation_id = ?1 ORDER BY conversation_id, number"
         connection = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)
         try:

@@ -171,7 +171,7 @@ async def test_near_the_windows_end_a_conversation_is_summarised(machine: Machin
 
 
 async def test_in_mid_turn_the_request_and_the_latest_steps_stay(machine: Machine) -> None:
-    """Each later step sends the summary in place of what it stands for, and so does whoever resumes, on any backend."""
+    """Each later step sends the summary instead of the messages it replaces, and so does a resumed conversation."""
     steps = [msgspec.structs.replace(prints(f"s{at}", 10), text="x" * 8_000) for at in range(14)]
     with serve(*steps, Reply("Done."), Reply("Yes.")) as model:
         seen = await machine.ask(model.server, "Work.", context_window=WINDOW)

@@ -1,4 +1,4 @@
-"""What goes wrong at the provider: one plain sentence, the right exit code, and no harm to the conversation."""
+"""Failures of the provider: one plain sentence, the right exit code, and an intact conversation."""
 
 from __future__ import annotations
 

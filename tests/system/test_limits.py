@@ -76,7 +76,7 @@ async def test_money_at_a_known_price(machine: Machine) -> None:
     assert limit_of(seen).limit == "money"
 
 
-async def test_usage_that_nobody_tells_is_estimated(machine: Machine) -> None:
+async def test_missing_usage_is_estimated(machine: Machine) -> None:
     script = [runs(f"seq {number} 4000", usage=None) for number in range(2)]
     with ScriptedServer(script) as server:
         seen = await machine.ask(server, max_total_tokens=7_000)
@@ -135,7 +135,7 @@ async def test_three_answers_that_cannot_be_used_stop_the_turn(machine: Machine,
     assert not (machine.folder / "half").exists()
 
 
-async def test_names_that_nobody_knows_are_broken_too(machine: Machine) -> None:
+async def test_calls_of_unknown_tools_count_as_broken(machine: Machine) -> None:
     script = [Reply(tool_calls=(ScriptedCall(name, {"command": "ls"}),)) for name in ("bash", "Shell", "shell ls")]
     with ScriptedServer(script) as server:
         seen = await machine.ask(server)

@@ -1,4 +1,4 @@
-"""The modes: what is denied, what is asked about, what the model and the caller are told."""
+"""The modes: what is denied, what needs approval, and what the model and the caller learn of it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.system.conftest import Machine
 
 ASKS = "sh -c 'touch changed'"
-"""What a shell of its own would do is not looked into, so it is asked about."""
+"""A nested shell is not analyzed, so it needs approval."""
 
 CHANGE = Reply(tool_calls=(ScriptedCall("shell", {"command": ASKS}),))
 LOOK = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
@@ -96,7 +96,7 @@ async def test_rules_widen_and_narrow(machine: Machine) -> None:
     assert person.asked == ["$ env touch three"]
 
 
-async def test_in_full_nobody_is_asked(machine: Machine) -> None:
+async def test_in_mode_full_nothing_needs_approval(machine: Machine) -> None:
     person = Person(False)
     with ScriptedServer([CHANGE, Reply("Changed.")]) as server:
         await machine.ask(server, mode="full", approver=person)

@@ -171,10 +171,10 @@ WHOLE: dict[str, Row] = {
     "cut": (Raw(text='{"choices": [{"mess'), BadResponse, 'sent an invalid answer ({"choices": [{"mess)'),
     "nothing": (Raw(), BadResponse, "sent an empty answer"),
     "no choices": (Raw(text='{"choices": []}'), BadResponse, 'no answer ({"choices": []})'),
-    "a message that is none": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "no answer"),
+    "a message that is a string": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "no answer"),
     "an error event": UNREADABLE["an error event"],
 }
-"""What stands in the place of an answer in one piece, and what only there is read in another way."""
+"""Bodies in place of a whole answer, and bodies that are read differently only there."""
 
 
 @pytest.fixture(scope="module")
@@ -367,7 +367,7 @@ async def test_a_base_url_that_is_none(backends: list[Backend], model: str, url:
 async def test_a_missing_key(backends: list[Backend], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")  # nobody is asked, and not over the network
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")  # no request is sent
     error = await _fail(backends, _request("gpt-4o", None, api_key=None))
     assert type(error) is AuthenticationFailed
     assert str(error) == "There is no key for openai/gpt-4o: set OPENAI_API_KEY or VMPILOT_API_KEY"

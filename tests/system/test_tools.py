@@ -1,4 +1,4 @@
-"""Tool calls: what runs, in which order, what the model is told, and what is on disk before it matters."""
+"""Tool calls: what runs, in which order, what the model receives, and what is on disk in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What providers want back with calls and answers survives all that a conversation goes through; both backends."""
+"""Metadata that providers want back with calls and answers survives every step of a conversation."""
 
 from __future__ import annotations
 
