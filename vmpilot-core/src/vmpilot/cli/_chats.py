@@ -113,7 +113,7 @@ def _read(file: str) -> bytes:
     except OSError as error:
         raise UsageError(f"Cannot read {file}: {error.strerror}") from error
     if len(data) > LARGEST_IMPORT:
-        raise UsageError(f"{file} is larger than {LARGEST_IMPORT >> 20} MiB, the limit for an import.")
+        raise UsageError(f"{file} is larger than {LARGEST_IMPORT >> 20} MiB, the limit for an import")
     return data
 
 

@@ -52,7 +52,7 @@ def add_request_options(parser: Parser) -> None:
     group = parser.add_argument_group("conversation")
     either = group.add_mutually_exclusive_group()
     either.add_argument("-c", "--continue", dest="latest", action="store_true", help="Continue the last conversation")
-    either.add_argument("-r", "--resume", metavar="ID", help="Continue this conversation (an ID or the start of one)")
+    either.add_argument("-r", "--resume", metavar="ID", help="Continue this conversation (ID or its first characters)")
     group.add_argument("--fork", action="store_true", help="With -c or -r, continue a copy of the conversation")
     add_settings(parser)
     group = parser.add_argument_group("output")
@@ -105,10 +105,12 @@ def add_settings(parser: Parser) -> None:
         choices=("observe", "operate", "full"),
         help="observe: read only; operate (default): ask when in doubt; full: run everything",
     )
-    group.add_argument("--max-steps", type=int, metavar="N", help="Model calls per request [default: 25]")
-    group.add_argument("--max-cost", type=float, metavar="USD", help="Cost per request, in US dollars")
-    group.add_argument("--max-seconds", type=float, metavar="S", help="Time per request, in seconds")
-    group.add_argument("--max-total-tokens", type=int, metavar="N", help="Tokens per request, input plus output")
+    group.add_argument("--max-steps", type=int, metavar="N", help="Maximum model calls per request [default: 25]")
+    group.add_argument("--max-cost", type=float, metavar="USD", help="Maximum cost per request, in US dollars")
+    group.add_argument("--max-seconds", type=float, metavar="S", help="Maximum time per request, in seconds")
+    group.add_argument(
+        "--max-total-tokens", type=int, metavar="N", help="Maximum tokens per request, input plus output"
+    )
     add_folder(group)
 
 

@@ -27,9 +27,9 @@ def add_parser(commands: Parser) -> None:
     parser.add_argument("--mode", choices=("observe", "operate", "full"), help="Permission mode")
     parser.add_argument("--base-url", metavar="URL", help="Send requests to this OpenAI-compatible server")
     parser.add_argument("-t", "--temperature", type=float, metavar="T", help="Sampling temperature, 0 to 2")
-    parser.add_argument("--max-steps", type=int, metavar="N", help="Model calls for each [default: 25]")
-    parser.add_argument("--max-cost", type=float, metavar="USD", help="Cost of each, in US dollars")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="Time for each, in seconds")
+    parser.add_argument("--max-steps", type=int, metavar="N", help="Maximum model calls for each [default: 25]")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="Maximum cost of each, in US dollars")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="Maximum time for each, in seconds")
     parser.add_argument("--json", action="store_true", help="Print the results as JSON")
     add_debug(parser)
 
