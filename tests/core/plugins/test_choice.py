@@ -70,7 +70,8 @@ def test_the_only_backend_is_chosen(only: InstalledBackend) -> None:
         (
             (LANGCHAIN, ECHO),
             "litellm",
-            f'Backend "litellm" (--backend) is not installed. Run `{LITELLM_COMMAND}`, or use one of: echo, langchain.',
+            'Backend "litellm" (--backend) is not installed. '
+            f"Run `{LITELLM_COMMAND}`, or use another backend (echo, langchain).",
         ),
         (
             (),

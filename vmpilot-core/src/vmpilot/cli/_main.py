@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Sequence
 
@@ -13,8 +12,6 @@ if TYPE_CHECKING:
     import argparse
 
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
-
-_log = logging.getLogger("vmpilot")
 
 
 def main(arguments: Sequence[str] | None = None, *, backend: str | None = None) -> int:
@@ -50,22 +47,25 @@ def _run(given: list[str], backend: str | None, *, owns_process: bool) -> int:
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
+    import logging
+
     from vmpilot.cli.commands import load_command
     from vmpilot.contract import VMPilotError
 
+    log = logging.getLogger("vmpilot")
     try:
         exit_code: int = load_command(arguments.command).run(arguments)
         return exit_code
     except VMPilotError as error:
-        _log.debug("ended by an error", exc_info=True)
+        log.debug("ended by an error", exc_info=True)
         _print_error(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         return 130
     except OutputError:
         raise
-    except Exception as error:  # noqa: BLE001  the front end's top: a bug becomes a sentence, too
-        _log.debug("unexpected error", exc_info=True)
+    except Exception as error:  # the front end's top: a bug becomes a sentence, too
+        log.debug("unexpected error", exc_info=True)
         _print_error(f"Unexpected {type(error).__name__}: {error}. Run with -d for details.")
         return 1
 

@@ -52,7 +52,7 @@ def add_request_options(parser: Parser) -> None:
     group = parser.add_argument_group("conversation")
     either = group.add_mutually_exclusive_group()
     either.add_argument("-c", "--continue", dest="latest", action="store_true", help="Continue the last conversation")
-    either.add_argument("-r", "--resume", metavar="ID", help="Continue this conversation (ID or its first characters)")
+    either.add_argument("-r", "--resume", metavar="ID", help="Continue the conversation with this ID or prefix")
     group.add_argument("--fork", action="store_true", help="With -c or -r, continue a copy of the conversation")
     add_settings(parser)
     group = parser.add_argument_group("output")

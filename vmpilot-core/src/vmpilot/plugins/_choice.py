@@ -63,5 +63,5 @@ def _remedy(name: str, installed: Sequence[InstalledBackend]) -> str:
     others = ", ".join(sorted({backend.name for backend in installed}))
     if name in SHIPPED:
         command = f"Run `{install_command(SHIPPED[name])}`"
-        return f"{command}, or use one of: {others}." if others else f"{command}."
+        return f"{command}, or use another backend ({others})." if others else f"{command}."
     return f"Installed backends: {others}." if others else f"Run `{install_command(SHIPPED['litellm'])}`."

@@ -54,6 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _add_with_id(chats: Parser, name: str, summary: str) -> Parser:
     parser = chats.add_command(name, summary)
-    parser.add_argument("id", metavar="ID", help="ID of a conversation, or its first characters")
+    parser.add_argument("id", metavar="ID", help="ID of a conversation, or a prefix of it")
     add_common_options(parser)
     return parser
