@@ -217,9 +217,10 @@ class Console:
         if self._mode == "observe":
             return "; mode observe only reads, --mode operate lets more run"
         if self._terminal is None:
+            by_mode = "" if self._mode == "full" else " or by --mode full"
             return (
                 ", for nobody was there to be asked: run it in a terminal, or allow it by a rule in your "
-                "configuration file (allow, allow_on_host) or by --mode full"
+                f"configuration file (allow, allow_on_host){by_mode}"
             )
         return ""
 
