@@ -132,7 +132,7 @@ def _turn(number: int) -> Iterator[Event]:
     yield TurnStarted("bench", f"turn{number}", asked, "litellm", "gpt-4o", time.time())
     message = AssistantMessage("I look at the next part. " * 4, tool_calls=(call,), finish="tool_calls")
     yield MessageCompleted(message, Usage(1_000, 50))
-    yield ToolStarted(call, f"$ ls -l part{number}", "it only reads", time.time(), "/home/ada")
+    yield ToolStarted(call, f"$ ls -l part{number}", "Read-only", time.time(), "/home/ada")
     output = "-rw-r----- 1 root adm 12345 a line that is typical\n" * 20
     yield ToolFinished(ToolResult(call.id, "shell", f"{output}[exit code 0]"), 0.1, exit_code=0, folder="/home/ada")
     yield MessageCompleted(AssistantMessage("The next part has this and that in it. " * 8), Usage(1_200, 80))

@@ -47,7 +47,7 @@ def test_a_secret_comes_from_standard_input(here: Here, file: Path) -> None:
     [
         (("backend", "nobody"), 5, 'Backend "nobody" (config set) is not installed'),
         (("mode", "fast"), 2, "mode must be one of observe, operate, full, not 'fast'"),
-        (("deny", '["shell rm"]'), 2, "the rule 'shell rm' in deny is not one"),
+        (("deny", '["shell rm"]'), 2, "Invalid rule 'shell rm' in deny"),
     ],
 )
 def test_an_invalid_value_is_rejected(here: Here, file: Path, setting: tuple[str, str], code: int, told: str) -> None:

@@ -47,7 +47,7 @@ def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(tmp_path, "text") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok      sandbox") for line in lines)
-    assert "yes       yes        there is no way to any network" in lines
+    assert "yes       yes        no network is reachable" in lines
     assert "yes       -          at level read the workspace cannot be changed" in lines
 
 

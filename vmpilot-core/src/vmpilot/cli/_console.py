@@ -228,9 +228,10 @@ class Console:
         if self._mode == "observe":
             return f"{text}\nMode observe only reads. To allow more, use --mode operate."
         if self._terminal is None:
+            by_mode = "" if self._mode == "full" else ", or use --mode full"
             return (
-                f"{text}\nNo terminal is attached to ask for approval. Run the request in a terminal, allow the action "
-                "with a rule in your configuration file (allow, allow_on_host), or use --mode full."
+                f"{text}\nNo terminal is attached to ask for approval. Run the request in a terminal, or allow the action "
+                f"with a rule in your configuration file (allow, allow_on_host){by_mode}."
             )
         return text
 
