@@ -11,8 +11,7 @@ from vmpilot.cli.style import printable
 from vmpilot.cli.table import print_table
 from vmpilot.config import current_environment
 from vmpilot.contract import ToolError, UsageError
-from vmpilot.tools.jobs import shorten
-from vmpilot.tools.kept_jobs import KeptJob, KeptJobs
+from vmpilot.tools.kept_jobs import KeptJob, KeptJobs, shorten
 
 
 def list_jobs(options: argparse.Namespace) -> int:
