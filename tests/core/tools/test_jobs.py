@@ -51,7 +51,7 @@ def start(shell: ShellTool) -> Callable[..., Any]:
 @pytest.fixture
 def jobs(runner: CommandRunner) -> Callable[..., Any]:
     """Calls the tool: `text = await jobs("output", 1)`."""
-    tool = JobsTool(runner.jobs)
+    tool = JobsTool(runner)
 
     async def call(action: str, job_id: int | None = None, **members: Any) -> str:
         arguments = {"action": action, **({} if job_id is None else {"job_id": job_id}), **members}
@@ -235,7 +235,7 @@ async def test_a_job_of_another_loop_is_ended(runner: CommandRunner, tmp_path: P
 
 
 def test_effects_and_titles(shell: ShellTool, runner: CommandRunner, tmp_path: Path) -> None:
-    tool = JobsTool(runner.jobs)
+    tool = JobsTool(runner)
     assert tool.effect({"action": "list"}) == LooksUp()
     assert tool.effect({"action": "output", "job_id": 3}) == LooksUp()
     assert tool.effect({"action": "kill", "job_id": 3}) == Acts("kill 3")
@@ -254,7 +254,7 @@ def test_effects_and_titles(shell: ShellTool, runner: CommandRunner, tmp_path: P
 @pytest.mark.parametrize("arguments", [{"action": "kill"}, {"action": "input", "job_id": 1}])
 def test_missing_arguments_are_an_error(runner: CommandRunner, arguments: dict[str, Any]) -> None:
     with pytest.raises(ToolError):
-        JobsTool(runner.jobs).effect(arguments)
+        JobsTool(runner).effect(arguments)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"action": "stop"}, {"action": "output", "job_id": 0}])

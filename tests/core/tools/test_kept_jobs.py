@@ -77,14 +77,14 @@ async def test_the_next_conversation_lists_reads_and_ends_it(
     os.mkfifo(tmp_path / "go")
     first = open_runner()
     await start(first, tmp_path, "echo one; cat go; echo two; sleep 1000")
-    tool = JobsTool(first.jobs)
+    tool = JobsTool(first)
     await until(lambda: "one" in kept.find(1001).read(1))
     assert (await tool.run({"action": "output", "job_id": 1001}, USE)).text.startswith("one\n[job 1001: running")
     await first.close()
     (tmp_path / "go").write_text("go\n")
     await until(lambda: "two" in kept.find(1001).read(1))
 
-    tool = JobsTool(open_runner().jobs)
+    tool = JobsTool(open_runner())
     listed = (await tool.run({"action": "list"}, USE)).text
     assert listed.startswith("job 1001, kept: running for ")
     assert listed.endswith(": $ echo one; cat go; echo two; sleep 1000")
@@ -107,7 +107,7 @@ async def test_its_own_conversation_can_end_it_and_numbers_do_not_clash(
     await start(runner, tmp_path, "sleep 1000")
     outcome = await start(runner, tmp_path, "sleep 1000", keep=False)
     assert outcome.text.startswith("Job 1 started")
-    tool = JobsTool(runner.jobs)
+    tool = JobsTool(runner)
     for number in (1001, 1):
         assert "ended by the tool jobs" in (await tool.run({"action": "kill", "job_id": number}, USE)).text
     assert survivors() == []
@@ -171,7 +171,7 @@ async def test_a_job_that_cannot_start_leaves_nothing(
     runner = open_runner()
     job = runner.start_job("ls", folder=tmp_path / "gone", keep=True)
     await until(lambda: job.problem is not None)
-    runner.jobs.forget(job)
+    runner.forget_job(job)
     assert kept.all() == []
     with pytest.raises(ValueError, match="NUL"):
         runner.start_job("ls \0", folder=tmp_path, keep=True)

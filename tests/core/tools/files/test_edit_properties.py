@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from vmpilot.contract import ToolError, ToolUse
 from vmpilot.machine.workspace import Workspace
 from vmpilot.tools.files import EditFileTool, FileMemory
-from vmpilot.tools.files._diff import unified_diff
-from vmpilot.tools.files._document import Document, Span
+from vmpilot.tools.files._document import Document, Span, unified_diff
 from vmpilot.tools.files._globs import compile_glob
 from vmpilot.tools.files._matching import find_places
 from vmpilot.tools.files._text import NotText, find_encoding, split_lines

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from vmpilot.contract import Acts, ToolError
-from vmpilot.tools.github._branching import check_branch, name_branch
 from vmpilot.tools.github._models import Issue, read
+from vmpilot.tools.github._writing import check_branch, name_branch
 
 from .conftest import COMMIT, DAY, Caller, Hub, Reply
 

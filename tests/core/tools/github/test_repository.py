@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from vmpilot.contract import LooksUp, ToolError
-from vmpilot.tools.github._git_config import read_remotes
-from vmpilot.tools.github._repository import find_repository, web_host
+from vmpilot.tools.github._repository import find_repository, read_remotes, web_host
 
 from .conftest import Caller, Hub
 

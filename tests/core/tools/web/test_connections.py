@@ -9,7 +9,7 @@ import pytest
 
 from vmpilot.contract import ToolError, read_proxies
 from vmpilot.tools.web import WebFetch
-from vmpilot.tools.web._download import Limits
+from vmpilot.tools.web._fetch import Limits
 
 from .conftest import USE, Certificates, Fetch, Resolver, Site, proxies_of, proxy_to, run_site
 

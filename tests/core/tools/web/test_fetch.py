@@ -9,7 +9,7 @@ import pytest
 
 from vmpilot.contract import ToolError
 from vmpilot.tools.web import WebFetch
-from vmpilot.tools.web._download import Limits
+from vmpilot.tools.web._fetch import Limits
 
 from .conftest import HTML, USE, Fetch, Seen, Site, gzipped_zeros, head
 

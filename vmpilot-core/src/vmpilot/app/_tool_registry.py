@@ -128,7 +128,7 @@ class ToolRegistry:
         )
         files = file_tools(workspace, FileMemory(), variables)
         online = online_tools(settings, environment, workspace).tools
-        own = (ShellTool(workspace, runner), JobsTool(runner.jobs))
+        own = (ShellTool(workspace, runner), JobsTool(runner))
         return SessionTools(self, runner, (*own, *files, *online))
 
     async def shared_tools(self, taken: Iterable[str]) -> tuple[Tool, ...]:
@@ -233,7 +233,7 @@ class SessionTools:
 
     def describe_jobs(self) -> list[str]:
         """A sentence for the user about each job that `close` stops or leaves running."""
-        return self._runner.jobs.describe_end()
+        return self._runner.describe_end()
 
     async def close(self) -> None:
         """Stop the conversation's commands and jobs."""

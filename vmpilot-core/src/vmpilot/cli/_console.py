@@ -230,8 +230,8 @@ class Console:
         if self._terminal is None:
             by_mode = "" if self._mode == "full" else ", or use --mode full"
             return (
-                f"{text}\nNo terminal is attached to ask for approval. Run the request in a terminal, or allow the action "
-                f"with a rule in your configuration file (allow, allow_on_host){by_mode}."
+                f"{text}\nNo terminal is attached to ask for approval. Run the request in a terminal, or allow the "
+                f"action with a rule in your configuration file (allow, allow_on_host){by_mode}."
             )
         return text
 

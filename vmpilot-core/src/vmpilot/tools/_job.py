@@ -1,8 +1,7 @@
-"""One background command: its state, its output since it was last read, its input. `Jobs` keeps them."""
+"""One background command: its state, its unread output, its input."""
 
 import asyncio
 import os
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from vmpilot.machine.processes.output_file import OutputFile
 from vmpilot.machine.processes.output_reader import OutputReader
 from vmpilot.machine.processes.supervisor import Supervised
 from vmpilot.machine.secrets.masking import Masker
-from vmpilot.tools.kept_jobs import KeptJob
+from vmpilot.tools.kept_jobs import KeptJob, shorten
 
 _HALF = 10_000
 """Characters of head and of tail that are kept of unread output."""
@@ -220,7 +219,7 @@ class Job:
             self._input = None
 
 
-def describe(job: Job | KeptJob, *, shorten: Callable[[str], str]) -> str:
+def describe(job: Job | KeptJob) -> str:
     """The job in one line."""
     kept = ", kept" if job.keep else ""
     unread = f"; {job.unread:,} unread characters of output" if job.unread else ""

@@ -8,8 +8,8 @@ from typing import Any
 
 from vmpilot.contract import Acts, LooksUp, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.machine.secrets.masking import MASK
+from vmpilot.tools._command_runner import CommandRunner
 from vmpilot.tools._job import Job
-from vmpilot.tools.jobs import Jobs
 from vmpilot.tools.kept_jobs import KeptJob
 
 _SETTLING = 0.3
@@ -48,8 +48,8 @@ class JobsTool:
     spec = JOBS_SPEC
     folder = None
 
-    def __init__(self, jobs: Jobs) -> None:
-        self._jobs = jobs
+    def __init__(self, runner: CommandRunner) -> None:
+        self._runner = runner
 
     def title(self, arguments: Mapping[str, Any]) -> str:
         match arguments:
@@ -73,9 +73,9 @@ class JobsTool:
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:  # noqa: ARG002  no live output
         if arguments["action"] == "list":
-            self._jobs.take_ended()
-            return ToolOutcome("\n".join(self._jobs.describe()) or "There are no jobs.")
-        job = self._jobs.find(arguments["job_id"])
+            self._runner.take_ended_jobs()
+            return ToolOutcome("\n".join(self._runner.list_jobs()) or "There are no jobs.")
+        job = self._runner.find_job(arguments["job_id"])
         match arguments["action"]:
             case "input" if isinstance(job, KeptJob):
                 raise ToolError(f"The input of job {job.number} was closed when the VMPilot that started it exited.")
@@ -88,7 +88,7 @@ class JobsTool:
         text = job.read(arguments.get("lines"))
         if isinstance(job, Job):
             job.reported = job.reported or job.over
-        ended = "".join(f"\n[{line}]" for line in self._jobs.take_ended())
+        ended = "".join(f"\n[{line}]" for line in self._runner.take_ended_jobs())
         border = "" if not text or text.endswith("\n") else "\n"
         return ToolOutcome(f"{text}{border}[job {job.number}: {job.state}]{ended}", exit_code=job.exit_code)
 

@@ -22,6 +22,7 @@ _LONGEST_AGE = 14 * 24 * 3600.0
 _STARTING = 10.0
 """Seconds in which a job without a state may still be starting."""
 _STOP_PATIENCE = 3.0
+_LONGEST_NAME = 100
 
 
 class KeptJob:
@@ -153,6 +154,12 @@ class KeptJobs:
             with suppress(OSError):
                 if max(job.started, job.folder.stat().st_mtime) < time.time() - _LONGEST_AGE:
                     self.forget(job)
+
+
+def shorten(command: str) -> str:
+    """The command in one line of at most 100 characters."""
+    line = " ".join(command.split())
+    return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1]}…"
 
 
 def _number(folder: Path) -> int:

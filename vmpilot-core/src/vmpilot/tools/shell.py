@@ -99,7 +99,7 @@ class ShellTool:
             outcome = await (self._start(arguments, use) if arguments.get("background") else self._run(arguments, use))
         except (ValueError, OSError) as error:
             raise ToolError(f"The command could not be started: {error}") from error
-        if not (ended := self._runner.jobs.take_ended()):
+        if not (ended := self._runner.take_ended_jobs()):
             return outcome
         text = "\n".join([outcome.text, *(f"[ended in the meantime: {line}]" for line in ended)])
         return replace(outcome, text=text)
@@ -130,7 +130,7 @@ class ShellTool:
         )
         await job.wait(_FIRST_LOOK)
         if job.problem is not None:
-            self._runner.jobs.forget(job)
+            self._runner.forget_job(job)
             raise job.problem
         if job.over:
             job.reported = True

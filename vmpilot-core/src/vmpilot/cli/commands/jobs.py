@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_list(kept: KeptJobs, arguments: argparse.Namespace) -> None:
     from vmpilot.cli._table import print_table, shown_time
-    from vmpilot.tools.jobs import shorten
+    from vmpilot.tools.kept_jobs import shorten
 
     jobs = kept.all()
     if arguments.output == "json":
@@ -84,7 +84,7 @@ def _print_output(job: KeptJob, lines: int | None) -> None:
 
 def _stop(job: KeptJob) -> int:
     from vmpilot.cli._style import printable
-    from vmpilot.tools.jobs import shorten
+    from vmpilot.tools.kept_jobs import shorten
 
     if job.over and not job.strayed:
         print(printable(f"vmpilot: Job {job.number} has already ended: {job.state}"), file=sys.stderr)

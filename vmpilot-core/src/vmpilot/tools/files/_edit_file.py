@@ -8,7 +8,7 @@ from typing import Any
 
 from vmpilot.contract import ChangesFiles, ToolError, ToolOutcome, ToolSpec, ToolUse
 from vmpilot.tools.files._content import digest_of
-from vmpilot.tools.files._diff import count_changes, unified_diff
+from vmpilot.tools.files._document import count_changes, unified_diff
 from vmpilot.tools.files._drafts import Draft, Edit, apply_edits, read_draft
 from vmpilot.tools.files._paths import FileTool, PlannedCall
 from vmpilot.tools.files._threads import Watch, run_in_thread

