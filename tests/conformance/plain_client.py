@@ -121,7 +121,7 @@ class PlainClient:
         try:
             command = json.loads(call.arguments)["command"]
         except (ValueError, TypeError, LookupError):
-            return [self.result(call, "the arguments are no valid JSON object", is_error=True)]
+            return [self.result(call, "the arguments are not a valid JSON object", is_error=True)]
         self.execute(command)
         return [ToolStarted(call, "$", "test", 0.0), self.result(call, "done", is_error=False)]
 

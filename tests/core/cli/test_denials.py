@@ -29,7 +29,7 @@ def test_nobody_to_ask_says_what_was_denied_and_how_to_allow_it(here: Here) -> N
         ran = here("x", server=server)
     assert (ran.code, ran.out) == (4, "I cannot.\n")
     assert ran.err.startswith("$ env touch made\nDenied: ")
-    assert "nobody is there to be asked.\nvmpilot: something that this needed was denied, for nobody" in ran.err
+    assert "no terminal is attached to ask the user.\nvmpilot: something that this needed was denied" in ran.err
     assert "a rule in your configuration file" in ran.err
     assert "Do not try" not in ran.err
 
@@ -49,7 +49,7 @@ def test_who_said_no_is_not_told_how_to_allow_it(screen: Start) -> None:
         shown.wait_for("Run it? [y/N")
         shown.type("n\n")
         assert shown.end() == 4
-    assert f"{DIM}Denied: the user said no.{PLAIN}\nAs you say.\n" in shown.text
+    assert f"{DIM}Denied: the user declined.{PLAIN}\nAs you say.\n" in shown.text
     assert shown.text.endswith("vmpilot: something that this needed was denied\n")
 
 
@@ -87,7 +87,8 @@ def test_a_call_without_a_title(arguments: str, words: str) -> None:
 
 def test_what_only_the_model_is_told_is_left_out() -> None:
     assert refusal("Not run: no such tool. Make the call again, corrected.") == "Not run: no such tool."
-    assert refusal("Denied: the user said no. Do not try to get around it; go on\nso.") == "Denied: the user said no."
+    denied = "Denied: the user declined."
+    assert refusal(f"{denied} Do not try to get around it: continue\nso.") == denied
     assert refusal("It failed.") == "It failed."
 
 

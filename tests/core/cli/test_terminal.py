@@ -158,5 +158,5 @@ def test_a_failed_try_is_told_and_the_answer_follows(screen: Start) -> None:
     with ScriptedServer([Reply(""), Reply("Now.")]) as server:
         shown = screen("x", server=server, script='VMPILOT_ATTEMPTS=2 exec "$@"')
         assert shown.end() == 0
-    assert "the model gave an empty answer; trying again in " in shown.text
+    assert "the model returned an empty answer; trying again in " in shown.text
     assert shown.text.endswith("Now.\n")

@@ -69,6 +69,6 @@ class Turn:
 
 @dataclass(frozen=True)
 class TurnContext:
-    """What a run of the graph is told; LangGraph wants a dataclass."""
+    """The context of a run of the graph; LangGraph wants a dataclass."""
 
     turn: Turn

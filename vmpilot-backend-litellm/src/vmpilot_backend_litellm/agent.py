@@ -37,16 +37,16 @@ def describe_backend() -> BackendInfo:
 
 @hookimpl
 def describe_model(model: str) -> ModelInfo | None:
-    """What LiteLLM's built-in list knows of the model, None where it does not know it."""
+    """What LiteLLM's built-in list knows of the model; None if it does not list it."""
     from vmpilot_backend_litellm.model_info import look_up_model
 
     return look_up_model(model)
 
 
 async def agent_loop(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
-    """Ask the model and run the tools that it asks for, until it answers without asking for any.
+    """Ask the model and run its tool calls, until it answers without one.
 
-    Calls of a message that did not end properly go to the toolbox as well: it refuses them and tells the model so.
+    Calls of a message that did not end properly go to the toolbox, too: it refuses them and informs the model.
     """
     from vmpilot_backend_litellm.stream import ModelClient
 

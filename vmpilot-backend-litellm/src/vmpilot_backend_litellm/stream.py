@@ -24,7 +24,7 @@ class ModelClient:
 
     @classmethod
     async def open(cls) -> ModelClient:
-        """Import LiteLLM, in a thread where that takes seconds, and make a client."""
+        """Import LiteLLM, in a thread because it takes seconds, and make a client."""
         return cls(await asyncio.to_thread(import_litellm))
 
     async def __aenter__(self) -> ModelClient:

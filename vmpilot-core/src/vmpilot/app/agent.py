@@ -407,7 +407,7 @@ class Agent:
                 if conversation is None and (imported := tuple(history or ())):
                     await held.import_history(masked_history(imported, self._toolkit.masker))
                 if message is None and not held.history():
-                    raise UsageError("there is nothing to compact: nothing was said in this conversation yet")
+                    raise UsageError("nothing to compact: this conversation is empty")
                 plan = await self._plan(held, instructions)
                 turn = CompactionTurn(plan) if message is None else Turn(plan, message)
             except BaseException:

@@ -127,7 +127,7 @@ class ScriptedToolbox:
         if call != given:
             self.faults.append(f"the call {given.id} was handed over as {given}, its message says {call}")
         if not message.ended_properly:
-            return self._refuse(call, "Not run: the message was cut off before its end. Make the call again.")
+            return self._refuse(call, "Not run: the message was cut off. Repeat the call.")
         return await self._run(call)
 
     def _refuse(self, call: ToolCall, text: str) -> ToolResult:

@@ -1,4 +1,4 @@
-"""One text for many messages: a transcript that the model is asked to summarise, in parts where it is long."""
+"""Summaries of messages: the model summarizes a transcript, in parts if it is long."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
     """The summary, of at most about `longest` tokens; `room` are those of a part of the transcript.
 
     Parts that the model finds too long are halved. What cannot be asked about in `MAX_CALLS` calls is left out, the
-    oldest first, and a mark says so. Raises `ContextOverflow` where the smallest part is too long, and whatever else
+    oldest first, and a mark says so. Raises `ContextOverflow` if the smallest part is too long, and whatever else
     the model fails with.
     """
-    mark = f"=== {secrets.token_hex(4)}"  # whoever wrote what the tools read cannot know it
+    mark = f"=== {secrets.token_hex(4)}"  # tool output cannot know it, so it cannot imitate it
     system = summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
     left = "\n\n".join(_passage(message, mark) for message in messages)
     summary = ""
@@ -58,15 +58,15 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
         if not rest:
             return summary
         left = rest
-    raise ContextOverflow("the conversation is too long to be summarised")
+    raise ContextOverflow("the conversation is too long to be summarized")
 
 
 def spoken(message: AssistantMessage) -> str:
-    """The text of an answer that should be a summary. Raises a `ModelError` where it is none."""
+    """The text of a summary. Raises a `ModelError` if the answer has none."""
     if message.finish in {"content_filter", "refusal"}:
-        raise ContentFiltered("the model refused to summarise it")
+        raise ContentFiltered("the model refused to summarize it")
     if not message.text.strip():
-        raise BadResponse("the model gave no summary")
+        raise BadResponse("the model returned no summary")
     return message.text
 
 

@@ -1,4 +1,4 @@
-"""What the model is told before the conversation begins, and when it has become too long."""
+"""The model's instructions before a conversation, and when one has become too long."""
 
 from vmpilot.engine.prompts.summary import summary_prompt
 from vmpilot.engine.prompts.system import system_prompt

@@ -1,4 +1,4 @@
-"""The instruction for whoever summarises a conversation that has become too long."""
+"""The instruction for summarizing a conversation that has become too long."""
 
 from __future__ import annotations
 

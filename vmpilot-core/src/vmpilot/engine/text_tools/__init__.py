@@ -1,4 +1,4 @@
-"""Tool calls for models that have none of their own: described in the prompt, recovered from the answer's text.
+"""Tool calls for models without native ones: described in the prompt, recovered from the answer's text.
 
 A block that begins with the conversation's own word is a call. What merely looks like one is a call under conditions
 that quoted text does not meet; `vmpilot.engine.text_tools.reader` and `quotes` have the rules.

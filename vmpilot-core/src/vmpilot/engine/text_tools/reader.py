@@ -1,4 +1,4 @@
-"""Reads an answer as it comes, wherever it was cut, and tells calls from text; knows no stream and no conversation.
+"""Separates calls from text in an answer that arrives in pieces. Knows no stream and no conversation.
 
 What begins with the mark is a call at once. A shape that may be a call (see `shapes`) is held back, and is one
 if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
@@ -119,7 +119,7 @@ class AnswerReader:
             self._quotation = None
 
     def _say(self, text: str) -> None:
-        """Blanks wait for what follows: before a call they are none of the text."""
+        """Blanks are held until more comes: before a call they are not part of the text."""
         spoken = text.rstrip()
         if spoken:
             self._out += (*self._blanks, spoken)
@@ -184,7 +184,7 @@ class AnswerReader:
             self._take_line(line)
 
     def _go_on(self, may_be_call: bool, held: Held, line: str) -> None:
-        """Where the line shows that what is held is none, it is looked at again by itself."""
+        """If the line shows that the held text is not a call, the line is checked again by itself."""
         if may_be_call:
             return
         held.lines.pop()

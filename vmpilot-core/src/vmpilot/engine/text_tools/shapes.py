@@ -1,4 +1,4 @@
-"""What a call without the mark may look like: each shape takes whole lines, and says when it is over or is none.
+"""What a call without the mark may look like: each shape takes whole lines, and says when it ends or does not match.
 
 Shapes: a fenced block of JSON, JSON by itself, `<tool_call>` (Hermes, Qwen), `<function=NAME>` (Llama),
 `[TOOL_CALLS]` (Mistral).
@@ -51,7 +51,7 @@ class Shape(Protocol):
         ...
 
     def read(self) -> list[FoundCall]:
-        """The calls; raises `ValueError` or `RecursionError` where there are none."""
+        """The calls; raises `ValueError` or `RecursionError` if there are none."""
         ...
 
 
