@@ -5,7 +5,6 @@ from vmpilot.engine.calls.bounds import TOO_LONG, Bounds, cut_message
 from vmpilot.engine.calls.emitter import Emitter
 from vmpilot.engine.calls.endpoint import Endpoint, Fallback, ToolMode
 from vmpilot.engine.calls.fallback_chain import FallbackChain
-from vmpilot.engine.calls.strictness import check_answer
 from vmpilot.engine.calls.timed_stream import TimedStream
 
 __all__ = [
@@ -18,6 +17,5 @@ __all__ = [
     "Backoff",
     "ToolMode",
     "TimedStream",
-    "check_answer",
     "cut_message",
 ]

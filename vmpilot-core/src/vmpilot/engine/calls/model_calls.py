@@ -30,8 +30,8 @@ from vmpilot.contract import (
     ToolsUnsupported,
     UserMessage,
 )
-from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain, check_answer
-from vmpilot.engine.calls.reading import read_answer
+from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain
+from vmpilot.engine.calls.reading import check_answer, read_answer
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.compaction.summary import spoken
 from vmpilot.engine.costs import estimate_usage

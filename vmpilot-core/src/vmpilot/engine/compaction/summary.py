@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
 from typing import TypeAlias
 
 from vmpilot.contract import (
@@ -17,7 +18,6 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.compacted_history import shorten_text
-from vmpilot.engine.prompts import summary_prompt
 from vmpilot.engine.tokens import BYTES_PER_TOKEN, estimate_text_tokens
 
 Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
@@ -41,7 +41,7 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
     the model fails with.
     """
     mark = f"=== {secrets.token_hex(4)}"  # tool output cannot know it, so it cannot imitate it
-    system = summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
+    system = _summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
     left = "\n\n".join(_passage(message, mark) for message in messages)
     summary = ""
     for number in range(MAX_CALLS):
@@ -110,3 +110,9 @@ def _passage(message: Message, mark: str) -> str:
             return "\n".join([f"{mark} assistant", *said, *calls])
         case ToolResult():
             return f"{mark} output of {message.name}\n{shorten_text(message.text, _OUTPUT)}"
+
+
+def _summary_prompt(*, mark: str, words: int) -> str:
+    """The instruction; `mark` begins the line above each passage of the transcript, `words` is the summary's limit."""
+    template = files("vmpilot.engine.prompts").joinpath("summary.md").read_text(encoding="utf-8")
+    return template.format(mark=mark, words=words).strip()

@@ -12,8 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable
 
 from vmpilot.engine.text_tools.envelope import FoundCall
-from vmpilot.engine.text_tools.held import Held
-from vmpilot.engine.text_tools.marked_call import MarkedCall
+from vmpilot.engine.text_tools.held import Held, MarkedCall
 from vmpilot.engine.text_tools.quotations import FencedQuotation, Quotation, may_open, open_quotation
 from vmpilot.engine.text_tools.shapes import open_shape
 
