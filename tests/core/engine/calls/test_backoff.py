@@ -14,7 +14,7 @@ from vmpilot.contract import (
     StreamInterrupted,
 )
 from vmpilot.engine.calls import Backoff
-from vmpilot.engine.calls.backoff import resume_time
+from vmpilot.engine.calls._backoff import resume_time
 
 AFTERNOON = datetime(2026, 11, 23, 13, 9, 30).astimezone()
 

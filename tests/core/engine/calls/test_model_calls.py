@@ -130,7 +130,7 @@ async def run_turn(
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are as short as they may be; what is waited for is seen in the events."""
-    monkeypatch.setattr("vmpilot.engine.calls.backoff.random.uniform", lambda low, _high: low / 50)
+    monkeypatch.setattr("vmpilot.engine.calls._backoff.random.uniform", lambda low, _high: low / 50)
 
 
 async def test_events_pass_and_the_call_is_what_the_request_says() -> None:

@@ -13,7 +13,7 @@ from vmpilot.contract import (
     TextDelta,
     ToolCallDelta,
 )
-from vmpilot.engine.calls.emitter import Emitter
+from vmpilot.engine.calls._emitter import Emitter
 
 MAX_TEXT = 2_000_000
 """Characters of an answer's text and reasoning together."""

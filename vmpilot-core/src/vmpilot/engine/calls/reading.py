@@ -13,10 +13,10 @@ from vmpilot.contract import (
     StreamInterrupted,
     StreamOnce,
 )
+from vmpilot.engine.calls._emitter import Emitter
+from vmpilot.engine.calls._timed_stream import TimedStream
 from vmpilot.engine.calls.bounds import Bounds, cut_message
-from vmpilot.engine.calls.emitter import Emitter
 from vmpilot.engine.calls.message_form import MessageForm, with_stored_ids
-from vmpilot.engine.calls.timed_stream import TimedStream
 from vmpilot.engine.text_tools import CallMark, TextToolsAnswer, without_tools
 
 

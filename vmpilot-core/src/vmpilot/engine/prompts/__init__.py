@@ -1,6 +1,6 @@
 """The model's instructions before a conversation, and when one has become too long."""
 
-from vmpilot.engine.prompts.system import system_prompt
-from vmpilot.engine.prompts.text_tools import TEXT_TOOLS_REMINDER, text_tools_prompt
+from vmpilot.engine.prompts._system import system_prompt
+from vmpilot.engine.prompts._text_tools import TEXT_TOOLS_REMINDER, text_tools_prompt
 
 __all__ = ["TEXT_TOOLS_REMINDER", "system_prompt", "text_tools_prompt"]

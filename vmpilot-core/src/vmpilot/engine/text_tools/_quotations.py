@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from vmpilot.engine.text_tools.fences import Fence
-from vmpilot.engine.text_tools.shapes import TAGS
+from vmpilot.engine.text_tools._fences import Fence
+from vmpilot.engine.text_tools._shapes import TAGS
 
 _TAG = re.compile(r" {0,3}<(think|thinking|output-[0-9a-f]{6,})>")
 _QUOTING = ("<think>", "<thinking>", "<output-")

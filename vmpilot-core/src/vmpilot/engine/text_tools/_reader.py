@@ -1,6 +1,6 @@
 """Separates calls from text in an answer that arrives in pieces. Knows no stream and no conversation.
 
-What begins with the mark is a call at once. A shape that may be a call (see `shapes`) is held back, and is one
+What begins with the mark is a call at once. A shape that may be a call (see `_shapes`) is held back, and is one
 if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
 `is_quoted` does not know it. Nothing is a call in a quotation: within another block, a boundary of tool output,
 reasoning, an indented or quoted line, the middle of a line.
@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 
-from vmpilot.engine.text_tools.envelope import FoundCall
-from vmpilot.engine.text_tools.held import Held, MarkedCall
-from vmpilot.engine.text_tools.quotations import FencedQuotation, Quotation, may_open, open_quotation
-from vmpilot.engine.text_tools.shapes import open_shape
+from vmpilot.engine.text_tools._envelope import FoundCall
+from vmpilot.engine.text_tools._held import Held, MarkedCall
+from vmpilot.engine.text_tools._quotations import FencedQuotation, Quotation, may_open, open_quotation
+from vmpilot.engine.text_tools._shapes import open_shape
 
 LONGEST = 1_100_000
 """Characters of what may be a call: more than the toolbox takes for its arguments."""

@@ -18,7 +18,7 @@ from vmpilot.contract import (
     ToolCallDelta,
     UsageError,
 )
-from vmpilot.engine.recording.records import Exchange, Record, RecordingStarted, Seen, TurnAsked, encode_record
+from vmpilot.engine.recording._records import Exchange, Record, RecordingStarted, Seen, TurnAsked, encode_record
 
 
 class RecordingWriter:

@@ -10,7 +10,7 @@ import re
 from enum import Enum, auto
 from typing import Protocol
 
-from vmpilot.engine.text_tools.envelope import (
+from vmpilot.engine.text_tools._envelope import (
     ARGUMENT_KEYS,
     NAME_KEYS,
     PASSED_OVER,
@@ -18,7 +18,7 @@ from vmpilot.engine.text_tools.envelope import (
     broken_call,
     read_unmarked,
 )
-from vmpilot.engine.text_tools.fences import Fence
+from vmpilot.engine.text_tools._fences import Fence
 
 _KEYS = "|".join((*NAME_KEYS, *ARGUMENT_KEYS, *sorted(PASSED_OVER)))
 _BEGINNING = re.compile(rf'[\[{{\s]*(?:"(?:{_KEYS})"\s*:|\Z)')

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from vmpilot.contract import Event, Message, MessageCompleted, UsageError, UserMessage
-from vmpilot.engine.recording.records import (
+from vmpilot.engine.recording._records import (
     RECORDING_VERSION,
     Exchange,
     Record,

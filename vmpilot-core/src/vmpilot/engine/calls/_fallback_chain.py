@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from vmpilot.contract import InvalidRequest, MessagesRefused, ModelError, Notice, ParameterRefused, ToolsUnsupported
-from vmpilot.engine.calls.endpoint import Endpoint, Fallback, ToolMode
+from vmpilot.engine.calls._endpoint import Endpoint, Fallback, ToolMode
 
 _MOST_OMITTED = 8
 """Parameters that a server may reject, one after the other, before the request fails."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 
-from vmpilot.engine.text_tools.envelope import FoundCall, read_marked
-from vmpilot.engine.text_tools.fences import Fence
-from vmpilot.engine.text_tools.shapes import Progress, Shape
+from vmpilot.engine.text_tools._envelope import FoundCall, read_marked
+from vmpilot.engine.text_tools._fences import Fence
+from vmpilot.engine.text_tools._shapes import Progress, Shape
 
 
 class Held:
