@@ -307,7 +307,7 @@ def test_actions_that_need_approval_are_denied(pipe: Pipe, pipeline: Pipeline, t
     with ScriptedServer([calls("env touch made"), Reply("I may not.")]) as server:
         pieces = pipe(server, user("do it"))
         pipeline.valves.mode = "operate"
-        assert "nobody is there to be asked" in "".join(pieces)
+        assert "no terminal is attached to ask the user" in "".join(pieces)
     assert not (tmp_path / "work" / "made").exists()
 
 

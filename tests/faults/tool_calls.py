@@ -43,7 +43,7 @@ def _problem(name: str, arguments: str, pattern: str, **members: Any) -> Fault:
 
 _COMMAND = json.dumps(marking("bad"))
 _GOOD = f'{{"command": {_COMMAND}}}'
-_NO_OBJECT = "not an object|no valid JSON object|JSON"
+_NO_OBJECT = "not an object|not a valid JSON object|JSON"
 _NO_JSON = "JSON"
 _NO_FIT = "fit|command"
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.system.conftest import Machine
 
 PIECE = 250_000
-CUT_HERE = "The answer is cut: it is longer than the 2,000,000 characters that VMPilot reads. Say “continue” to go on."
+CUT_HERE = "The answer was cut off: it exceeds the 2,000,000 characters that VMPilot reads. Send “continue” to resume."
 
 
 def stream_of(count: int, **delta: object) -> Raw:
@@ -44,7 +44,7 @@ async def test_it_is_said_who_cut_an_answer(machine: Machine, tool_mode: str, st
         async with machine.agent(server, tool_mode=tool_mode, streaming=streaming) as agent:
             long, short = await machine.play(agent), await machine.play(agent)
     assert [event.text for event in long.of(LimitReached)] == [CUT_HERE]
-    assert ["limit of tokens" in event.text for event in short.of(LimitReached)] == [True]
+    assert ["output token limit" in event.text for event in short.of(LimitReached)] == [True]
 
 
 async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine: Machine) -> None:
@@ -54,7 +54,7 @@ async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine:
     assert list(machine.folder.iterdir()) == []
     assert seen.of(ToolStarted) == []
     assert [result.is_error for result in seen.results] == [True] * 64
-    assert ["more than 64 calls" in event.text for event in seen.of(Notice)] == [True]
+    assert ["more than 64 tool calls" in event.text for event in seen.of(Notice)] == [True]
     assert "cut off" in json.dumps(server.requests[1].messages[-1])
     assert seen.text == "One by one, then."
 

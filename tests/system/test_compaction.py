@@ -253,7 +253,7 @@ async def test_a_window_that_is_far_too_small_ends_in_a_sentence(machine: Machin
         async with machine.agent(model.server, conversation=conversation) as agent:
             seen = await machine.play(agent, "3?")
     assert (seen.end.reason, seen.of(HistoryCompacted)) == ("failed", [])
-    assert "could not be summarised" in seen.error
+    assert "could not be summarized" in seen.error
     assert 1 < len(model.asked) <= 12
 
 
@@ -268,7 +268,7 @@ async def test_a_summary_that_fails_near_the_windows_end_costs_nothing_but_a_not
         async with machine.agent(model.server, conversation=conversation, **settings) as agent:
             seen = await machine.play(agent, "4?")
     (notice,) = seen.of(Notice)
-    assert "could not be summarised" in notice.text
+    assert "could not be summarized" in notice.text
     assert [retrying.discard for retrying in seen.of(Retrying)] == [False] * (len(model.asked) - 1)
     assert texts(model.own[-1])[-1] == "4?"
     assert len(model.own[-1]) == 7
@@ -304,7 +304,7 @@ async def test_by_hand(machine: Machine) -> None:
     assert seen.end.usage == Usage(model.asked[0].raw_size // 4, 10)
     assert texts(model.own[-1]) == [texts(model.own[-1])[0], SUMMARY[:20], "2?", "Two.", "3?"]
     assert [notice.text for notice in nothing.of(Notice)] == [
-        "There is nothing to compact: the conversation is no longer than its summary would be."
+        "Nothing to compact: a summary would not be shorter than the conversation."
     ]
     assert (nothing.end.reason, nothing.end.exit_code, len(model.asked)) == ("answered", 0, 1)
     assert len([entry for entry in machine.stored() if isinstance(entry, TurnStarted)]) == 4

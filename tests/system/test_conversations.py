@@ -167,7 +167,7 @@ async def test_after_kill_9_in_mid_command_it_ends_and_the_history_is_valid_and_
             await machine.play(agent, "Second.")
     roles = [message["role"] for message in server.requests[1].messages]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
-    assert "may have run in part" in server.requests[1].messages[3]["content"]
+    assert "may have had partial effects" in server.requests[1].messages[3]["content"]
 
 
 def kill_in_mid_command(machine: Machine, server: ScriptedServer) -> None:

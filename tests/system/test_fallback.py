@@ -134,7 +134,7 @@ async def test_a_long_wait_is_told_by_the_clock(
         seen = await machine.ask(server)
     assert (seen.end.reason, seen.of(Retrying)) == ("failed", [])
     assert len(server.requests) == 1
-    assert "ask again at" in seen.error
+    assert "try again at" in seen.error
     assert told in seen.error
 
 
@@ -150,8 +150,8 @@ def refusing(member: str, message: str) -> Callable[[RecordedRequest], Step]:
 @pytest.mark.parametrize(
     ("member", "settings", "told"),
     [
-        ("stream_options", {}, ["scripted does not take stream_options, so what the call uses up stays unknown."]),
-        ("temperature", {"temperature": 0.5}, ["scripted does not take temperature, so it chooses its own."]),
+        ("stream_options", {}, ["scripted does not accept stream_options, so its token usage is unknown."]),
+        ("temperature", {"temperature": 0.5}, ["scripted does not accept temperature, so it uses its default."]),
         ("max_tokens", {"max_tokens": 50}, []),
     ],
 )
@@ -179,7 +179,7 @@ async def test_a_model_without_tools_is_asked_by_text(machine: Machine) -> None:
         async with machine.agent(server) as agent:
             seen, again = await machine.play(agent), await machine.play(agent, "And now?")
     assert ["tools" in request.body for request in server.requests] == [True, False, False]
-    assert said(seen) == ["scripted takes no tools, so it is asked for them in the text of its answers."]
+    assert said(seen) == ["scripted does not support tool calls, so it is asked to write them in its text."]
     assert said(again) == []
     assert "shell" in server.requests[1].messages[0]["content"]
     assert seen.text == "Fine."
@@ -228,7 +228,7 @@ async def test_another_model_is_asked_where_the_summary_fails(machine: Machine) 
             seen = await machine.play(agent, "Go on.")
     assert models_of(server) == ["scripted", "scripted", "scripted", "second"]
     (notice,) = said(seen)
-    assert "could not be summarised" in notice
+    assert "could not be summarized" in notice
     assert seen.text == "Fine."
 
 

@@ -98,7 +98,7 @@ async def test_seconds_end_a_running_command(machine: Machine) -> None:
             assert (await machine.play(agent, "continue")).end.reason == "answered"
     heard = server.requests[1].messages[3]["content"]
     assert "begun\n" in heard
-    assert "may have run in part" in heard
+    assert "may have had partial effects" in heard
     assert [message["role"] for message in server.requests[1].messages][2:] == [
         "assistant",
         "tool",
@@ -148,11 +148,11 @@ async def test_the_same_call_for_ever(machine: Machine) -> None:
     assert limit_of(seen).limit == "repeated_calls"
     assert len(seen.of(ToolStarted)) == 5
     told = [json.dumps(request.messages) for request in server.requests]
-    assert ["this very call was made 3 times" in each for each in told] == [False, False, False, True, True]
+    assert ["you made this same call 3 times" in each for each in told] == [False, False, False, True, True]
     nudged = server.requests[4].messages[-1]["content"]
     output, _, remark = nudged.partition("</output-")
     assert "same\n[exit code 0]" in output
-    assert "[VMPilot: this very call was made 4 times with this very result." in remark
+    assert "[VMPilot: you made this same call 4 times with the same result." in remark
 
 
 async def test_two_calls_in_turns_for_ever(machine: Machine) -> None:

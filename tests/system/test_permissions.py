@@ -36,8 +36,8 @@ class Person:
     [
         pytest.param({"mode": "observe"}, "observe mode", id="observe"),
         pytest.param({"mode": "observe", "approver": Person(True)}, "observe mode", id="observe with a person"),
-        pytest.param({"mode": "operate"}, "nobody is there to be asked", id="operate alone"),
-        pytest.param({"mode": "operate", "approver": Person(False)}, "the user said no", id="operate and no"),
+        pytest.param({"mode": "operate"}, "no terminal is attached to ask the user", id="operate alone"),
+        pytest.param({"mode": "operate", "approver": Person(False)}, "the user declined", id="operate and no"),
     ],
 )
 async def test_what_is_denied_does_not_run_and_everybody_is_told(

@@ -128,7 +128,7 @@ async def test_stop_in_mid_command_ends_it_and_the_model_hears_of_it(machine: Ma
     assert end.reason == "interrupted"
     roles = [message["role"] for message in server.requests[1].messages]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "user"]
-    assert "may have run in part" in server.requests[1].messages[3]["content"]
+    assert "may have had partial effects" in server.requests[1].messages[3]["content"]
 
 
 async def test_closing_the_iterator_ends_command_and_turn(machine: Machine, wait_for: WaitFor) -> None:
@@ -141,7 +141,7 @@ async def test_closing_the_iterator_ends_command_and_turn(machine: Machine, wait
             await machine.play(agent, "Second.")
     assert isinstance(recorded[-1], TurnEnded)
     assert recorded[-1].reason == "interrupted"
-    assert "may have run in part" in server.requests[1].messages[3]["content"]
+    assert "may have had partial effects" in server.requests[1].messages[3]["content"]
 
 
 async def test_closing_the_iterator_in_mid_stream_hangs_up(machine: Machine, wait_for: WaitFor) -> None:

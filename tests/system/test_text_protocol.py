@@ -120,7 +120,7 @@ async def test_a_broken_call_is_told_to_the_model_and_never_run(machine: Machine
     with ScriptedServer([broken, calls("echo mended"), Reply("Done.")]) as server:
         seen = await machine.ask(server, tool_mode="text")
         told = server.requests[1].messages[-1]["content"]
-    assert "Not run: the arguments are no valid JSON object" in told
+    assert "Not run: the arguments are not a valid JSON object" in told
     assert [result.is_error for result in seen.results] == [True, False]
     assert not (machine.folder / "planted").exists()
 

@@ -96,8 +96,8 @@ async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: 
 @pytest.mark.parametrize(
     ("name", "arguments", "told"),
     [
-        pytest.param("shell", '{"command": "touch ran"', "no valid JSON", id="truncated"),
-        pytest.param("shell", "touch ran", "no valid JSON", id="no JSON"),
+        pytest.param("shell", '{"command": "touch ran"', "not a valid JSON", id="truncated"),
+        pytest.param("shell", "touch ran", "not a valid JSON", id="no JSON"),
         pytest.param("shell", '{"command": "true", "command": "touch ran"}', "twice", id="doubled key"),
         pytest.param("shell", '["touch ran"]', "list", id="list"),
         pytest.param("shell", '"touch ran"', "str", id="string"),
@@ -107,7 +107,7 @@ async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: 
         pytest.param("shell", '{"command": "touch ran", "force": true}', "force", id="unknown member"),
         pytest.param("shell", '{"command": "touch ran", "timeout": NaN}', "NaN", id="NaN"),
         pytest.param("shell", '{"command": "touch ran \\u0000"}', "NUL", id="NUL"),
-        pytest.param("shell", '{"command": "touch ran \\ud83d"}', "half a character", id="surrogate"),
+        pytest.param("shell", '{"command": "touch ran \\ud83d"}', "unpaired surrogate", id="surrogate"),
         pytest.param("bash", '{"command": "touch ran"}', 'no tool "bash"', id="unknown tool"),
         pytest.param("sh ell!", '{"command": "touch ran"}', 'no tool "sh ell!"', id="odd name"),
         pytest.param("", '{"command": "touch ran"}', 'no tool ""', id="no name"),

@@ -135,7 +135,7 @@ async def test_what_a_server_wants_is_learned_once(machine: Machine) -> None:
             first, second = await machine.play(agent), await machine.play(agent, "And?")
     assert (first.text, second.text, len(server.requests)) == ("Done.", "Done.", 6)
     told = [event.text for seen in (first, second) for event in seen.of(Notice)]
-    assert told == ["scripted takes no system prompt, so it is sent with the first message."]
+    assert told == ["scripted does not accept a system prompt, so it is sent with the first message."]
     assert (machine.folder / "runs").read_text() == "once\n"
     assert "VMPilot" in str(server.requests[-1].messages[0]["content"])
 

@@ -113,7 +113,7 @@ def test_an_empty_folder_is_accepted(here: Any, folder: Path) -> None:
 def test_a_folder_that_cannot_be_created_is_an_error(here: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     ran = here("backends", "new", "my-engine", "--dir", str(tmp_path / "file" / "mine"))
-    assert (ran.code, "cannot be written to (Not a directory)" in ran.err) == (2, True)
+    assert (ran.code, "(Not a directory)" in ran.err) == (2, True)
 
 
 def test_the_commands_can_be_copied_whatever_the_folder_is_called(here: Any, tmp_path: Path) -> None:

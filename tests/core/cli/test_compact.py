@@ -29,7 +29,7 @@ def test_compaction_reports_its_result(here: Here, words: list[str], stdin: str 
         ran = here("-c", *words, server=server, stdin=stdin)
         here("-c", "3?", server=server)
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err.startswith("(the conversation so far was summarised: ")
+    assert ran.err.startswith("(the conversation so far was summarized: ")
     assert ran.err.endswith(" tokens)\n")
     assert [message["content"] for message in server.requests[-1].messages[2:]] == [
         "The user asked for one.",
@@ -45,7 +45,7 @@ def test_compacting_twice_has_nothing_to_do(here: Here) -> None:
         here("-c", "/compact", server=server)
         ran = here("-c", "/compact", server=server)
     assert (ran.code, ran.out) == (0, "")
-    assert "There is nothing to compact" in ran.err
+    assert "Nothing to compact" in ran.err
 
 
 @pytest.mark.parametrize("words", [["/compact"], ["-c", "/compact"], ["-r", "abc", "/compact"]])
@@ -97,7 +97,7 @@ def test_the_views_of_the_log_keep_every_word(here: Here) -> None:
     headings = [line for line in shown.splitlines() if line.startswith("## ")]
     assert headings == ["## User", "## Assistant", "## User", "## Assistant", "## Compaction"]
     assert "x" * 9_000 in shown
-    assert "(the conversation so far was summarised: " in shown
+    assert "(the conversation so far was summarized: " in shown
     assert SUMMARY.text in shown
     assert len(here("chats", "search", "xxx").out.splitlines()) == 1
     exported = here("chats", "export", chat["id"], "--format", "json").out

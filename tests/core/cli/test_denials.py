@@ -89,10 +89,8 @@ def test_a_call_without_a_title(arguments: str, words: str) -> None:
 
 def test_advice_for_the_model_is_not_shown() -> None:
     assert denial_reason("Not run: no such tool. Make the call again, corrected.") == "Not run: no such tool."
-    assert (
-        denial_reason("Denied: the user said no. Do not try to get around it; go on\nso.")
-        == "Denied: the user said no."
-    )
+    denied = "Denied: the user declined."
+    assert denial_reason(f"{denied} Do not try to get around it: continue\nso.") == denied
     assert denial_reason("It failed.") == "It failed."
 
 

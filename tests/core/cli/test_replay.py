@@ -68,4 +68,4 @@ def test_what_cannot_begin(here: Here, recording: Path, tmp_path: Path) -> None:
     assert here("replay", str(recording), "--backend", "nobody").code == 5
     again = here("do it", "--record", str(recording))
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "already exists" in again.err

@@ -159,5 +159,5 @@ def test_a_retry_is_reported(screen: Start) -> None:
     with ScriptedServer([Reply(""), Reply("Now.")]) as server:
         shown = screen("x", server=server, script='VMPILOT_ATTEMPTS=2 exec "$@"')
         assert shown.end() == 0
-    assert "the model gave an empty answer; retrying in " in shown.text
+    assert "the model returned an empty answer; retrying in " in shown.text
     assert shown.text.endswith("Now.\n")

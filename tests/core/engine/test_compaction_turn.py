@@ -96,8 +96,8 @@ async def test_every_backend_can_summarise(runner: TurnRunner, generate: Callabl
 @pytest.mark.parametrize(
     ("generate", "told", "asked"),
     [
-        (calls_for_ever, "gave no summary", True),
-        (refuses, "refused to summarise", True),
+        (calls_for_ever, "returned no summary", True),
+        (refuses, "refused to summarize", True),
         (says_nothing, "backend fake gave no answer", False),
     ],
 )
@@ -121,5 +121,5 @@ async def test_where_there_is_nothing_to_gain_nobody_is_asked_and_nothing_record
     before = await runner.conversation.log.read()
     events = await compact(runner, says_nothing)
     assert [type(event) for event in events] == [TurnStarted, Notice, TurnEnded]
-    assert "nothing to compact" in str(events[1])
+    assert "Nothing to compact" in str(events[1])
     assert await runner.conversation.log.read() == before

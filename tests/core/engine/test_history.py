@@ -243,8 +243,8 @@ def test_the_output_of_a_call_that_was_interrupted_is_kept() -> None:
     message = AssistantMessage(tool_calls=(ToolCall("a", "shell", "{}"), ToolCall("b", "shell", "{}")))
     begun = ToolStarted(message.tool_calls[0], "$ x", "mode full", 0.0)
     first, second = unanswered_calls([MessageCompleted(message), begun], {"a": "so far\n\n", "b": "lies"})
-    assert first.result.text.startswith("so far\n[The turn was interrupted while this call ran")
-    assert "never started" in second.result.text
+    assert first.result.text.startswith("so far\n[Interrupted. The call may have had partial")
+    assert "Canceled before it started" in second.result.text
 
 
 def test_what_goes_back_to_a_provider_can_be_sent() -> None:

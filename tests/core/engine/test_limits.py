@@ -39,7 +39,7 @@ def test_the_step_beyond_the_last_is_stopped_before_it_begins() -> None:
         limits.begin_step()
     assert isinstance(caught.value, TurnStopped)
     assert (caught.value.event.limit, caught.value.event.maximum) == ("steps", 2)
-    assert "Say “continue” to go on, or raise the limit with --max-steps." in caught.value.event.text
+    assert "Send “continue” to resume, or raise the limit with --max-steps." in caught.value.event.text
 
 
 def test_steps_that_nobody_supervised_are_stopped_when_they_end() -> None:
@@ -100,8 +100,8 @@ def test_an_unknown_price_is_said_once_at_the_start_and_assumed(
     step(limits, Usage(100, 10))
     step(limits, Usage(100, 100))
     (sentence,) = told
-    assert "The price of m is not known" in sentence
-    assert "$15 for a million in and $75 for a million out" in sentence
+    assert "The price of m is unknown" in sentence
+    assert "$15 per million input tokens and $75 per million output tokens" in sentence
     with pytest.raises(LimitStop, match="Stopped at"):
         limits.begin_step()
     assert limits.cost is None
@@ -119,7 +119,7 @@ def test_usage_that_is_not_told_is_estimated_and_said_once(make_limits: Callable
     limits = make_limits(max_total_tokens=250)
     for _ in range(2):
         step(limits, None, estimate=lambda: Usage(100, 50))
-    assert [sentence for sentence in told if "does not tell how many tokens" in sentence] == told
+    assert [sentence for sentence in told if "does not report how many tokens" in sentence] == told
     assert len(told) == 1
     with pytest.raises(LimitStop, match="300 tokens"):
         limits.begin_step()
@@ -155,7 +155,8 @@ def test_out_of_time() -> None:
     event = out_of_time(30.0)
     assert (event.limit, event.maximum) == ("seconds", 30.0)
     assert event.text == (
-        "Stopped after 30 s, the limit for one request. Say “continue” to go on, or raise the limit with --max-seconds."
+        "Stopped after 30 s, the limit for one request. "
+        "Send “continue” to resume, or raise the limit with --max-seconds."
     )
 
 

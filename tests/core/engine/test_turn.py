@@ -166,7 +166,7 @@ async def test_calls_that_were_never_run_get_a_result(runner: TurnRunner) -> Non
     events = await runner.run_turn(calls_only)
     (finished,) = [event for event in events if isinstance(event, ToolFinished)]
     assert finished.result.call_id == "a"
-    assert "never started" in finished.result.text
+    assert "Canceled before it started" in finished.result.text
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_usage_that_is_not_told_is_estimated_from_what_was_said(runner: Tu
     events = await runner.run_turn(silent, fake_tool(work), max_total_tokens=9_000)
     assert end_of(events).reason == "limit"
     assert [event.text for event in events if isinstance(event, Notice)] == [
-        "m does not tell how many tokens it used: they are estimated for the limits of this request."
+        "m does not report how many tokens it used, so the limits of this request use an estimate."
     ]
     (reached,) = [event for event in events if isinstance(event, LimitReached)]
     assert "Stopped after 10," in reached.text
@@ -263,7 +263,7 @@ async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(
         "0.16 of the 0.2 seconds of this request are used (--max-seconds)."
     ]
     (result,) = [event.result for event in events if isinstance(event, ToolFinished)]
-    assert result.text.startswith("so far\n[The turn was interrupted while this call ran")
+    assert result.text.startswith("so far\n[Interrupted. The call may have had partial")
     (reached,) = [event for event in events if isinstance(event, LimitReached)]
     assert (reached.limit, reached.maximum) == ("seconds", 0.2)
     assert [type(event) for event in await runner.conversation.log.read()][-3:] == [
@@ -388,7 +388,7 @@ async def test_closing_stops_the_backend_and_the_tool(runner: TurnRunner, fake_t
     assert ended == ["tool", "backend"]
     log = await runner.conversation.log.read()
     assert isinstance(log[-2], ToolFinished)
-    assert "may have run in part" in log[-2].result.text
+    assert "may have had partial effects" in log[-2].result.text
     assert isinstance(log[-1], TurnEnded)
 
 

@@ -49,7 +49,7 @@ def test_good_turns_pass() -> None:
         ([ReasoningDelta("hm"), ANSWER], "ReasoningDeltas say 'hm'"),
         ([*SAID, TextDelta("more")], "deltas without a message behind them: 'more'"),
         ([TextDelta("one")], "ended without a MessageCompleted"),
-        ([ASKS], "never told their results"),
+        ([ASKS], "never got their results"),
         ([BEGIN, *SAID], "which no backend yields"),
     ],
 )

@@ -14,7 +14,7 @@ from vmpilot.contract import (
     StreamInterrupted,
 )
 from vmpilot.engine.calls import Backoff
-from vmpilot.engine.calls.backoff import resume_time
+from vmpilot.engine.calls._backoff import resume_time
 
 AFTERNOON = datetime(2026, 11, 23, 13, 9, 30).astimezone()
 
@@ -29,7 +29,7 @@ AFTERNOON = datetime(2026, 11, 23, 13, 9, 30).astimezone()
         (7_200.0, "15:10 (in 2 hours)"),
         (43_200.0, "2026-11-24 01:10 (in 12 hours)"),
         (200_000.0, "2026-11-25 20:43 (in 3 days)"),
-        (1e15, "a far day (in 11,574,074,074 days)"),
+        (1e15, "a later date (in 11,574,074,074 days)"),
     ],
 )
 def test_when_to_ask_again_is_told_by_the_clock(seconds: float, told: str) -> None:
@@ -57,14 +57,14 @@ def test_the_waits_of_all_tries_have_one_bound() -> None:
     backoff = Backoff(RetryPolicy(attempts=100, total_seconds=30.0))
     for _ in range(2):
         assert backoff.delay_after(RateLimited("later", retry_after=12.0)) == 12.0
-    with pytest.raises(RateLimited, match=r"later: ask again at \d\d:\d\d:\d\d \(in 12 seconds\)"):
+    with pytest.raises(RateLimited, match=r"later; try again at \d\d:\d\d:\d\d \(in 12 seconds\)"):
         backoff.delay_after(RateLimited("later", retry_after=12.0))
 
 
 @pytest.mark.parametrize("kind", [RateLimited, ProviderUnavailable])
 def test_a_wait_that_is_too_long_is_told_and_not_begun(kind: type[RateLimited | ProviderUnavailable]) -> None:
     error = kind("Slow down", retry_after=3_300.0)
-    with pytest.raises(kind, match=r"Slow down: ask again at .*\d\d:\d\d \(in 55 minutes\)") as caught:
+    with pytest.raises(kind, match=r"Slow down; try again at .*\d\d:\d\d \(in 55 minutes\)") as caught:
         Backoff(RetryPolicy()).delay_after(error)
     assert isinstance(caught.value, RateLimited | ProviderUnavailable)
     assert caught.value.retry_after == 3_300.0

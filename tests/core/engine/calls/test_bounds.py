@@ -76,7 +76,7 @@ def test_arguments_have_a_bound_over_all_calls() -> None:
     calls = emitter.message("length", with_calls=True).tool_calls
     assert [call.name for call in calls] == ["first", "second"]
     assert sum(len(call.arguments) for call in calls) == MAX_ARGUMENTS
-    assert "nothing of it is run" in told(bounds)
+    assert "none of its calls is run" in told(bounds)
 
 
 def test_of_too_many_calls_the_first_are_kept() -> None:
@@ -86,7 +86,7 @@ def test_of_too_many_calls_the_first_are_kept() -> None:
         if (fitting := bounds.fit(ToolCallDelta(position, "{}", "work"))) is not None:
             emitter(fitting)
     assert len(emitter.message("length", with_calls=True).tool_calls) == MAX_CALLS
-    assert "more than 64 calls" in told(bounds)
+    assert "more than 64 tool calls" in told(bounds)
 
 
 def test_a_call_of_which_nothing_came_is_left_out() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vmpilot.contract import AssistantMessage, IdForm, Message, ToolCall, ToolResult, UserMessage
-from vmpilot.engine.calls.call_ids import translate_ids, with_translated_ids
+from vmpilot.engine.calls._call_ids import translate_ids, with_translated_ids
 
 FORMS = {
     "mistral": (IdForm(9, exact=True, alphabet="letters"), r"[a-zA-Z0-9]{9}"),

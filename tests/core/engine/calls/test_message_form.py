@@ -21,7 +21,7 @@ from vmpilot.contract import (
     ToolSpec,
     UserMessage,
 )
-from vmpilot.engine.calls.endpoint import Endpoint
+from vmpilot.engine.calls import Endpoint
 from vmpilot.engine.calls.message_form import MessageForm, usual_form, with_stored_ids
 from vmpilot.providers import chat_messages
 

@@ -130,7 +130,7 @@ async def run_turn(
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are as short as they may be; what is waited for is seen in the events."""
-    monkeypatch.setattr("vmpilot.engine.calls.backoff.random.uniform", lambda low, _high: low / 50)
+    monkeypatch.setattr("vmpilot.engine.calls._backoff.random.uniform", lambda low, _high: low / 50)
 
 
 async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
@@ -152,7 +152,9 @@ async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
         pytest.param(
             [MessageCompleted(AssistantMessage("I will", finish="tool_calls"))], BadResponse, "sent none", id="no calls"
         ),
-        pytest.param([MessageCompleted(AssistantMessage("x", finish="cut"))], StreamInterrupted, "broke off", id="cut"),
+        pytest.param(
+            [MessageCompleted(AssistantMessage("x", finish="cut"))], StreamInterrupted, "was cut off", id="cut"
+        ),
     ],
 )
 async def test_a_call_without_a_proper_answer_is_an_error(script: Script, error: type[ModelError], told: str) -> None:
@@ -178,10 +180,10 @@ async def test_what_comes_behind_the_message_is_not_waited_for() -> None:
     ("script", "limits", "told"),
     [
         pytest.param([60.0], {"first_content": 0.05}, "sent nothing for 0.05 s", id="first content"),
-        pytest.param([TextDelta("x"), 60.0], {"gap": 0.05}, "silent in mid-answer for 0.05 s", id="gap"),
-        pytest.param([TextDelta("x"), 60.0], {"whole": 0.05}, "not done after 0.05 s", id="whole"),
-        pytest.param([60.0], {"whole": 0.05}, "not done after 0.05 s", id="whole before the first"),
-        pytest.param([TextDelta("x"), 0.03] * 50, {"gap": 0.2, "whole": 0.1}, "not done after 0.1 s", id="drip"),
+        pytest.param([TextDelta("x"), 60.0], {"gap": 0.05}, "stopped mid-answer and sent nothing for 0.05 s", id="gap"),
+        pytest.param([TextDelta("x"), 60.0], {"whole": 0.05}, "did not finish within 0.05 s", id="whole"),
+        pytest.param([60.0], {"whole": 0.05}, "did not finish within 0.05 s", id="whole before the first"),
+        pytest.param([TextDelta("x"), 0.03] * 50, {"gap": 0.2, "whole": 0.1}, "did not finish within 0.1 s", id="drip"),
     ],
 )
 async def test_silence_has_an_end(script: Script, limits: dict[str, float], told: str) -> None:
@@ -276,7 +278,7 @@ async def test_another_model_is_asked_once_the_tries_are_used_up_and_no_text_is_
         TextDelta("Fi"),
         Retrying(2, events[1].delay if isinstance(events[1], Retrying) else 0.0, "broke", discard=True),
         TextDelta("Fi"),
-        Retrying(1, 0.0, "what was said so far does not count", discard=True),
+        Retrying(1, 0.0, "the partial answer is discarded", discard=True),
         Notice("Switching from m to n: broke"),
         TextDelta("Fine."),
         MessageCompleted(AssistantMessage("Fine."), model="openai/n"),
@@ -343,7 +345,7 @@ async def test_what_a_server_refuses_is_left_out_from_then_on_and_costs_no_try()
     refused = [ParameterRefused("no", parameter=name) for name in ("parallel_tool_calls", "temperature")]
     stream = Stream([refused[0]], [refused[1]], [FINE], [FINE])
     calls = supervise(chain=line_up())
-    assert await run_turn(stream, calls) == [Notice("m does not take temperature, so it chooses its own."), FINE]
+    assert await run_turn(stream, calls) == [Notice("m does not accept temperature, so it uses its default."), FINE]
     assert await run_turn(stream, calls) == [FINE]
     omitted = [call.settings.omitted for call in stream.calls]
     assert omitted[1:] == [("parallel_tool_calls",), *[("parallel_tool_calls", "temperature")] * 2]
@@ -354,7 +356,10 @@ async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
     scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
     stream = Stream(*scripts, [FINE])
     events = await run_turn(stream, supervise(chain=line_up()))
-    assert events == [Notice("m does not take max_completion_tokens, so its answers are as long as it likes."), FINE]
+    assert events == [
+        Notice("m does not accept max_completion_tokens, so the length of its answers is not limited."),
+        FINE,
+    ]
 
 
 @pytest.mark.parametrize("names", [["seed", "seed"], [""], [f"made_up_{number}" for number in range(50)]])
@@ -373,7 +378,7 @@ async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on(
     stream = Stream([ToolsUnsupported("no tools")], [TextDelta("Fine."), FINE], [TextDelta("Fine."), FINE])
     calls = supervise(chain=line_up(), tools=TOOLS)
     notice, *rest = await run_turn(stream, calls)
-    assert notice == Notice("m takes no tools, so it is asked for them in the text of its answers.")
+    assert notice == Notice("m does not support tool calls, so it is asked to write them in its text.")
     assert rest[-1] == FINE
     assert (await run_turn(stream, calls))[-1] == FINE
     assert [bool(call.tools) for call in stream.calls] == [True, False, False]
@@ -407,7 +412,7 @@ async def test_a_fallback_may_take_what_another_model_refuses() -> None:
     stream = Stream(script, script, [FINE])
     events = await run_turn(stream, supervise(chain=line_up(fallback("n"))))
     assert [event.text for event in events if isinstance(event, Notice)] == [
-        "m takes no system prompt, so it is sent with the first message.",
+        "m does not accept a system prompt, so it is sent with the first message.",
         "Switching from m to n: no system",
     ]
     assert stream.calls[-1].system == "Be brief."

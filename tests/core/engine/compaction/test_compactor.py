@@ -304,5 +304,5 @@ async def test_an_overflow_that_nothing_heals_ends_after_three_requests(make_ben
 
 async def test_an_overflow_whose_summary_fails_says_both(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
-    with pytest.raises(ModelError, match=r"could not be summarised \(down\), and too long"):
+    with pytest.raises(ModelError, match=r"could not be summarized \(down\), and too long"):
         await bench.run(Model(ContextOverflow("too long"), summary=ProviderUnavailable("down")), TALK)

@@ -98,18 +98,21 @@ def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"", "is no recording"),
-        (b"not json\n", "line 1 cannot be read"),
-        (b'{"type":"reply"}\n', "line 1 cannot be read"),
-        (b'{"type":"seen","turn":"t","event":{"type":"notice","text":"x"}}\n', "is no recording"),
-        (b'{"type":"tape","vmpilot":"9.0","version":99}\n', "version 99, this is for 1: use VMPilot 9.0"),
-        (b'{"type":"tape","vmpilot":"0.1.0","version":1}\n', "holds no turn"),
-        (b"[" * 100_000 + b"\n", "line 1 cannot be read"),
-        (BEGUN + TURN + b"[]}\n", "person's words"),
-        (BEGUN + TURN + b'[{"type":"assistant","text":"x"}]}\n', "person's words"),
+        (b"", "is not a recording"),
+        (b"not json\n", "cannot read line 1"),
+        (b'{"type":"reply"}\n', "cannot read line 1"),
+        (b'{"type":"seen","turn":"t","event":{"type":"notice","text":"x"}}\n', "is not a recording"),
+        (
+            b'{"type":"tape","vmpilot":"9.0","version":99}\n',
+            "version 99, but this VMPilot reads version 1; use VMPilot 9.0",
+        ),
+        (b'{"type":"tape","vmpilot":"0.1.0","version":1}\n', "contains no turns"),
+        (b"[" * 100_000 + b"\n", "cannot read line 1"),
+        (BEGUN + TURN + b"[]}\n", "user's message"),
+        (BEGUN + TURN + b'[{"type":"assistant","text":"x"}]}\n', "user's message"),
     ],
 )
-def test_what_is_no_tape(tmp_path: Path, content: bytes, told: str) -> None:
+def test_what_is_no_recording(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "t.recording").write_bytes(content)
     with pytest.raises(UsageError, match=told):
         read(tmp_path / "t.recording")
@@ -117,7 +120,7 @@ def test_what_is_no_tape(tmp_path: Path, content: bytes, told: str) -> None:
 
 def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "t.recording").write_text("mine")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         RecordingWriter(tmp_path / "t.recording", mask=str)
     with pytest.raises(UsageError, match="cannot write the recording"):
         RecordingWriter(tmp_path / "no" / "t.recording", mask=str)
@@ -125,7 +128,7 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no device that is always full")  # noqa: PTH110
-async def test_a_full_disk_ends_the_tape_and_not_the_session(tmp_path: Path) -> None:
+async def test_a_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path) -> None:
     writer = RecordingWriter(tmp_path / "t.recording", mask=str)
     descriptor = os.open("/dev/full", os.O_WRONLY)
     os.dup2(descriptor, writer._file.fileno())
@@ -133,5 +136,5 @@ async def test_a_full_disk_ends_the_tape_and_not_the_session(tmp_path: Path) -> 
     turn = writer.begin_turn(ASKED)
     turn.see(TurnEnded("answered", 1.0))
     assert writer.problem is not None
-    assert "ends too early: No space left" in writer.problem
+    assert "is incomplete: No space left" in writer.problem
     writer.close()

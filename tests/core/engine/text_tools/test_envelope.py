@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vmpilot.engine.arguments import ArgumentsProblem, read_arguments
-from vmpilot.engine.text_tools.envelope import FoundCall, read_marked, read_unmarked
+from vmpilot.engine.text_tools._envelope import FoundCall, read_marked, read_unmarked
 
 ONE = FoundCall("shell", '{"command": "ls"}')
 values = st.recursive(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from vmpilot.engine.text_tools.mark import CallMark
+from vmpilot.engine.text_tools import CallMark
 
 
 def test_the_word_is_the_conversations_own() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vmpilot.engine.text_tools.reader import LONGEST, AnswerReader
+from vmpilot.engine.text_tools._reader import LONGEST, AnswerReader
 
 WORD = "call-0123abcd"
 LS = '{"tool": "shell", "arguments": {"command": "ls"}}'

@@ -22,8 +22,7 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.history import messages_in, sendable
 from vmpilot.engine.prompts import TEXT_TOOLS_REMINDER
-from vmpilot.engine.text_tools.mark import CallMark
-from vmpilot.engine.text_tools.rewriting import without_tools
+from vmpilot.engine.text_tools import CallMark, without_tools
 from vmpilot.providers import chat_messages
 from vmpilot.testing import history_faults
 

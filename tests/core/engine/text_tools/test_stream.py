@@ -31,7 +31,7 @@ from vmpilot.contract import (
 from vmpilot.engine.calls import Emitter
 from vmpilot.engine.calls.message_form import MessageForm
 from vmpilot.engine.calls.reading import read_answer
-from vmpilot.engine.text_tools.mark import CallMark
+from vmpilot.engine.text_tools import CallMark
 
 SHELL = ToolSpec("shell", "Run a command.", {"type": "object"})
 USAGE = Usage(input_tokens=100, output_tokens=20)

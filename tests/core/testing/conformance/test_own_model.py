@@ -17,10 +17,10 @@ from vmpilot.contract import (
     Toolbox,
     hookimpl,
 )
+from vmpilot.engine.history import sendable
 from vmpilot.providers import MessageBuilder, chat_messages, chat_options, chat_tool
 from vmpilot.testing import CannotPlay, Reply, ScriptPlayer
 from vmpilot.testing.conformance import CASES, make_report, make_subject, run_cases
-from vmpilot.testing.fakes import make_harmless
 from vmpilot.testing.playing import NAME
 from vmpilot.testing.script import Step, StepMaker, split_text
 
@@ -85,7 +85,7 @@ class YieldingBackend(OwnBackend):
     ) -> AsyncGenerator[BackendEvent, None]:
         messages = list(request.messages)
         while True:
-            sent = tuple(map(make_harmless, messages))
+            sent = tuple(map(sendable, messages))
             call = ModelCall(sent, request.system, request.model, request.settings, request.tools)
             async with aclosing(self.ask(call)) as events:
                 async for event in events:

@@ -13,12 +13,12 @@
         │   ├── ToolsUnsupported                   no     (the core asks again by the text protocol)
         │   └── ParameterRefused                   no     (the core asks again without it)
         ├── ContentFiltered                        no
-        ├── RateLimited                            yes    `retry_after` seconds where the provider tells
+        ├── RateLimited                            yes    `retry_after` seconds, if the provider says
         ├── QuotaExhausted                         no     a rate limit that waiting does not heal
         ├── ProviderUnavailable                    yes    refused, 5xx, overloaded
         ├── ModelTimeout                           yes    one of the core's time limits
         ├── StreamInterrupted                      yes    the stream broke before its proper end
-        └── BadResponse                            yes    an answer that nobody can read
+        └── BadResponse                            yes    an answer that cannot be parsed
 
 A backend maps its library's exceptions onto the model errors at one border, `raise … from exc`. Whether trying again
 can help and which exit code follows are facts of the class, never of a caller's `isinstance` ladder. Messages are
@@ -33,7 +33,7 @@ from vmpilot.contract.refused_messages import RefusedMessages
 
 
 class VMPilotError(Exception):
-    """The root: a clear sentence for the person."""
+    """The root: a clear message for the user."""
 
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
@@ -100,7 +100,7 @@ class ParameterRefused(InvalidRequest):
 class MessagesRefused(InvalidRequest):
     """The server does not take the conversation's messages in the form in which they were sent.
 
-    `refused` says what is wrong with them; `ModelCalls` sends them in another form where there is one.
+    `refused` says what is wrong with them; `ModelCalls` sends them in another form if there is one.
     """
 
     another_may_answer = True
@@ -111,13 +111,13 @@ class MessagesRefused(InvalidRequest):
 
 
 class ContentFiltered(ModelError):
-    """The provider's content policy refused the request; it is not taken to another model behind the person's back."""
+    """The provider's content policy rejected the request. It is never sent to another model behind the user's back."""
 
     another_may_answer = False
 
 
 class RateLimited(ModelError):
-    """Too many requests; `retry_after` is in seconds, None where the provider did not tell."""
+    """Too many requests; `retry_after` is in seconds, None if the provider did not say."""
 
     retryable = True
 
@@ -131,7 +131,7 @@ class QuotaExhausted(ModelError):
 
 
 class ProviderUnavailable(ModelError):
-    """The provider cannot be reached, is overloaded or failed; `retry_after` in seconds where it told."""
+    """The provider is unreachable, overloaded, or failed; `retry_after` is in seconds, if it said."""
 
     retryable = True
 
@@ -153,6 +153,6 @@ class StreamInterrupted(ModelError):
 
 
 class BadResponse(ModelError):
-    """The provider answered with something that is no answer."""
+    """The provider's response is not an answer."""
 
     retryable = True

@@ -36,7 +36,7 @@ class TextDelta(msgspec.Struct, frozen=True, tag="text_delta", tag_field="type")
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta", tag_field="type"):
-    """The next piece of the model's reasoning, where the provider shows it."""
+    """The next piece of the model's reasoning, if the provider shows it."""
 
     text: str
 
@@ -53,9 +53,9 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_fiel
 
 
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
-    """One call to the model is over. `usage` is None where the provider did not tell.
+    """One call to the model is over. `usage` is None if the provider did not report it.
 
-    `model` is the fallback model that answered, empty where it was the turn's own; the core fills it in.
+    `model` is the fallback model that answered, empty if it was the turn's own; the core fills it in.
     """
 
     message: AssistantMessage
@@ -73,7 +73,7 @@ class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
 
 
 class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
-    """A sentence for the person: something they should know that is no part of the answer."""
+    """A sentence for the user that is not part of the answer."""
 
     text: str
 
@@ -81,7 +81,7 @@ class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
 class TurnTerms(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the conversation's next turn goes by unless the user sets something else.
 
-    `model` is the name that the user gave, such as `local`. `address` is the base URL where it was asked, without
+    `model` is the name that the user gave, such as `local`. `address` is its base URL, without
     what may be secret in it, empty for the provider's own. `keyed` says that a key of VMPilot's settings went there.
     """
 
@@ -94,7 +94,7 @@ class TurnTerms(msgspec.Struct, frozen=True, omit_defaults=True):
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="type"):
     """A turn began; `message` is on disk. `time` is seconds since the epoch.
 
-    A message without content is no request: the person asked for nothing but that the conversation be compacted.
+    A message without content is not a request: the user only asked to compact the conversation.
     `terms` is None in logs of front ends that remember nothing.
     """
 
@@ -109,9 +109,9 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="ty
 
 
 class ToolStarted(msgspec.Struct, frozen=True, tag="tool_started", tag_field="type", omit_defaults=True):
-    """A tool begins to run; `allowed_by` says what let it: a mode, a rule or the person.
+    """A tool begins to run; `allowed_by` says what allowed it: a mode, a rule or the user.
 
-    `title` is the call in a person's words, one line where it can be: `$ ls -l`. `folder` is where it runs.
+    `title` is the call for people, in one line if possible: `$ ls -l`. `folder` is its working folder.
     """
 
     call: ToolCall
@@ -122,7 +122,7 @@ class ToolStarted(msgspec.Struct, frozen=True, tag="tool_started", tag_field="ty
 
 
 class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output", tag_field="type"):
-    """Live output of a running tool, for the person; secrets are masked, the model gets the `ToolResult`."""
+    """Live output of a running tool, for the user, with secrets masked. The model gets the `ToolResult`."""
 
     call_id: str
     text: str
@@ -141,7 +141,7 @@ class DeniedCall(msgspec.Struct, frozen=True, omit_defaults=True):
 class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="type", omit_defaults=True):
     """A tool call has its result. A call that was refused or denied has no `ToolStarted` before it.
 
-    `folder` is the conversation's working folder from here on, where the call changed it. `denied` is the call if it
+    `folder` is the conversation's new working folder, if the call changed it. `denied` is the call if it
     was denied. `interrupted` says that its turn was interrupted before it had a result.
     """
 
@@ -190,7 +190,7 @@ class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag
     @property
     def text(self) -> str:
         """What happened, in a person's words."""
-        what = "the conversation so far was summarised" if self.summary else "old outputs of tools were shortened"
+        what = "the conversation so far was summarized" if self.summary else "old outputs of tools were shortened"
         return f"{what}: {self.tokens_before:,} → {self.tokens_after:,} tokens"
 
 
@@ -205,8 +205,8 @@ class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="
 class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type", omit_defaults=True):
     """The turn is over: always the last event, exactly once.
 
-    `usage` adds up what the providers counted for the model calls, `cost` is their price in US dollars, None where a
-    price or a count is unknown. `error` is the sentence for the person where `reason` is `failed`; `exit_code` is what
+    `usage` adds up what the providers counted for the model calls, `cost` is their price in US dollars, None if a
+    price or a count is unknown. `error` is the message for the user if `reason` is `failed`; `exit_code` is what
     a command line should end with. `steps` counts the calls to the model, `seconds` the time without that in which
     somebody was asked.
     """

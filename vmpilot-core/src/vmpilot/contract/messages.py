@@ -36,7 +36,7 @@ class ImagePart(msgspec.Struct, frozen=True, tag="image", tag_field="type", omit
 
 
 class UserMessage(msgspec.Struct, frozen=True, tag="user", tag_field="type"):
-    """What the person asked: text and images in their order."""
+    """The user's request: text and images, in order."""
 
     content: tuple[TextPart | ImagePart, ...]
 
@@ -83,7 +83,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag="assistant", tag_field="
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool", tag_field="type", omit_defaults=True):
-    """What the model is told about one of its tool calls.
+    """What the model gets for one of its tool calls.
 
     `is_error` marks a call that did not do what it was asked to; `text` then says what to do instead. `denied` marks
     a call that the permission policy did not let through. `remark` is a sentence of the core's own, which the model

@@ -23,8 +23,8 @@ or cancelled.
 class Toolbox(Protocol):
     """The only way to run a tool. Permission, time limit, masking, capping and the durable record happen inside.
 
-    It never raises for a tool's failure: an unknown tool, arguments that are no JSON or do not fit the schema, a
-    denial, a crash or a timeout is a `ToolResult` with `is_error` that tells the model what to do instead.
+    It never raises for a tool's failure: an unknown tool, arguments that are not JSON or do not match the schema, a
+    denial, a crash or a timeout is a `ToolResult` with `is_error` that says what the model can do instead.
 
     The write-ahead rule: a call runs only if `ModelCalls.ask` returned its message, or the backend has yielded it as a
     `MessageCompleted`; the message is on disk before the call starts, and the result before `call` returns. Calls of a
@@ -36,7 +36,7 @@ class Toolbox(Protocol):
         ...
 
     async def call_all(self, tool_calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
-        """Run the calls of one message: side by side where that is safe, results in the calls' order."""
+        """Run the calls of one message, side by side if that is safe; the results are in the order of the calls."""
         ...
 
 

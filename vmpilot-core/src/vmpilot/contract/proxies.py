@@ -72,14 +72,14 @@ class Proxies(msgspec.Struct, frozen=True):
         proxy = {"http": self.http, "https": self.https}.get(parts.scheme)
         if proxy is None or any(_matches(entry, parts) for entry in self.exceptions):
             return None
-        _ = proxy.address  # checked here, where it is known to be needed
+        _ = proxy.address  # checked here, because it is needed now
         return proxy
 
 
 def read_proxies(variables: Mapping[str, str]) -> Proxies:
     """Read `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower case or else upper case.
 
-    As in curl, an empty variable counts as unset. `HTTP_PROXY` is not read in a CGI program, where it is a header
+    As in curl, an empty variable counts as unset. `HTTP_PROXY` is not read in a CGI program: there it is a header
     that the client chose (https://httpoxy.org).
     """
     named = {name: _first(variables, name) for name in ("http_proxy", "https_proxy", "all_proxy")}

@@ -109,7 +109,7 @@ _USUAL = 64
 
 
 def find_refused_messages(text: str, *, named: str = "") -> RefusedMessages | None:
-    """What a server's words say is wrong with the messages, None where it is nothing that another form mends.
+    """What is wrong with the messages, according to the server's text; None if no other form would help.
 
     `named` is the `param` of OpenAI's error.
     """

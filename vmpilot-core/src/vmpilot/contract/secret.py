@@ -14,7 +14,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one place that sends it."""
+        """The value itself; call this only where it is sent."""
         return self._value
 
     def __repr__(self) -> str:

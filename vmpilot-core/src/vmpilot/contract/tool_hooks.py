@@ -35,7 +35,7 @@ Work: TypeAlias = Callable[[Mapping[str, Any]], "str | ToolOutcome | Awaitable[s
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool plugin is told: `folder` is the folder that the person works in, an absolute path."""
+    """What a tool plugin gets: `folder` is the user's working folder, an absolute path."""
 
     folder: Path
 

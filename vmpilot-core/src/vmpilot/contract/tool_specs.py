@@ -19,7 +19,7 @@ _LONGEST_SCHEMA = 30_000
 
 
 def find_spec_fault(spec: ToolSpec) -> str | None:
-    """What is wrong with a specification, None where nothing is. The schema itself is not checked to be a valid one."""
+    """What is wrong with a specification; None if it is fine. It does not check that the schema itself is valid."""
     name, description, parameters = spec.name, spec.description, spec.parameters
     if not _is_like(_NAME, name):
         return "its name must be 1 to 64 letters, digits, _ or -"
@@ -36,24 +36,22 @@ def _find_size_fault(schema: Any) -> str | None:
     try:
         size = len(json.dumps(dict(schema), allow_nan=False))
     except (TypeError, ValueError, RecursionError):
-        return "its parameters are no JSON object"
+        return "its parameters are not a JSON object"
     return (
-        f"its parameters have {size:,} characters; at most {_LONGEST_SCHEMA:,} are taken"
-        if size > _LONGEST_SCHEMA
-        else None
+        f"its parameters have {size:,} characters; the limit is {_LONGEST_SCHEMA:,}" if size > _LONGEST_SCHEMA else None
     )
 
 
 def _find_top_fault(schema: Mapping[str, Any]) -> str | None:
     if schema.get("type") != "object":
-        return 'its parameters are no schema of an object ("type": "object")'
+        return 'its parameters are not the schema of an object ("type": "object")'
     if combined := [word for word in COMBINATORS if word in schema]:
-        return f"its parameters have {combined[0]} at the top, which providers refuse"
+        return f"its parameters have {combined[0]} at the top level, which providers reject"
     properties = schema.get("properties", {})
     if not isinstance(properties, Mapping):
-        return "its properties are no JSON object"
+        return "its properties are not a JSON object"
     if odd := [name for name in properties if not _is_like(_PROPERTY, name)]:
-        return f"its parameter {str(odd[0])[:80]!r} has a name that providers refuse (1 to 64 letters, digits, _ . -)"
+        return f"its parameter {str(odd[0])[:80]!r} has a name that providers reject (1 to 64 letters, digits, _ . -)"
     return None
 
 
@@ -62,9 +60,9 @@ def _find_inner_fault(schema: Mapping[str, Any]) -> str | None:
         if depth > _DEEPEST:
             return f"its parameters are nested more than {_DEEPEST} deep"
         if any(not part[word].startswith("#") for word in _REFERENCES if isinstance(part.get(word), str)):
-            return "its parameters refer to another document, and none is fetched"
+            return "its parameters refer to another document, which is never fetched"
         if isinstance(part.get("$id"), str) or isinstance(part.get("$schema"), str):
-            return "its parameters name a schema or an address of their own ($schema, $id): leave that out"
+            return "its parameters contain $schema or $id; remove them"
     return None
 
 

@@ -1,6 +1,6 @@
-"""What every tool is: a specification, a title for the person, the effect that a call would have, and an async call.
+"""What a tool has: a specification, a title for the user, the effect that a call would have, and an async call.
 
-A tool knows no permissions: it tells what a call would do, and others decide whether, and how confined, it is done.
+A tool knows no permissions: it says what a call would do, and the core decides whether and how confined it runs.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ChangesFiles:
 
 @dataclass(frozen=True, slots=True)
 class Fetches:
-    """The call sends a request to this address, which may tell somebody something."""
+    """The call sends a request to this address, which may leak information."""
 
     url: str
 
 
 @dataclass(frozen=True, slots=True)
 class LooksUp:
-    """The call changes nothing, tells nobody anything, and shows no file: what jobs run, what a search engine knows."""
+    """The call changes nothing, leaks nothing, and shows no file, such as listing jobs or asking a search engine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,14 @@ Effect: TypeAlias = RunsCommand | ReadsFiles | ChangesFiles | Fetches | LooksUp 
 
 
 class ToolError(Exception):
-    """What a tool raises when it cannot do what it was asked; the message tells the model what to do instead."""
+    """Raised by a tool that cannot do what it was asked; the message says what the model can do instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What came of a call: the text for the model, and facts for the person where there are any.
+    """The outcome of a call: the text for the model, and facts for the user if there are any.
 
-    `folder` is the conversation's working folder from here on, where the call changed it.
+    `folder` is the conversation's new working folder, if the call changed it.
     """
 
     text: str
@@ -81,7 +81,7 @@ class ToolOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """How one call is to be carried out: where its live output goes, and how far its commands may reach."""
+    """How one call runs: where its live output goes, and how far its commands may reach."""
 
     on_output: Callable[[str], None]
     confinement: Confinement = "host"
@@ -97,7 +97,7 @@ class Tool(Protocol):
 
     @property
     def folder(self) -> str | None:
-        """Where a call that starts now works, None where that means nothing."""
+        """The working folder of a call that starts now; None if that has no meaning."""
         ...
 
     def title(self, arguments: Mapping[str, Any]) -> str:
@@ -105,7 +105,7 @@ class Tool(Protocol):
         ...
 
     def effect(self, arguments: Mapping[str, Any]) -> Effect:
-        """What the call would do. Raises `ToolError` where it cannot be done at all."""
+        """What the call would do. Raises `ToolError` if it cannot be done at all."""
         ...
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:

@@ -34,33 +34,33 @@ def read_arguments(raw: str) -> dict[str, Any]:
     """
     size = len(raw) if raw.isascii() else len(raw.encode("utf-8", "surrogatepass"))
     if size > SIZE_LIMIT:
-        raise ArgumentsProblem(f"the arguments have {size:,} bytes; at most {SIZE_LIMIT:,} are taken")
+        raise ArgumentsProblem(f"the arguments have {size:,} bytes; the limit is {SIZE_LIMIT:,}")
     try:
         value = _parse(raw or "{}")
         text = json.dumps(value, ensure_ascii=False)
     except (ValueError, RecursionError) as error:
-        raise ArgumentsProblem(f"the arguments are no valid JSON object ({_reason(error)})") from error
+        raise ArgumentsProblem(f"the arguments are not a valid JSON object ({_reason(error)})") from error
     if not isinstance(value, dict):
         raise ArgumentsProblem(f"the arguments are a JSON {type(value).__name__}, not an object")
     if _NUL.search(text) or not _is_text(text):
-        raise ArgumentsProblem("the arguments hold NUL or half a character, which no program takes")
+        raise ArgumentsProblem("the arguments contain NUL or an unpaired surrogate, which no program accepts")
     return value
 
 
 class ArgumentsCheck:
-    """Checks arguments against a JSON Schema, which is made ready once, at the first check."""
+    """Checks arguments against a JSON Schema, which is compiled at the first check."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._schema = schema
 
     def __call__(self, arguments: Mapping[str, Any]) -> None:
-        """Raises `ArgumentsProblem` naming each place where the arguments do not fit."""
+        """Raises `ArgumentsProblem`, which names each mismatch."""
         faults = [
             _shorten(f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}")
             for fault in self._validator.iter_errors(dict(arguments))
         ]
         if faults:
-            raise ArgumentsProblem("the arguments do not fit the tool: " + "; ".join(faults[:5]))
+            raise ArgumentsProblem("the arguments do not match the tool's schema: " + "; ".join(faults[:5]))
 
     @cached_property
     def _validator(self) -> Validator:
@@ -84,12 +84,12 @@ def _parse(text: str) -> Any:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key is repeated in one object")
     return members
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _finite(digits: str) -> float:

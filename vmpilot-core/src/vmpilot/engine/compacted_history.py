@@ -8,8 +8,8 @@ import msgspec
 
 from vmpilot.contract import AssistantMessage, HistoryCompacted, Message, ToolResult, UserMessage
 
-ASK = UserMessage.from_text("(The conversation was too long to be kept whole. Summarise it, so that it can go on.)")
-"""Stands before the summary, which is the assistant's own word: what tools put into it has no more say for that."""
+ASK = UserMessage.from_text("(The conversation was too long to be kept whole. Summarize it, so that it can continue.)")
+"""Precedes the summary, which is an assistant message: instructions that tools put into it gain no authority."""
 
 _HEAD = 0.7
 _MARK_ROOM = 100

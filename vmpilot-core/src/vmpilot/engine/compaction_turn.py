@@ -1,4 +1,4 @@
-"""A turn that is no request: the person asks that the conversation be summarised now."""
+"""A turn without a request: the user asks to summarize the conversation now."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from vmpilot.engine.single_call import ask_once
 from vmpilot.engine.tokens import estimate_text_tokens
 from vmpilot.engine.turn import Turn
 
-NOTHING = "There is nothing to compact: the conversation is no longer than its summary would be."
+NOTHING = "Nothing to compact: a summary would not be shorter than the conversation."
 
 
 class CompactionTurn(Turn):
-    """Works with every backend, for the model is asked by an ordinary turn. If it is not asked, nothing is recorded."""
+    """Works with every backend, because an ordinary turn asks the model. If it is not asked, nothing is recorded."""
 
     def __init__(self, plan: TurnPlan) -> None:
         super().__init__(replace(plan, max_steps=sys.maxsize), UserMessage(()))  # a summary has its own limit of calls

@@ -43,7 +43,7 @@ class Conversation:
         return cls(log, workspace, events)
 
     async def refresh(self) -> None:
-        """Read the log anew if a turn could not tell what of it is there. Raises `StoreError`."""
+        """Read the log again if a turn could not say what was written. Raises `StoreError`."""
         if not self._sure:
             self._events = list(await _read_mended(self.log))
             self.prepared = Prepared(self.id)
@@ -68,7 +68,7 @@ class Conversation:
 
     @property
     def told(self) -> MessageCompleted | None:
-        """The model's last message, with what the provider counted for it; None where that no longer holds."""
+        """The model's last message, with the provider's count for it; None if that is outdated."""
         for event in reversed(self._events):
             match event:
                 case MessageCompleted():

@@ -1,4 +1,4 @@
-"""What a turn's calls to its models used and cost, as far as that is known, and an estimate where it is not."""
+"""What a turn's calls to its models used and cost, estimated if unknown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from vmpilot.engine.tokens import estimate_message_tokens, estimate_text_tokens,
 
 ASSUMED_INPUT_PRICE = 15e-6
 ASSUMED_OUTPUT_PRICE = 75e-6
-"""US dollars for a token of a model whose price nobody knows: those of the dearest models in common use, so that a
+"""US dollars per token of a model whose price is unknown: those of the most expensive models in common use, so that a
 limit of money is reached too early rather than too late."""
 
 
 def price(usage: Usage, model: ModelInfo | None) -> float | None:
-    """What the tokens cost in US dollars, None where a price is unknown."""
+    """The cost of the tokens in US dollars; None if a price is unknown."""
     if model is None or model.input_price is None or model.output_price is None:
         return None
     cached_price = model.input_price if model.cached_input_price is None else model.cached_input_price
@@ -55,12 +55,12 @@ class CostTracker:
 
     @property
     def tokens(self) -> int:
-        """Input and output, estimated where nobody counted."""
+        """Input and output, estimated if the provider did not count."""
         return sum(max(usage.input_tokens, 0) + max(usage.output_tokens, 0) for usage in self._counted.values())
 
     @property
     def cost(self) -> float | None:
-        """US dollars, None where a price or a count is unknown."""
+        """US dollars; None if a price or a count is unknown."""
         used = ((model, usage) for model, usage in self._told.items() if usage != Usage())  # the cache costs nothing
         prices = [price(usage, self._find_info(model)) for model, usage in used]
         known = [each for each in prices if each is not None]
@@ -68,7 +68,7 @@ class CostTracker:
 
     @property
     def spent(self) -> float:
-        """US dollars, at assumed prices and for estimated tokens where the true ones are unknown."""
+        """US dollars, with assumed prices and estimated tokens for what is unknown."""
         return sum(max(self._charge(model, usage), 0.0) for model, usage in self._counted.items())
 
     def knows_price(self, model: str) -> bool:

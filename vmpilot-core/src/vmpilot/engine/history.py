@@ -30,10 +30,8 @@ from vmpilot.contract import (
 )
 from vmpilot.engine.compacted_history import compact
 
-NEVER_STARTED = "This call was never started: the turn was interrupted before it. Make it again if it is still wanted."
-MAY_HAVE_RUN = (
-    "The turn was interrupted while this call ran: it may have run in part. Look at what it did before you repeat it."
-)
+NEVER_STARTED = "Canceled before it started. Repeat the call if it is still needed."
+MAY_HAVE_RUN = "Interrupted. The call may have had partial effects: check them before you repeat it."
 NO_ANSWER = "(This turn ended without an answer.)"
 NO_REQUEST = "(The user said nothing here.)"
 NO_CONTENT = "(This message is empty.)"
@@ -143,9 +141,9 @@ def _with_harmless_calls(message: AssistantMessage, results: Mapping[str, ToolRe
 
 
 def _paired(messages: Iterable[Message]) -> tuple[list[UserMessage | AssistantMessage], dict[str, ToolResult]]:
-    """What user and assistant said, each call with an id of its own, and the calls' results by these ids.
+    """The messages of user and assistant, with unique ids of calls, and the results by these ids.
 
-    Of calls with one id the first is the first to get a result; results that nobody asked for are left out.
+    Calls with the same id get their results in order; results without a call are left out.
     """
     spoken: list[UserMessage | AssistantMessage] = []
     results: dict[str, ToolResult] = {}

@@ -1,7 +1,7 @@
 """The one way by which a turn's events reach the log and the front end, in one order.
 
-Where a write fails, nobody knows what of it is on disk: nothing is written after it, so that no command starts, and the
-next turn reads the log anew.
+If a write fails, it is unknown what of it is on disk: nothing is written after it, so that no command starts, and the
+next turn reads the log again.
 """
 
 from __future__ import annotations

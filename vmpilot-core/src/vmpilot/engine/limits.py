@@ -1,4 +1,4 @@
-"""What a turn may use up. The core counts, so it is the same on every backend."""
+"""The limits of a turn. The core counts, so they are the same on every backend."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from vmpilot.engine.costs import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, Cost
 from vmpilot.engine.loop_detector import LoopDetector
 
 WARNING = 0.8
-"""Share of a limit from which on the person is told, once."""
+"""Share of a limit at which the user gets a warning, once."""
 _FEW_STEPS = 10
-"""A limit of fewer steps is one that somebody watches."""
+"""Below this limit of steps there is no warning: the user is watching."""
 
-_GO_ON = "Say “continue” to go on, or raise the limit with {option}."
+_GO_ON = "Send “continue” to resume, or raise the limit with {option}."
 _UNPRICED = (
-    "The price of {model} is not known, so --max-cost counts its tokens at an assumed price, ${input:g} for a million "
-    "in and ${output:g} for a million out. Tokens themselves are limited by --max-total-tokens."
+    "The price of {model} is unknown, so --max-cost assumes ${input:g} per million input tokens and ${output:g} per "
+    "million output tokens. To limit the tokens themselves, use --max-total-tokens."
 )
-_UNTOLD = "{model} does not tell how many tokens it used: they are estimated for the limits of this request."
+_UNTOLD = "{model} does not report how many tokens it used, so the limits of this request use an estimate."
 
 
 class LimitStop(TurnStopped):
@@ -30,11 +30,11 @@ class LimitStop(TurnStopped):
 
 
 class Limits:
-    """Counts a turn's calls to its models against what it may use; None is no limit.
+    """Counts a turn's calls to its models against its limits; None means no limit.
 
-    `max_cost` is in US dollars, `max_total_tokens` counts input and output, also of calls for a summary. What is used
-    up is seen before the next call: an answer that is there is kept. `tell` is given sentences for the person;
-    `find_info` gives what is known of a model, by its name.
+    `max_cost` is in US dollars, `max_total_tokens` counts input and output, also of calls for a summary. Limits are
+    checked before the next call: an answer that has arrived is kept. `tell` gets sentences for the user; `find_info`
+    looks up a model by its name.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Limits:
 
     @property
     def cost(self) -> float | None:
-        """US dollars, None where a price or a count is unknown."""
+        """US dollars; None if a price or a count is unknown."""
         return self._costs.cost
 
     def begin_step(self) -> None:
-        """A step is about to begin, with a call to the model. Raises `LimitStop` where none is left."""
+        """A step with a call to the model is about to begin. Raises `LimitStop` if no step is left."""
         if (verdict := self._loop_detector.verdict) is not None:
             raise LimitStop(verdict)
         if self.steps >= self._max_steps:
@@ -84,7 +84,7 @@ class Limits:
         self._begun = True
 
     def begin_call(self) -> None:
-        """A call to a model is about to be made. Raises `LimitStop` where tokens or money are used up."""
+        """A call to a model is about to be made. Raises `LimitStop` if the tokens or the money are used up."""
         if self._max_tokens is not None:
             self._check_tokens(self._costs.tokens, self._max_tokens)
         if self._max_cost is not None:
@@ -92,9 +92,9 @@ class Limits:
             self._check_money(self._costs.spent, self._max_cost)
 
     def end_step(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
-        """A call to the model was made. Raises `LimitStop` where it was one too many (it was not supervised).
+        """A call to the model was made. Raises `LimitStop` if it exceeded the limit (an unsupervised call).
 
-        `model` is the one that answered, if it is not the turn's own; `estimate` is asked where `usage` is None.
+        `model` is the one that answered, if it is not the turn's own; `estimate` is called if `usage` is None.
         """
         try:
             if not self._begun:
@@ -104,7 +104,7 @@ class Limits:
             self.add_usage(usage, model=model, estimate=estimate)
 
     def add_usage(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
-        """Count a call that is no step of its own, such as one for a summary."""
+        """Count a call that is not a step, such as one for a summary."""
         asked = model or self._model
         self._costs.add(asked, usage, estimate)
         if self._max_cost is not None:
@@ -141,7 +141,7 @@ class Limits:
 
 
 def out_of_time(seconds: float) -> LimitReached:
-    """What says that a turn's seconds are over."""
+    """The event for a turn that ran out of time."""
     return _stop("seconds", seconds, f"Stopped after {seconds:g} s, the limit for one request.", "--max-seconds").event
 
 

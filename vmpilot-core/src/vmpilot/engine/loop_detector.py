@@ -1,4 +1,4 @@
-"""Whether a turn gets anywhere: answers of which nothing can be used, and calls that bring the same again and again."""
+"""Detects turns that make no progress: unusable answers, and calls that repeat with the same result."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ MAX_BROKEN_ANSWERS = 3
 NUDGE_AT = 3
 STOP_AT = 5
 WAITED = 5.0
-"""Seconds from which on a call has let time pass, so that what was seen before may have changed since."""
+"""A call that took this many seconds has let time pass, so that earlier results may be outdated."""
 
 _NUDGE = (
-    "[VMPilot: this very call was made {count} times with this very result. Making it again brings nothing new: do "
-    "something else, or tell the user what stands in the way. At {most} times the turn is stopped.]"
+    "[VMPilot: you made this same call {count} times with the same result. Repeating it gives nothing new: do "
+    "something else, or tell the user what blocks you. After {most} times the turn is stopped.]"
 )
 _BROKEN = (
-    "Stopped: the last {count} answers of the model asked for tools in a way that could not be used, and nothing of "
-    "them was run. Say “continue” to try again, or choose another model with --model."
+    "Stopped: the model's last {count} answers had no usable tool call, so nothing was run. Send “continue” to try "
+    "again, or choose another model with --model."
 )
 _REPEATED = (
-    "Stopped: the model called {name} {count} times in the same way, with the same result each time. Say what it "
-    "should do instead, or “continue” to go on."
+    "Stopped: the model repeated the same call of {name} {count} times, with the same result each time. Tell it what "
+    "to do instead, or send “continue” to resume."
 )
 
 
 class LoopDetector:
     """Follows one turn.
 
-    An answer is broken if it asks for tools and each of its calls was refused before anybody was asked about it:
-    unreadable, unknown, or of a message that did not end properly. Any other answer begins the count anew.
+    An answer is broken if it has calls, and each was refused before the user was asked: invalid, unknown, or of a
+    message that did not end properly. Any other answer resets the count.
 
-    Two calls are the same if tool, arguments (as they are understood) and result are; those of one answer count once.
-    Whatever lies between them does not matter unless it is new: a call that was not seen in this turn with this result,
-    or one that took time, begins all counts anew. So A B A B is a loop; edit, test, edit, test is none, nor is waiting
-    for a job, which tells for how long it runs.
+    Two calls are the same if their tool, parsed arguments and result are; within one answer they count once.
+    Calls between them do not matter unless they are new: a call with a result not seen before in this turn, or one that
+    took time, resets all counts. So A B A B is a loop; edit, test, edit, test is not, and neither is waiting for a job,
+    which reports how long it has been running.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class LoopDetector:
         self._stuck = ""
 
     def begin_answer(self, calls: int) -> None:
-        """The model gave an answer that asks for so many tools."""
+        """The model gave an answer with so many calls."""
         self._calls, self._refused = calls, 0
         self._in_answer.clear()
         if not calls:
@@ -63,13 +63,13 @@ class LoopDetector:
             self._broken += 1
 
     def count_use(self) -> None:
-        """A call of the answer could be used, whatever came of it."""
+        """A call of the answer could be used, whatever its result."""
         self._broken = 0
 
     def remark_on(
         self, call: ToolCall, arguments: Mapping[str, Any] | None, result: ToolResult, *, seconds: float
     ) -> str:
-        """Count a call that ran for so long; what the model is to be told behind its result, empty as a rule."""
+        """Count a call that ran for so many seconds; return a remark for the model on its result, usually empty."""
         understood = call.arguments if arguments is None else json.dumps(arguments, sort_keys=True)
         outcome = _digest(call.name, understood, result.text)
         if seconds >= WAITED or outcome not in self._seen:
@@ -87,7 +87,7 @@ class LoopDetector:
 
     @property
     def verdict(self) -> LimitReached | None:
-        """Why the turn must stop before the next call to the model, None where it need not."""
+        """Why the turn must stop before the next call to the model; None if it may continue."""
         if self._broken >= MAX_BROKEN_ANSWERS:
             return LimitReached("broken_answers", MAX_BROKEN_ANSWERS, _BROKEN.format(count=self._broken))
         if self._stuck:

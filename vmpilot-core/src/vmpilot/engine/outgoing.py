@@ -14,7 +14,7 @@ from vmpilot.engine.tool_data import as_data
 
 
 class Prepared:
-    """The messages of a conversation as they go to a provider, each made ready and weighed once for all its turns."""
+    """The messages of a conversation as they go to a provider; each is prepared and estimated once for all turns."""
 
     def __init__(self, conversation_id: str) -> None:
         self._conversation_id = conversation_id

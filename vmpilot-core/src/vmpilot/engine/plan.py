@@ -1,4 +1,4 @@
-"""What a turn is given: everything besides the person's message."""
+"""The inputs of a turn, apart from the user's message."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ async def ask_once(
     async def record(completed: MessageCompleted) -> AssistantMessage:
         nonlocal answer
         answer = completed
-        raise TurnStopped("only one answer was asked for")
+        raise TurnStopped("only one answer was requested")
 
     async def take(event: BackendEvent) -> None:
         if isinstance(event, MessageCompleted):

@@ -1,6 +1,6 @@
 """Tool output as the model gets it: marked as data by a boundary that its author cannot guess.
 
-Whoever wrote a file, a page or a program's output does not know the boundary of the call that reads it, so nothing in
+The author of a file, a page or a program's output does not know the boundary of the call that reads it, so nothing in
 it can pretend to stand outside; marks by which models tell who speaks are made harmless.
 """
 

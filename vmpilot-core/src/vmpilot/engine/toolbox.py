@@ -42,16 +42,16 @@ from vmpilot.machine.secrets.masking import MASK, MaskedStream, Masker
 from vmpilot.permissions import Decision, PermissionPolicy
 
 Approver: TypeAlias = Callable[[ApprovalRequested], Awaitable[bool]]
-"""Asks the person whether a call may run."""
+"""Asks the user whether a call may run."""
 
 _log = logging.getLogger(__name__)
 
 _CUT = (
-    "the message was cut off before its end, so none of its calls can be trusted. One message holds at most "
+    "the message was cut off, so its calls are incomplete. One message may have at most "
     f"{MAX_CALLS} calls and {MAX_ARGUMENTS:,} characters of arguments"
 )
 
-_CHANGED = "what it would do has changed since it was allowed. Look again, then make the call again."
+_CHANGED = "its effect changed after it was allowed. Check again, then repeat the call."
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class _RecordedCall:
 
 
 class TurnToolbox:
-    """The `Toolbox` of one turn. While somebody is asked it is in the context that `asking` gives."""
+    """The `Toolbox` of one turn. While it asks the user, it is in the context that `asking` returns."""
 
     def __init__(
         self,
@@ -154,7 +154,7 @@ class TurnToolbox:
         return result
 
     async def _read_and_run(self, call: ToolCall) -> tuple[ToolFinished, Mapping[str, Any] | None]:
-        """What came of the call, with its arguments where they could be read; its seconds are those that it ran."""
+        """The result of the call, with its arguments if they are valid; its seconds are those that the tool ran."""
         try:
             tool, arguments = self._read(call)
         except ArgumentsProblem as problem:
@@ -208,11 +208,11 @@ class TurnToolbox:
         if not recorded.message.ended_properly:
             raise ArgumentsProblem(_CUT)
         if recorded.position >= MAX_CALLS:
-            raise ArgumentsProblem(f"one message may ask for {MAX_CALLS} calls at most, and this one is beyond them")
+            raise ArgumentsProblem(f"one message may have at most {MAX_CALLS} calls, and this one exceeds that")
         tool = self._tools.get(call.name)
         if tool is None:
             names = ", ".join(sorted(self._tools)) or "none"
-            raise ArgumentsProblem(f'there is no tool "{call.name[:100]}"; the tools are: {names}')
+            raise ArgumentsProblem(f'unknown tool "{call.name[:100]}"; the tools are: {names}')
         arguments = read_arguments(call.arguments)
         self._checks[call.name](arguments)
         return tool, arguments
@@ -220,7 +220,7 @@ class TurnToolbox:
     async def _permission(
         self, question: ApprovalRequested, decision: Decision, *, arguments: Mapping[str, Any], effect: Effect
     ) -> str | None:
-        """Who allowed the call, None where nobody did."""
+        """What allowed the call; None if nothing did."""
         if decision.action == "allow":
             return decision.reason
         if decision.action == "deny" or self._approver is None:
@@ -246,10 +246,10 @@ class TurnToolbox:
             why = f"{decision.reason}. Only the user can change that rule"
         elif self._approver is None:
             hint = "" if self._policy.mode == "full" else ". The user can allow it with --mode full"
-            why = f"{decision.reason}, and nobody is there to be asked{hint}"
+            why = f"{decision.reason}, and no terminal is attached to ask the user{hint}"
         else:
-            why = "the user said no"
-        text = f"Denied: {why}. Do not try to get around it; go on without it, or tell the user what you need."
+            why = "the user declined"
+        text = f"Denied: {why}. Do not try to get around it: continue without it, or tell the user what you need."
         return ToolResult(call.id, call.name, text, is_error=True, denied=True)
 
     async def _run(
@@ -272,7 +272,9 @@ class TurnToolbox:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            outcome = ToolOutcome("The tool gave up before it was done; it may have run in part.", is_error=True)
+            outcome = ToolOutcome(
+                "The tool stopped before it finished. It may have had partial effects.", is_error=True
+            )
         finally:
             show(live.flush())
         del self._live[call.id]
@@ -292,7 +294,7 @@ def _refuse_masked(effect: Effect, decision: Decision) -> None:
     if isinstance(effect, RunsCommand) and decision.confinement != "read" and MASK in effect.line:
         raise ToolError(
             f"{MASK} stands for a secret that you cannot see, so it must not be written anywhere. Leave the secret "
-            f"where it is (sed can change the lines around it), or ask the user to do this step."
+            f"in place (sed can change the lines around it), or ask the user to do this step."
         )
 
 

@@ -45,7 +45,7 @@ from vmpilot.engine.stopwatch import Stopwatch
 from vmpilot.engine.tokens import estimate_overhead
 from vmpilot.engine.toolbox import TurnToolbox
 
-_AT_ITS_END = "the model reached its limit of tokens"
+_AT_ITS_END = "the model reached its output token limit"
 
 
 class Turn:
@@ -301,19 +301,15 @@ class Turn:
             name = self._plan.backend.name
             return self._ended("failed", error=f"backend {name} ended the turn without an answer", exit_code=5)
         if last.finish == "length":
-            why = (
-                f"it is longer than the {MAX_TEXT:,} characters that VMPilot reads"
-                if self._is_too_long
-                else _AT_ITS_END
-            )
-            text = f"The answer is cut: {why}. Say “continue” to go on."
+            why = f"it exceeds the {MAX_TEXT:,} characters that VMPilot reads" if self._is_too_long else _AT_ITS_END
+            text = f"The answer was cut off: {why}. Send “continue” to resume."
             self._limit = LimitReached("tokens", self._limits.usage.output_tokens, text)
             return self._ended("limit", exit_code=3)
         if not last.ended_properly:
             error = {
-                "content_filter": "the provider's content filter cut the answer: ask in other words",
+                "content_filter": "the provider's content filter cut off the answer; rephrase the request",
                 "refusal": "the model refused to answer",
-            }.get(last.finish, "the answer broke off before its end: ask again")
+            }.get(last.finish, "the answer was cut off; try again")
             return self._ended("failed", error=error, exit_code=1)
         if self._toolbox.denied_last:
             return self._ended("denied", exit_code=4)

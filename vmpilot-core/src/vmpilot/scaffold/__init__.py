@@ -1,4 +1,4 @@
-"""The beginning of a backend of one's own: a package that works as it is, written from the files in `template`."""
+"""Creates a new backend: a working package, written from the files in `template`."""
 
 from vmpilot.scaffold.names import PackageNames, choose_names
 from vmpilot.scaffold.writing import write_package

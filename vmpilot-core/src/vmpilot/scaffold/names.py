@@ -30,12 +30,12 @@ class PackageNames:
 
 
 def choose_names(backend: str, *, taken: Collection[str]) -> PackageNames:
-    """The names for a new backend. Raises `UsageError` where its name cannot be one, or is among those `taken`."""
+    """The names for a new backend. Raises `UsageError` if its name is invalid or among those `taken`."""
     if not _NAME.fullmatch(backend) or len(backend) > _LONGEST:
         raise UsageError(
             f"{backend!r:.80} cannot be a backend's name: take up to {_LONGEST} of a-z, 0-9 and single hyphens, "
             f"a letter first"
         )
     if backend in taken:
-        raise UsageError(f'the name "{backend}" belongs to another backend: take another')
+        raise UsageError(f'the name "{backend}" belongs to another backend; choose another')
     return PackageNames(backend)

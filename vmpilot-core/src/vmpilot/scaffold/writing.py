@@ -1,4 +1,4 @@
-"""The template's files into a folder, under the new names. Nothing that is there is ever written over."""
+"""Writes the template's files into a folder, under the new names. Existing files are never overwritten."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _PLACEHOLDER = PackageNames("newbackend")
 
 
 def write_package(names: PackageNames, folder: Path) -> tuple[Path, ...]:
-    """Write the package and give its files, as paths below `folder`, which is made where it does not exist.
+    """Write the package and return its files as paths below `folder`, which is created if it does not exist.
 
-    Raises `UsageError` where the folder holds anything, or cannot be written to.
+    Raises `UsageError` if the folder is not empty or cannot be written to.
     """
     written = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty: name another folder with --dir")
+            raise UsageError(f"{folder} is not empty; choose another folder with --dir")
         for parts, text in _template_files(files("vmpilot.scaffold") / "template"):
             path = Path(*(_rename(part, names) for part in parts))
             _write_new(folder / path, _rename(text, names))
             written.append(path)
     except OSError as error:
-        raise UsageError(f"{folder} cannot be written to ({error.strerror}): name another folder with --dir") from error
+        raise UsageError(f"cannot write to {folder} ({error.strerror}); choose another folder with --dir") from error
     return tuple(sorted(written))
 
 
 def _template_files(place: Traversable, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
-    """The parts of each file's path, and its text. What Python compiled when the core was installed is left out."""
+    """The parts of each file's path, and its text, without bytecode that Python wrote at installation."""
     for entry in place.iterdir():
         parts = (*above, entry.name)
         if entry.is_file():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TypeAlias
@@ -24,7 +23,7 @@ from vmpilot.contract import (
     ToolCall,
     ToolResult,
 )
-from vmpilot.engine.history import call_ids, with_unique_ids
+from vmpilot.engine.history import call_ids, sendable, with_unique_ids
 
 Answer: TypeAlias = Callable[[ToolCall], str | ToolResult | Awaitable[str | ToolResult]]
 """What a scripted tool gives for a call: its text, or the whole result; it may be awaited."""
@@ -127,7 +126,7 @@ class ScriptedToolbox:
         if call != given:
             self.faults.append(f"the call {given.id} was handed over as {given}, its message says {call}")
         if not message.ended_properly:
-            return self._refuse(call, "Not run: the message was cut off before its end. Make the call again.")
+            return self._refuse(call, "Not run: the message was cut off. Repeat the call.")
         return await self._run(call)
 
     def _refuse(self, call: ToolCall, text: str) -> ToolResult:
@@ -209,7 +208,7 @@ class RetryingModelCalls(PlainModelCalls):
         self.count += 1
         if self._stop is not None and self.count >= self._stop_at:
             raise self._stop
-        call = self.prepare(self._rewrite(tuple(map(make_harmless, messages))))
+        call = self.prepare(self._rewrite(tuple(map(sendable, messages))))
         tried = 0
         while True:
             tried += 1
@@ -220,18 +219,3 @@ class RetryingModelCalls(PlainModelCalls):
                 if not (isinstance(error, ModelError) and error.retryable and tried < self._tries):
                     raise
                 self.emit(Retrying(tried + 1, 0.0, str(error), discard=True))
-
-
-def make_harmless(message: Message) -> Message:
-    """The message as the core sends it: servers fail on arguments in a history that are no JSON object."""
-    if not isinstance(message, AssistantMessage) or all(_is_object(call.arguments) for call in message.tool_calls):
-        return message
-    calls = [call if _is_object(call.arguments) else ToolCall(call.id, call.name, "{}") for call in message.tool_calls]
-    return msgspec.structs.replace(message, tool_calls=tuple(calls))
-
-
-def _is_object(arguments: str) -> bool:
-    try:
-        return isinstance(json.loads(arguments), dict)
-    except (ValueError, RecursionError):
-        return False

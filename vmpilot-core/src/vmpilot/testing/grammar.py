@@ -57,7 +57,7 @@ def _backend_faults(events: list[object], *, failed: bool) -> Iterator[str]:
     if not failed and not messages:
         yield "the turn ended without a MessageCompleted"
     elif not failed and messages[-1].tool_calls:
-        yield "the last message asks for tools, and the model was never told their results"
+        yield "the last message has tool calls, but the model never got their results"
 
 
 def _turn_faults(events: list[Event]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _turn_faults(events: list[Event]) -> Iterator[str]:
         if kinds.count(kind) > 1:
             yield f"there are {kinds.count(kind)} events {kind.__name__}"
     if HistoryImported in kinds:
-        yield "HistoryImported stands in the turn, where it belongs before the first one"
+        yield "HistoryImported is inside the turn, but it belongs before the first one"
     yield from _message_faults([event for event in events if isinstance(event, _OF_A_BACKEND)], may_break_off=False)
     yield from _tool_faults(events)
 

@@ -1,4 +1,4 @@
-"""Models that answer by a script, as the conformance suite uses them: the scripted server, or one of one's own."""
+"""Scripted models for the conformance suite: the scripted server, or a custom one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NAME = "scripted-model"
 
 
 class CannotPlay(Exception):
-    """A scripted model of one's own cannot give this step, for the reason that the message says."""
+    """A custom scripted model cannot play this step; the message says why."""
 
 
 class PlayedModel(Protocol):
@@ -58,8 +58,8 @@ ScriptedModel: TypeAlias = "Callable[[Sequence[Step | StepMaker]], AbstractConte
 class ServedModel(ScriptedServer):
     """The scripted server as a model: for every backend that can be pointed at an OpenAI-compatible server.
 
-    It answers requests that a strict provider refuses, too, for a case is about one thing; and the last step answers
-    whatever comes after it.
+    It also answers requests that a strict provider rejects, because each case checks one thing. The last step answers
+    all later requests.
     """
 
     model = f"openai/{NAME}"
@@ -78,7 +78,7 @@ class ServedModel(ScriptedServer):
 
 
 class ScriptPlayer:
-    """A base for a scripted model of one's own: the script and the record, without any way to be asked.
+    """A base for a custom scripted model: the script and the record of requests, without a transport.
 
     A subclass is what the backend's library takes for a model. For each request it calls `take` with what it was
     sent, plays the step that this gives, and calls `leave` if it was broken off.
@@ -108,7 +108,7 @@ class ScriptPlayer:
         return request, item if isinstance(item, msgspec.Struct) else item(request)
 
     def leave(self, request: RecordedRequest) -> None:
-        """Whoever asked broke the answer to this request off."""
+        """The client canceled the answer to this request."""
         self._recorder.add_hangup(request)
 
     def wait_for_requests(self, count: int, timeout: float) -> tuple[RecordedRequest, ...]:

@@ -14,9 +14,9 @@ from typing import Any
 class RecordedRequest:
     """A request as it arrived; the server fills in the rest while it answers. Times are `time.monotonic()` seconds.
 
-    `body` is the parsed JSON, None if there was none or it did not parse. Header names are in lower case. These and the
-    query do not show in the repr, for they hold keys and conversations. `client_gone` is set when the client hung up
-    before the answer's end.
+    `body` is the parsed JSON, None if there was none or it did not parse. Header names are in lower case. They and the
+    query do not show in the repr: they contain keys and conversations. `client_gone` is set when the client hung
+    up before the end of the answer.
     """
 
     number: int

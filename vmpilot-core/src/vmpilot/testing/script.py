@@ -65,7 +65,7 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How the events of a stream are laid into bytes; the defaults are what OpenAI sends.
 
     `packet_bytes` cuts the stream into HTTP chunks of so many bytes, wherever that falls; `one_blob` sends it as a
-    single HTTP chunk. `finish=False` never tells a finish reason, `done=False` leaves out `[DONE]`, `truncate_at`
+    single HTTP chunk. `finish=False` sends no finish reason, `done=False` leaves out `[DONE]`, `truncate_at`
     ends the stream, properly as far as HTTP goes, after so many bytes. The mark, the packets and the cut are those of
     an answer that is not streamed, too.
     """
@@ -84,7 +84,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="type", forbid_u
 
     `finish` is derived when None: `tool_calls` if there are calls, else `stop`. `chunks` says how `text` is cut; if
     it is a tuple, `text` may be left out. `delay` is the wait in seconds before the first content (in a stream the
-    headers and the role come before it), `gap` the wait before each later event. `usage=None` tells no usage;
+    headers and the role come before it), `gap` the wait before each later event. `usage=None` sends no usage;
     `model=None` repeats the name from the request.
     """
 

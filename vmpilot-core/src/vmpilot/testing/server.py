@@ -21,7 +21,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve a script file until told to end; gives the exit code."""
+    """Serve a script file until stopped; returns the exit code."""
     options = _make_parser().parse_args(arguments)
     # Blocked before any thread starts, so that no thread but the waiting one gets them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)

@@ -13,7 +13,7 @@ from vmpilot.contract import (
     TextDelta,
     ToolCallDelta,
 )
-from vmpilot.engine.calls.emitter import Emitter
+from vmpilot.engine.calls._emitter import Emitter
 
 MAX_TEXT = 2_000_000
 """Characters of an answer's text and reasoning together."""
@@ -22,14 +22,13 @@ MAX_ARGUMENTS = 1_000_000
 MAX_CALLS = 64
 
 TOO_LONG = Notice(f"VMPilot reads at most {MAX_TEXT:,} characters of one answer: the rest was not read.")
-"""Stands before the message of an answer whose text VMPilot cut, which ends like one that the model's limit cut."""
+"""Shown before a message whose text VMPilot cut; it ends in `length`, like one that the model's limit cut."""
 
 _TOLD = {
     "text": TOO_LONG.text,
-    "arguments": f"The model wrote more than {MAX_ARGUMENTS:,} characters for its tools: the rest was not read, and "
-    f"nothing of it is run.",
-    "calls": f"The model asked for more than {MAX_CALLS} calls of tools at once: the rest was not read, and none of "
-    f"them is run.",
+    "arguments": f"The model wrote more than {MAX_ARGUMENTS:,} characters of tool arguments: the rest was not read, "
+    f"and none of its calls is run.",
+    "calls": f"The model made more than {MAX_CALLS} tool calls at once: the rest was not read, and none is run.",
 }
 
 
@@ -42,7 +41,7 @@ class Bounds:
         self._room = {"text": MAX_TEXT, "arguments": MAX_ARGUMENTS}
 
     def fit(self, event: BackendEvent) -> BackendEvent | None:
-        """The event as far as there is room for it, or None if there is none."""
+        """The event, shortened to the room that is left; None if no room is left."""
         match event:
             case TextDelta():
                 piece = self._cut(event.text, "text")
@@ -68,9 +67,9 @@ class Bounds:
 
 
 def cut_message(completed: MessageCompleted) -> tuple[Notice, MessageCompleted] | None:
-    """What stands for a message that is too long although its pieces were not, or did not come; else None.
+    """The replacement for a message that is too long although its pieces were not, or were missing; else None.
 
-    None of its calls is run, because `length` is not a proper end.
+    Its calls are not run, because `length` is not a proper end.
     """
     bounds, pieces = Bounds(), Emitter(lambda _event: None)
     for piece in _pieces_of(completed.message):

@@ -23,7 +23,7 @@ from vmpilot.contract import (
     TextPart,
     UserMessage,
 )
-from vmpilot.engine.calls.call_ids import translate_ids, with_translated_ids
+from vmpilot.engine.calls._call_ids import translate_ids, with_translated_ids
 from vmpilot.providers import find_provider, parse_model_name
 from vmpilot.providers.provider_metadata import CALLS, read_call_data
 

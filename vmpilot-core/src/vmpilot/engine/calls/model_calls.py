@@ -30,8 +30,8 @@ from vmpilot.contract import (
     ToolsUnsupported,
     UserMessage,
 )
-from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain, check_answer
-from vmpilot.engine.calls.reading import read_answer
+from vmpilot.engine.calls import Backoff, Emitter, Endpoint, FallbackChain
+from vmpilot.engine.calls.reading import check_answer, read_answer
 from vmpilot.engine.compaction.compactor import Compactor
 from vmpilot.engine.compaction.summary import spoken
 from vmpilot.engine.costs import estimate_usage
@@ -114,10 +114,10 @@ class SupervisedModelCalls:
                     overflows = 0
 
     async def _switch(self, error: ModelError) -> None:
-        """Go on with the next model. Raises the error if there is none."""
+        """Continue with the next model. Raises the error if no model is left."""
 
         def emit(notice: Notice) -> None:
-            self._emit.take_back("what was said so far does not count")
+            self._emit.take_back("the partial answer is discarded")
             self._emit(notice)
 
         await self._chain.switch(error, emit)
@@ -219,7 +219,7 @@ def _described_request(call: ModelCall) -> str:
 
 def _described(completed: MessageCompleted, *, started: float, first: float | None) -> str:
     message, usage, now = completed.message, completed.usage, time.monotonic()
-    tokens = "tokens not told" if usage is None else f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
+    tokens = "tokens unknown" if usage is None else f"{usage.input_tokens} tokens in, {usage.output_tokens} out"
     calls = "".join(f", calls {call.name}" for call in message.tool_calls)
     return (
         f"{len(message.text)} characters{calls}, {message.finish}, {tokens}, "

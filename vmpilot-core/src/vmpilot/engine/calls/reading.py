@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
-from vmpilot.contract import Finish, MessageCompleted, ModelCall, StreamOnce
+from vmpilot.contract import (
+    AssistantMessage,
+    BadResponse,
+    Finish,
+    MessageCompleted,
+    ModelCall,
+    StreamInterrupted,
+    StreamOnce,
+)
+from vmpilot.engine.calls._emitter import Emitter
+from vmpilot.engine.calls._timed_stream import TimedStream
 from vmpilot.engine.calls.bounds import Bounds, cut_message
-from vmpilot.engine.calls.emitter import Emitter
 from vmpilot.engine.calls.message_form import MessageForm, with_stored_ids
-from vmpilot.engine.calls.timed_stream import TimedStream
 from vmpilot.engine.text_tools import CallMark, TextToolsAnswer, without_tools
 
 
@@ -50,3 +58,14 @@ async def read_answer(
         notice, completed = cut
         emit(notice)
     return completed
+
+
+def check_answer(message: AssistantMessage) -> None:
+    """Raises `StreamInterrupted` or `BadResponse` if the message has no end or no content."""
+    if message.finish == "cut":
+        raise StreamInterrupted("the model's answer was cut off")
+    if message.finish == "tool_calls" and not message.tool_calls:
+        raise BadResponse("the model announced tool calls but sent none")
+    if message.ended_properly and not message.text.strip() and not message.tool_calls:
+        only = "only reasoning, no answer" if message.reasoning else "an empty answer"
+        raise BadResponse(f"the model returned {only}")

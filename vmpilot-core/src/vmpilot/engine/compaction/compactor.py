@@ -75,12 +75,12 @@ class Compactor:
             self._gauge.learn(self._overhead + outgoing.estimate, usage.input_tokens)
 
     def change_model(self, window: int | None) -> None:
-        """Another model is asked from here on, whose window has so many tokens, if that is known."""
+        """From now on another model is asked; `window` is the size of its window in tokens, if known."""
         self._window = window
         self._tried_at = 0
 
     async def make_room(self, outgoing: Outgoing, ask: Ask) -> None:
-        """Compact what is about to be sent if it comes near the window's end; it may still be sent if that fails."""
+        """Compact what is about to be sent if it nears the end of the window; if that fails, it is sent as it is."""
         self._learn_from_log(outgoing)
         window = self._filled_window(outgoing)
         if window is None or outgoing.estimate < 1.1 * self._tried_at:
@@ -88,14 +88,14 @@ class Compactor:
         try:
             await self._compact(outgoing, ask, window=window, worth=_WORTH)
         except ModelError as error:
-            self._journal.emit(Notice(f"The conversation could not be summarised, so all of it is sent: {error}"))
+            self._journal.emit(Notice(f"The conversation could not be summarized, so all of it is sent: {error}"))
         self._tried_at = outgoing.estimate
 
     async def recover(self, outgoing: Outgoing, ask: Ask, *, error: ContextOverflow, tries: int) -> None:
-        """The model had no room for it: compact it, after `tries` that were not enough to a summary.
+        """The model had no room for it: compact it, with a summary if `tries` before were not enough.
 
-        Raises an error with a sentence that says so where that cannot help: a `ContextOverflow`, or one that sends
-        the request to another model where the model failed at the summary in such a way.
+        If that cannot help, raises an error that says so: a `ContextOverflow`, or a `ModelError` that lets another
+        model try, if this one failed to write the summary.
         """
         tokens = self._tokens(outgoing.estimate)
         self._window = min(self._window or tokens, tokens)
@@ -105,13 +105,13 @@ class Compactor:
             )
         except ModelError as failure:
             kind = ModelError if failure.another_may_answer else ContextOverflow
-            raise kind(f"the conversation could not be summarised ({failure}), and {error}") from failure
+            raise kind(f"the conversation could not be summarized ({failure}), and {error}") from failure
         if not shorter:
             raise ContextOverflow(f"compacting {'did not' if tries else 'cannot'} help: {error}") from error
         self._tried_at = outgoing.estimate
 
     async def summarise(self, outgoing: Outgoing, ask: Ask) -> bool:
-        """Compact it to a summary now; whether there was something to be gained. Raises `ModelError`."""
+        """Replace it with a summary now, and return whether that made it shorter. Raises `ModelError`."""
         self._learn_from_log(outgoing)
         window = self._known_window() or 2 * max(self._tokens(outgoing.estimate), _SMALLEST_WINDOW)
         return await self._compact(outgoing, ask, window=window, worth=0.0, by_summary=True, kept=0.0)
@@ -120,7 +120,7 @@ class Compactor:
         return self._gauge.tokens(self._overhead + estimate)
 
     def _learn_from_log(self, outgoing: Outgoing) -> None:
-        """What the provider counted for the model's last message were the messages before it."""
+        """The provider's count for the model's last message covers the messages before it."""
         told, self._told = self._told, None
         if told is None or told.usage is None:
             return
@@ -171,7 +171,7 @@ class Compactor:
         return True
 
     def _shortening(self, messages: Sequence[Message], window: int) -> HistoryCompacted | None:
-        """The mildest way to cut old outputs that is enough."""
+        """The mildest shortening of old outputs that is enough."""
         for limit in _OUTPUT_LIMITS:
             event = HistoryCompacted(kept=_unseen(messages), output_limit=limit)
             if self._tokens(estimate_tokens(compact(messages, event))) <= window * ENOUGH:
@@ -181,7 +181,7 @@ class Compactor:
     async def _summary(
         self, messages: Sequence[Message], ask: Ask, *, window: int, worth: float, kept: float
     ) -> HistoryCompacted | None:
-        """None where a summary would stand for too little."""
+        """None if a summary would replace too little."""
         estimate = self._gauge.estimate(window)
         count = _count_kept(messages, estimate * kept, at_least=_unseen(messages) if kept else 1)
         gone = left_out(messages, count)
@@ -199,7 +199,7 @@ def _unseen(messages: Sequence[Message]) -> int:
 
 
 def _count_kept(messages: Sequence[Message], room: float, *, at_least: int) -> int:
-    """How many of the model's messages since the last request there is room for, with their results."""
+    """How many of the model's latest messages fit into `room`, with their results."""
     count = estimate = 0
     for message in reversed(messages):
         if isinstance(message, UserMessage):

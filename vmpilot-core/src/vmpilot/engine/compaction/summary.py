@@ -1,9 +1,10 @@
-"""One text for many messages: a transcript that the model is asked to summarise, in parts where it is long."""
+"""Summaries of messages: the model summarizes a transcript, in parts if it is long."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
 from typing import TypeAlias
 
 from vmpilot.contract import (
@@ -17,7 +18,6 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.compacted_history import shorten_text
-from vmpilot.engine.prompts import summary_prompt
 from vmpilot.engine.tokens import BYTES_PER_TOKEN, estimate_text_tokens
 
 Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
@@ -37,11 +37,11 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
     """The summary, of at most about `longest` tokens; `room` are those of a part of the transcript.
 
     Parts that the model finds too long are halved. What cannot be asked about in `MAX_CALLS` calls is left out, the
-    oldest first, and a mark says so. Raises `ContextOverflow` where the smallest part is too long, and whatever else
+    oldest first, and a mark says so. Raises `ContextOverflow` if the smallest part is too long, and whatever else
     the model fails with.
     """
-    mark = f"=== {secrets.token_hex(4)}"  # whoever wrote what the tools read cannot know it
-    system = summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
+    mark = f"=== {secrets.token_hex(4)}"  # tool output cannot know it, so it cannot imitate it
+    system = _summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
     left = "\n\n".join(_passage(message, mark) for message in messages)
     summary = ""
     for number in range(MAX_CALLS):
@@ -58,15 +58,15 @@ async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest
         if not rest:
             return summary
         left = rest
-    raise ContextOverflow("the conversation is too long to be summarised")
+    raise ContextOverflow("the conversation is too long to be summarized")
 
 
 def spoken(message: AssistantMessage) -> str:
-    """The text of an answer that should be a summary. Raises a `ModelError` where it is none."""
+    """The text of a summary. Raises a `ModelError` if the answer has none."""
     if message.finish in {"content_filter", "refusal"}:
-        raise ContentFiltered("the model refused to summarise it")
+        raise ContentFiltered("the model refused to summarize it")
     if not message.text.strip():
-        raise BadResponse("the model gave no summary")
+        raise BadResponse("the model returned no summary")
     return message.text
 
 
@@ -110,3 +110,9 @@ def _passage(message: Message, mark: str) -> str:
             return "\n".join([f"{mark} assistant", *said, *calls])
         case ToolResult():
             return f"{mark} output of {message.name}\n{shorten_text(message.text, _OUTPUT)}"
+
+
+def _summary_prompt(*, mark: str, words: int) -> str:
+    """The instruction; `mark` begins the line above each passage of the transcript, `words` is the summary's limit."""
+    template = files("vmpilot.engine.prompts").joinpath("summary.md").read_text(encoding="utf-8")
+    return template.format(mark=mark, words=words).strip()

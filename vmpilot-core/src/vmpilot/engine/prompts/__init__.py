@@ -1,7 +1,6 @@
-"""What the model is told before the conversation begins, and when it has become too long."""
+"""The model's instructions before a conversation, and when one has become too long."""
 
-from vmpilot.engine.prompts.summary import summary_prompt
-from vmpilot.engine.prompts.system import system_prompt
-from vmpilot.engine.prompts.text_tools import TEXT_TOOLS_REMINDER, text_tools_prompt
+from vmpilot.engine.prompts._system import system_prompt
+from vmpilot.engine.prompts._text_tools import TEXT_TOOLS_REMINDER, text_tools_prompt
 
-__all__ = ["TEXT_TOOLS_REMINDER", "summary_prompt", "system_prompt", "text_tools_prompt"]
+__all__ = ["TEXT_TOOLS_REMINDER", "system_prompt", "text_tools_prompt"]

@@ -1,8 +1,8 @@
 """A recorded session: what the model was asked, what it said, and what front ends saw. Knows no agent, no backend."""
 
-from vmpilot.engine.recording.reading import RecordedTurn, Recording, read_recording
-from vmpilot.engine.recording.records import RECORDING_VERSION, Exchange, RecordingStarted, Seen, TurnAsked
-from vmpilot.engine.recording.writing import RecordingWriter, TurnRecorder
+from vmpilot.engine.recording._reading import RecordedTurn, Recording, read_recording
+from vmpilot.engine.recording._records import RECORDING_VERSION, Exchange, RecordingStarted, Seen, TurnAsked
+from vmpilot.engine.recording._writing import RecordingWriter, TurnRecorder
 
 __all__ = [
     "RECORDING_VERSION",

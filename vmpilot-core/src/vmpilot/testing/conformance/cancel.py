@@ -23,7 +23,7 @@ _SPEAKING = Stall(4, Reply("one two three four five six"))
 
 
 async def _within_a_second(attempt: Callable[[], Awaitable[float]], what: str) -> None:
-    """Make the attempt, again where a busy machine may be why it took too long."""
+    """Make the attempt, and repeat it if a busy machine may have slowed it down."""
     taken = []
     for _ in range(_ATTEMPTS):
         taken.append(await attempt())
@@ -53,7 +53,7 @@ async def _come_about(harness: Harness, event: asyncio.Event, task: asyncio.Task
 
 
 async def _hang_up(harness: Harness, model: PlayedModel) -> None:
-    """Wait until the model has seen that nobody listens any more."""
+    """Wait until the model has noticed the closed connection."""
     try:
         await asyncio.to_thread(model.wait_for_hangup, harness.patience)
     except TimeoutError as error:

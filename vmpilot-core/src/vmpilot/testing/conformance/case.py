@@ -1,4 +1,4 @@
-"""What a conformance case is: one thing that the contract asks of a backend, and how it is told that it is missing."""
+"""A conformance case: one thing that the contract requires of a backend, and how a failure is reported."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Unmet(AssertionError):
 
 
 class NotApplicable(Exception):
-    """The case has nothing to look at in this backend, for the reason that the message says."""
+    """The case does not apply to this backend; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        """How the case is called where it must be told from all others: `tools.half_call`."""
+        """The unique name of the case: `tools.half_call`."""
         return f"{self.level}.{self.name}"
 
 

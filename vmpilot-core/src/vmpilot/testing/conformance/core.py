@@ -62,7 +62,7 @@ async def asks_once(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def question_as_asked(harness: Harness) -> None:
-    """What the person wrote is sent to the last blank."""
+    """The user's text is sent unchanged, to the last space."""
     text = "  Grüße, 世界 😀!\n\n\t`rm -rf`  \\n "
     turn = await harness.run_turn(Reply("Yes."), messages=(UserMessage.from_text(text),))
     check_equal([text_of(message) for message in find_role(turn.sent(0), "user")], [text], "the user's messages")
@@ -92,7 +92,7 @@ async def model_name(harness: Harness) -> None:
 
 @case("core", "contract.md#what-a-turn-is")
 async def temperature(harness: Harness) -> None:
-    """The temperature is sent, also where it is 0."""
+    """The temperature is sent, even if it is 0."""
     for wanted in (0.0, 0.7):
         turn = await harness.run_turn(Reply("Yes."), temperature=wanted)
         check_equal(turn.body(0).get("temperature"), wanted, "the temperature")

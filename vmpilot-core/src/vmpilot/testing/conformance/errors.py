@@ -241,7 +241,7 @@ async def failing_log(harness: Harness) -> None:
 
 @case("errors", "conformance.md#errors")
 async def well_again(harness: Harness) -> None:
-    """After a turn that failed the next one is none the worse for it."""
+    """A failed turn does not affect the next one."""
     with harness.model(_BROKEN_OFF, Reply("All is well.")) as model:
         first = await harness.run_request(harness.request(model), model)
         second = await harness.run_request(harness.request(model), model)

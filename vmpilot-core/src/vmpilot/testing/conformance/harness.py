@@ -1,4 +1,4 @@
-"""What a case works with: the backend under test, models that answer it by a script, and whole turns of it."""
+"""What a case works with: the backend under test, scripted models, and whole turns."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def shell_call(command: str = "uptime", call_id: str = "call_1") -> ScriptedCall
 class Subject:
     """A backend to be checked, and what makes the models that answer it.
 
-    `module` is what its entry point names, None where the backend was not imported through one.
+    `module` is the module of its entry point, None if the backend was not imported through one.
     """
 
     backend: Backend
@@ -67,7 +67,7 @@ class Subject:
 
 @dataclass
 class TurnResult:
-    """What came of one turn: the events, what the model was asked, and what was raised in the end."""
+    """The result of one turn: the events, the requests to the model, and the error, if any."""
 
     events: list[BackendEvent]
     toolbox: ScriptedToolbox
@@ -117,7 +117,7 @@ class TurnResult:
 
 
 class Harness:
-    """One case's own; `close` ends its models, also from another thread.
+    """The harness of one case; `close` stops its models, and may be called from another thread.
 
     `patience` is how many seconds a case waits for what a good backend does at once.
     """
@@ -128,7 +128,7 @@ class Harness:
         self._models: list[ExitStack] = []
 
     def close(self) -> None:
-        """End all models of the case; whoever waits for one of them loses the connection."""
+        """Stop all models of the case; clients that wait for one of them lose the connection."""
         for model in self._models:
             model.close()
 
@@ -172,18 +172,18 @@ class Harness:
         return stream_turn(run, toolbox, model_calls)
 
     async def come_to_ask(self, model: PlayedModel, task: asyncio.Task[Any]) -> None:
-        """Wait until the turn in the task has asked the model; a case fails whose turn ends before, or never asks."""
+        """Wait until the task's turn has asked the model; the case fails if the turn ends before that."""
         asked = asyncio.ensure_future(asyncio.to_thread(model.wait_for_requests, 1, self.patience))
         await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
         if not model.requests:
             came = "a turn that ended without one" if task.done() else f"none for {self.patience:g} s"
-            asked.add_done_callback(asyncio.Future.exception)  # taken, or asyncio complains that nobody did
+            asked.add_done_callback(asyncio.Future.exception)  # retrieved, so that asyncio does not log it
             task.cancel()
             raise Unmet("a request to the model", came)
         await asked
 
     async def hear(self, events: AsyncGenerator[BackendEvent, None]) -> None:
-        """Take events up to the first TextDelta; a case fails that waits for it in vain."""
+        """Take events up to the first TextDelta; the case fails if none comes."""
         wanted = "a TextDelta of an answer that has begun"
         try:
             async with asyncio.timeout(self.patience):
@@ -201,7 +201,7 @@ class Harness:
         tries: int = 1,
         **request: Any,
     ) -> TurnResult:
-        """One whole turn, against a model of its own, which must end without an error."""
+        """One whole turn, against its own model, which must end without an error."""
         turn = await self.run_to_the_end(*steps, toolbox=toolbox, tries=tries, **request)
         if turn.error is not None:
             error = turn.error
@@ -224,7 +224,7 @@ class Harness:
         tries: int = 1,
         **request: Any,
     ) -> TurnResult:
-        """One whole turn, whatever comes of it."""
+        """One whole turn, whatever its outcome."""
         with self.model(*steps) as model:
             return await self.run_request(self.request(model, **request), model, toolbox=toolbox, tries=tries)
 
@@ -237,7 +237,7 @@ class Harness:
         model_calls: RetryingModelCalls | None = None,
         tries: int = 1,
     ) -> TurnResult:
-        """The same for a request that was made before."""
+        """The same for an existing request."""
         toolbox = toolbox or ScriptedToolbox()
         turn = TurnResult([], toolbox, model_calls or RetryingModelCalls(request, tries=tries))
         try:
@@ -251,13 +251,13 @@ class Harness:
 
 
 def need_model_calls(turn: TurnResult) -> None:
-    """Raise `NotApplicable` for a backend that leaves `model_calls` alone."""
+    """Raise `NotApplicable` for a backend that does not use `model_calls`."""
     if not turn.model_calls.count:
         raise NotApplicable("the backend leaves model_calls alone")
 
 
 def roles(messages: Sequence[dict[str, Any]]) -> list[str]:
-    """Who says each of the messages; a developer's is the system's."""
+    """The role of each message; a developer's counts as the system's."""
     return ["system" if message.get("role") == "developer" else str(message.get("role")) for message in messages]
 
 
@@ -275,5 +275,5 @@ def find_role(messages: Sequence[dict[str, Any]], role: str) -> list[dict[str, A
 
 
 def describe(turn: TurnResult) -> str:
-    """The turn's events in a few words, for a sentence on what came."""
+    """The turn's events in a few words, for a sentence on what happened."""
     return shown([type(event).__name__ for event in turn.events])

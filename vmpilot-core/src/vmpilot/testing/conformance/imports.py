@@ -1,4 +1,4 @@
-"""What importing a module does to the world, seen in a process of its own."""
+"""The side effects of importing a module, observed in a separate process."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ async def one_fails(harness: Harness) -> None:
 
     turn = await harness.run_turn(_THREE, DONE, toolbox=ScriptedToolbox(fail_first))
     told = sorted(text_of(message) for message in find_role(turn.sent(1), "tool"))
-    check_equal(told, [f"{call_id} says so" for call_id in _IDS], "the results that the model is told")
+    check_equal(told, [f"{call_id} says so" for call_id in _IDS], "the results that the model gets")
     check_equal(turn.answer.text, "It is done.", "the answer")
 
 

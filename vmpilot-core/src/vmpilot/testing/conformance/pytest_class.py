@@ -18,7 +18,7 @@ class BackendConformance:
 
     `backend` is an entry point's name, or a module or object with hooks. `scripted_model` makes the model that it
     asks. `known_failures` are cases (`"resume.images"`) with the reason why they fail: one that passes is a failure.
-    `replaced` are cases that the class tests in a way of its own, with the reason: to override `test_resume_images`
+    `replaced` are cases that the class tests in its own way, with the reason: to override `test_resume_images`
     without that is a TypeError. `required` are levels that the backend must claim. The cases of levels that it does
     not claim are run, and expected to fail.
     """
@@ -47,7 +47,7 @@ class BackendConformance:
 
     @classmethod
     def subject(cls) -> Subject:
-        """The backend under test. Raises `BackendError` where it cannot be used."""
+        """The backend under test. Raises `BackendError` if it cannot be used."""
         return make_subject(cls.backend, cls.scripted_model)
 
     def test_claims(self) -> None:

@@ -1,4 +1,4 @@
-"""The level `resume`: a conversation goes on, whoever had it before, in a form that the strictest provider takes."""
+"""The level `resume`: a conversation continues after any backend, in a form that the strictest provider accepts."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def reasoning_is_not_said(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def broken_call(harness: Harness) -> None:
-    """A call whose arguments were broken is no obstacle: what `ModelCall` holds is sent, in which they are harmless."""
+    """A call with invalid arguments is no obstacle: `ModelCall`, which is sent, has harmless ones."""
     call = ToolCall("old_1", "shell", '{"command": "rm -rf /srv')
     result = ToolResult("old_1", "shell", "Not run: the arguments are no JSON.", is_error=True)
     turn = await _go_on(harness, QUESTION, _asked(call), result, AssistantMessage("I see."))
@@ -104,13 +104,15 @@ async def broken_call(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def interrupted_turn(harness: Harness) -> None:
-    """A turn that was broken off goes on from what was said and done."""
+    """An interrupted turn is continued from what was said and done."""
     call = ToolCall("old_1", "shell", '{"command": "sleep 9"}')
     cut = AssistantMessage("It was going to", finish="cut")
-    result = ToolResult("old_1", "shell", "Interrupted: it may have run in part.", is_error=True)
+    result = ToolResult("old_1", "shell", "Interrupted. The call may have had partial effects.", is_error=True)
     turn = await _go_on(harness, QUESTION, _asked(call), result, cut)
     told = [text_of(message) for message in turn.sent(0)[3:]]
-    check_equal(told, ["Interrupted: it may have run in part.", "It was going to", "Go on."], "the last messages")
+    check_equal(
+        told, ["Interrupted. The call may have had partial effects.", "It was going to", "Go on."], "the last messages"
+    )
 
 
 @case("resume", "contract.md#messages")
@@ -125,7 +127,7 @@ async def data_of_another_provider(harness: Harness) -> None:
 
 @case("resume", "contract.md#what-the-core-gives")
 async def what_the_core_says(harness: Harness) -> None:
-    """What is sent is what `ModelCall` says, also where the core has shortened the conversation."""
+    """What is sent is what `ModelCall` says, even if the core has shortened the conversation."""
     history = (QUESTION, AssistantMessage("A long story."), _GO_ON)
     with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
         request = harness.request(model, messages=history)
@@ -152,7 +154,7 @@ async def goes_on_with_tools(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def its_own_turn(harness: Harness) -> None:
-    """What a turn yields is a history that the next turn can go on with."""
+    """What a turn yields is a history that the next turn can continue."""
     steps = (Reply("First I look.", reasoning="Hm.", tool_calls=(shell_call(),)), Reply("It is up.", reasoning="So."))
     first = await harness.run_turn(*steps)
     check(len(first.messages) == 2, "two messages of the first turn", shown(first.messages))

@@ -1,4 +1,4 @@
-"""Run a case and see what comes of it: each in a thread and an event loop of its own, under a time limit.
+"""Runs cases: each in its own thread and event loop, with a time limit.
 
 A backend may do anything: block the loop, swallow its cancellation, leave threads behind. None of that may hold up
 whoever runs the case.
@@ -80,7 +80,7 @@ def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> 
 
 
 def _run_loop(harness: Harness, case: Case, seconds: float, future: Future[Result]) -> None:
-    # Closing the loop waits for tasks that a bad backend left behind, so the result is told before.
+    # Closing the loop waits for tasks that a bad backend left behind, so the result is reported before.
     with suppress(RuntimeError), asyncio.Runner() as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
@@ -118,7 +118,7 @@ def _told(error: BaseException) -> str:
 
 
 class _LooseThreads(ThreadPoolExecutor):
-    """Threads that nobody waits for: one of a backend that hangs must not keep the interpreter from ending."""
+    """Daemon threads: a backend that hangs must not keep the interpreter from exiting."""
 
     def submit(self, function: Callable[..., _Value], /, *arguments: Any, **keywords: Any) -> Future[_Value]:
         future: Future[_Value] = Future()
@@ -128,7 +128,7 @@ class _LooseThreads(ThreadPoolExecutor):
                 return
             try:
                 future.set_result(function(*arguments, **keywords))
-            except BaseException as error:  # noqa: BLE001  it belongs to whoever waits for the future
+            except BaseException as error:  # noqa: BLE001  the future's consumer gets it
                 future.set_exception(error)
 
         threading.Thread(target=run, daemon=True).start()

@@ -73,7 +73,7 @@ async def reasoning_in_pieces(harness: Harness) -> None:
 
 @case("streaming", "contract.md#what-the-core-gives")
 async def signs_of_life(harness: Harness) -> None:
-    """While the model writes a tool call its pieces are yielded, so that nobody takes it for dead."""
+    """While the model writes a tool call, its pieces are yielded, so that it does not seem stalled."""
     turn = await harness.run_turn(Reply(tool_calls=(shell_call("echo one two three"),)), DONE)
     first = turn.events.index(turn.completed[0]) if turn.completed else 0
     pieces = [event for event in turn.events[:first] if isinstance(event, ToolCallDelta)]

@@ -9,19 +9,19 @@ from vmpilot.testing.playing import ScriptedModel, ServedModel
 
 
 def find_backend(name: str) -> InstalledBackend:
-    """The installed backend of this name. Raises `BackendError` where there is none, or more than one."""
+    """The installed backend of this name. Raises `BackendError` unless there is exactly one."""
     return choose_backend(installed_backends(), name, asked_by="backends check").backend
 
 
 def load_subject(installed: InstalledBackend, scripted_model: ScriptedModel = ServedModel) -> Subject:
-    """An installed backend, imported. Raises `BackendError` where it cannot be used."""
+    """An installed backend, imported. Raises `BackendError` if it cannot be used."""
     return Subject(load_backend(installed), scripted_model, installed.entry_point.module)
 
 
 def make_subject(backend: object, scripted_model: ScriptedModel = ServedModel) -> Subject:
     """A backend by the name of its entry point, or a module or object whose functions are marked with `hookimpl`.
 
-    Raises `BackendError` where it cannot be used.
+    Raises `BackendError` if it cannot be used.
     """
     if isinstance(backend, str):
         return load_subject(find_backend(backend), scripted_model)

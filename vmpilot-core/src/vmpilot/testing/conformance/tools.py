@@ -29,7 +29,7 @@ _BROKEN = ('{"command": "rm -rf /srv', '["uptime"]', "", '{"command": "a", "comm
 
 @case("tools", "contract.md#what-a-turn-is")
 async def tools_are_offered(harness: Harness) -> None:
-    """The model is told each tool's name, description and schema, with every request."""
+    """Each request has the name, description and schema of every tool."""
     turn = await harness.run_turn(_ASKS, DONE, tools=(SHELL, NOTE))
     for body in (turn.body(0), turn.body(1)):
         functions = [tool.get("function", {}) for tool in body.get("tools") or []]
@@ -103,17 +103,17 @@ async def several_steps(harness: Harness) -> None:
 
 @case("tools", "contract.md#what-the-core-gives")
 async def unknown_tool(harness: Harness) -> None:
-    """A call of a tool that there is not goes to the toolbox, too: it tells the model so."""
+    """A call of an unknown tool goes to the toolbox, too, which informs the model."""
     call = ScriptedCall("make_tea", {"sugar": 2}, id="call_1")
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "There is no such tool.", is_error=True))
     turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE, toolbox=toolbox)
     check_equal([call.name for call in toolbox.calls], ["make_tea"], "the toolbox to be asked")
-    check_equal(text_of(turn.sent(1)[-1]), "There is no such tool.", "what the model is told")
+    check_equal(text_of(turn.sent(1)[-1]), "There is no such tool.", "what the model gets")
 
 
 @case("tools", "contract.md#messages")
 async def broken_arguments(harness: Harness) -> None:
-    """Arguments that are no JSON, or no object, go to the toolbox as they are: nobody mends or completes them."""
+    """Arguments that are not a JSON object go to the toolbox unchanged: they are not repaired or completed."""
     for arguments in _BROKEN:
         call = ScriptedCall("shell", arguments, id="call_1")
         turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
@@ -131,7 +131,7 @@ async def half_call(harness: Harness) -> None:
 
 @case("tools", "contract.md#ends")
 async def other_ends(harness: Harness) -> None:
-    """The ends `length`, `content_filter`, and one that nobody knows (`cut`), are handed on and made no proper ones."""
+    """The ends `length`, `content_filter`, and an unknown one (`cut`), are reported, and do not become proper ends."""
     for told, finish in (("length", "length"), ("content_filter", "content_filter"), ("because", "cut")):
         turn = await harness.run_to_the_end(Reply("It was going to", finish=told))
         check_equal(turn.answer.finish, finish, f"the end of a message whose provider says {told!r},")
@@ -139,10 +139,10 @@ async def other_ends(harness: Harness) -> None:
 
 @case("tools", "contract.md#what-the-core-gives")
 async def failing_tool(harness: Harness) -> None:
-    """A tool's failure is a result like any other: the model is told, and the turn goes on."""
+    """A tool's failure is a result like any other: the model gets it, and the turn continues."""
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "Denied: ask the user.", is_error=True))
     turn = await harness.run_turn(_ASKS, DONE, toolbox=toolbox)
-    check_equal(text_of(turn.sent(1)[-1]), "Denied: ask the user.", "what the model is told")
+    check_equal(text_of(turn.sent(1)[-1]), "Denied: ask the user.", "what the model gets")
     check_equal(turn.answer.text, "It is done.", "the answer")
 
 

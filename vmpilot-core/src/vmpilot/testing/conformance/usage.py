@@ -1,4 +1,4 @@
-"""The level `usage`: what the provider told of tokens is handed on, and nothing else."""
+"""The level `usage`: the provider's token counts are reported, and nothing else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _TOLD = Usage(input_tokens=120, output_tokens=34, cached_tokens=56, reasoning_to
 
 @case("usage", "contract.md#events")
 async def told(harness: Harness) -> None:
-    """What the provider tells is reported: input, output, cached and reasoning tokens."""
+    """What the provider counts is reported: input, output, cached and reasoning tokens."""
     turn = await harness.run_turn(Reply("All is well.", usage=_TOLD))
     check_equal(turn.usages, [_TOLD], "the usage")
 
 
 @case("usage", "contract.md#events")
 async def not_told(harness: Harness) -> None:
-    """Where the provider tells nothing usage is None: none is invented."""
+    """If the provider reports no usage, it is None and not invented."""
     turn = await harness.run_turn(Reply("All is well.", usage=None))
     check_equal(turn.usages, [None], "the usage")
 

@@ -1,4 +1,4 @@
-"""The agent engine: a loop of its own around any server that speaks OpenAI's API."""
+"""The agent engine: a loop around any server that speaks OpenAI's API."""
 
 from __future__ import annotations
 
@@ -46,7 +46,11 @@ def describe_backend() -> BackendInfo:
 
 
 @hookimpl
-async def generate_responses(request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
+async def generate_responses(
+    request: GenerationRequest,
+    toolbox: Toolbox,
+    model_calls: ModelCalls,
+) -> None:
     """Run one turn: ask the model, run what it asks for, until it answers."""
     history: list[Message] = [*request.messages]
     while (answer := await model_calls.ask(ask_model, history)).tool_calls:
@@ -83,7 +87,7 @@ async def ask_model(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
 
 
 def choose_target(call: ModelCall) -> ModelTarget:
-    """Whom the call goes to, and with which key: the person's, or the provider's own."""
+    """The target of the call and its key: the user's, or the provider's own."""
     target = find_target(call)
     if target.key is None and target.base_url is None:
         key = os.environ.get(target.key_variable or "")

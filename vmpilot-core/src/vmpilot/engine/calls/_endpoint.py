@@ -1,4 +1,4 @@
-"""A model where it is asked, and what was learned of its server; a fallback is made ready when it is needed."""
+"""A model at its server, and what was learned about that server; a fallback is prepared when it is needed."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from vmpilot.contract import ModelSettings, RefusedMessages
 from vmpilot.engine.calls.message_form import MessageForm, usual_form
 
 ToolMode: TypeAlias = Literal["auto", "native", "text"]
-"""How the model asks for tools: by its provider's own means, by the text protocol, or by that only where need be."""
+"""How the model calls tools: natively, with the text protocol, or with that only if necessary."""
 
 _MOST_MENDS = 8
-"""Problems that a server may have with messages, one after the other, before that is its last word."""
+"""Problems that a server may have with messages, one after the other, before the request fails."""
 
 
 @dataclass(slots=True)
 class Endpoint:
-    """A model as the backend is to ask it; `context_window` is in tokens, None where only the backend may know it.
+    """A model as the backend asks it; `context_window` is in tokens, None if only the backend may know it.
 
-    A `free` one costs nothing, for it runs on this machine. `tools` are the names of those that it is offered, None for
-    all. What its server turned out not to take is kept as long as the endpoint is: `by_text` says that it takes no
-    tools, `form` how messages are sent to it.
+    A `free` model costs nothing, because it runs on this machine. `tools` are the names of those it is offered, None
+    for all. What the server does not accept is remembered here: with `by_text` it does not accept tools, and `form` is
+    the form of messages for it.
     """
 
     model: str
@@ -40,7 +40,7 @@ class Endpoint:
         self.form = usual_form(self.model, base_url=self.settings.base_url)
 
     def mend(self, refused: RefusedMessages) -> bool:
-        """Send messages in a form that avoids this from now on; False if that cannot be done."""
+        """From now on, send messages in a form that avoids this problem; False if that is not possible."""
         form = self.form.mended(refused)
         self._mends += 1
         if form is None or self._mends > _MOST_MENDS:
@@ -49,13 +49,13 @@ class Endpoint:
         return True
 
     def omit(self, parameter: str) -> None:
-        """Leave a member out of every request from now on."""
+        """From now on, leave a parameter out of every request."""
         self.settings = msgspec.structs.replace(self.settings, omitted=(*self.settings.omitted, parameter))
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A model that is asked where those before it fail; `prepare` raises `ModelError` where it cannot be."""
+    """A model to ask if those before it fail; `prepare` raises `ModelError` if it cannot be used."""
 
     model: str
     prepare: Callable[[], Awaitable[Endpoint]]

@@ -15,10 +15,10 @@ from vmpilot.contract import (
     ToolCall,
     ToolCallDelta,
 )
-from vmpilot.engine.text_tools.envelope import FoundCall
-from vmpilot.engine.text_tools.mark import CallMark
-from vmpilot.engine.text_tools.quotes import Quotes
-from vmpilot.engine.text_tools.reader import AnswerReader
+from vmpilot.engine.text_tools._envelope import FoundCall
+from vmpilot.engine.text_tools._mark import CallMark
+from vmpilot.engine.text_tools._quotes import Quotes
+from vmpilot.engine.text_tools._reader import AnswerReader
 
 
 class TextToolsAnswer:

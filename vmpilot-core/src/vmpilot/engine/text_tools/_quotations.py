@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
-from vmpilot.engine.text_tools.fences import Fence
-from vmpilot.engine.text_tools.shapes import TAGS
+from vmpilot.engine.text_tools._fences import Fence
+from vmpilot.engine.text_tools._shapes import TAGS
 
 _TAG = re.compile(r" {0,3}<(think|thinking|output-[0-9a-f]{6,})>")
 _QUOTING = ("<think>", "<thinking>", "<output-")
@@ -19,7 +19,7 @@ class Quotation(Protocol):
     """One passage."""
 
     def may_end_with(self, beginning: str) -> bool:
-        """Whether a line that begins so may be its last."""
+        """Whether a line with this beginning may be its last."""
         ...
 
     def ended_within(self, part: str) -> bool:
@@ -43,7 +43,7 @@ def open_quotation(line: str) -> Quotation | None:
 
 
 def may_open(beginning: str, word: str) -> bool | None:
-    """Whether a line that begins so begins something else than text; None as long as that is not known."""
+    """Whether a line with this beginning starts something other than text; None if not yet known."""
     text = beginning.lstrip(" ")
     if not text.strip():
         return None if len(beginning) <= _LONGEST_OPENING else False

@@ -13,7 +13,7 @@ from vmpilot.contract import AssistantMessage, IdForm, Message, ToolResult
 
 _DIGITS = string.digits + string.ascii_letters
 _MADE = 22
-"""Characters of an id that is made, where there is room for them: as many bits as a UUID has."""
+"""Length of a generated id if the form allows it: as many bits as a UUID."""
 
 
 def translate_ids(messages: Iterable[Message], form: IdForm) -> dict[str, str]:

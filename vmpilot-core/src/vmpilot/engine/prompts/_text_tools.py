@@ -1,4 +1,4 @@
-"""How a model that has no tools of its own is told of them, and of the form in which it calls them."""
+"""Describes the tools, and the form of calls, to a model without native tool calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from vmpilot.contract import ToolSpec
 
-TEXT_TOOLS_REMINDER = "(Where this is about the machine, call a tool; do not guess.)"
+TEXT_TOOLS_REMINDER = "(If this is about the machine, call a tool; do not guess.)"
 """Stands below each request: small models forget the system prompt over it."""
 
 _PLACEHOLDERS: Mapping[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}

@@ -22,7 +22,7 @@ class RecordingStarted(msgspec.Struct, frozen=True, tag="tape", tag_field="type"
 
 
 class TurnAsked(msgspec.Struct, frozen=True, tag="turn", tag_field="type", omit_defaults=True):
-    """A turn as the backend was asked for it. `messages` end in the person's; no key and no address is in it."""
+    """A turn as the backend was asked for it. `messages` end with the user's; there is no key or address in it."""
 
     turn: str
     backend: str
@@ -40,7 +40,7 @@ class Exchange(msgspec.Struct, frozen=True, tag="exchange", tag_field="type", om
     """One call to the model and its answer, or the `error` in its place.
 
     What was sent are the first `kept` messages of the turn's exchange before it, then `messages`. `system` is None
-    where it is the turn's; a call without tools is one for a summary.
+    if it is the turn's; a call without tools is one for a summary.
     """
 
     turn: str

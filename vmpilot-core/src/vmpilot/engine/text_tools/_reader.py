@@ -1,6 +1,6 @@
-"""Reads an answer as it comes, wherever it was cut, and tells calls from text; knows no stream and no conversation.
+"""Separates calls from text in an answer that arrives in pieces. Knows no stream and no conversation.
 
-What begins with the mark is a call at once. A shape that may be a call (see `shapes`) is held back, and is one
+What begins with the mark is a call at once. A shape that may be a call (see `_shapes`) is held back, and is one
 if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
 `is_quoted` does not know it. Nothing is a call in a quotation: within another block, a boundary of tool output,
 reasoning, an indented or quoted line, the middle of a line.
@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable
 
-from vmpilot.engine.text_tools.envelope import FoundCall
-from vmpilot.engine.text_tools.held import Held
-from vmpilot.engine.text_tools.marked_call import MarkedCall
-from vmpilot.engine.text_tools.quotations import FencedQuotation, Quotation, may_open, open_quotation
-from vmpilot.engine.text_tools.shapes import open_shape
+from vmpilot.engine.text_tools._envelope import FoundCall
+from vmpilot.engine.text_tools._held import Held, MarkedCall
+from vmpilot.engine.text_tools._quotations import FencedQuotation, Quotation, may_open, open_quotation
+from vmpilot.engine.text_tools._shapes import open_shape
 
 LONGEST = 1_100_000
 """Characters of what may be a call: more than the toolbox takes for its arguments."""
@@ -119,7 +118,7 @@ class AnswerReader:
             self._quotation = None
 
     def _say(self, text: str) -> None:
-        """Blanks wait for what follows: before a call they are none of the text."""
+        """Blanks are held until more comes: before a call they are not part of the text."""
         spoken = text.rstrip()
         if spoken:
             self._out += (*self._blanks, spoken)
@@ -184,7 +183,7 @@ class AnswerReader:
             self._take_line(line)
 
     def _go_on(self, may_be_call: bool, held: Held, line: str) -> None:
-        """Where the line shows that what is held is none, it is looked at again by itself."""
+        """If the line shows that the held text is not a call, the line is checked again by itself."""
         if may_be_call:
             return
         held.lines.pop()

@@ -18,14 +18,14 @@ from vmpilot.contract import (
     ToolCallDelta,
     UsageError,
 )
-from vmpilot.engine.recording.records import Exchange, Record, RecordingStarted, Seen, TurnAsked, encode_record
+from vmpilot.engine.recording._records import Exchange, Record, RecordingStarted, Seen, TurnAsked, encode_record
 
 
 class RecordingWriter:
     """A new recording. `mask` removes secrets from a text. `problem` says why it is incomplete, or is None."""
 
     def __init__(self, path: Path, *, mask: Callable[[str], str]) -> None:
-        """Raises `UsageError` where the file is there already or cannot be made."""
+        """Raises `UsageError` if the file already exists or cannot be created."""
         self.path = path
         self.problem: str | None = None
         self._mask = mask
@@ -47,7 +47,7 @@ class RecordingWriter:
         try:
             self._file.write(encode_record(record, self._mask))
         except OSError as error:
-            self.problem = f"the recording {self.path} ends too early: {error.strerror}"
+            self.problem = f"the recording {self.path} is incomplete: {error.strerror}"
 
 
 class TurnRecorder:
@@ -59,7 +59,7 @@ class TurnRecorder:
         self._sent: Sequence[Message] = ()
 
     def see(self, event: Event) -> None:
-        """Recording an event; not the pieces of a message, for a secret that is cut in two cannot be blotted out."""
+        """Record an event, but not the pieces of a message: a secret that is cut in two cannot be masked."""
         if not isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
             self._write(Seen(self._asked.turn, event))
 
@@ -95,7 +95,7 @@ def _create(path: Path) -> BinaryIO:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
-        raise UsageError(f"{path} is there already: name a file for the recording that is not") from None
+        raise UsageError(f"{path} already exists; choose a new file name") from None
     except OSError as error:
         raise UsageError(f"cannot write the recording {path}: {error.strerror}") from error
     return os.fdopen(descriptor, "wb", buffering=0)

@@ -1,4 +1,4 @@
-"""What a call without the mark may look like: each shape takes whole lines, and says when it is over or is none.
+"""What a call without the mark may look like: each shape takes whole lines, and says when it ends or does not match.
 
 Shapes: a fenced block of JSON, JSON by itself, `<tool_call>` (Hermes, Qwen), `<function=NAME>` (Llama),
 `[TOOL_CALLS]` (Mistral).
@@ -10,7 +10,7 @@ import re
 from enum import Enum, auto
 from typing import Protocol
 
-from vmpilot.engine.text_tools.envelope import (
+from vmpilot.engine.text_tools._envelope import (
     ARGUMENT_KEYS,
     NAME_KEYS,
     PASSED_OVER,
@@ -18,7 +18,7 @@ from vmpilot.engine.text_tools.envelope import (
     broken_call,
     read_unmarked,
 )
-from vmpilot.engine.text_tools.fences import Fence
+from vmpilot.engine.text_tools._fences import Fence
 
 _KEYS = "|".join((*NAME_KEYS, *ARGUMENT_KEYS, *sorted(PASSED_OVER)))
 _BEGINNING = re.compile(rf'[\[{{\s]*(?:"(?:{_KEYS})"\s*:|\Z)')
@@ -51,7 +51,7 @@ class Shape(Protocol):
         ...
 
     def read(self) -> list[FoundCall]:
-        """The calls; raises `ValueError` or `RecursionError` where there are none."""
+        """The calls; raises `ValueError` or `RecursionError` if there are none."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""How long to wait before the next try of one call: exponential with jitter, the provider's word as a floor."""
+"""How long to wait before a retry: exponential backoff with jitter, and at least as long as the provider asks for."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from vmpilot.contract import ModelError, ProviderUnavailable, RateLimited, RetryPolicy
 
 _FIRST = 0.5
-"""Seconds before the second try, at least; each later wait is twice as long."""
+"""Minimum seconds before the first retry; the wait doubles with each further one."""
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
 class Backoff:
-    """The tries of one call to one model; `attempt` is the number of the one that is under way."""
+    """The attempts of one call to one model; `attempt` is the number of the current one."""
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -23,7 +23,7 @@ class Backoff:
         self.attempt = 1
 
     def delay_after(self, error: ModelError) -> float:
-        """Seconds until the next try. Raises the error where trying again is of no use or not allowed."""
+        """Seconds until the next attempt. Raises the error if a retry is useless or not allowed."""
         if not error.retryable:
             raise error
         asked_for = _asked_for(error)
@@ -41,21 +41,21 @@ def _asked_for(error: ModelError) -> float:
 
 
 def _with_time(error: ModelError, seconds: float) -> ModelError:
-    """The error with the local time at which to ask again, where the provider told one."""
+    """The error with the local time at which to try again, if the provider gave one."""
     if not isinstance(error, RateLimited | ProviderUnavailable) or seconds < 1.0:
         return error
-    told = type(error)(f"{error}: ask again at {resume_time(seconds)}", retry_after=error.retry_after)
-    told.__cause__ = error
-    return told
+    timed = type(error)(f"{error}; try again at {resume_time(seconds)}", retry_after=error.retry_after)
+    timed.__cause__ = error
+    return timed
 
 
 def resume_time(seconds: float, *, now: datetime | None = None) -> str:
-    """The local time in so many seconds, as in `14:05 (in 55 minutes)`; with its date where that is another day."""
+    """The local time in so many seconds, as in `14:05 (in 55 minutes)`, with the date if it is not today."""
     now = now or datetime.now().astimezone()
     try:
         moment = now + timedelta(seconds=seconds)
     except OverflowError:
-        return f"a far day (in {seconds / 86_400:,.0f} days)"
+        return f"a later date (in {seconds / 86_400:,.0f} days)"
     if seconds >= 60:  # the minute is rounded up, so that it is not too early
         moment += timedelta(seconds=-moment.second % 60)
         written = f"{moment:%H:%M}"

@@ -1,6 +1,6 @@
-"""A backend's stream under watch: drawn in a task of its own, waited for within the call's time limits, really closed.
+"""A backend's stream with time limits: it is read in a separate task, and closed in any case.
 
-So the wait ends whatever the stream does, even where a library swallows its cancellation.
+So waiting for it ends even if a library swallows its cancellation.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from vmpilot.contract import (
 _log = logging.getLogger(__name__)
 
 _AHEAD = 256
-"""Events that are drawn before anybody took them."""
+"""Events that are read ahead."""
 
 _CLOSING = 0.5
-"""Seconds that a stream has to end when it is closed; then it is left to itself."""
+"""Seconds that a stream has to end when it is closed; then it is left running."""
 
 
 class TimedStream:
-    """Give the events of one call by `next_event`; leaving the context closes the stream.
+    """`next_event` returns the events of one call; leaving the context closes the stream.
 
-    Only the time counts that somebody waits here: the consumer's own does not.
+    Only time spent waiting in `next_event` counts against the limits.
     """
 
     def __init__(self, stream: AsyncGenerator[BackendEvent, None], call: ModelCall) -> None:
@@ -69,7 +69,7 @@ class TimedStream:
     async def next_event(self) -> BackendEvent:
         """The next event.
 
-        Raises `ModelTimeout`, `BadResponse` at an end without a message, and whatever the stream does.
+        Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and whatever the stream raises.
         """
         if not self._arrived:
             await self._wait()
@@ -82,7 +82,7 @@ class TimedStream:
         self._task.cancel()
         await asyncio.wait([self._task], timeout=_CLOSING)
         if not self._task.done():
-            _log.warning("the call to %s does not end on being cancelled; it is left alone", self._call.model)
+            _log.warning("the call to %s ignores its cancellation; it is left running", self._call.model)
 
     async def _draw(self) -> None:
         async with aclosing(self._stream) as stream:
@@ -100,11 +100,10 @@ class TimedStream:
 
     def _drawn(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
-            task.exception()  # taken, or asyncio complains that nobody did
+            task.exception()  # retrieved, so that asyncio does not log it
         self._news.set()
 
     async def _wait(self) -> None:
-        """Until something arrived."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         limits = self._call.settings.time_limits
@@ -126,14 +125,14 @@ class TimedStream:
 
     def _raise_end(self) -> None:
         if self._task.cancelled():
-            raise StreamInterrupted(f"the call to {self._call.model} was given up from within")
+            raise StreamInterrupted(f"the call to {self._call.model} was canceled by its library")
         self._task.result()
         raise BadResponse(f"the backend ended a call to {self._call.model} without a message")
 
     def _timed_out(self, *, whole: bool) -> ModelTimeout:
         model, limits = self._call.model, self._call.settings.time_limits
         if whole:
-            return ModelTimeout(f"{model} was not done after {limits.whole:g} s")
+            return ModelTimeout(f"{model} did not finish within {limits.whole:g} s")
         if self._begun:
-            return ModelTimeout(f"{model} fell silent in mid-answer for {limits.gap:g} s")
+            return ModelTimeout(f"{model} stopped mid-answer and sent nothing for {limits.gap:g} s")
         return ModelTimeout(f"{model} sent nothing for {limits.first_content:g} s")

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from vmpilot.contract import Event, Message, MessageCompleted, UsageError, UserMessage
-from vmpilot.engine.recording.records import (
+from vmpilot.engine.recording._records import (
     RECORDING_VERSION,
     Exchange,
     Record,
@@ -40,32 +40,34 @@ class RecordedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording's turns; not `whole` where its last line was cut."""
+    """A recording's turns; not `whole` if its last line is incomplete."""
 
     turns: tuple[RecordedTurn, ...]
     whole: bool
 
 
 def read_recording(path: Path) -> Recording:
-    """Read a recording. Raises `UsageError` where the file is none, is of another version, or holds no proper turn."""
+    """Read a recording. Raises `UsageError` if the file is not a recording of this version with valid turns."""
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UsageError(f"cannot read the recording {path}: {error.strerror}") from error
     records = [_read_line(path, number, line) for number, line in enumerate(lines, 1)]
     if not records or not isinstance(records[0], RecordingStarted):
-        raise UsageError(f"{path} is no recording: vmpilot --record makes one")
+        raise UsageError(f"{path} is not a recording; vmpilot --record FILE makes one")
     if records[0].version != RECORDING_VERSION:
         raise UsageError(
-            f"{path} is a recording of version {records[0].version}, this is for {RECORDING_VERSION}: "
-            f"use VMPilot {records[0].vmpilot}"
+            f"{path} is a recording of version {records[0].version}, but this VMPilot reads version "
+            f"{RECORDING_VERSION}; use VMPilot {records[0].vmpilot}"
         )
     turns = _collect(records)
     if not turns:
-        raise UsageError(f"{path} holds no turn")
+        raise UsageError(f"{path} contains no turns")
     for turn in turns:
         if not (turn.asked.messages and isinstance(turn.asked.messages[-1], UserMessage)):
-            raise UsageError(f"{path} is damaged: its turn {turn.asked.turn!r:.40} does not end in the person's words")
+            raise UsageError(
+                f"{path} is damaged: its turn {turn.asked.turn!r:.40} does not end with the user's message"
+            )
     return Recording(tuple(turns), whole=not rest)
 
 
@@ -73,7 +75,7 @@ def _read_line(path: Path, number: int, line: bytes) -> Record:
     try:
         return decode_record(line)
     except (ValueError, msgspec.ValidationError, RecursionError) as error:
-        raise UsageError(f"{path} is no recording, or a damaged one: line {number} cannot be read ({error})") from error
+        raise UsageError(f"{path} is not a recording or is damaged: cannot read line {number} ({error})") from error
 
 
 def _collect(records: Iterable[Record]) -> list[RecordedTurn]:

@@ -1,4 +1,4 @@
-"""The models that a turn may ask, in their order; what one of them turns out not to take; there is no way back."""
+"""The models that a turn may ask, in order, and what their servers turned out not to accept. It never switches back."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from collections.abc import Callable, Iterable
 from typing import Self
 
 from vmpilot.contract import InvalidRequest, MessagesRefused, ModelError, Notice, ParameterRefused, ToolsUnsupported
-from vmpilot.engine.calls.endpoint import Endpoint, Fallback, ToolMode
+from vmpilot.engine.calls._endpoint import Endpoint, Fallback, ToolMode
 
 _MOST_OMITTED = 8
-"""Members of a request that a server may refuse one after the other before that is its last word."""
+"""Parameters that a server may reject, one after the other, before the request fails."""
 
 _LOST = {
-    "stream_options": "so what the call uses up stays unknown",
-    "stream": "so its answers come in one piece",
-    "temperature": "so it chooses its own",
-    "reasoning_effort": "so it chooses its own",
-    "seed": "so its answers may differ from time to time",
+    "stream_options": "so its token usage is unknown",
+    "stream": "so its answers are not streamed",
+    "temperature": "so it uses its default",
+    "reasoning_effort": "so it uses its default",
+    "seed": "so its answers may vary",
 }
-"""What the person loses by it; of other members they never knew."""
+"""How this affects the user. Other parameters are left out without a notice."""
 
 _OUTPUT_LIMITS = {"max_tokens", "max_completion_tokens"}
-"""Two names for one thing: a server that takes one of them is asked with it."""
+"""Two names for one parameter: a server gets the one that it accepts."""
 
 
 class FallbackChain:
-    """`endpoint` is the one in use; `answering` its model where it is a fallback, else empty."""
+    """`endpoint` is the one in use; `answering` is its model if it is a fallback, else empty."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class FallbackChain:
 
     @classmethod
     async def open(cls, models: Iterable[Fallback], *, tool_mode: ToolMode = "auto") -> Self:
-        """Begin with the first of the models that can be made ready. Raises `ModelError` where none can."""
+        """Start with the first model that can be prepared. Raises `ModelError` if none can."""
         rest = list(models)
         news: list[Notice] = []
         while True:
@@ -60,21 +60,21 @@ class FallbackChain:
             return cls(endpoint, rest, tool_mode=tool_mode, news=news)
 
     def take_news(self) -> tuple[Notice, ...]:
-        """What happened before the turn began, once."""
+        """Notices from before the turn began, once."""
         news, self._news = self._news, ()
         return news
 
     @property
     def by_text(self) -> bool:
-        """Whether the model is asked by the text protocol."""
+        """Whether the text protocol is used for this model."""
         return self._tool_mode == "text" or (self._tool_mode == "auto" and self.endpoint.by_text)
 
     def is_free(self, model: str) -> bool:
-        """Whether a model that was asked costs nothing, also once another has taken its place."""
+        """Whether a model that was used costs nothing, even after a switch to another one."""
         return model in self._free
 
     async def switch(self, error: ModelError, emit: Callable[[Notice], None]) -> None:
-        """Switch to the next model that can be asked, and say so. Raises the last error if there is none."""
+        """Switch to the next model that can be prepared, and say so. Raises the last error if none is left."""
         while self._fallbacks and error.another_may_answer:
             fallback = self._fallbacks.pop(0)
             emit(_switched(self._name, fallback.model, error))
@@ -91,9 +91,9 @@ class FallbackChain:
         raise error
 
     def adapt(self, error: InvalidRequest) -> Notice | None:
-        """Make the next request one that the server takes, and say so where the person has a loss by it.
+        """Change the next request so that the server accepts it, and say so if that affects the user.
 
-        Raises the error, if need be with a sentence on what to do, where that cannot be done.
+        Raises the error if that is not possible, with advice if there is any.
         """
         match error:
             case ParameterRefused():
@@ -103,7 +103,9 @@ class FallbackChain:
             case ToolsUnsupported() if self._may_use_text:
                 return self._use_text()
             case ToolsUnsupported() if self._tool_mode == "native":
-                raise ToolsUnsupported(f"{error} (--tool-mode auto would ask for them in the text)") from error
+                raise ToolsUnsupported(
+                    f"{error} (with --tool-mode auto it would be asked to write them in its text)"
+                ) from error
             case _:
                 raise error
 
@@ -113,7 +115,7 @@ class FallbackChain:
 
     def _use_text(self) -> Notice:
         self.endpoint.by_text = True
-        return Notice(f"{self._name} takes no tools, so it is asked for them in the text of its answers.")
+        return Notice(f"{self._name} does not support tool calls, so it is asked to write them in its text.")
 
     def _mend(self, error: MessagesRefused) -> Notice | None:
         had_system_role = self.endpoint.form.system_role
@@ -122,7 +124,7 @@ class FallbackChain:
                 return self._use_text()  # messages of tools may be what it means
             raise error
         if had_system_role and not self.endpoint.form.system_role:
-            return Notice(f"{self._name} takes no system prompt, so it is sent with the first message.")
+            return Notice(f"{self._name} does not accept a system prompt, so it is sent with the first message.")
         return None
 
     def _omit(self, error: ParameterRefused) -> Notice | None:
@@ -132,8 +134,8 @@ class FallbackChain:
         self.endpoint.omit(parameter)
         lost = _LOST.get(parameter)
         if {parameter, *omitted} >= _OUTPUT_LIMITS:
-            lost = "so its answers are as long as it likes"
-        return Notice(f"{self._name} does not take {parameter}, {lost}.") if lost else None
+            lost = "so the length of its answers is not limited"
+        return Notice(f"{self._name} does not accept {parameter}, {lost}.") if lost else None
 
 
 def _switched(model: str, to: str, error: ModelError) -> Notice:

@@ -91,7 +91,7 @@ def _objects_of_array(text: str) -> Iterator[str]:
 
 
 def _read_members(text: str) -> Members:
-    """The members of the object that the text is. Raises `ValueError` where a key stands twice."""
+    """The members of the object in the text. Raises `ValueError` if a key is repeated."""
     members: Members = {}
     at = _skip(text, 1)
     while text[at] != "}":
@@ -123,7 +123,7 @@ def _read_strict(raw: str) -> FoundCall:
 
 
 def _read_lenient(raw: str) -> FoundCall:
-    """Arguments may stand beside the name; where there are both, the toolbox refuses them."""
+    """Arguments may be next to the name; if there are both, the toolbox refuses them."""
     members = _unwrapped(_read_members(raw))
     name, arguments = _name_in(members), _pop(members, ARGUMENT_KEYS)
     beside = ", ".join(f"{json.dumps(key)}: {value}" for key, value in members.items() if key not in PASSED_OVER)
@@ -134,7 +134,7 @@ def _read_lenient(raw: str) -> FoundCall:
 
 
 def _unwrapped(members: Members) -> Members:
-    """What is in OpenAI's `function`, where the call has that form."""
+    """The content of OpenAI's `function`, if the call has that form."""
     function = members.get("function", "")
     return _read_members(function) if function.startswith("{") else members
 

@@ -18,5 +18,5 @@ class CallMark:
         return cls(f"call-{digest.hexdigest()[:8]}")
 
     def struck_from(self, text: str) -> str:
-        """The text without the word: whoever got hold of it cannot have the model read it as somebody's words."""
+        """The text without the word, so that tool output cannot use it to imitate a call."""
         return text.replace(self.word, "call-…")

@@ -20,7 +20,7 @@ from vmpilot.contract import (
     UserMessage,
 )
 from vmpilot.engine.prompts import TEXT_TOOLS_REMINDER, text_tools_prompt
-from vmpilot.engine.text_tools.mark import CallMark
+from vmpilot.engine.text_tools._mark import CallMark
 
 
 def without_tools(call: ModelCall, mark: CallMark) -> ModelCall:
