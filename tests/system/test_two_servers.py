@@ -174,7 +174,7 @@ def test_a_writer_that_slept_while_another_took_over_cannot_write(
         first.process.send_signal(signal.SIGCONT)
         end = first.wait_for("turn_ended")
         assert (end["reason"], end["exit_code"]) == ("failed", 1)
-        assert "nothing was written" in end["error"]
+        assert "Nothing was written" in end["error"]
         first.wait_for("closed")
         first.turn("Three?", conversation)
     contents = [message.get("content") for message in model.requests[-1].messages[1:]]

@@ -99,5 +99,5 @@ async def open_when_free(store: ConversationStore, name: str) -> ConversationLog
             try:
                 return await store.open(name)
             except UsageError:
-                assert store.database.place.startswith("the database")
+                assert store.database.place.startswith("The database")
                 await asyncio.sleep(0.005)

@@ -27,7 +27,7 @@ from vmpilot.contract import (
     decode_event,
 )
 from vmpilot.store import Chat, Command, ConversationStore, Cost
-from vmpilot.store._writing import draw_views
+from vmpilot.store._writing import rebuild_views
 
 NOON = datetime(2026, 3, 1, 12).astimezone().timestamp()
 DAY = 86_400.0
@@ -335,7 +335,7 @@ async def test_the_views_can_be_drawn_anew(store: ConversationStore) -> None:
 
     def draw() -> None:
         with store.database.writing() as connection:
-            draw_views(connection, store.database.words)
+            rebuild_views(connection, store.database.words)
 
     before = await seen()
     await store.run(draw)

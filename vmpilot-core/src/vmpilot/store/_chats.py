@@ -1,4 +1,4 @@
-"""What can be done with stored conversations besides going on with them; each method is one transaction."""
+"""Everything but appending that can be done with stored conversations; each method is one transaction."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
 from vmpilot.store._schema import conversations
 from vmpilot.store._text import title_from, words_in
 from vmpilot.store._views import add_up_costs, list_chats, list_commands, read_events, search_entries
-from vmpilot.store._writing import delete_conversation, describe_conversation, draw_entries, insert_entries
+from vmpilot.store._writing import delete_conversation, describe_conversation, index_entries, insert_entries
 
 if TYPE_CHECKING:
-    from vmpilot.store._migration import AnyDatabase
+    from vmpilot.store._opening import AnyDatabase
 
 
 @dataclass(frozen=True, slots=True)
 class Chats:
-    """The conversations of a database, by their whole ids; `find` makes one of a beginning."""
+    """The conversations of a database, by their complete ids; `find` completes a prefix."""
 
     database: AnyDatabase
 
@@ -52,7 +52,7 @@ class Chats:
         return found
 
     def holder(self, conversation_id: str) -> str:
-        """Who writes to the conversation, in words."""
+        """Who writes to the conversation, as text."""
         query = select(conversations.c.holder).where(conversations.c.id == conversation_id)
         with self.database.reading() as connection:
             return describe_holder(connection.scalars(query).first() or "")
@@ -120,7 +120,7 @@ class Chats:
             return _chat(connection, conversation_id)
 
     def delete(self, conversation_id: str) -> Chat:
-        """The caller has the conversation's lock."""
+        """The caller holds the conversation's lock."""
         with self.database.writing() as connection:
             chat = _chat(connection, conversation_id)
             delete_conversation(connection, self.database.words, conversation_id)
@@ -143,7 +143,7 @@ class Chats:
         connection.execute(insert(conversations), row | {"origin": origin, "inherited": len(events)})
         insert_entries(connection, conversation_id, 1, [encode_event(event) for event in events])
         describe_conversation(connection, conversation_id, events)
-        draw_entries(
+        index_entries(
             connection,
             self.database.words,
             conversation_id=conversation_id,
@@ -160,7 +160,7 @@ def _chat(connection: Connection, conversation_id: str) -> Chat:
 
 
 def _first_turns(events: tuple[Event, ...], at: int | None, conversation_id: str) -> tuple[Event, ...]:
-    """The entries before turn `at` + 1."""
+    """The entries up to the end of turn `at`."""
     if at is None:
         return events
     begun = [number for number, event in enumerate(events) if isinstance(event, TurnStarted)]

@@ -12,20 +12,20 @@ _EVENTS = msgspec.json.Decoder(Event)
 
 
 def decode(body: str) -> Event:
-    """`decode_event`, ten times as fast for what UTF-8 can carry. Raises `ValueError` for what is no event."""
+    """`decode_event`, ten times as fast for what UTF-8 can carry. Raises `ValueError` if it is not an event."""
     try:
         event: Event = _EVENTS.decode(body)
-    except msgspec.DecodeError:  # a lone surrogate or an infinite number, which only the careful reader takes
+    except msgspec.DecodeError:  # a lone surrogate or an infinite number, which only the slow decoder accepts
         return decode_event(body)
     return event
 
 
 def pack(text: str) -> str:
-    """Text in a form that every database takes."""
+    """Text in a form that every database accepts."""
     return json.dumps(text)
 
 
 def unpack(packed: str) -> str:
-    """What `pack` was given."""
+    """The text that `pack` encoded."""
     text: str = json.loads(packed)
     return text

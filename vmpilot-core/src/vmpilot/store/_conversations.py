@@ -1,6 +1,6 @@
-"""Conversations in a database: create, find and open them; append events durably and in order; the views' way in.
+"""Conversations in a database: create, find and open them, append events durably and in order, query them.
 
-SQLAlchemy is the largest part of a program's start: it is imported in the store's thread, by the first use.
+SQLAlchemy is the largest part of a program's start: the first use imports it, in the store's thread.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from vmpilot.store._records import Chat, Command, Cost, CostBy, Hit
 if TYPE_CHECKING:
     from vmpilot.store._chats import Chats
     from vmpilot.store._database import Lock
-    from vmpilot.store._migration import AnyDatabase
+    from vmpilot.store._opening import AnyDatabase
     from vmpilot.store._writing import Claim
 
 _T = TypeVar("_T")
 
 
 class ConversationLog:
-    """One conversation, opened for writing by nobody else until `close`."""
+    """One conversation, open for writing; no other process can write to it until `close`."""
 
     def __init__(self, store: ConversationStore, lock: Lock, *, claim: Claim, length: int) -> None:
         self.conversation_id = claim.conversation_id
@@ -37,10 +37,10 @@ class ConversationLog:
         self._sure = True
 
     async def append(self, *events: Event) -> None:
-        """Write the events behind what is there; when this returns they survive a crash of the machine.
+        """Append the events; when this returns, they survive a crash of the machine.
 
-        A cancelled append is still carried out. Raises `StoreError` where it is not known to be written: nothing was,
-        unless the connection to a database server broke in the very moment in which it agreed.
+        A canceled append is still carried out. Raises `StoreError` if the write is not confirmed: then nothing was
+        written, unless the connection to a database server broke just when it committed.
         """
         await asyncio.shield(self._store.run(lambda: self._write(events)))
 
@@ -49,11 +49,11 @@ class ConversationLog:
         return await self._store.run(lambda: self._store.chats.events(self.conversation_id))
 
     async def close(self) -> None:
-        """Let others write; waits for what is being appended."""
+        """Let others write, after pending appends."""
         await asyncio.shield(self._store.run(self.release))
 
     def release(self) -> None:
-        """Let others write, at once; in the store's thread."""
+        """Let others write, now; call it in the store's thread."""
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -80,10 +80,9 @@ class ConversationLog:
 class ConversationStore:
     """The conversations in one database: an SQLite file below a data folder, or what `database_url` names.
 
-    All database work runs in one thread of the store's own, in the order in which it was asked for. A conversation is
-    named by its id or the beginning of it. Whatever is asked for first raises `UsageError` where the folder cannot be
-    written, or where `database_url` is wrong or its driver not installed; anything raises `StoreError` where the
-    database cannot be used.
+    All database work runs in the store's own thread, in the order of the calls. A conversation is named by its id or a
+    prefix of it. The first call raises `UsageError` if the folder is not writable, `database_url` is invalid or its
+    driver is missing; any call raises `StoreError` if the database cannot be used.
     """
 
     def __init__(self, folder: Path, *, database_url: Secret | None = None) -> None:
@@ -98,7 +97,7 @@ class ConversationStore:
         return asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def warm_up(self) -> None:
-        """Begin to open the database, so that the first use waits less; what fails is raised by that use."""
+        """Start opening the database, so that the first use waits less; that use raises the errors."""
         self._thread.submit(lambda: self.database)
 
     async def create(self) -> ConversationLog:
@@ -106,22 +105,22 @@ class ConversationStore:
         return await self._take(lambda: self._begin(secrets.token_hex(6)))
 
     async def open(self, conversation_id: str) -> ConversationLog:
-        """Open a conversation to go on with it.
+        """Open a conversation to continue it.
 
-        Raises `UsageError` where there is none, where several begin so, or where somebody else writes to it.
+        Raises `UsageError` if it does not exist, the prefix is ambiguous, or another process writes to it.
         """
         return await self._take(lambda: self._open(self.chats.find(conversation_id)))
 
     async def latest(self) -> str:
-        """The id of the conversation that was used last. Raises `UsageError` where there is none."""
+        """The id of the conversation that was used last. Raises `UsageError` if none exists."""
         return await self.run(lambda: self.chats.latest())  # noqa: PLW0108  `chats` belongs to that thread
 
     async def find(self, conversation_id: str) -> str:
-        """The whole id. Raises `UsageError` where there is none, or where several begin so."""
+        """The complete id. Raises `UsageError` if there is no match, or more than one."""
         return await self.run(lambda: self.chats.find(conversation_id))
 
     async def chat(self, conversation_id: str) -> Chat:
-        """What a list says of one conversation."""
+        """One conversation as it appears in a list."""
         return await self.run(lambda: self.chats.chat(self.chats.find(conversation_id)))
 
     async def list_chats(self, *, limit: int | None = None, failed: bool = False) -> tuple[Chat, ...]:
@@ -129,13 +128,13 @@ class ConversationStore:
         return await self.run(lambda: self.chats.list(limit, failed=failed))
 
     async def events(self, conversation_id: str) -> tuple[Event, ...]:
-        """All events of a conversation, also while somebody writes to it."""
+        """All events of a conversation, also while another process writes to it."""
         return await self.run(lambda: self.chats.events(self.chats.find(conversation_id)))
 
     async def search(self, words: str, *, limit: int = 50) -> tuple[Hit, ...]:
         """The entries in which each of the words begins a word, newest first; case and accents do not count.
 
-        Raises `UsageError` where there is no word to search for.
+        Raises `UsageError` if there is no word to search for.
         """
         return await self.run(lambda: self.chats.search(words, limit))
 
@@ -144,17 +143,17 @@ class ConversationStore:
         return await self.run(lambda: self.chats.export(self.chats.find(conversation_id)))
 
     async def import_document(self, data: str | bytes) -> Chat:
-        """Store what `export` gave, under its own id, or a new one where that is taken.
+        """Store an exported conversation under its own id, or a new one if that is taken.
 
         Its turns and commands are not counted in `costs` and `audit`: they happened elsewhere or are counted already.
-        Raises `UsageError` for what is no such document, or is from a newer version.
+        Raises `UsageError` if it is not such a document, or is from a newer version.
         """
         return await self.run(lambda: self.chats.import_document(data))
 
     async def fork(self, conversation_id: str, *, at: int | None = None) -> Chat:
-        """A new conversation that begins with all entries of another one, or those of its first `at` turns.
+        """A new conversation that starts with all entries of another one, or those of its first `at` turns.
 
-        The other one stays as it is. Raises `UsageError` where it has fewer turns.
+        The other one does not change. Raises `UsageError` if it has fewer turns.
         """
         return await self.run(lambda: self.chats.fork(self.chats.find(conversation_id), at))
 
@@ -163,11 +162,11 @@ class ConversationStore:
         return await self.run(lambda: self.chats.rename(self.chats.find(conversation_id), title))
 
     async def delete(self, conversation_id: str) -> Chat:
-        """Delete a conversation for good; what it was is returned. Raises `UsageError` while somebody writes to it."""
+        """Delete a conversation and return what it was. Raises `UsageError` while another process writes to it."""
         return await self.run(lambda: self._delete(self.chats.find(conversation_id)))
 
     async def costs(self, by: CostBy = "day", *, since: float = 0.0) -> tuple[Cost, ...]:
-        """What the turns that began since then (seconds since the epoch) cost, added up."""
+        """The total cost of the turns that started since then (seconds since the epoch)."""
         return await self.run(lambda: self.chats.costs(by, since))
 
     async def audit(self, *, conversation_id: str | None = None, limit: int | None = None) -> tuple[Command, ...]:
@@ -201,7 +200,7 @@ class ConversationStore:
         return Chats(self.database)
 
     async def _take(self, work: Callable[[], ConversationLog]) -> ConversationLog:
-        """What `work` opens; where nobody waits for it any more, it is closed again."""
+        """Open a conversation; close it again if the caller was canceled."""
         opening = self.run(work)
         try:
             return await asyncio.shield(opening)
@@ -227,7 +226,7 @@ class ConversationStore:
 
         lock = self._lock(conversation_id)
         try:
-            # A lease need not survive a loss of power: the writers that it excludes do not either.
+            # A lease need not survive a power failure: the writers that it excludes do not either.
             with self.database.writing(durable=False) as connection:
                 taken = take_lease(connection, conversation_id, Holder.this_process())
             if taken is None:

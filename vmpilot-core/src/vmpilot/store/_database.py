@@ -1,4 +1,4 @@
-"""What the store needs of a database, whichever it is: transactions, leases, and errors that say what to do."""
+"""The interface of a database: transactions, locks, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from vmpilot.store._word_index import WordIndex
 
 
 class Lock(Protocol):
-    """The right to write to one conversation, which the system frees when its holder dies."""
+    """The right to write to one conversation; the system releases it when its holder dies."""
 
     def is_held(self) -> bool:
-        """Whether nobody else can have it now; takes it again where a broken connection lost it."""
+        """Whether it is still ours; takes it again if a broken connection lost it."""
 
     def release(self) -> None:
-        """Let others have it; never raises."""
+        """Release it; never raises."""
 
 
 class Database(ABC):
-    """An open database. All but `close` raise `StoreError` where it cannot be used."""
+    """An open database. All methods but `close` raise `StoreError` if it cannot be used."""
 
     words: WordIndex
     place: str
-    """What to call it in an error: `the conversation log /path`."""
+    """Its name at the start of a message: `The conversation log /path`."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A connection that sees one state of the database."""
+        """A connection with a consistent view of the database."""
         with self.guarded(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[Connection]:
-        """A transaction, committed at the end of the block; with `durable` it then survives a loss of power."""
+        """A transaction, committed at the end of the block; with `durable` it then survives a power failure."""
         with self.guarded(), self.engine.connect() as connection:
             connection.execution_options(vmpilot_write="FULL" if durable else "NORMAL")
             with connection.begin():
@@ -50,7 +50,7 @@ class Database(ABC):
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Maps the library's errors; after one nothing of the connections is used again."""
+        """Translate the library's errors; after one, the connections are not used again."""
         try:
             yield
         except SQLAlchemyError as error:
@@ -63,21 +63,21 @@ class Database(ABC):
 
     @property
     def is_replaced(self) -> bool:
-        """Whether another database is now where this one was."""
+        """Whether another database has taken the place of this one."""
         return False
 
     @abstractmethod
     def lock(self, conversation_id: str) -> Lock | None:
-        """The lock of a conversation, None where somebody has it."""
+        """The lock of a conversation, None if it is held elsewhere."""
 
     @abstractmethod
     def forget_lock(self, conversation_id: str) -> None:
-        """The conversation is gone: leave nothing of its lock behind, which is held."""
+        """Remove what is left of the lock of a deleted conversation; the caller holds it."""
 
     @abstractmethod
     def failure(self, error: SQLAlchemyError) -> VMPilotError:
-        """What to raise for an error of the library."""
+        """The error to raise for one of the library."""
 
     @abstractmethod
     def clean_up(self) -> None:
-        """What was deleted leaves the disk, as far as that can be had."""
+        """Remove deleted data from the disk as far as possible."""

@@ -1,4 +1,4 @@
-"""A conversation as one JSON document, to keep or to take elsewhere. The form is versioned."""
+"""A conversation as one JSON document, to archive or to move elsewhere. The format is versioned."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GOOD_ID = re.compile(r"[0-9a-z]{1,32}")
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """What is exported. Times are seconds since the epoch; `events` are the log's entries."""
+    """An exported conversation. Times are seconds since the epoch; `events` are the log's entries."""
 
     vmpilot_conversation: int = FORMAT
     wire_version: int = WIRE_VERSION
@@ -29,7 +29,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Imported(msgspec.Struct, frozen=True):
-    """A document that was read and found good."""
+    """A valid document."""
 
     id: str
     title: str
@@ -48,7 +48,7 @@ def write_document(
 
 
 def read_document(data: str | bytes) -> Imported:
-    """Raises `UsageError` for what is no such document, or is from a newer version."""
+    """Read a document. Raises `UsageError` if it is invalid or from a newer version."""
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -60,7 +60,7 @@ def read_document(data: str | bytes) -> Imported:
         raise UsageError("This conversation was exported by a newer VMPilot. Upgrade vmpilot-core.")
     try:
         document = msgspec.convert(raw, Document)
-        events = tuple(_forgetful(decode_event(json.dumps(event))) for event in document.events)
+        events = tuple(_without_terms(decode_event(json.dumps(event))) for event in document.events)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"This exported conversation is damaged: {error}") from error
     if not (math.isfinite(document.started) and math.isfinite(document.touched)):
@@ -76,8 +76,8 @@ def read_document(data: str | bytes) -> Imported:
     )
 
 
-def _forgetful(event: Event) -> Event:
-    """Nothing from another machine decides by itself which model is asked next, at which address, or in which mode."""
+def _without_terms(event: Event) -> Event:
+    """Another machine must not decide which model is used next, at which address, or in which mode."""
     return msgspec.structs.replace(event, terms=None) if isinstance(event, TurnStarted) else event
 
 

@@ -1,4 +1,4 @@
-"""Locks between processes, on files that the system frees when the holder dies; who holds a conversation's lease."""
+"""File locks between processes, which the kernel releases when the holder dies; who holds a conversation's lease."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def holder_to_json(holder: Holder) -> str:
 
 
 def describe_holder(text: str) -> str:
-    """The holder that `holder_to_json` wrote, in words."""
+    """The holder that `holder_to_json` wrote, as text."""
     try:
         return str(msgspec.json.decode(text, type=Holder))
     except msgspec.DecodeError:
@@ -55,7 +55,7 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
-        """None where another process or task holds it. Raises `UsageError` where the file cannot be written."""
+        """Take it; None if another process or task holds it. Raises `UsageError` if the file is not writable."""
         while True:
             descriptor = _open_file(path)
             try:
@@ -65,7 +65,7 @@ class FileLock:
                 return None
             if is_same_file(descriptor, path):
                 return cls(descriptor)
-            os.close(descriptor)  # its holder removed it meanwhile: this lock would exclude nobody
+            os.close(descriptor)  # its holder has removed it: this lock would not exclude others
 
     def is_held(self) -> bool:
         return True
@@ -76,7 +76,7 @@ class FileLock:
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Wait until nobody else is in a block with this path. Raises `UsageError` where it cannot be written."""
+    """Wait until no other process is in a block with this path. Raises `UsageError` if it is not writable."""
     descriptor = _open_file(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -94,7 +94,7 @@ def is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def file_error(path: Path, error: OSError) -> VMPilotError:
-    """What to raise where the system does not let us make or open a file of the log."""
+    """The error to raise if a file of the log cannot be created or opened."""
     if error.errno in _DISK_ERRORS:
         return StoreError(
             f"Cannot write conversations to {path}: {error.strerror}. Free some space, or check the disk."

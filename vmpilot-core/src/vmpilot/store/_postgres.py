@@ -1,4 +1,4 @@
-"""The log in PostgreSQL, in a schema of its own: its URL, its sessions, and advisory locks for the leases."""
+"""The log in its own PostgreSQL schema: the URL, the sessions, and advisory locks for the leases."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from vmpilot.contract import Secret, StoreError, UsageError, VMPilotError
 from vmpilot.installation import install_command
 from vmpilot.store._database import Database
-from vmpilot.store._word_index import PostgresWords
+from vmpilot.store._word_index import PostgresWordIndex
 
 SCHEMA = "vmpilot"
-_PATIENCE = {
-    # seconds, and milliseconds for the last: a server that is gone without a word is noticed
+_TIMEOUTS = {
+    # seconds, milliseconds for the last: a server that vanished silently is noticed
     "connect_timeout": "10",
     "keepalives_idle": "30",
     "keepalives_interval": "10",
@@ -26,7 +26,7 @@ _PATIENCE = {
     "tcp_user_timeout": "60000",
 }
 _ABSENT = {"42P01", "3F000"}
-"""SQLSTATEs: there is no such table, no such schema."""
+"""SQLSTATEs: undefined table, invalid schema name."""
 
 _BEGIN_SESSION = f"""
 SELECT set_config('search_path', '{SCHEMA}', false), set_config('tcp_keepalives_idle', '30', false),
@@ -38,10 +38,10 @@ SELECT set_config('search_path', '{SCHEMA}', false), set_config('tcp_keepalives_
 class PostgresDatabase(Database):
     """The conversations in a PostgreSQL database that several machines may share."""
 
-    words = PostgresWords()
+    words = PostgresWordIndex()
 
     def __init__(self, address: Secret) -> None:
-        """Raises `UsageError` where the address is none, or the driver is not installed."""
+        """Raises `UsageError` if the address is invalid or the driver is not installed."""
         self._url = _parse(address)
         self.place = f"The database {_where(self._url)}"
         super().__init__(_create_engine(self._url))
@@ -49,7 +49,7 @@ class PostgresDatabase(Database):
         self._locks = _AdvisoryLocks(self.engine)
 
     def read_version(self) -> int:
-        """The schema's version, 0 where there is none."""
+        """The schema's version, 0 if there is no schema."""
         with self.guarded(), self.engine.connect() as connection:
             try:
                 found = connection.exec_driver_sql(f"SELECT version_num FROM {SCHEMA}.alembic_version").scalar()  # noqa: S608
@@ -61,12 +61,12 @@ class PostgresDatabase(Database):
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """One process at a time makes or changes the schema."""
+        """Let one process at a time create or change the schema."""
         with self.guarded(), self._autocommitting() as connection:
             key = _key("schema")
             connection.exec_driver_sql("SELECT pg_advisory_lock(%s)", (key,))
             try:
-                present = "SELECT 1 FROM pg_namespace WHERE nspname = %s"  # who may not create one may be given one
+                present = "SELECT 1 FROM pg_namespace WHERE nspname = %s"  # a user may lack the right to create it
                 if connection.exec_driver_sql(present, (SCHEMA,)).first() is None:
                     connection.exec_driver_sql(f"CREATE SCHEMA {SCHEMA}")
                 yield
@@ -74,7 +74,7 @@ class PostgresDatabase(Database):
                 connection.exec_driver_sql("SELECT pg_advisory_unlock(%s)", (key,))
 
     def before_upgrade(self, version: int) -> None:
-        """Backups of a server are its administrator's."""
+        """Backups are the administrator's task."""
 
     def set_version(self, connection: Connection, version: int) -> None:
         """Alembic's own table is enough."""
@@ -85,7 +85,7 @@ class PostgresDatabase(Database):
             return _AdvisoryLock(self, key) if self._locks.take(key) else None
 
     def has_lock(self, key: int) -> bool:
-        """Whether a lock that was taken is still ours."""
+        """Whether we still hold the lock."""
         with self.guarded():
             return self._locks.has(key)
 
@@ -118,7 +118,7 @@ class PostgresDatabase(Database):
 
 
 class _AdvisoryLocks:
-    """Locks that belong to one session, which ends with the process: nobody has to free them."""
+    """Locks of one session, which ends with the process, so that none can be left behind."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -126,7 +126,7 @@ class _AdvisoryLocks:
         self._held: set[int] = set()
 
     def take(self, key: int) -> bool:
-        if key in self._held or not self._ask(key):  # one session may have a lock twice
+        if key in self._held or not self._ask(key):  # a session can take the same lock twice
             return False
         self._held.add(key)
         return True
@@ -145,7 +145,7 @@ class _AdvisoryLocks:
                 self.lose()
 
     def lose(self) -> None:
-        """End the session, whatever state it is in."""
+        """End the session in whatever state it is."""
         session, self._session = self._session, None
         if session is not None:
             session.invalidate()
@@ -155,12 +155,12 @@ class _AdvisoryLocks:
         if self._session is not None:
             try:
                 return _try_lock(self._session, key)
-            except SQLAlchemyError:  # it may have ended long ago, unnoticed
+            except SQLAlchemyError:  # the session may have ended long ago
                 self.lose()
         return _try_lock(self._begin(), key)
 
     def _begin(self) -> Connection:
-        """A session, which has all that the last one had unless somebody else has taken it."""
+        """Start a session and take again the locks that the last one held, as far as they are free."""
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             self._held = {key for key in self._held if _try_lock(session, key)}
@@ -198,8 +198,8 @@ def _parse(address: Secret) -> URL:
 
 
 def _create_engine(url: URL) -> Engine:
-    patience = {name: value for name, value in _PATIENCE.items() if name not in url.query}
-    arguments: dict[str, Any] = {"application_name": "vmpilot", **patience, "client_encoding": "utf8"}
+    timeouts = {name: value for name, value in _TIMEOUTS.items() if name not in url.query}
+    arguments: dict[str, Any] = {"application_name": "vmpilot", **timeouts, "client_encoding": "utf8"}
     try:
         return create_engine(url, connect_args=arguments, pool_pre_ping=True, hide_parameters=True)
     except ImportError as error:
@@ -220,7 +220,7 @@ def _begin_session(connection: Any, _record: object) -> None:
 
 
 def _is_lost(cause: BaseException | None) -> bool:
-    """The server ended the session (SQLSTATE class 57P), or there is none."""
+    """Whether the server ended the session (SQLSTATE class 57P), or the connection is gone."""
     state = getattr(cause, "sqlstate", None)
     return state is None or state.startswith("57P")
 
@@ -231,5 +231,5 @@ def _without_password(text: str, url: URL) -> str:
 
 
 def _key(name: str) -> int:
-    """Advisory locks have numbers of 64 bits, which all programs in a database share."""
+    """Advisory locks are 64-bit numbers, shared by all programs that use the database."""
     return int.from_bytes(hashlib.blake2b(f"vmpilot {name}".encode(), digest_size=8).digest(), signed=True)

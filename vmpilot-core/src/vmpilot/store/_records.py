@@ -1,4 +1,4 @@
-"""What the views of the log give to front ends: plain values."""
+"""The results of queries, as plain values."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CostBy: TypeAlias = Literal["day", "model", "conversation"]
 class Chat(msgspec.Struct, frozen=True):
     """A conversation, in a list. Times are seconds since the epoch, `cost` is in US dollars.
 
-    `cost` adds up the turns whose price is known; `unpriced` counts the others. `origin` is the conversation that this
-    one is a fork of. The first `inherited` entries were copied or imported: what they cost counts where it happened.
+    `cost` is the sum over the turns whose price is known; `unpriced` counts the others. `origin` is the conversation
+    that this one was forked from. The first `inherited` entries were copied or imported; their cost is not counted.
     """
 
     id: str
@@ -31,7 +31,7 @@ class Chat(msgspec.Struct, frozen=True):
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """An entry that has the words, with their surroundings in one line."""
+    """An entry that contains the words, with an excerpt in one line."""
 
     conversation_id: str
     title: str
@@ -41,9 +41,9 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What the turns of a day (`2026-01-31`, local time), a model or a conversation (its id) used, in US dollars.
+    """The usage of a day (`2026-01-31`, local time), a model or a conversation (by its id); `cost` is in US dollars.
 
-    `cost` adds up the turns whose price is known; `unpriced` counts the others. `title` is a conversation's.
+    `cost` is the sum over the turns whose price is known; `unpriced` counts the others. `title` is a conversation's.
     """
 
     key: str
@@ -55,11 +55,11 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Command(msgspec.Struct, frozen=True):
-    """A tool call that was allowed or denied. `command` is what the shell was given, for another tool its title.
+    """A tool call that was allowed or denied. `command` is the shell's command line, for other tools the call's title.
 
-    `denied_by` says who denied it, and is empty for one that was allowed. `exit_code` and `seconds` are None where it
-    has none, or where no result was stored: `finished` tells which. `is_error` is true too for one that was
-    `interrupted` and may have run in part.
+    `denied_by` says who denied it, and is empty if it was allowed. `exit_code` and `seconds` are None if the tool has
+    none or no result was stored; `finished` says which. `is_error` is also true for a call that was `interrupted` and
+    may have partial effects.
     """
 
     conversation_id: str

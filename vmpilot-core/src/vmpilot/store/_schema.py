@@ -1,7 +1,7 @@
-"""The tables, in SQLAlchemy Core. Text from outside is kept as ASCII JSON, so NUL and lone surrogates survive.
+"""The tables, in SQLAlchemy Core. Text from outside is stored as ASCII JSON, so NUL and lone surrogates survive.
 
-`entries` is the log and the only truth. `texts` (with the word index), `turns` and `commands` are drawn from it, in the
-transaction that appends, and can be drawn again.
+`entries` is the log. `texts` (with the word index), `turns` and `commands` are derived from it in the
+transaction that appends, and can be rebuilt.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ conversations = Table(
     Column("id", String(32), primary_key=True),
     Column("started", Float, nullable=False),
     Column("touched", Float, nullable=False, index=True),
-    Column("lease", Integer, nullable=False, server_default="1"),  # raised by each writer: an older one cannot commit
-    Column("holder", Text, nullable=False, server_default="{}"),  # JSON: who took the lease last
+    Column(
+        "lease", Integer, nullable=False, server_default="1"
+    ),  # incremented by each writer, so that an older one cannot commit
+    Column("holder", Text, nullable=False, server_default="{}"),  # JSON: who took the last lease
     Column("title", Text, nullable=False, server_default='""'),  # JSON
     Column("model", Text, nullable=False, server_default='""'),  # JSON: the last turn's
     Column("turns", Integer, nullable=False, server_default="0"),
-    Column("origin", String(32)),  # the conversation that this one is a fork of
-    Column(
-        "inherited", Integer, nullable=False, server_default="0"
-    ),  # entries that happened elsewhere: copied, imported
+    Column("origin", String(32)),  # the conversation that this one was forked from
+    Column("inherited", Integer, nullable=False, server_default="0"),  # number of copied or imported entries
 )
 
 entries = Table(
@@ -50,7 +50,7 @@ turns = Table(
     "turns",
     metadata,
     Column("conversation_id", String(32), primary_key=True),
-    Column("number", Integer, primary_key=True),  # of the entry that began it
+    Column("number", Integer, primary_key=True),  # of the entry that started it
     Column("started", Float, nullable=False, index=True),
     Column("model", Text, nullable=False),  # JSON
     Column("ended", Float),
@@ -65,10 +65,10 @@ commands = Table(
     "commands",
     metadata,
     Column("conversation_id", String(32), primary_key=True),
-    Column("number", Integer, primary_key=True),  # of the entry that says that it started
+    Column("number", Integer, primary_key=True),  # of the entry that recorded its start
     Column("started", Float, nullable=False, index=True),
     Column("call", String(32), nullable=False),  # a digest of the call's id
-    Column("finished", Integer),  # the number of the entry that has its result
+    Column("finished", Integer),  # the number of the entry with its result
     Index("ix_commands_call", "conversation_id", "call"),
 )
 
@@ -84,7 +84,7 @@ WORD_INDEX = {
 
 
 def create_schema(connection: Connection) -> None:
-    """Make everything, as the migrations would, in an empty database."""
+    """Create everything in an empty database, with the same result as the migrations."""
     metadata.create_all(connection, checkfirst=False)
     for statement in WORD_INDEX[connection.dialect.name]:
         connection.exec_driver_sql(statement)

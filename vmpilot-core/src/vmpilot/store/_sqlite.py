@@ -1,4 +1,4 @@
-"""The log in an SQLite file: durable settings, locks beside it, and what is done about a damaged file."""
+"""The log in an SQLite file: durable settings, lock files, and the treatment of a damaged file."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from vmpilot.contract import StoreError, VMPilotError
 from vmpilot.store._database import Database
 from vmpilot.store._lease import FileLock, exclusive, file_error
-from vmpilot.store._word_index import SqliteWords
+from vmpilot.store._word_index import SqliteWordIndex
 
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _BESIDE = ("-wal", "-shm", "")
-"""A database's files, by what follows its name: the write-ahead log first, or a new database would take it over."""
+"""The suffixes of a database's files; the write-ahead log first, or a new database would apply it."""
 
 
 class SqliteFile(Database):
-    """The conversations in one file, which is made where it is missing."""
+    """The conversations in one file, created if missing."""
 
-    words = SqliteWords()
+    words = SqliteWordIndex()
 
     def __init__(self, path: Path) -> None:
-        """Raises `UsageError` where the file cannot be made or written to."""
+        """Raises `UsageError` if the file cannot be created or written."""
         self.path = path
         self.place = f"The conversation log {path}"
         _make_file(path)
         self._identity = _identity(path)
         self._preparing = False
-        self._redrawing = False
+        self._rebuilding = False
         engine = create_engine(
             f"sqlite:///{path}", connect_args={"timeout": 10.0, "check_same_thread": False}, hide_parameters=True
         )
@@ -45,7 +45,7 @@ class SqliteFile(Database):
 
     def read_version(self) -> int:
         """The schema's version, 0 for an empty file."""
-        if self.path.stat().st_size == 0:  # processes that turn on the write-ahead log at the same moment fail
+        if self.path.stat().st_size == 0:  # if several processes turn on the write-ahead log at once, they fail
             return 0
         with self.reading() as connection:
             version: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
@@ -56,7 +56,7 @@ class SqliteFile(Database):
 
     @contextmanager
     def preparing(self) -> Iterator[None]:
-        """SQLite's own locks do not order processes that make the same file at the same moment."""
+        """SQLite's own locks do not protect processes that create the same file at the same moment."""
         with exclusive(self._schema_lock):
             self._preparing = True
             try:
@@ -65,7 +65,7 @@ class SqliteFile(Database):
                 self._preparing = False
 
     def before_upgrade(self, version: int) -> None:
-        """Copy the file, as it is, to one beside it whose name tells its schema and the time."""
+        """Copy the file to one beside it, named by its schema and the time."""
         copy = _free_name(self.path, f"schema{version}")
         descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(descriptor)
@@ -79,7 +79,7 @@ class SqliteFile(Database):
             ) from error
 
     def set_version(self, connection: Connection, version: int) -> None:
-        """Also where older programs, which know nothing of Alembic, look for it."""
+        """Also set it for older programs, which do not know Alembic."""
         connection.exec_driver_sql(f"PRAGMA user_version = {version}")
 
     @property
@@ -93,7 +93,7 @@ class SqliteFile(Database):
         self._lock_file(conversation_id).unlink(missing_ok=True)
 
     def clean_up(self) -> None:
-        """Deleted pages are overwritten with zeros; the write-ahead log still has their old state."""
+        """Deleted pages are overwritten with zeros, but the write-ahead log still holds their old content."""
         with self.guarded(), self.engine.connect() as connection:
             raw = connection.connection.driver_connection
             assert isinstance(raw, sqlite3.Connection)  # noqa: S101
@@ -102,26 +102,26 @@ class SqliteFile(Database):
     def failure(self, error: SQLAlchemyError) -> VMPilotError:
         cause = error.orig if isinstance(error, DBAPIError) else error
         code = getattr(cause, "sqlite_errorcode", 0)
-        if code == sqlite3.SQLITE_CORRUPT_VTAB and not self._redrawing:
-            return self._redraw()
+        if code == sqlite3.SQLITE_CORRUPT_VTAB and not self._rebuilding:
+            return self._rebuild()
         if code & 0xFF in _DAMAGE:
             return self._set_aside(str(cause))
         return StoreError(f"{self.place} cannot be used: {cause}. Free some space or repair the file, then try again.")
 
-    def _redraw(self) -> VMPilotError:
-        """Only the index of words is damaged, and that can be drawn anew."""
-        from vmpilot.store._writing import draw_views
+    def _rebuild(self) -> VMPilotError:
+        """Only the word index is damaged, and it can be rebuilt."""
+        from vmpilot.store._writing import rebuild_views
 
-        self._redrawing = True
+        self._rebuilding = True
         try:
             with self.writing() as connection:
                 self.words.reset(connection)
             with self.writing() as connection:
-                draw_views(connection, self.words)
+                rebuild_views(connection, self.words)
         except VMPilotError as error:
             return error
         finally:
-            self._redrawing = False
+            self._rebuilding = False
         return StoreError(f"The search index in {self.path} was damaged and has been rebuilt. Try again.")
 
     @property
@@ -132,7 +132,7 @@ class SqliteFile(Database):
         return self.path.parent / "locks" / f"{conversation_id}.lock"
 
     def _set_aside(self, cause: str) -> StoreError:
-        """Move a damaged file away; of several processes that find it so, one does."""
+        """Move a damaged file away, in one of the processes that find it."""
         with nullcontext() if self._preparing else exclusive(self._schema_lock):
             if self.is_replaced or not _is_damaged(self.path):
                 return StoreError(f"{self.place} could not be read ({cause}). Try again.")
@@ -151,7 +151,7 @@ def _make_file(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        if not os.access(path.parent, os.W_OK):  # the write-ahead log is a file of its own
+        if not os.access(path.parent, os.W_OK):  # the write-ahead log is a separate file
             raise OSError(EACCES, os.strerror(EACCES))
     except OSError as error:
         raise file_error(path, error) from error
@@ -166,8 +166,8 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _configure(connection: sqlite3.Connection, _record: object) -> None:
-    """What was acknowledged survives a loss of power: a write-ahead log that is synced at each commit."""
-    connection.isolation_level = None  # transactions begin where we say so, and hold changes of the schema, too
+    """A committed entry survives a power failure: the write-ahead log is synced at each commit."""
+    connection.isolation_level = None  # we begin transactions ourselves, and they include schema changes
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA secure_delete = ON")
 

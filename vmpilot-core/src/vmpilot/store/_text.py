@@ -1,4 +1,4 @@
-"""What an event says: its title, its searchable text, its words. Pure functions, the same for every database."""
+"""The title, searchable text and words of an event. Pure functions, the same for every database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmpilot.contract import (
 
 TITLE_LENGTH = 80
 SEARCHED_LENGTH = 100_000
-"""Characters of one entry that are searched; what is longer is kept, but not found by what comes later."""
+"""Characters of one entry that are indexed; text beyond them is stored but not found."""
 
 _WORD_LENGTH = 64
 _IDEOGRAPHS = "\u2e80-\u2fdf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -26,7 +26,7 @@ _UNPRINTABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u206
 
 
 def title_in(event: Event) -> str:
-    """A title for a conversation in which this event is the first that has one; empty if it has none."""
+    """The title that this event gives to a conversation without one; empty if it has none."""
     match event:
         case TurnStarted():
             return title_from(event.message.text)
@@ -38,7 +38,7 @@ def title_in(event: Event) -> str:
 
 
 def title_from(text: str) -> str:
-    """The first line that says something, as far as a title goes, without anything that moves a cursor."""
+    """The first line with visible text, cut to the length of a title, without control characters."""
     for line in text.splitlines():
         if title := _UNPRINTABLE.sub(" ", line).strip():
             return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1]}…"
@@ -46,7 +46,7 @@ def title_from(text: str) -> str:
 
 
 def searched_text(event: Event) -> str:
-    """What user, assistant and tools said in this event."""
+    """The text of the user, the assistant or a tool in this event."""
     match event:
         case TurnStarted():
             return event.message.text
@@ -63,9 +63,9 @@ def searched_text(event: Event) -> str:
 
 
 def words_in(text: str) -> list[str]:
-    """The different words of a text in small ASCII letters and digits, sorted.
+    """The distinct words of a text in lowercase ASCII letters and digits, sorted.
 
-    Case and accents do not count; each ideograph is a word. Other letters become their code points.
+    Case and accents are ignored; each ideograph is a word. Other letters become their code points.
     """
     text = text[:SEARCHED_LENGTH]
     if text.isascii():
@@ -74,14 +74,14 @@ def words_in(text: str) -> list[str]:
 
 
 def fold(word: str) -> str:
-    """The form of a word in which it is compared."""
+    """The form in which words are compared."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", word) if not unicodedata.combining(letter))
     kept = (letter for letter in plain.casefold() if letter.isalnum())
     return "".join(letter if letter.isascii() else f"x{ord(letter):x}" for letter in kept)[:_WORD_LENGTH]
 
 
 def excerpt(text: str, words: list[str], *, width: int = 160) -> str:
-    """The surroundings of the first word that begins with one of `words`, in one line."""
+    """The text around the first word that starts with one of `words`, in one line."""
     text = unicodedata.normalize("NFC", text[:SEARCHED_LENGTH])
     found = (match.start() for match in _WORD.finditer(text) if fold(match.group()).startswith(tuple(words)))
     start = max(next(found, 0) - width // 3, 0)

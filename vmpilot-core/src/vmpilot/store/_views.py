@@ -1,4 +1,4 @@
-"""Views of the log: lists, search, cost and audit. Reads only, on a connection that the caller holds."""
+"""Queries of the log: lists, search, cost and audit. They only read, on the caller's connection."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from vmpilot.store._word_index import WordIndex
 
 _FAILED = '{"type":"turn_ended","reason":"failed"'
 _STARTED = '{"type":"turn_started"'
-"""How the bodies of these entries begin; `encode_event` writes the members in this order."""
+"""The first characters of these entries; `encode_event` writes the members in this order."""
 
 
 def list_chats(
     connection: Connection, *, limit: int | None = None, ids: Sequence[str] | None = None, failed: bool = True
 ) -> list[Chat]:
-    """The conversations, the one that was used last first; all of them, or those with these ids.
+    """The conversations, the last used one first; all of them, or those with these ids.
 
-    Without `failed`, those are left out in which every request failed, unless they were imported or forked.
+    Without `failed`, conversations in which every request failed are omitted, unless they were imported or forked.
     """
     spent = (
         select(turns.c.conversation_id, func.sum(turns.c.cost).label("cost"), func.count().label("own"))
@@ -49,7 +49,7 @@ def list_chats(
 
 
 def _has(beginning: str) -> Exists:
-    """Whether an entry of the conversation begins so."""
+    """Whether an entry of the conversation starts like this."""
     here = entries.c.conversation_id == conversations.c.id
     return exists().where(here, entries.c.body.startswith(beginning, autoescape=True))
 
@@ -66,9 +66,9 @@ def read_events(connection: Connection, conversation_id: str) -> tuple[Event, ..
 
 
 def search_entries(connection: Connection, index: WordIndex, words: Sequence[str], *, limit: int) -> list[Hit]:
-    """The entries that have words that begin with each of `words`, newest first.
+    """The entries that contain, for each of `words`, a word that starts with it; newest first.
 
-    A fork's copies are left out while the conversation that they come from is there.
+    A fork's copies are omitted as long as the original conversation exists.
     """
     query = f"""
         SELECT texts.conversation_id, texts.number, conversations.title, entries.body
@@ -78,13 +78,13 @@ def search_entries(connection: Connection, index: WordIndex, words: Sequence[str
         WHERE texts.number > conversations.inherited
         OR NOT EXISTS (SELECT 1 FROM conversations older WHERE older.id = conversations.origin)
         ORDER BY texts.id DESC LIMIT :limit
-    """  # noqa: S608  only the index's own words are put in
+    """  # noqa: S608  only constants of the index are inserted
     found = connection.execute(text(query), {"query": index.query(words), "limit": limit})
     return [_hit(id_, number, unpack(title), decode(body), list(words)) for id_, number, title, body in found]
 
 
 def add_up_costs(connection: Connection, by: CostBy, *, since: float = 0.0) -> list[Cost]:
-    """What the turns since then cost, in order of the keys; by conversation, the dearest first."""
+    """The cost of the turns since then, ordered by key; by conversation, the most expensive first."""
     query = (
         select(turns, conversations.c.title)
         .join(conversations, conversations.c.id == turns.c.conversation_id)
@@ -173,7 +173,7 @@ def _command(conversation_id: str, number: int, begun: str, ended: str | None) -
     denied = start.denied if isinstance(start, ToolFinished) else None
     allowed = start if isinstance(start, ToolStarted) else None
     asked = denied or allowed
-    assert asked is not None, "commands are drawn from the starts of tools, and from denials"  # noqa: S101
+    assert asked is not None, "commands are derived from the starts of tools, and from denials"  # noqa: S101
     return Command(
         conversation_id=conversation_id,
         number=number,

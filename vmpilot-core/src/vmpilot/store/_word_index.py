@@ -1,4 +1,4 @@
-"""The index of words: FTS5 in SQLite, tsvector in PostgreSQL. Both hold what `vmpilot.store._text.words_in` gives."""
+"""The word index: FTS5 in SQLite, tsvector in PostgreSQL. Both hold the words of `vmpilot.store._text.words_in`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vmpilot.store._text import searched_text, words_in
 
 
 class WordIndex(Protocol):
-    """Finds entries by words. `matches` joins `texts` with the parameter `query`, which `query` makes."""
+    """Finds entries by words. `matches` joins `texts` with the parameter `query`, whose value `query` returns."""
 
     matches: str
 
@@ -21,17 +21,17 @@ class WordIndex(Protocol):
         """Index an entry."""
 
     def remove(self, connection: Connection, conversation_id: str) -> None:
-        """Forget a conversation's words, while its entries are still there."""
+        """Remove a conversation's words, before its entries are deleted."""
 
     def clear(self, connection: Connection) -> None:
-        """Forget all words."""
+        """Remove all words."""
 
     def query(self, words: Sequence[str]) -> str:
-        """What finds the entries that have words that begin with each of these."""
+        """The query for entries that contain, for each of these words, one that starts with it."""
 
 
-class SqliteWords:
-    """An FTS5 table without content of its own: rows are numbered as in `texts`."""
+class SqliteWordIndex:
+    """A contentless FTS5 table, whose rows are numbered as in `texts`."""
 
     matches = "JOIN words ON words.rowid = texts.id AND words MATCH :query"
 
@@ -42,7 +42,7 @@ class SqliteWords:
         connection.exec_driver_sql(insert, (" ".join(words),))
 
     def remove(self, connection: Connection, conversation_id: str) -> None:
-        """A row of an index without content is deleted by telling what was put in."""
+        """A row of a contentless table is deleted by repeating its content."""
         query = (
             "SELECT texts.id, entries.body FROM texts JOIN entries ON entries.conversation_id = texts.conversation_id "
             "AND entries.number = texts.number WHERE texts.conversation_id = ?"
@@ -51,7 +51,9 @@ class SqliteWords:
         if rows:
             gone = [(id_, " ".join(words_in(searched_text(decode(body))))) for id_, body in rows]
             connection.exec_driver_sql("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)", gone)
-            connection.exec_driver_sql("INSERT INTO words (words) VALUES ('optimize')")  # or the words stay on disk
+            connection.exec_driver_sql(
+                "INSERT INTO words (words) VALUES ('optimize')"
+            )  # otherwise the words stay on disk
         connection.execute(delete(texts).where(texts.c.conversation_id == conversation_id))
 
     def clear(self, connection: Connection) -> None:
@@ -59,7 +61,7 @@ class SqliteWords:
         connection.execute(delete(texts))
 
     def reset(self, connection: Connection) -> None:
-        """Make a damaged index, which could not even be dropped, an empty one: its tables become those of a new one."""
+        """Empty a damaged index, which could not even be dropped: its tables are replaced by those of a new one."""
         connection.exec_driver_sql(WORD_INDEX["sqlite"][0].replace(" words ", " blank "))
         for table in ("data", "idx", "config"):
             connection.exec_driver_sql(f"DELETE FROM words_{table}")  # noqa: S608
@@ -70,7 +72,7 @@ class SqliteWords:
         return " AND ".join(f'"{word}" *' for word in words)
 
 
-class PostgresWords:
+class PostgresWordIndex:
     """A column of `texts`."""
 
     matches = "AND texts.words @@ CAST(:query AS tsquery)"

@@ -1,4 +1,4 @@
-"""Writes, each within a transaction that the caller holds: entries, and all that is drawn from them."""
+"""Writes within the caller's transaction: entries, and everything derived from them."""
 
 from __future__ import annotations
 
@@ -9,34 +9,74 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, Text, bindparam, case, delete, func, insert, select, update
 
 from vmpilot.contract import Event, StoreError, ToolFinished, ToolStarted, TurnEnded, TurnStarted, encode_event
 from vmpilot.store._codec import decode, pack
 from vmpilot.store._lease import Holder, holder_to_json
 from vmpilot.store._schema import commands, conversations, entries, texts, turns
-from vmpilot.store._statements import (
-    BEGIN_CONVERSATION,
-    DESCRIBE,
-    END_TURN,
-    FINISH_COMMAND,
-    INSERT_COMMAND,
-    INSERT_ENTRIES,
-    INSERT_TURN,
-    LAST_NUMBER,
-    TAKE_LEASE,
-    TOUCH,
-    TOUCH_AND_DESCRIBE,
-)
 from vmpilot.store._text import searched_text, title_in, words_in
 from vmpilot.store._word_index import WordIndex
+
+# Built once: building a statement takes longer than executing it.
+_HERE = conversations.c.id == bindparam("conversation")
+_UNTITLED = conversations.c.title == pack("")
+
+TAKE_LEASE = (
+    update(conversations)
+    .where(_HERE)
+    .values(lease=conversations.c.lease + 1, holder=bindparam("new_holder"))
+    .returning(conversations.c.lease)
+)
+LAST_NUMBER = select(func.max(entries.c.number)).where(entries.c.conversation_id == bindparam("conversation"))
+
+BEGIN_CONVERSATION = insert(conversations)
+INSERT_ENTRIES = insert(entries)
+INSERT_TURN = insert(turns)
+INSERT_COMMAND = insert(commands)
+
+_SUMMARY = {
+    "turns": conversations.c.turns + bindparam("begun"),
+    "model": func.coalesce(bindparam("last_model", type_=Text), conversations.c.model),
+    "title": case((_UNTITLED, bindparam("new_title", type_=Text)), else_=conversations.c.title),
+}
+_OURS = conversations.c.lease == bindparam("own_lease")
+
+TOUCH = update(conversations).where(_HERE, _OURS).values(touched=bindparam("now"))
+"""Changes no row if another process has taken the lease."""
+TOUCH_AND_DESCRIBE = TOUCH.values(_SUMMARY)
+DESCRIBE = update(conversations).where(_HERE).values(_SUMMARY)
+
+_LAST_TURN = select(func.max(turns.c.number)).where(turns.c.conversation_id == bindparam("conversation"))
+
+_END = ("ended", "input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens", "cost")
+
+END_TURN = (
+    update(turns)
+    .where(
+        turns.c.conversation_id == bindparam("conversation"),
+        turns.c.number == _LAST_TURN.scalar_subquery(),
+        turns.c.ended.is_(None),
+    )
+    .values({name: bindparam(f"new_{name}") for name in _END})
+)
+
+FINISH_COMMAND = (
+    update(commands)
+    .where(
+        commands.c.conversation_id == bindparam("conversation"),
+        commands.c.call == bindparam("ended_call"),
+        commands.c.finished.is_(None),
+    )
+    .values(finished=bindparam("result"))
+)
 
 _LARGEST = 2**53
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A writer's right to append: `lease` is its number, which a later writer makes void."""
+    """A writer's right to append: `lease` is its number; a later writer's higher number voids it."""
 
     conversation_id: str
     lease: int
@@ -44,38 +84,38 @@ class Claim:
 
 
 def take_lease(connection: Connection, conversation_id: str, holder: Holder) -> tuple[Claim, int] | None:
-    """Make older writers' claims void; the new claim and the number of the last entry, None without such a one."""
+    """Void older claims; the new one and the number of the last entry, None if the conversation does not exist."""
     values = {"conversation": conversation_id, "new_holder": holder_to_json(holder)}
     lease = connection.execute(TAKE_LEASE, values).scalar()
     return None if lease is None else (Claim(conversation_id, lease, holder), last_number(connection, conversation_id))
 
 
 def last_number(connection: Connection, conversation_id: str) -> int:
-    """The number of the conversation's last entry, 0 where it has none."""
+    """The number of the conversation's last entry, 0 if it has none."""
     return connection.execute(LAST_NUMBER, {"conversation": conversation_id}).scalar() or 0
 
 
 def append_entries(
     connection: Connection, index: WordIndex, *, claim: Claim, number: int, events: Sequence[Event]
 ) -> None:
-    """Write events from entry `number` on; entry 1 begins the conversation.
+    """Write events from entry `number` on; entry 1 creates the conversation.
 
-    Raises `StoreError` where the claim is void.
+    Raises `StoreError` if the claim is void.
     """
     now = time.time()
     if number == 1:
         row = {"id": claim.conversation_id, "started": now, "touched": now, "lease": claim.lease}
         connection.execute(BEGIN_CONVERSATION, row | {"holder": holder_to_json(claim.holder)})
     values = {"conversation": claim.conversation_id, "own_lease": claim.lease, "now": now}
-    told = _told(events)
-    touch = TOUCH_AND_DESCRIBE if told else TOUCH
-    if connection.execute(touch, values | told).rowcount != 1:
+    summary = _summarize(events)
+    touch = TOUCH_AND_DESCRIBE if summary else TOUCH
+    if connection.execute(touch, values | summary).rowcount != 1:
         raise StoreError(
             f"Conversation {claim.conversation_id} was taken over by another process, or deleted, while it was open "
             "here. Nothing was written. Open it again to continue."
         )
     insert_entries(connection, claim.conversation_id, number, [encode_event(event) for event in events])
-    draw_entries(connection, index, conversation_id=claim.conversation_id, events=enumerate(events, start=number))
+    index_entries(connection, index, conversation_id=claim.conversation_id, events=enumerate(events, start=number))
 
 
 def insert_entries(connection: Connection, conversation_id: str, number: int, bodies: Iterable[str]) -> None:
@@ -88,8 +128,8 @@ def insert_entries(connection: Connection, conversation_id: str, number: int, bo
         connection.execute(INSERT_ENTRIES, rows)
 
 
-def draw_views(connection: Connection, index: WordIndex) -> None:
-    """Draw everything anew from the log."""
+def rebuild_views(connection: Connection, index: WordIndex) -> None:
+    """Rebuild everything that is derived from the log."""
     index.clear(connection)
     connection.execute(delete(turns))
     connection.execute(delete(commands))
@@ -99,16 +139,16 @@ def draw_views(connection: Connection, index: WordIndex) -> None:
         blank = update(conversations).where(conversations.c.id == id_)
         connection.execute(blank.values(turns=0))
         describe_conversation(connection, id_, events)
-        draw_entries(connection, index, conversation_id=id_, events=enumerate(events, start=1), inherited=inherited)
+        index_entries(connection, index, conversation_id=id_, events=enumerate(events, start=1), inherited=inherited)
 
 
 def describe_conversation(connection: Connection, conversation_id: str, events: Sequence[Event]) -> None:
-    """Add what the events tell to the conversation's own row."""
-    if told := _told(events):
-        connection.execute(DESCRIBE, {"conversation": conversation_id} | told)
+    """Add what the events say to the conversation's row."""
+    if summary := _summarize(events):
+        connection.execute(DESCRIBE, {"conversation": conversation_id} | summary)
 
 
-def draw_entries(
+def index_entries(
     connection: Connection,
     index: WordIndex,
     *,
@@ -116,24 +156,24 @@ def draw_entries(
     events: Iterable[tuple[int, Event]],
     inherited: int = 0,
 ) -> None:
-    """Draw numbered entries; the turns and commands of those up to `inherited` happened elsewhere and do not count."""
+    """Derive rows from numbered entries; turns and commands of the first `inherited` ones are not counted."""
     for number, event in events:
         if words := words_in(searched_text(event)):
             index.add(connection, conversation_id, number, words)
         if number > inherited:
-            _draw_entry(connection, conversation_id, number, event)
+            _index_entry(connection, conversation_id, number, event)
 
 
 def delete_conversation(connection: Connection, index: WordIndex, conversation_id: str) -> None:
-    """Remove a conversation and all that is drawn from it."""
+    """Delete a conversation and everything derived from it."""
     index.remove(connection, conversation_id)
     for table in (entries, texts, turns, commands):
         connection.execute(delete(table).where(table.c.conversation_id == conversation_id))
     connection.execute(delete(conversations).where(conversations.c.id == conversation_id))
 
 
-def _told(events: Sequence[Event]) -> dict[str, Any]:
-    """What the events tell of their conversation, for `DESCRIBE`; empty where they tell nothing."""
+def _summarize(events: Sequence[Event]) -> dict[str, Any]:
+    """The parameters of `DESCRIBE` for these events; empty if they change nothing."""
     begun = [event for event in events if isinstance(event, TurnStarted)]
     title = next(filter(None, map(title_in, events)), "")
     if not begun and not title:
@@ -141,7 +181,7 @@ def _told(events: Sequence[Event]) -> dict[str, Any]:
     return {"begun": len(begun), "last_model": pack(begun[-1].model) if begun else None, "new_title": pack(title)}
 
 
-def _draw_entry(connection: Connection, conversation_id: str, number: int, event: Event) -> None:
+def _index_entry(connection: Connection, conversation_id: str, number: int, event: Event) -> None:
     match event:
         case TurnStarted():
             row = {"conversation_id": conversation_id, "number": number, "started": _finite(event.time)}
@@ -176,7 +216,7 @@ def _end_turn(connection: Connection, conversation_id: str, event: TurnEnded) ->
 
 
 def _finite(seconds: float) -> float:
-    """No number that a model or a clock invents may keep an event from being stored."""
+    """An invalid number from a model or a clock must not keep an event from being stored."""
     return seconds if math.isfinite(seconds) else 0.0
 
 

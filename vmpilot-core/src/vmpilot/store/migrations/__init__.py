@@ -1,1 +1,1 @@
-"""How older schemas become the present one: Alembic revisions, run by `vmpilot.store._migration` and by nobody else."""
+"""How older schemas become the present one: Alembic revisions, run by `vmpilot.store._opening` and by nobody else."""
