@@ -24,6 +24,8 @@ def test_the_columns_have_different_faults_of_every_family() -> None:
     )
 
 
+# LiteLLM leaves a coroutine behind if its call is canceled before the first step.
+@pytest.mark.filterwarnings("ignore:coroutine .OpenAIChatCompletion.* was never awaited:RuntimeWarning")
 @pytest.mark.usefixtures("_libraries")
 @pytest.mark.parametrize("column", COLUMNS, ids=str)
 async def test_the_turn_ends_well(column: Column, capfd: pytest.CaptureFixture[str]) -> None:

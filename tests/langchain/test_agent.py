@@ -4,7 +4,6 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib.metadata import entry_points
 
@@ -176,9 +175,16 @@ async def test_a_message_arrives_before_its_tools_have_run(make_request: Request
     assert len(toolbox.calls) == 1
 
 
-class SleepyToolbox(ScriptedToolbox):
+class MeetingToolbox(ScriptedToolbox):
+    """Each call waits until all of them run."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._all_run = asyncio.Barrier(count)
+
     async def call(self, tool_call: ToolCall) -> ToolResult:
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(30):
+            await self._all_run.wait()
         return await super().call(tool_call)
 
 
@@ -186,9 +192,7 @@ async def test_tools_of_one_message_run_side_by_side(make_request: RequestMaker,
     calls = tuple(ScriptedCall("shell", {"command": f"sleep {number}"}) for number in range(8))
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:
         request = make_request(server)
-        begin = time.monotonic()
-        await run_turn(request, SleepyToolbox())
-        assert time.monotonic() - begin < 0.2 * 8 / 2
+        await run_turn(request, MeetingToolbox(8))
     results = [message["tool_call_id"] for message in server.requests[1].messages[3:]]
     assert results == [call["id"] for call in server.requests[1].messages[2]["tool_calls"]]
 
