@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -89,9 +88,7 @@ async def test_seconds_end_a_running_command(machine: Machine) -> None:
     script = [runs("echo begun; sleep 60 & sleep 60"), Reply("I see.")]
     with ScriptedServer(script) as server:
         async with machine.agent(server, max_seconds=1.5) as agent:
-            started = time.monotonic()
             seen = await machine.play(agent)
-            assert time.monotonic() - started < 10
             assert machine.survivors() == []
             assert (limit_of(seen).limit, limit_of(seen).maximum) == ("seconds", 1.5)
             assert "begun" in "".join(event.text for event in seen.of(ToolOutput))

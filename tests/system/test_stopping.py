@@ -72,14 +72,11 @@ async def test_the_server_sees_the_hangup_soon_after_the_stop(machine: Machine, 
             assert isinstance(await anext(events), TurnStarted)
             rest = asyncio.create_task(rest_of(events))
             await asyncio.to_thread(server.wait_for_requests, 1)
-            began = time.monotonic()
             agent.stop()
             await asyncio.to_thread(server.wait_for_hangup)
-            took = time.monotonic() - began
             end = (await rest)[-1]
     assert isinstance(end, TurnEnded)
     assert end.reason == "interrupted"
-    assert took < 5  # on an idle machine some milliseconds
 
 
 async def test_stop_while_the_connection_is_being_made(machine: Machine) -> None:
@@ -93,15 +90,12 @@ async def test_stop_while_the_connection_is_being_made(machine: Machine) -> None
             assert isinstance(await anext(events), TurnStarted)
             rest = asyncio.create_task(rest_of(events))
             await asyncio.to_thread(connections_to, full.getsockname()[1], len(clients) + 1)
-            began = time.monotonic()
             agent.stop()
             end = (await rest)[-1]
-            took = time.monotonic() - began
         for client in clients:
             client.close()
     assert isinstance(end, TurnEnded)
     assert end.reason == "interrupted"
-    assert took < 5
 
 
 def connections_to(port: int, count: int) -> None:

@@ -170,11 +170,12 @@ def one_edit_away(word: str, letters: str = string.ascii_lowercase) -> set[str]:
 def mistyped(words: tuple[str, ...]) -> Iterator[list[str]]:
     """Each command with a typo in one of its words, alone and with the words that it needs."""
     known = {word for command in COMMANDS for word in command}
+    needed = needed_words(words)
     for at, word in enumerate(words):
         for wrong in sorted(one_edit_away(word) - known):
             typed = [*words[:at], wrong, *words[at + 1 :]]
             yield typed
-            if needed := needed_words(words):
+            if needed:
                 yield [*typed, *needed]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import AsyncIterator, Iterator
 
 from tests.core.testing.conformance.reference import Reference
@@ -77,11 +76,9 @@ def test_a_thread_that_hangs_is_left_behind() -> None:
 
 def test_a_backend_that_ignores_its_cancellation_is_left_behind() -> None:
     backend = IgnoresCancellation()
-    started = time.monotonic()
     result = run_case(make_subject(backend), ANSWERS, seconds=0.2)
     backend.wake.set()
     assert result.outcome == "failed"
-    assert time.monotonic() - started < 60
 
 
 def test_plain_text_from_a_sync_generator_is_checked_like_any_other() -> None:
