@@ -177,12 +177,7 @@ def _print_report(report: Report, *, whole: bool) -> None:
     if others and not whole:
         print()
         _print_wrapped(f"Failed in levels that are not claimed (details with --level): {', '.join(others)}", indent="")
-    missed = [level.level for level in report.levels if level.claimed and not level.holds]
-    if not claimed:
-        verdict = "The backend claims none of these levels, so it cannot fail them."
-    else:
-        verdict = f"Failed levels: {', '.join(missed)}." if missed else "All claimed levels passed."
-    print(f"\n{style.bold(verdict)}")
+    print(f"\n{style.bold(_verdict(report))}")
 
 
 def _print_failure(failure: Result, style: Style, *, claimed: bool) -> None:
@@ -204,6 +199,14 @@ def _print_wrapped(text: str, *, indent: str) -> None:
         break_on_hyphens=False,
     ):
         print(line)
+
+
+def _verdict(report: Report) -> str:
+    claimed = [level for level in report.levels if level.claimed]
+    if not claimed:
+        return "The backend claims none of these levels, so it cannot fail them."
+    missed = [level.level for level in claimed if not level.holds]
+    return f"Failed levels: {', '.join(missed)}." if missed else "All claimed levels passed."
 
 
 def create_backend(arguments: argparse.Namespace) -> int:
