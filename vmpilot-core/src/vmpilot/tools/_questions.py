@@ -38,7 +38,7 @@ _HINTS = (
         re.compile(
             r"^Vim: Warning: (?:Out|In)put is not|Error opening terminal|failed tty get|not a tty$", re.MULTILINE
         ),
-        "it needs a terminal, and there is none: use a program or option that only prints, and edit files directly",
+        "it needs a terminal, and has none here: use a program or option that only prints, and edit files directly",
     ),
     (
         re.compile(

@@ -54,8 +54,7 @@ class EditFileTool(FileTool):
     def title(self, arguments: Mapping[str, Any]) -> str:
         """The whole diff; the run refuses if the files have changed since.
 
-        If an edit does not match: the edits as given. What the file says has no place in the title of a call that may
-        be denied.
+        If an edit does not match: the edits as given. A call that may be denied must not show the file's content.
         """
         call = self.look(arguments, *_paths(arguments))
         call.shown = {}

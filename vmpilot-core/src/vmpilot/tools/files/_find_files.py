@@ -76,7 +76,7 @@ class FindFilesTool(FileTool):
 
 
 def describe_unreadable(names: list[str]) -> list[str]:
-    """A remark on what could not be read, if there is anything."""
+    """A remark on unreadable entries, if there are any."""
     if not names:
         return []
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
@@ -84,5 +84,5 @@ def describe_unreadable(names: list[str]) -> list[str]:
 
 
 def path_prefix(shown: str) -> str:
-    """What precedes the paths in the results: the folder as the model knows it."""
+    """The prefix of the paths in the results: the folder as the model knows it."""
     return "" if shown == "." else os.path.join(shown, "")  # noqa: PTH118  keeps the / at the end

@@ -1,4 +1,4 @@
-"""What a file that is not text probably is, by its first bytes: a guess for readers, not a parser."""
+"""The probable kind of a file that is not text, by its first bytes: a guess, not a parser."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def describe_binary(head: bytes) -> str:
 
 
 def describe_special(mode: int) -> str:
-    """What a file of this mode is, if it is not a regular one."""
+    """The kind of a file of this mode, if it is not a regular one."""
     return next((kind for is_it, kind in _SPECIAL if is_it(mode)), "not a regular file")
 
 

@@ -1,4 +1,4 @@
-"""What the file tools share: paths are resolved once, with the effect of a call, and the run uses exactly these."""
+"""The base of the file tools: paths are resolved once, with the effect of a call, and the run uses exactly these."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FileTool:
         return str(self.workspace.folder)
 
     def plan(self, arguments: Mapping[str, Any], *texts: str) -> PlannedCall:
-        """Resolve the paths now. What was shown of the files counts while the paths stay the same.
+        """Resolve the paths now. The shown digests stay valid while the paths stay the same.
 
         Raises `ToolError` for a path that no file can have.
         """

@@ -47,7 +47,7 @@ class Encoding:
 
     @property
     def remark(self) -> str:
-        """What a reader should know about it; empty for plain UTF-8."""
+        """A note for the reader; empty for plain UTF-8."""
         if self.damaged:
             return "UTF-8 with invalid bytes, shown as \\xNN"
         if self.name == "latin-1":

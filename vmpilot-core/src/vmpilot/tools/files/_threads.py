@@ -16,7 +16,7 @@ class Stopped(Exception):
 
 
 class Watch:
-    """What work in a thread checks from time to time: whether it was canceled, and whether its time is over."""
+    """Lets work in a thread check whether it was canceled, and whether its time is over."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds

@@ -83,7 +83,7 @@ def is_ignored(levels: Sequence[Level], path: str, *, is_folder: bool, bounded: 
 
 
 def read_level(folder: int, names: Iterable[str], *, depth: int = 0, prefix: str = "") -> Level | None:
-    """The ignore files in a folder with these entries, None if there are none and it is not a repository's root."""
+    """The ignore files in a folder with these entries, None without any, unless it is a repository's root."""
     present = set(names)
     is_repository = ".git" in present
     files = tuple(_read_rules(folder, name) if name in present else None for name in NAMES)

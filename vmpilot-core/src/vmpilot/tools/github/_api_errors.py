@@ -40,7 +40,7 @@ def describe_error(answer: HttpResponse, *, now: datetime) -> str:
 
 
 def _describe_limit(answer: HttpResponse, said: str, now: datetime) -> str | None:
-    """When to continue after a rate limit, None if there is none."""
+    """When to continue after a rate limit, if there is one."""
     headers = answer.headers
     if answer.status not in {403, 429}:
         return None
@@ -67,7 +67,7 @@ def _describe_status(answer: HttpResponse) -> str:
 
 
 def _describe_permission(headers: Mapping[str, str]) -> str | None:
-    """What the token lacks, if the response says so."""
+    """The permission that the token lacks, if the response names it."""
     if headers.get("x-github-sso", "").startswith("required"):
         return "The user has to authorize GITHUB_TOKEN for the organization's single sign-on."
     if needed := headers.get("x-accepted-github-permissions"):

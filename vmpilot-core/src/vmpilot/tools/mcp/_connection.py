@@ -208,7 +208,7 @@ class Connection:
             raise McpError(f"it could not be started: {self._reason()}", lost=True)
 
     async def _answer(self, request: Coroutine[Any, Any, T], seconds: float) -> T:
-        """The response to a request. Raises `McpError` if there is none, or an error."""
+        """The response to a request. Raises `McpError` for an error or a missing response."""
         asking = asyncio.create_task(request)
         try:
             await asyncio.wait([asking, self._task], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -49,7 +49,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a server lists (`listed`) compared with what was approved."""
+    """The tools that a server lists (`listed`), compared with the approved ones."""
 
     approved: tuple[Definition, ...]
     listed: tuple[Definition, ...]

@@ -143,7 +143,7 @@ async def _repaired_body(
 
 
 def _reply_in(data: bytes, request: RequestId) -> Message:
-    """The reply in a response's body, with any id. Raises `ValueError` if there is none."""
+    """The reply in a response's body, with any id. Raises `ValueError` without one."""
     replies = [message for message in read_messages(data) if is_reply(message)]
     if not replies:
         raise ValueError("it is a request or a notification")

@@ -137,7 +137,7 @@ class Server:
         return tuple(definition for definition in changes.listed if definition.name in changes.names)
 
     def find_changes(self, digest: str) -> Changes:
-        """The changes with this digest. Raises `ToolError` if there are none."""
+        """The changes with this digest. Raises `ToolError` for an unknown digest."""
         if self.changes is None:
             raise self._error("no change waits for approval")
         if self.changes.digest != digest:

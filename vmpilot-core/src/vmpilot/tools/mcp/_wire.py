@@ -42,7 +42,7 @@ _LOOKED_AT = 4_096
 
 
 def read_messages(data: bytes) -> list[Message]:
-    """The messages in a line, a body or an event: one, or those of a batch. Raises ValueError if there are none.
+    """The messages in a line, a body or an event: one, or those of a batch. Raises ValueError for anything else.
 
     Invalid UTF-8 and lone surrogates become U+FFFD; a reply without a usable result becomes an error that says so.
     """

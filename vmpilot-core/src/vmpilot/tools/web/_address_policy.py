@@ -56,7 +56,7 @@ class AddressPolicy:
         self._opened = tuple(ip_network(network) for network in opened)
 
     async def find(self, host: str, port: int) -> tuple[str, ...]:
-        """The addresses to connect to. Raises `ToolError` if there is none, or if one of them is not allowed."""
+        """The addresses to connect to. Raises `ToolError` without any, or if one of them is not allowed."""
         try:
             found = await self._resolve(host, port)
         except OSError as error:
@@ -81,7 +81,7 @@ class AddressPolicy:
 
 
 def find_closed(address: IPv4Address | IPv6Address) -> str | None:
-    """What kind of address this is if it is not of the public internet, None for a public one."""
+    """The kind of an address that is not on the public internet, None for a public one."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _CLOSED_V4 if address in network), None)
     if address in _MAPPED or address in _NAT64:
