@@ -106,7 +106,7 @@ def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
         ("@hookimpl\ndef provide_tools(): return [tool('my tool')]", "('my tool': its name must be 1 to 64 letters"),
         ("@hookimpl\ndef provide_tools(): return [tool('mcp__a__b')]", "names with mcp_ belong to MCP servers"),
         ("@hookimpl\ndef provide_tools(): return [tool(description=' ')]", "its description is empty"),
-        ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are no schema of an object"),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are not the schema"),
         (
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'required': 3})]",
             "its parameters are no valid JSON Schema",
@@ -115,7 +115,7 @@ def test_what_a_plugin_says_of_its_tools_is_not_relied_upon(
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'$ref': 'http://127.0.0.1:9/'})]",
             "its parameters refer to another document",
         ),
-        ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are no JSON"),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are not a JSON"),
         ("@hookimpl\ndef provide_tools(): return [tool('shell')]", 'gives a tool "shell", and VMPilot has one of that'),
     ],
 )
