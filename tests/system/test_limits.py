@@ -61,7 +61,7 @@ async def test_money_at_an_unknown_price(machine: Machine) -> None:
     assert limit_of(seen).limit == "money"
     assert limit_of(seen).text.startswith("Stopped at $0.0600; the limit for one request is $0.0500.")
     (sentence,) = notices(seen)
-    assert "scripted is not known" in sentence
+    assert "scripted is unknown" in sentence
     assert seen.end.cost is None
 
 
@@ -80,7 +80,7 @@ async def test_missing_usage_is_estimated(machine: Machine) -> None:
     with ScriptedServer(script) as server:
         seen = await machine.ask(server, max_total_tokens=7_000)
     assert limit_of(seen).limit == "tokens"
-    assert "estimated" in notices(seen)[0]
+    assert "use an estimate" in notices(seen)[0]
     assert (seen.end.usage, seen.end.cost) == (Usage(), None)
 
 

@@ -98,7 +98,7 @@ async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: 
     [
         pytest.param("shell", '{"command": "touch ran"', "not a valid JSON", id="truncated"),
         pytest.param("shell", "touch ran", "not a valid JSON", id="no JSON"),
-        pytest.param("shell", '{"command": "true", "command": "touch ran"}', "twice", id="doubled key"),
+        pytest.param("shell", '{"command": "true", "command": "touch ran"}', "repeated", id="doubled key"),
         pytest.param("shell", '["touch ran"]', "list", id="list"),
         pytest.param("shell", '"touch ran"', "str", id="string"),
         pytest.param("shell", "null", "NoneType", id="null"),
@@ -108,9 +108,9 @@ async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: 
         pytest.param("shell", '{"command": "touch ran", "timeout": NaN}', "NaN", id="NaN"),
         pytest.param("shell", '{"command": "touch ran \\u0000"}', "NUL", id="NUL"),
         pytest.param("shell", '{"command": "touch ran \\ud83d"}', "unpaired surrogate", id="surrogate"),
-        pytest.param("bash", '{"command": "touch ran"}', 'no tool "bash"', id="unknown tool"),
-        pytest.param("sh ell!", '{"command": "touch ran"}', 'no tool "sh ell!"', id="odd name"),
-        pytest.param("", '{"command": "touch ran"}', 'no tool ""', id="no name"),
+        pytest.param("bash", '{"command": "touch ran"}', 'unknown tool "bash"', id="unknown tool"),
+        pytest.param("sh ell!", '{"command": "touch ran"}', 'unknown tool "sh ell!"', id="odd name"),
+        pytest.param("", '{"command": "touch ran"}', 'unknown tool ""', id="no name"),
     ],
 )
 async def test_a_doubtful_call_is_not_run_and_the_model_is_told(

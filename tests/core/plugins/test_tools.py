@@ -109,7 +109,7 @@ def test_the_core_decides_effect_and_title_of_a_plugins_tool(
         ("@hookimpl\ndef provide_tools(): return [tool('my tool')]", "('my tool': its name must be 1 to 64 letters"),
         ("@hookimpl\ndef provide_tools(): return [tool('mcp__a__b')]", "the prefix mcp_ is reserved for MCP servers"),
         ("@hookimpl\ndef provide_tools(): return [tool(description=' ')]", "its description is empty"),
-        ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are no schema of an object"),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters={})]", "its parameters are not the schema"),
         (
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'required': 3})]",
             "its parameters are not valid JSON Schema",
@@ -118,7 +118,7 @@ def test_the_core_decides_effect_and_title_of_a_plugins_tool(
             "@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'$ref': 'http://127.0.0.1:9/'})]",
             "its parameters refer to another document",
         ),
-        ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are no JSON"),
+        ("@hookimpl\ndef provide_tools(): return [tool(parameters=ANY | {'a': {1}})]", "its parameters are not a JSON"),
         (
             "@hookimpl\ndef provide_tools(): return [tool('shell')]",
             'provides a tool "shell", which is the name of a tool of',

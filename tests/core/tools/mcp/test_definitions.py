@@ -135,10 +135,10 @@ async def test_an_unchanged_tool_goes_on(make_servers: MakeServers, raw: MakeRaw
             {"inputSchema": {"type": "object", "properties": {"a": {"$ref": "file:///etc/passwd"}}}},
             "refer to another document",
         ),
-        ({"inputSchema": {"type": "object", "properties": {"a b": {}}}}, "has a name that providers refuse"),
+        ({"inputSchema": {"type": "object", "properties": {"a b": {}}}}, "has a name that providers reject"),
         ({"inputSchema": {"type": "object", "properties": {"a": {"type": "strnig"}}}}, "not a valid JSON Schema"),
         ({"inputSchema": {"type": "object", "properties": {"a": {"$ref": "#/nowhere"}}}}, "not a valid JSON Schema"),
-        ({"inputSchema": {"type": "object", "properties": {"a": {"title": "x" * 40_000}}}}, "at most 30,000 are taken"),
+        ({"inputSchema": {"type": "object", "properties": {"a": {"title": "x" * 40_000}}}}, "the limit is 30,000"),
     ],
 )
 async def test_a_tool_that_cannot_be_offered(

@@ -222,7 +222,7 @@ class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type",
 
 
 BackendEvent: TypeAlias = TextDelta | ReasoningDelta | ToolCallDelta | MessageCompleted | Retrying | Notice
-"""What a backend may yield."""
+"""An event that a backend may yield."""
 
 Event: TypeAlias = (
     BackendEvent
@@ -236,7 +236,7 @@ Event: TypeAlias = (
     | LimitReached
     | TurnEnded
 )
-"""What a front end sees."""
+"""An event that a front end sees."""
 
 
 def encode_event(event: Event) -> str:

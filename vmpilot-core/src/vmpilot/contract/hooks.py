@@ -46,7 +46,7 @@ class BackendInfo(msgspec.Struct, frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """What a backend knows of a model; None is unknown. Prices are US dollars for one token."""
+    """A backend's knowledge of a model; None means unknown. Prices are US dollars for one token."""
 
     context_window: int | None = None
     max_output_tokens: int | None = None

@@ -63,7 +63,7 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class AssistantMessage(msgspec.Struct, frozen=True, tag="assistant", tag_field="type", omit_defaults=True):
-    """What the model said, thought and asked for in one call.
+    """The model's text, reasoning and tool calls in one answer.
 
     `provider_data` keeps what a provider wants back unchanged (signatures of reasoning, ids of items), under the
     provider's name in `provider`; it is sent to that provider only and dropped for any other.
@@ -83,7 +83,7 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag="assistant", tag_field="
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool", tag_field="type", omit_defaults=True):
-    """What the model gets for one of its tool calls.
+    """The result of one tool call, for the model.
 
     `is_error` marks a call that did not do what it was asked to; `text` then says what to do instead. `denied` marks
     a call that the permission policy did not let through. `remark` is a sentence of the core's own, which the model

@@ -1,4 +1,4 @@
-"""What the core gives to a backend: a toolbox to run tools with, and supervision for its calls to the model."""
+"""The core's services for a backend: a toolbox to run tools with, and supervision for its calls to the model."""
 
 from __future__ import annotations
 

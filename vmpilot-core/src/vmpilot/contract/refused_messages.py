@@ -1,6 +1,6 @@
-"""What a server says is wrong with the messages of a request, as far as another form of the same messages mends it.
+"""Finds out why a server rejects the messages of a request, if another form of the same messages would help.
 
-Each pattern is from what the server named beside it answers.
+Each pattern is from an answer of the server named beside it.
 """
 
 from __future__ import annotations

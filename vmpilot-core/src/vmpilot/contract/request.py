@@ -1,4 +1,4 @@
-"""What the core asks of a backend: one turn, and within it single calls to the model."""
+"""The core's request to a backend: one turn, and within it single calls to the model."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ Work: TypeAlias = Callable[[Mapping[str, Any]], "str | ToolOutcome | Awaitable[s
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool plugin gets: `folder` is the user's working folder, an absolute path."""
+    """The context of a tool plugin: `folder` is the user's working folder, an absolute path."""
 
     folder: Path
 

@@ -1,4 +1,4 @@
-"""What every provider takes as a tool: one that breaks these rules would fail each request that offers it."""
+"""The rules that every provider has for tools: one that breaks these rules would fail each request that offers it."""
 
 from __future__ import annotations
 

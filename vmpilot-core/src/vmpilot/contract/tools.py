@@ -1,4 +1,4 @@
-"""What a tool has: a specification, a title for the user, the effect that a call would have, and an async call.
+"""The parts of a tool: a specification, a title for the user, the effect that a call would have, and an async call.
 
 A tool knows no permissions: it says what a call would do, and the core decides whether and how confined it runs.
 """
@@ -105,7 +105,7 @@ class Tool(Protocol):
         ...
 
     def effect(self, arguments: Mapping[str, Any]) -> Effect:
-        """What the call would do. Raises `ToolError` if it cannot be done at all."""
+        """The effect of the call. Raises `ToolError` if it cannot be done at all."""
         ...
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:

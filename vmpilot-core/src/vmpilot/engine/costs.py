@@ -50,7 +50,7 @@ class CostTracker:
 
     @property
     def usage(self) -> Usage:
-        """What the providers counted."""
+        """The providers' counts."""
         return sum(self._told.values(), Usage())
 
     @property

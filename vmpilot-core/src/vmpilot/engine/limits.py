@@ -61,7 +61,7 @@ class Limits:
 
     @property
     def usage(self) -> Usage:
-        """What the providers counted."""
+        """The providers' counts."""
         return self._costs.usage
 
     @property

@@ -108,7 +108,7 @@ class TurnToolbox:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What the calls that run have put out so far, by their ids: masked, of a long one the middle left out."""
+        """The output so far of running calls, by their ids: masked, and without the middle if it is long."""
         return {id_: plain_text(output.capped().text) for id_, output in self._live.items()}
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
@@ -220,7 +220,7 @@ class TurnToolbox:
     async def _permission(
         self, question: ApprovalRequested, decision: Decision, *, arguments: Mapping[str, Any], effect: Effect
     ) -> str | None:
-        """What allowed the call; None if nothing did."""
+        """The source of the permission; None if there is none."""
         if decision.action == "allow":
             return decision.reason
         if decision.action == "deny" or self._approver is None:

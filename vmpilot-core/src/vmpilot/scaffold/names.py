@@ -1,4 +1,4 @@
-"""What a new backend and its package are called."""
+"""The names of a new backend and its package."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class PackageNames:
 
     @property
     def distribution(self) -> str:
-        """What pip calls it."""
+        """The name for pip."""
         return f"vmpilot-backend-{self.backend}"
 
     @property
     def module(self) -> str:
-        """What Python calls it."""
+        """The name in Python."""
         return self.distribution.replace("-", "_")
 
 

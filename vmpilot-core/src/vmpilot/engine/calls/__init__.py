@@ -1,4 +1,4 @@
-"""What surrounds one call to the model: its time, its tries, its bounds, and the models that may take its place."""
+"""Parts of one supervised call to the model: time limits, retries, bounds, and fallback models."""
 
 from vmpilot.engine.calls._backoff import Backoff
 from vmpilot.engine.calls._emitter import Emitter

@@ -1,4 +1,4 @@
-"""What a front end sees of the answer under way. Its text is kept here, once, for whatever becomes of it."""
+"""Shows the answer in progress to front ends, and keeps its text, once, for all uses."""
 
 from __future__ import annotations
 

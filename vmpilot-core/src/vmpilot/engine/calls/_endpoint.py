@@ -23,8 +23,8 @@ class Endpoint:
     """A model as the backend asks it; `context_window` is in tokens, None if only the backend may know it.
 
     A `free` model costs nothing, because it runs on this machine. `tools` are the names of those it is offered, None
-    for all. What the server does not accept is remembered here: with `by_text` it does not accept tools, and `form` is
-    the form of messages for it.
+    for all. The endpoint remembers what its server does not accept: with `by_text` it does not accept tools, and
+    `form` is the form of messages for it.
     """
 
     model: str

@@ -30,7 +30,7 @@ from vmpilot.providers.provider_metadata import CALLS, read_call_data
 _NO_SIGNATURE = MappingProxyType(
     {"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
 )
-"""What Google asks for on calls that its model did not make (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
+"""Required by Google on calls that its model did not make (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
 _SIGNED_ID = "__thought__"
 """Stands in ids of LiteLLM's proxy, between the id and the signature."""
 

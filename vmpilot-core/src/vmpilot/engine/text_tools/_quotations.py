@@ -88,7 +88,7 @@ class FencedQuotation:
 
 
 class _TaggedQuotation:
-    """What stands before a closing tag, which may be cut anywhere."""
+    """A passage up to a closing tag, which may arrive in pieces."""
 
     def __init__(self, closing: str) -> None:
         self._closing = closing

@@ -1,6 +1,6 @@
 """Separates calls from text in an answer that arrives in pieces. Knows no stream and no conversation.
 
-What begins with the mark is a call at once. A shape that may be a call (see `_shapes`) is held back, and is one
+A block that begins with the mark is always a call. A shape that may be a call (see `_shapes`) is held back, and is one
 if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
 `is_quoted` does not know it. Nothing is a call in a quotation: within another block, a boundary of tool output,
 reasoning, an indented or quoted line, the middle of a line.
@@ -104,7 +104,7 @@ class AnswerReader:
         return opens is not False
 
     def _begin_passing(self, part: str) -> None:
-        """The line, of which this is the last part, is no more than text."""
+        """The line that ends with this part is only text."""
         if self.calls:
             self.is_over = True
             return
@@ -208,7 +208,7 @@ class AnswerReader:
         return bool(calls)
 
     def _give_up(self, part: str) -> None:
-        """What may be a call is too long for one: a marked one is over, anything else is text."""
+        """The held text is too long for a call: a marked call ends, anything else is text."""
         if self._call is not None:
             self._call.take(self._take_up_line())
             self._end_call(self._call)

@@ -1,4 +1,4 @@
-"""What a call without the mark may look like: each shape takes whole lines, and says when it ends or does not match.
+"""The forms of calls without the mark: each shape takes whole lines, and says when it ends or does not match.
 
 Shapes: a fenced block of JSON, JSON by itself, `<tool_call>` (Hermes, Qwen), `<function=NAME>` (Llama),
 `[TOOL_CALLS]` (Mistral).

@@ -41,7 +41,7 @@ class TextToolsAnswer:
         return self._reader.is_over and self._streaming
 
     def take(self, event: BackendEvent) -> Iterator[BackendEvent]:
-        """What comes of a piece of the answer; text that may be part of a call is held back."""
+        """The events for a piece of the answer; text that may be part of a call is held back."""
         match event:
             case TextDelta():
                 self._has_text = True

@@ -60,7 +60,7 @@ class BackendConformance:
 
 
 def method_of(case: Case) -> str:
-    """What the case is called as a test: `test_resume_images`."""
+    """The name of the case as a test: `test_resume_images`."""
     return f"test_{case.level}_{case.name}"
 
 

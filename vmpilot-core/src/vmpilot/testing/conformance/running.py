@@ -32,7 +32,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a case. `expected` and `came` tell why it failed, `came` alone why it was skipped."""
+    """The result of a case. `expected` and `came` tell why it failed, `came` alone why it was skipped."""
 
     case: Case
     outcome: Outcome
