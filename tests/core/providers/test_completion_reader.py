@@ -135,7 +135,7 @@ def test_usage(usage: Any, read: Usage | None) -> None:
     ids=json.dumps,
 )
 def test_what_is_no_chunk_is_a_bad_response(chunk: Any) -> None:
-    with pytest.raises(BadResponse, match=r"^openai/m sent something that is no answer \("):
+    with pytest.raises(BadResponse, match=r"^openai/m sent an invalid answer \("):
         _read(chunk)
 
 

@@ -81,7 +81,7 @@ class ChunkReader:
     def read(self, chunk: BaseMessage) -> Iterator[BackendEvent]:
         """The deltas in one chunk."""
         if not isinstance(chunk, AIMessageChunk):
-            raise BadResponse(f"{self._target} sent something that is no answer ({type(chunk).__name__}); try again")
+            raise BadResponse(f"{self._target} sent an invalid answer ({type(chunk).__name__}); try again")
         extras = chunk.additional_kwargs
         self._empty = self._empty and not (
             chunk.content or chunk.tool_call_chunks or chunk.response_metadata or extras.get("function_call")
