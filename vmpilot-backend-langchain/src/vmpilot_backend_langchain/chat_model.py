@@ -43,7 +43,7 @@ _KEPT_ELSEWHERE = frozenset({"tool_calls", "function_call", "reasoning_content"}
 async def stream_chat_model(
     model: BaseChatModel, call: ModelCall, target: ModelTarget
 ) -> AsyncGenerator[BackendEvent, None]:
-    """Make the call and give its events; closing it closes the model's stream."""
+    """Make the call and yield its events; closing it closes the model's stream."""
     messages = convert_messages(call.messages, system=call.system, provider=target.name.provider)
     runnable = model.bind_tools([chat_tool(tool) for tool in call.tools]) if call.tools else model
     reader = ChunkReader(target)
@@ -66,7 +66,7 @@ async def stream_chat_model(
 
 
 class ChunkReader:
-    """Puts one message together from LangChain's chunks; `complete` gives it when the stream is over."""
+    """Assembles one message from LangChain's chunks; `complete` returns it at the end of the stream."""
 
     def __init__(self, target: ModelTarget) -> None:
         self._target = target
@@ -106,7 +106,7 @@ class ChunkReader:
             self._usage = (self._usage or Usage()) + _read_usage(chunk.usage_metadata)
 
     def complete(self) -> MessageCompleted:
-        """The message as far as it came; raises `BadResponse` if nothing came."""
+        """The message so far; raises `BadResponse` if it is empty."""
         if self._empty:
             raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
         for call in self._old_calls:  # most integrations only repeat a call that they give in the newer form, too
@@ -131,7 +131,7 @@ class ChunkReader:
                 yield self._builder.add_reasoning(reasoning)
 
     def _provider_data(self) -> dict[str, Any]:
-        """Content blocks and keywords that mean something to the provider only, such as signatures of its reasoning."""
+        """Content blocks and keywords that only the provider understands, such as signatures of its reasoning."""
         data: dict[str, Any] = {}
         if any(map(_is_opaque, self._contents)):
             blocks: list[Any] = [[content] if isinstance(content, str) else content for content in self._contents]
@@ -142,7 +142,7 @@ class ChunkReader:
 
 
 def _as_chunk(answer: BaseMessage) -> BaseMessage:
-    """A whole answer as its only chunk, its calls as they were written as far as LangChain has kept that."""
+    """A whole answer as one chunk, with its calls as written as far as LangChain has kept them."""
     if not isinstance(answer, AIMessage):
         return answer
     calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in answer.tool_calls]

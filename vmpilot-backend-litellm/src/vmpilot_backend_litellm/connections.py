@@ -1,6 +1,6 @@
-"""The HTTP connections of one turn: a pool for each way out, which both kinds of client that LiteLLM takes share.
+"""The HTTP connections of one turn: one pool per set of proxies, shared by all kinds of client that LiteLLM accepts.
 
-A pool of its own lets every turn close what it opened; a shared one is a bottleneck when many turns run at once.
+With its own pool, each turn can close what it opened; a shared one is a bottleneck if many turns run at once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _STAND_IN: dict[str, Any] = {
     "service_tier": "auto",  # LiteLLM's class for Groq looks for it
     "choices": [{"index": 0, "message": {"role": "assistant", "content": "-"}, "finish_reason": "stop"}],
 }
-"""What LiteLLM reads in place of an answer that is kept from it."""
+"""What LiteLLM reads instead of an answer that is kept from it."""
 
 
 class Connections:
@@ -45,9 +45,9 @@ class Connections:
             await pool.aclose()
 
     def client_for(self, model: ModelName, call: ModelCall, *, keep: bool = False) -> Any:
-        """The client that LiteLLM takes for this provider, None where it is better off with its own.
+        """The client to pass to LiteLLM for this provider, None if it must make its own.
 
-        With `keep` LiteLLM does not see the answer to this call: `take_kept` gives it.
+        With `keep`, LiteLLM does not see the answer to this call; `take_kept` returns it.
 
         Raises `openai.OpenAIError` if OpenAI's key is needed and missing, and `UsageError` if the base URL has a query
         and LiteLLM's own client is used, which would not add it to requests.
@@ -57,7 +57,7 @@ class Connections:
         kind = find_route(model.provider).client
         client = None
         if kind == "openai":
-            # A new one would ask for the platform again, in a thread, at its first request.
+            # A new client would look up the platform again, in a thread, at its first request.
             key = (model.provider, call.settings)
             client = self._openai_clients[key] = self._openai_clients.get(key) or self._make_openai_client(model, call)
         elif kind == "azure":
@@ -65,11 +65,13 @@ class Connections:
         elif kind == "handler":
             client = self._make_handler(call)
         if client is None and call.settings.query:
-            raise UsageError(f"{model} cannot be used with a base URL that has a query; remove it from ? on")
+            raise UsageError(
+                f"{model} cannot be used with a base URL that has a query; remove everything from the ? on"
+            )
         return client
 
     def take_kept(self) -> httpx.Response | None:
-        """The response that was kept from LiteLLM, its body not yet read; None where there is none."""
+        """The response that was kept from LiteLLM, with its body unread; None if nothing was kept."""
         if self._asked is None:
             return None
         kept, self._asked.kept = self._asked.kept, None
@@ -95,7 +97,7 @@ class Connections:
     def _make_azure_client(self, call: ModelCall) -> Any:
         """For a key that is sent as `api-key`, which httpx would take along to wherever a redirect leads.
 
-        None, and so LiteLLM's own, where a token is sent in its place.
+        None, so that LiteLLM makes its own, if a token is sent instead.
         """
         import openai
         from litellm.secret_managers.main import get_secret_str
@@ -133,10 +135,10 @@ class Connections:
 
 
 class OneTryClient(httpx.AsyncClient):
-    """A client whose failures LiteLLM's HTTP handler does not answer with a second request behind our back.
+    """A client whose failures do not make LiteLLM's HTTP handler send a second request.
 
     `connect` is how many seconds connecting may take: of an `httpx.Timeout` LiteLLM leaves most providers the longest.
-    While it `keeps`, the asker gets a stand-in for each answer, which itself is `kept`.
+    While it `keeps`, the caller gets a placeholder for each answer, and the answer itself is `kept`.
     """
 
     def __init__(self, *, connect: float, **options: Any) -> None:
@@ -156,9 +158,9 @@ class OneTryClient(httpx.AsyncClient):
                 await response.aread()
             return response
         except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
-            # The handler tries again on exactly these two.
+            # The handler retries on exactly these two.
             raise httpx.NetworkError(str(error), request=error.request) from error
 
 
 class _NoTransport(httpx.AsyncBaseTransport):
-    """For the client that an `AsyncHTTPHandler` makes before it is given ours."""
+    """For the client that an `AsyncHTTPHandler` makes before it gets ours."""
