@@ -45,7 +45,7 @@ async def test_failures_and_limits_pass_through_the_graph(kind: str, make_agent:
     with ScriptedServer([HttpError(503, "busy"), HttpError(401, "no")]) as server:
         events = await play(make_agent(server))
     assert sum(isinstance(event, Retrying) for event in events) == 1
-    assert "refused the key" in events[-1].error
+    assert "rejected the key" in events[-1].error
     with ScriptedServer([TWO_CALLS], repeat_last=True) as server:
         events = await play(make_agent(server, max_steps=2))
     assert events[-1].reason == "limit"

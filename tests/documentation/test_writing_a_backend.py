@@ -60,7 +60,7 @@ async def test_errors(number: int, step: Any, make_agent: Any, play: Any) -> Non
     with ScriptedServer([HttpError(503, "busy"), HttpError(401, "no")]) as server:
         events = await play(make_agent(server, api_key="sk-0123456789"))
     assert sum(isinstance(event, Retrying) for event in events) == 1
-    assert "refused the key" in events[-1].error
+    assert "rejected the key" in events[-1].error
     assert server.requests[0].headers["authorization"] == "Bearer sk-0123456789"
 
 

@@ -16,7 +16,7 @@ TurnRunner = Callable[..., Awaitable[list[BackendEvent]]]
 
 
 async def test_lone_surrogate_cannot_be_sent(make_request: RequestMaker, run_turn: TurnRunner) -> None:
-    with ScriptedServer([]) as server, pytest.raises(InvalidRequest, match="characters that are none"):
+    with ScriptedServer([]) as server, pytest.raises(InvalidRequest, match="invalid characters"):
         await run_turn(make_request(server, messages=(UserMessage.from_text("half \ud83d"),)))
 
 

@@ -60,7 +60,7 @@ Listen: TypeAlias = Callable[[bytes], Awaitable[tuple[str, list[bytes]]]]
 Row = tuple[Step, type[ModelError], str]
 
 REFUSALS: dict[str, Row] = {
-    "400": (HttpError(400, "No luck."), InvalidRequest, "refused the request (status 400: No luck); check the model"),
+    "400": (HttpError(400, "No luck."), InvalidRequest, "rejected the request (status 400: No luck); check the model"),
     "401": (HttpError(401, f"Wrong: {KEY};\nBearer {KEY}"), AuthenticationFailed, "the key (status 401: Wrong: …"),
     "402": (HttpError(402, "Insufficient Balance"), QuotaExhausted, "has no credit left for this key (status 402: Ins"),
     "403": (HttpError(403, "Country not supported"), AuthenticationFailed, "does not permit this (status 403: Country"),
@@ -69,10 +69,10 @@ REFUSALS: dict[str, Row] = {
     "409": (HttpError(409, "Busy"), ProviderUnavailable, "(status 409: Busy)"),
     "413": (HttpError(413, "Too Large"), ContextOverflow, "has no room for this conversation (status 413: Too Large)"),
     "422": (HttpError(422, body={"detail": "Field required"}), InvalidRequest, "(status 422: Field required)"),
-    "429": (HttpError(429, "Slow down."), RateLimited, "got too many requests (status 429: Slow down); try again"),
+    "429": (HttpError(429, "Slow down."), RateLimited, "received too many requests (status 429: Slow down); try again"),
     "429, a link": (HttpError(429, "See https://example.com/account/billing"), RateLimited, "account/billing"),
-    "429, empty": (HttpError(429, body=""), RateLimited, "got too many requests (status 429); try again later"),
-    "500": (HttpError(500, "Oops."), ProviderUnavailable, "failed or is overloaded (status 500: Oops)"),
+    "429, empty": (HttpError(429, body=""), RateLimited, "received too many requests (status 429); try again later"),
+    "500": (HttpError(500, "Oops."), ProviderUnavailable, "is unavailable or overloaded (status 500: Oops)"),
     "502, a page": (HttpError(502, body="<html><h1>Bad</h1>"), ProviderUnavailable, "overloaded (status 502); try"),
     "503, empty": (HttpError(503, body=""), ProviderUnavailable, "overloaded (status 503); try again later"),
     "504": (HttpError(504, "Late."), ProviderUnavailable, "(status 504: Late)"),
@@ -82,17 +82,21 @@ REFUSALS: dict[str, Row] = {
     "context, in words": (HttpError(400, body={"detail": "prompt is too long"}), ContextOverflow, "start a new one"),
     "context of llama.cpp": (HttpError(500, "exceeds the available context size"), ContextOverflow, "no room"),
     "context of a proxy": (HttpError(500, "litellm.ContextWindowExceededError: x"), ContextOverflow, "no room"),
-    "policy": (HttpError(400, "Flagged.", code="content_policy_violation"), ContentFiltered, "put the request diff"),
+    "policy": (HttpError(400, "Flagged.", code="content_policy_violation"), ContentFiltered, "rephrase the request"),
     "model": (HttpError(400, "The model `m` does not exist.", code="model_not_found"), ModelNotFound, "model's name"),
     "parameter": (HttpError(400, "Unknown parameter: 'foo'", code="unknown_parameter"), InvalidRequest, "'foo'"),
-    "tools": (HttpError(400, "m does not support tools."), ToolsUnsupported, "takes no tools (status 400: m does not"),
+    "tools": (HttpError(400, "m does not support tools."), ToolsUnsupported, "does not support tools (status 400: m"),
     "tools of llama.cpp": (HttpError(500, "tools param requires --jinja flag"), ToolsUnsupported, "tool_mode to"),
-    "tools of OpenRouter": (HttpError(404, "No endpoints found that support tool use."), ToolsUnsupported, "takes no"),
+    "tools of OpenRouter": (
+        HttpError(404, "No endpoints found that support tool use."),
+        ToolsUnsupported,
+        "does not support tools",
+    ),
     "stream options": (HttpError(400, "Unknown parameter: 'stream_options'."), ParameterRefused, "stream_options in a"),
     "a body of pydantic": (
         HttpError(422, body={"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}),
         ParameterRefused,
-        "does not take seed in a request",
+        "does not support seed in a request",
     ),
     "a long text": (HttpError(400, "y" * 9999), InvalidRequest, "yyy…); check the model"),
     "odd signs": (HttpError(400, "a \x1b[31mred\x00 light"), InvalidRequest, "(status 400: a [31mred light)"),
@@ -110,13 +114,13 @@ WAITING: dict[str, tuple[dict[str, str], float | None]] = {
 BROKEN: dict[str, Row] = {
     "before headers": (Drop("request"), ProviderUnavailable, "closed the connection before it answered; try again"),
     "reset before headers": (Drop("request", reset=True), ProviderUnavailable, "closed the connection before"),
-    "after headers": (Drop("headers"), StreamInterrupted, "broke the connection off before its answer was complete"),
-    "in the text": (Drop(3), StreamInterrupted, "broke the connection off"),
-    "reset in the text": (Drop(3, reset=True), StreamInterrupted, "broke the connection off"),
+    "after headers": (Drop("headers"), StreamInterrupted, "closed the connection before its answer was complete"),
+    "in the text": (Drop(3), StreamInterrupted, "closed the connection"),
+    "reset in the text": (Drop(3, reset=True), StreamInterrupted, "closed the connection"),
     "in the arguments": (
         Drop(3, Reply(tool_calls=(ScriptedCall("shell", {"command": "rm -rf /srv/old"}),))),
         StreamInterrupted,
-        "broke the connection off",
+        "closed the connection",
     ),
     "no end": (Reply("half", framing=Framing(finish=False, done=False)), StreamInterrupted, "in the middle of its"),
     "cut in an event": (Reply("half an answer", framing=Framing(truncate_at=700)), StreamInterrupted, "in the middle"),
@@ -127,12 +131,12 @@ BROKEN: dict[str, Row] = {
 """Broken answers that every route sees alike."""
 
 UNREADABLE: dict[str, Row] = {
-    "a page": (Raw(text="<html>Log in</html>", content_type="text/html"), BadResponse, "sent a web page in place of"),
+    "a page": (Raw(text="<html>Log in</html>", content_type="text/html"), BadResponse, "sent a web page instead of"),
     "a page as a stream": (Raw(text="<html>Log in</html>", content_type=STREAM), BadResponse, "sent a web page"),
     "an error event": (
         Raw(text=BEGINNING + 'data: {"error": {"message": "It broke."}}\n\n', content_type=STREAM),
         ProviderUnavailable,
-        "failed or is overloaded (It broke); try again later",
+        "is unavailable or overloaded (It broke); try again later",
     ),
     "an error event with a status": (
         Raw(text='data: {"error": {"message": "full", "code": 503}}\n\n'),
@@ -142,36 +146,44 @@ UNREADABLE: dict[str, Row] = {
     "vLLM's error event": (
         Raw(text='data: {"object": "error", "message": "bad", "code": 400}\n\n', content_type=STREAM),
         InvalidRequest,
-        "refused the request (status 400: bad)",
+        "rejected the request (status 400: bad)",
     ),
     "an error as the answer": (
         Raw(text='{"error": {"message": "no credit", "type": "insufficient_quota", "code": null}}'),
         QuotaExhausted,
         "has no credit left for this key (no credit)",
     ),
-    "bad JSON": (Raw(text=BEGINNING + 'data: {"choi\n\n', content_type=STREAM), BadResponse, 'no answer ({"choi)'),
-    "no chunk": (Raw(text='data: {"choices": [{"delta": "text"}]}\n\n', content_type=STREAM), BadResponse, "no answer"),
-    "a list": (Raw(text="data: [1]\n\n", content_type=STREAM), BadResponse, "no answer ([1])"),
+    "bad JSON": (
+        Raw(text=BEGINNING + 'data: {"choi\n\n', content_type=STREAM),
+        BadResponse,
+        'an invalid answer ({"choi)',
+    ),
+    "no chunk": (
+        Raw(text='data: {"choices": [{"delta": "text"}]}\n\n', content_type=STREAM),
+        BadResponse,
+        "an invalid answer",
+    ),
+    "a list": (Raw(text="data: [1]\n\n", content_type=STREAM), BadResponse, "an invalid answer ([1])"),
     "choices that are null": (
         Raw(text='data: {"choices":null}\n\n', content_type=STREAM),
         BadResponse,
         "an empty answer",
     ),
     "nesting without end": (Raw(text="data: " + "[" * 100_000, content_type=STREAM), BadResponse, "answer"),
-    "bytes": (Raw(body=b"data: \xff\xfe\n\n", content_type=STREAM), BadResponse, "no answer"),
-    "JSON without an answer": (Raw(text='{"ok": true}'), BadResponse, 'no answer ({"ok": true})'),
-    "broken JSON": (Raw(text="oh {"), BadResponse, "no answer (oh {)"),
+    "bytes": (Raw(body=b"data: \xff\xfe\n\n", content_type=STREAM), BadResponse, "an invalid answer"),
+    "JSON without an answer": (Raw(text='{"ok": true}'), BadResponse, 'an invalid answer ({"ok": true})'),
+    "broken JSON": (Raw(text="oh {"), BadResponse, "an invalid answer (oh {)"),
 }
 
 
 WHOLE: dict[str, Row] = {
-    "after headers": (Drop("headers"), StreamInterrupted, "broke the connection off before its answer was complete"),
-    "in the text": (Drop(3), StreamInterrupted, "broke the connection off"),
-    "reset in the text": (Drop(3, reset=True), StreamInterrupted, "broke the connection off"),
+    "after headers": (Drop("headers"), StreamInterrupted, "closed the connection before its answer was complete"),
+    "in the text": (Drop(3), StreamInterrupted, "closed the connection"),
+    "reset in the text": (Drop(3, reset=True), StreamInterrupted, "closed the connection"),
     "cut": (Raw(text='{"choices": [{"mess'), BadResponse, 'sent an invalid answer ({"choices": [{"mess)'),
     "nothing": (Raw(), BadResponse, "sent an empty answer"),
-    "no choices": (Raw(text='{"choices": []}'), BadResponse, 'no answer ({"choices": []})'),
-    "a message that is a string": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "no answer"),
+    "no choices": (Raw(text='{"choices": []}'), BadResponse, 'an invalid answer ({"choices": []})'),
+    "a message that is a string": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "an invalid answer"),
     "an error event": UNREADABLE["an error event"],
 }
 """Bodies in place of a whole answer, and bodies that are read differently only there."""
@@ -284,7 +296,7 @@ async def test_a_redirect_is_told_and_not_followed(
     place = f"{elsewhere}/v1/messages"
     url, requests = await listen(_redirection(place))
     for backend, streaming in product(backends, BOTH_MODES):
-        with pytest.raises(InvalidRequest, match=f"redirects to {place}, where the key must not follow"):
+        with pytest.raises(InvalidRequest, match=f"redirects to {place}, and the key must not be sent there"):
             await _run(backend, _request(model, url, streaming=streaming))
     assert [KEY.encode() in head for head in requests] == [True] * 4
     assert asked == []
@@ -301,7 +313,7 @@ async def test_a_redirect_in_words(backends: list[Backend], model: str) -> None:
         error = await _fail_at(backends, HttpError(307, body="", headers={"Location": place}), model)
         assert elsewhere.requests == ()
     assert type(error) is InvalidRequest
-    assert f"redirects to {place}, where the key must not follow (status 307); set the base URL" in str(error)
+    assert f"redirects to {place}, and the key must not be sent there (status 307); set the base URL" in str(error)
 
 
 @pytest.mark.parametrize("model", ROUTES)
@@ -353,7 +365,7 @@ async def test_a_server_that_takes_no_connection(backends: list[Backend], model:
         for client in clients:
             client.close()
     assert type(error) is ModelTimeout
-    assert "did not take the connection in time" in str(error)
+    assert "did not accept the connection in time" in str(error)
 
 
 @pytest.mark.parametrize("model", ROUTES)

@@ -108,15 +108,15 @@ async def test_a_connection_lost_after_the_end_was_told_is_an_answer() -> None:
         (b" \r\n", BadResponse, "an empty answer"),
         (DONE, BadResponse, "an empty answer"),
         (b": wait\n\n: wait\n\n", BadResponse, "an empty answer"),
-        (b"\n<html><h1>Log in</h1>", BadResponse, "a web page in place of an answer; check the base URL"),
-        (b"Hello.", BadResponse, r"no answer \(Hello\.\)"),
-        (b"{}", BadResponse, r"no answer \(\{\}\)"),
-        (b"[1]", BadResponse, r"no answer \(\[1\]\)"),
-        (b'{"ok": tru', BadResponse, "no answer"),
-        (b"[" * 100_000, BadResponse, "no answer"),
+        (b"\n<html><h1>Log in</h1>", BadResponse, "a web page instead of an answer; check the base URL"),
+        (b"Hello.", BadResponse, r"an invalid answer \(Hello\.\)"),
+        (b"{}", BadResponse, r"an invalid answer \(\{\}\)"),
+        (b"[1]", BadResponse, r"an invalid answer \(\[1\]\)"),
+        (b'{"ok": tru', BadResponse, "an invalid answer"),
+        (b"[" * 100_000, BadResponse, "an invalid answer"),
         (b'{"error": {"message": "no", "type": "insufficient_quota"}}', QuotaExhausted, "no credit"),
-        (HI + b'data: {"choi\n\n' + DONE, BadResponse, "no answer"),
-        (b"data: \xff\xfe\n\n", BadResponse, "no answer"),
+        (HI + b'data: {"choi\n\n' + DONE, BadResponse, "an invalid answer"),
+        (b"data: \xff\xfe\n\n", BadResponse, "an invalid answer"),
         (HI, StreamInterrupted, "in the middle of its answer"),
         (HI + b'data: {"choices": [{"del', StreamInterrupted, "in the middle of its answer"),
     ],
@@ -146,5 +146,5 @@ def test_an_endless_answer_has_an_end(beginning: bytes) -> None:
     piece = b"x" * 2**24
     for received in (beginning, piece, piece, piece):
         assert list(stream.feed(received)) == []
-    with pytest.raises(BadResponse, match="bytes without an end"):
+    with pytest.raises(BadResponse, match="bytes without finishing"):
         list(stream.feed(piece))

@@ -113,14 +113,16 @@ def test_what_libraries_tell(error: Exception, kind: type[ModelError]) -> None:
 @pytest.mark.parametrize("body", ['{"error": {"message": "Slow\\ndown."}}', "Slow down.", '["Slow down."]'])
 def test_a_response_is_read(body: str) -> None:
     error = translate_error(_refused(429, body), HERE)
-    assert str(error) == "openai/m at http://host/v1 got too many requests (status 429: Slow down); try again later"
+    assert (
+        str(error) == "openai/m at http://host/v1 received too many requests (status 429: Slow down); try again later"
+    )
     assert isinstance(error, RateLimited)
     assert error.retry_after == 3.0
 
 
 def test_a_response_that_was_not_read_leaves_what_the_exception_says() -> None:
     error = translate_error(_wrap(ForeignError("down"), _refused(503, "later", read=False)), HERE)
-    assert "failed or is overloaded (status 503: down)" in str(error)
+    assert "is unavailable or overloaded (status 503: down)" in str(error)
 
 
 def test_a_lost_connection_is_a_broken_answer_only_once_it_has_begun() -> None:

@@ -71,14 +71,14 @@ def test_a_key_that_was_sent_is_not_missing() -> None:
     failure = ErrorResponse(401, "", "Missing API key")
     assert str(make_model_error(failure, HERE)).startswith("There is no key for openai/m at http://host/v1: set")
     with_key = ModelTarget(HERE.name, HERE.base_url, Secret("sk-0123456789"))
-    assert "refused the key (status 401: Missing API key); set VMPILOT_API_KEY" in str(
+    assert "rejected the key (status 401: Missing API key); set VMPILOT_API_KEY" in str(
         make_model_error(failure, with_key)
     )
 
 
 def test_what_a_provider_says_is_no_template() -> None:
     sentence = str(make_model_error(ErrorResponse(307, "", "{place} {0}", place="{variables}"), HERE))
-    assert "redirects to {variables}, where the key must not follow (status 307: {place} {0})" in sentence
+    assert "redirects to {variables}, and the key must not be sent there (status 307: {place} {0})" in sentence
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _describe(status: int | None, body: Any) -> ModelError:
 def test_no_tools(status: int | None, body: Any) -> None:
     error = _describe(status, body)
     assert type(error) is ToolsUnsupported
-    assert str(error).startswith("openai/m at http://host/v1 takes no tools (")
+    assert str(error).startswith("openai/m at http://host/v1 does not support tools (")
 
 
 @pytest.mark.parametrize(("member", "status", "body"), REFUSED)
@@ -172,7 +172,7 @@ def test_a_member_that_is_not_taken(member: str, status: int, body: Any) -> None
     error = _describe(status, body)
     assert isinstance(error, ParameterRefused)
     assert error.parameter == member
-    assert f" does not take {member} in a request (status {status}" in str(error)
+    assert f" does not support {member} in a request (status {status}" in str(error)
 
 
 @pytest.mark.parametrize(("kind", "status", "body"), OTHERS)

@@ -66,7 +66,7 @@ async def stream_chat_model(
 
 
 class ChunkReader:
-    """Builds a message from LangChain's chunks; `complete` returns it after the stream."""
+    """Assembles one message from LangChain's chunks; `complete` returns it at the end of the stream."""
 
     def __init__(self, target: ModelTarget) -> None:
         self._target = target
@@ -131,7 +131,7 @@ class ChunkReader:
                 yield self._builder.add_reasoning(reasoning)
 
     def _provider_data(self) -> dict[str, Any]:
-        """Content blocks and keywords for the provider only, such as signatures of its reasoning."""
+        """Content blocks and keywords that only the provider understands, such as signatures of its reasoning."""
         data: dict[str, Any] = {}
         if any(map(_is_opaque, self._contents)):
             blocks: list[Any] = [[content] if isinstance(content, str) else content for content in self._contents]
@@ -142,7 +142,7 @@ class ChunkReader:
 
 
 def _as_chunk(answer: BaseMessage) -> BaseMessage:
-    """A whole answer as a single chunk, with its calls as written, as far as LangChain keeps them."""
+    """A whole answer as one chunk, with its calls as written as far as LangChain has kept them."""
     if not isinstance(answer, AIMessage):
         return answer
     calls = [(call["id"], call["name"], json.dumps(call["args"], ensure_ascii=False)) for call in answer.tool_calls]

@@ -38,7 +38,7 @@ class _Closable(Protocol):
 
 
 class _LazyCompletions:
-    """The client's `chat.completions` for every resource: importing all of the SDK's resources takes 0.3 s."""
+    """The client's `chat.completions`, on demand: importing the SDK's resources for it takes 0.3 s."""
 
     def __init__(self, client: openai.AsyncOpenAI) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class _LazyCompletions:
 
 
 class ChatModels:
-    """The chat models of one turn, each with a separate HTTP client, because a client serves only one event loop."""
+    """The chat models of one turn. Each has its own HTTP client, because a client works in one event loop only."""
 
     def __init__(self) -> None:
         self._models: dict[tuple[str, ModelSettings], BaseChatModel] = {}
@@ -76,7 +76,9 @@ class ChatModels:
         if integration.name == "openai" or (settings.base_url and speaks_openai):
             return self._make_openai_model(settings, target)
         if settings.query and integration.name != "anthropic" and "http_async_client" not in integration.connection:
-            raise UsageError(f"{target} cannot be used with a base URL that has a query; remove it from ? on")
+            raise UsageError(
+                f"{target} cannot be used with a base URL that has a query; remove everything from the ? on"
+            )
         arguments = self._connection_arguments(integration, settings)
         try:
             model = _make_integrated_model(target.name, integration, arguments)
@@ -96,7 +98,7 @@ class ChatModels:
 
     def _make_openai_model(self, settings: ModelSettings, target: ModelTarget) -> ChatOpenAI:
         if target.name.provider == "hosted_vllm" and settings.base_url is None:
-            raise InvalidRequest(f"{target} needs the URL of its server: set VMPILOT_BASE_URL")
+            raise InvalidRequest(f"{target} needs the address of its server: set VMPILOT_BASE_URL")
         client = self._open_client(settings, target)
         return ChatOpenAI(
             model=target.name.name,
@@ -186,7 +188,7 @@ def _make_integrated_model(name: ModelName, integration: Integration, arguments:
 
 
 def _explain_construction(error: ValueError, target: ModelTarget) -> ModelError:
-    """Integrations raise (pydantic's) ValueError for an unknown provider and for a missing key."""
+    """Integrations raise (pydantic's) ValueError for an unknown provider, and for a missing key."""
     text = str(error)
     if text.startswith("Unsupported provider"):
         return ModelNotFound(
@@ -209,7 +211,7 @@ def _known_settings(model: BaseChatModel, settings: ModelSettings) -> dict[str, 
 
 
 def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | None:
-    """A function, so that the client's repr does not contain the key."""
+    """A function, so that the client never prints the key."""
     if choose_key(settings) is None:
         return None
 
@@ -220,12 +222,12 @@ def _make_key_reader(settings: ModelSettings) -> Callable[[], Awaitable[str]] | 
 
 
 async def _read_no_key() -> str:
-    """Keeps ChatOpenAI from creating a synchronous client; the asynchronous one has its own key."""
+    """Keeps ChatOpenAI from making a synchronous client; the asynchronous one has its own key."""
     return NO_KEY
 
 
 def _forget_account(client: openai.AsyncOpenAI) -> None:
-    """Values that the SDK reads from OpenAI's own variables must not go to another server."""
+    """Drop what the SDK read from OpenAI's variables: another server must not get it."""
     client.organization = None
     client.project = None
     client.admin_api_key = None

@@ -1,6 +1,6 @@
-"""The HTTP connections of one turn: a pool per route, shared by both kinds of client that LiteLLM accepts.
+"""The HTTP connections of one turn: one pool per set of proxies, shared by all kinds of client that LiteLLM accepts.
 
-With a separate pool, every turn can close what it opened; a shared pool is a bottleneck with many concurrent turns.
+With its own pool, each turn can close what it opened; a shared one is a bottleneck if many turns run at once.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Connections:
             await pool.aclose()
 
     def client_for(self, model: ModelName, call: ModelCall, *, keep: bool = False) -> Any:
-        """The client that LiteLLM accepts for this provider, None if its own client is the better choice.
+        """The client to pass to LiteLLM for this provider, None if it must make its own.
 
-        With `keep`, the answer to this call is withheld from LiteLLM: `take_kept` returns it.
+        With `keep`, LiteLLM does not see the answer to this call; `take_kept` returns it.
 
         Raises `openai.OpenAIError` if OpenAI's key is needed and missing, and `UsageError` if the base URL has a query
         and LiteLLM's own client is used, which would not add it to requests.
@@ -57,7 +57,7 @@ class Connections:
         kind = find_route(model.provider).client
         client = None
         if kind == "openai":
-            # A new one would determine the platform again, in a thread, on its first request.
+            # A new client would look up the platform again, in a thread, at its first request.
             key = (model.provider, call.settings)
             client = self._openai_clients[key] = self._openai_clients.get(key) or self._make_openai_client(model, call)
         elif kind == "azure":
@@ -65,11 +65,13 @@ class Connections:
         elif kind == "handler":
             client = self._make_handler(call)
         if client is None and call.settings.query:
-            raise UsageError(f"{model} cannot be used with a base URL that has a query; remove it from ? on")
+            raise UsageError(
+                f"{model} cannot be used with a base URL that has a query; remove everything from the ? on"
+            )
         return client
 
     def take_kept(self) -> httpx.Response | None:
-        """The response withheld from LiteLLM, with its body unread, or None."""
+        """The response that was kept from LiteLLM, with its body unread; None if nothing was kept."""
         if self._asked is None:
             return None
         kept, self._asked.kept = self._asked.kept, None
@@ -95,7 +97,7 @@ class Connections:
     def _make_azure_client(self, call: ModelCall) -> Any:
         """A client for a key in the header `api-key`, which httpx would send along with redirects.
 
-        None, and so LiteLLM's own client, if a token is sent instead.
+        None, so that LiteLLM makes its own client, if a token is sent instead.
         """
         import openai
         from litellm.secret_managers.main import get_secret_str
@@ -133,10 +135,10 @@ class Connections:
 
 
 class OneTryClient(httpx.AsyncClient):
-    """A client whose failures do not make LiteLLM's HTTP handler send a second request on its own.
+    """A client whose failures do not make LiteLLM's HTTP handler send a second request.
 
     `connect` is the maximum number of seconds to connect: LiteLLM reduces an `httpx.Timeout` to its longest part for
-    most providers. While it `keeps`, the caller gets a placeholder for each answer, which is `kept`.
+    most providers. While it `keeps`, the caller gets a placeholder for each answer, and the answer is `kept`.
     """
 
     def __init__(self, *, connect: float, **options: Any) -> None:

@@ -13,20 +13,20 @@ from types import ModuleType
 from vmpilot.providers import paused_gc
 
 _VARIABLES = {
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise the import fetches a price list over the network
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # otherwise the import downloads a price list
     "LITELLM_LOG": "ERROR",
     "LITELLM_MODE": "PRODUCTION",  # otherwise the import loads any `.env` above its own folder into the environment
 }
 
 
 def import_litellm() -> ModuleType:
-    """LiteLLM, set up for VMPilot. The first call takes seconds of CPU time: make it in a thread.
+    """LiteLLM, configured for VMPilot. The first call takes seconds of CPU time: make it in a thread.
 
-    Variables set by the user are kept.
+    Variables that the user has set are not changed.
     """
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
-    # A warning of Pydantic about a class of LiteLLM's, which VMPilot's users cannot fix.
+    # A warning of Pydantic about a class of LiteLLM, which the user cannot fix.
     warnings.filterwarnings("ignore", message=".*`ReadOnly` qualifier", category=UserWarning)
     with paused_gc():
         import litellm

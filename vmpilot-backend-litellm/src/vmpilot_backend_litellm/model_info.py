@@ -1,4 +1,4 @@
-"""A model's entry in LiteLLM's built-in list; makes no request."""
+"""Facts about a model from LiteLLM's built-in list, without the network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot_backend_litellm.library import import_litellm
 
 
 def look_up_model(model: str) -> ModelInfo | None:
-    """Context window, prices and abilities of `provider/model`; None for a model that is not in the list."""
+    """Context window, prices and abilities of `provider/model`; None if the model is not in the list."""
     try:
         name = parse_model_name(model)
     except ModelNotFound:

@@ -1,4 +1,4 @@
-"""Chat completion chunks, as JSON values and wherever they came from, into the contract's events.
+"""Turns chat completion chunks, as JSON values, into the contract's events.
 
 Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and for the members of other
 providers `vmpilot.providers.provider_metadata`. Members may be missing, null or of another type: servers that call
@@ -23,9 +23,9 @@ from vmpilot.providers.target import ModelTarget
 
 
 class CompletionReader:
-    """Puts one message together; `complete` gives it when the answer is over.
+    """Assembles one message; `complete` returns it at the end of the answer.
 
-    `finish_reason` and `usage` are None for as long as the provider has told none.
+    `finish_reason` and `usage` are None until the provider sends them.
     """
 
     def __init__(self, target: ModelTarget) -> None:
@@ -40,7 +40,7 @@ class CompletionReader:
     def read(self, chunk: Any) -> list[BackendEvent]:
         """The deltas of one chunk.
 
-        Raises `BadResponse` for what is no chunk, and the error of a refusal that stands in its place.
+        Raises `BadResponse` if it is not a chunk, and the model's error if it is an error response.
         """
         try:
             if chunk.get("error") or chunk.get("object") == "error":
@@ -53,9 +53,9 @@ class CompletionReader:
             ) from error
 
     def complete(self, *, end_is_told: bool = False) -> MessageCompleted:
-        """The whole message, marked as cut where only the stream's end was told and no reason for it.
+        """The whole message, marked as cut if the stream ended without a finish reason.
 
-        Raises `BadResponse` if nothing came, `StreamInterrupted` if the end was not told at all.
+        Raises `BadResponse` if it is empty, `StreamInterrupted` if the server did not mark the end at all.
         """
         if not self._has_begun:
             raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
@@ -68,7 +68,7 @@ class CompletionReader:
         )
 
     def _refused(self, chunk: Mapping[str, Any]) -> ModelError:
-        """The provider's own failure where it does not say what it is."""
+        """The error in place of a chunk; a failure of the server unless it says otherwise."""
         failure = read_error_body(chunk)
         if not failure.status:
             failure = msgspec.structs.replace(failure, code=f"{failure.code} server_error")
@@ -85,7 +85,7 @@ class CompletionReader:
         if not self._has_begun:
             self._has_begun, self._index = True, choice.get("index") or 0
         elif (choice.get("index") or 0) != self._index:
-            return []  # another choice, which nobody asked for
+            return []  # another choice, which was not requested
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             self.finish_reason = reason
@@ -111,7 +111,7 @@ class CompletionReader:
             self._read_function_call(function, events)
 
     def _read_function_call(self, function: Mapping[str, Any], events: list[BackendEvent]) -> None:
-        """The one call of a message in the form that `tool_calls` replaced; some servers send both."""
+        """The deprecated form of a single call; some servers send both forms."""
         delta = self._builder.add_function_call(
             name=_string(function.get("name")), arguments=_write_arguments(function.get("arguments"))
         )
@@ -119,9 +119,9 @@ class CompletionReader:
             events.append(delta)
 
     def _check_opaque_size(self) -> None:
-        """Pieces of it are no content, so no other bound counts them."""
+        """Hidden data are not content, so no other limit counts them."""
         if self._opaque.size > LARGEST:
-            raise BadResponse(f"{self._target} sent more hidden reasoning than is kept; try again")
+            raise BadResponse(f"{self._target} sent too much hidden reasoning; try again")
 
     def _read_content(self, content: str | list[dict[str, Any]], events: list[BackendEvent]) -> None:
         if isinstance(content, str):
@@ -148,13 +148,13 @@ class CompletionReader:
 
 
 def _number_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The calls of a whole message are apart, whatever their ids."""
+    """Number the calls of a whole message, because their ids may be equal."""
     calls = message.get("tool_calls") or ()
     return {**message, "tool_calls": [{**call, "index": position} for position, call in enumerate(calls)]}
 
 
 def _read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Token counts by OpenAI's names; what is missing or no count is 0."""
+    """Token counts by OpenAI's names; a missing or invalid count is 0."""
     return Usage(
         input_tokens=_read_count(usage.get("prompt_tokens")),
         output_tokens=_read_count(usage.get("completion_tokens")),
@@ -172,7 +172,7 @@ def _read_count(value: object) -> int:
 
 
 def _write_arguments(arguments: object) -> str | None:
-    """Arguments are a string; where a server sends the JSON itself, that is written out."""
+    """Arguments as a string, also if a server sends them as JSON values."""
     if arguments is None or isinstance(arguments, str):
         return arguments
     return json.dumps(arguments, ensure_ascii=False)

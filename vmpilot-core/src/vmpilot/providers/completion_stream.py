@@ -102,7 +102,7 @@ class ChunkStream:
         told = received.lstrip(_BLANK)
         if told.startswith(b"<"):
             raise BadResponse(
-                f"{self._target} sent a web page in place of an answer; check the base URL, which usually ends in /v1"
+                f"{self._target} sent a web page instead of an answer; check the base URL, which usually ends in /v1"
             )
         if told and told[:1] in _BEGINNINGS:
             self._events = EventParser()
@@ -136,7 +136,7 @@ class ChunkStream:
 
     def _check_size(self, size: int) -> None:
         if size > _LARGEST:
-            raise BadResponse(f"{self._target} sent {size} bytes without an end; try again or choose another model")
+            raise BadResponse(f"{self._target} sent {size} bytes without finishing; try again or choose another model")
 
     def _unreadable(self, data: bytes) -> BadResponse:
         said = self._target.quote(data[:2000].decode("utf-8", "replace"))

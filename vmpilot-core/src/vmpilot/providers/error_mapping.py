@@ -42,23 +42,23 @@ _CONNECTION: tuple[_Meaning, ...] = (
     (
         "UnicodeEncodeError",
         InvalidRequest,
-        "cannot be sent this conversation, for it holds characters that are none; start a new one",
+        "cannot receive this conversation, because it contains invalid characters; start a new one",
     ),
     ("InvalidURL", InvalidRequest, "has an invalid base URL, or a proxy variable is invalid; correct it"),
     ("UnsupportedProtocol", InvalidRequest, "has a base URL without http:// or https://; correct it"),
     (
         "LocalProtocolError",
         InvalidRequest,
-        "cannot be sent this request; look for odd characters in the key and the base URL",
+        "cannot receive this request; check the key and the base URL for invalid characters",
     ),
-    ("ConnectTimeout", ModelTimeout, "did not take the connection in time; check the network and the base URL"),
+    ("ConnectTimeout", ModelTimeout, "did not accept the connection in time; check the network and the base URL"),
     (
         "ConnectError",
         ProviderUnavailable,
-        "cannot be reached; check the base URL, the network and that the server runs",
+        "cannot be reached; check the base URL, the network and that the server is running",
     ),
     ("TimeoutException", ModelTimeout, "did not answer in time; try again"),
-    ("DecodingError", BadResponse, "sent something that cannot be unpacked; try again"),
+    ("DecodingError", BadResponse, "sent data that cannot be decompressed; try again"),
 )
 """What the exceptions of httpx, and those before its request is made, mean by the name of their class."""
 
@@ -69,20 +69,20 @@ _WITHOUT_STATUS: tuple[_Meaning, ...] = (
         "has no room for this conversation; start a new one or choose a model with a larger window",
     ),
     ("TimeoutError", ModelTimeout, "did not answer in time; try again"),
-    ("ConnectionError", StreamInterrupted, "broke the connection off before its answer was complete; try again"),
-    ("ClientError", StreamInterrupted, "broke the connection off before its answer was complete; try again"),
-    ("JSONDecodeError", BadResponse, "sent something that is no JSON; try again or check the base URL"),
-    ("UnicodeDecodeError", BadResponse, "sent bytes that are no text; try again or check the base URL"),
-    ("APIError", StreamInterrupted, "broke off its answer; try again"),
+    ("ConnectionError", StreamInterrupted, "closed the connection before its answer was complete; try again"),
+    ("ClientError", StreamInterrupted, "closed the connection before its answer was complete; try again"),
+    ("JSONDecodeError", BadResponse, "sent invalid JSON; try again or check the base URL"),
+    ("UnicodeDecodeError", BadResponse, "sent invalid text; try again or check the base URL"),
+    ("APIError", StreamInterrupted, "interrupted its answer; try again"),
 )
-"""The same for whatever tells no status."""
+"""The same for exceptions without a status."""
 
 
 @contextmanager
 def translated_errors(target: ModelTarget, *, answering: bool = False) -> Iterator[None]:
-    """Let the contract's errors pass, raise every other exception as a `ModelError`, `from` that exception.
+    """Let the contract's errors pass, and raise every other exception as a `ModelError`, `from` that exception.
 
-    `answering` says that the answer has begun, so that a lost connection is a broken answer.
+    `answering` means that the answer has started, so that a lost connection is an interrupted answer.
     """
     handled = sys.exception()
     try:
@@ -91,7 +91,7 @@ def translated_errors(target: ModelTarget, *, answering: bool = False) -> Iterat
         raise
     except Exception as error:
         ours = next((link for link in _walk_links(error, handled) if isinstance(link, UsageError)), None)
-        if ours is not None:  # the HTTP client's, about its settings, which an SDK took for a lost connection
+        if ours is not None:  # raised by our HTTP client for its settings; an SDK wrapped it as a lost connection
             raise ours from error
         raise translate_error(error, target, answering=answering, handled=handled) from error
 
@@ -101,7 +101,7 @@ def translate_error(
 ) -> ModelError:
     """The contract's error for an exception that a call to a model raised.
 
-    `handled` is an exception of before the call, which has no part in it.
+    `handled` is an exception from before the call; it is not a cause.
     """
     links = list(_walk_links(error, handled))
     response = next((_member(link, "response") for link in links if "HTTPStatusError" in _name_classes(link)), None)
@@ -146,16 +146,16 @@ def _describe_by_name(
 
 
 def _describe_loss(links: Sequence[BaseException], target: ModelTarget, *, answering: bool) -> ModelError | None:
-    """httpx's other failures of a connection: it was lost."""
+    """All other connection failures of httpx: the connection was lost."""
     if not any("TransportError" in _name_classes(link) for link in links):
         return None
     if answering:
-        return StreamInterrupted(f"{target} broke the connection off before its answer was complete; try again")
+        return StreamInterrupted(f"{target} closed the connection before its answer was complete; try again")
     return ProviderUnavailable(f"{target} closed the connection before it answered; try again")
 
 
 def _describe_unknown(failure: ErrorResponse, target: ModelTarget, *, answering: bool) -> ModelError:
-    """What a library trips over while it reads an answer is no answer."""
+    """An unknown failure of a library while it reads an answer means that the answer is invalid."""
     if not answering:
         return make_model_error(failure, target)
     said = target.quote(failure.text)
@@ -181,7 +181,7 @@ def _read_json(text: str) -> Any:
 
 
 def _read_exception(error: Exception) -> ErrorResponse:
-    """What an exception tells by itself, by the members that SDKs share; none is trusted to be of the usual type."""
+    """What the exception itself says, in members that SDKs share; their types are not trusted."""
     response = _member(error, "response")
     bodies = (_member(error, "body"), _member(error, "details"))
     body = next((body for body in bodies if isinstance(body, dict) and body), None)

@@ -1,4 +1,4 @@
-"""What a provider says when it refuses a request, and the contract's error and sentence for it.
+"""A provider's error response, and the contract's error and message for it.
 
 The statuses and codes are those of https://platform.openai.com/docs/guides/error-codes and
 https://docs.anthropic.com/en/api/errors, which most others follow.
@@ -59,7 +59,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "invalid": r"invalid_request|BadRequestError",
     }
 )
-"""What providers say, in the order in which it decides."""
+"""What providers write, in the order of precedence."""
 
 _STATUSES: Mapping[int, str] = MappingProxyType(
     {
@@ -72,7 +72,7 @@ _STATUSES: Mapping[int, str] = MappingProxyType(
         429: "rate",
     }
 )
-"""What a status means by itself."""
+"""The meaning of a status alone."""
 
 _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -96,7 +96,7 @@ _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "unavailable": ("overflow", "quota", "broken_call", "messages", "tools", "member"),
     }
 )
-"""What the words may make of a status.
+"""How the words may refine a status.
 
 llama.cpp reports an overflow and what it does not take as failures of the server, OpenRouter a model without tools as
 not found.
@@ -106,17 +106,17 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
     {
         "broken_call": (
             BadResponse,
-            "could not read the tool call that the model wrote",
+            "could not parse the tool call that the model wrote",
             "try again or choose another model",
         ),
-        "filter": (ContentFiltered, "refused the request by its content policy", "put the request differently"),
+        "filter": (ContentFiltered, "rejected the request under its content policy", "rephrase the request"),
         "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
-        "invalid": (InvalidRequest, "refused the request", "check the model and its settings"),
-        "key": (AuthenticationFailed, "refused the key", "set {variables}"),
-        "member": (ParameterRefused, "does not take {member} in a request", "leave it out"),
+        "invalid": (InvalidRequest, "rejected the request", "check the model and its settings"),
+        "key": (AuthenticationFailed, "rejected the key", "set {variables}"),
+        "member": (ParameterRefused, "does not support {member} in a request", "leave it out"),
         "messages": (
             MessagesRefused,
-            "does not take the messages in this form",
+            "does not accept the messages in this form",
             "start a new conversation or choose another model",
         ),
         "model": (ModelNotFound, "was not found", "check the model's name and the base URL"),
@@ -126,15 +126,15 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
             "start a new one or choose a model with a larger window",
         ),
         "quota": (QuotaExhausted, "has no credit left for this key", "check the account's plan and billing"),
-        "rate": (RateLimited, "got too many requests", "try again later"),
+        "rate": (RateLimited, "received too many requests", "try again later"),
         "redirect": (
             InvalidRequest,
-            "redirects to {place}, where the key must not follow",
-            "set the base URL to the new place",
+            "redirects to {place}, and the key must not be sent there",
+            "set the base URL to the new address",
         ),
-        "tools": (ToolsUnsupported, "takes no tools", 'choose a model that does, or set tool_mode to "text"'),
-        "unavailable": (ProviderUnavailable, "failed or is overloaded", "try again later"),
-        "unknown": (ModelError, "failed in an unknown way", "try again or choose another model"),
+        "tools": (ToolsUnsupported, "does not support tools", 'choose a model that does, or set tool_mode to "text"'),
+        "unavailable": (ProviderUnavailable, "is unavailable or overloaded", "try again later"),
+        "unknown": (ModelError, "failed for an unknown reason", "try again or choose another model"),
     }
 )
 
@@ -144,7 +144,7 @@ _LOOKED_AT = 10_000
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
-    """A provider's refusal; nothing in it is fit to be shown as it is.
+    """What a provider's error response says; nothing in it may be shown unfiltered.
 
     `code` is whatever short words the provider gave for the kind of error, joined by blanks. `retry_after` is in
     seconds, `place` where a redirect leads, `parameter` the member of the request that the provider names.
@@ -206,7 +206,7 @@ def classify_error(failure: ErrorResponse) -> str:
 
 
 def make_model_error(failure: ErrorResponse, target: ModelTarget) -> ModelError:
-    """The contract's error, its message one sentence for the person."""
+    """The contract's error, whose message is one sentence for the user."""
     kind = classify_error(failure)
     if kind == "no_key" and target.key is None:
         return target.missing_key()

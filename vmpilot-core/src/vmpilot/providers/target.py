@@ -1,4 +1,4 @@
-"""Whom a call to a model goes to, and with which key, in words fit for a person: no key, no password, one line."""
+"""Where a call to a model goes and with which key, described for the user: no key, no password, one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmpilot.providers.model_names import ModelName, parse_model_name
 from vmpilot.providers.provider_table import find_provider
 
 NO_KEY = "none"
-"""What a server named by `base_url` gets where there is no key: the provider's own key is not for it."""
+"""The key for the server of a `base_url` if none is set: it must not get the provider's own key."""
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.))*")
 _LONGEST_QUOTE = 300
@@ -30,8 +30,8 @@ _BARE_KEY = r"\b(?:(?:sk|pk|gsk|xai|pplx|hf|key)[-_]|AIza)[\w*.-]{6,}"
 class ModelTarget(msgspec.Struct, frozen=True):
     """A model at its provider; its `str` is what an error message calls it.
 
-    `key_variable` is where the provider's own key is looked for, None where it has none. `key` is only there to be
-    judged and blotted out.
+    `key_variable` is where the provider's own key is looked up, None if it needs none. `key` is used only to check it
+    and to mask it.
     """
 
     name: ModelName
@@ -47,7 +47,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
 
     @property
     def key_variables(self) -> str:
-        """The variables in which a key for this target may stand, for a sentence."""
+        """The variables that may hold a key for this target, for a message."""
         own = None if self.base_url else self.key_variable
         return f"{own} or VMPILOT_API_KEY" if own else "VMPILOT_API_KEY"
 
@@ -56,15 +56,15 @@ class ModelTarget(msgspec.Struct, frozen=True):
         key = self.key.reveal() if self.key else ""
         if not (key.isascii() and key.isprintable()):
             raise AuthenticationFailed(
-                f"The key for {self} has characters that no key has, perhaps a line break: set {self.key_variables}"
+                f"The key for {self} contains invalid characters, perhaps a line break: set {self.key_variables}"
             )
 
     def missing_key(self) -> AuthenticationFailed:
-        """The error to raise where there is no key."""
+        """The error to raise if there is no key."""
         return AuthenticationFailed(f"There is no key for {self}: set {self.key_variables}")
 
     def quote(self, text: str) -> str:
-        """What the provider said, fit for a sentence: one short line, without web page, key or control character."""
+        """The provider's words for a message: one short line without HTML, key or control characters."""
         if text.lstrip()[:1] == "<":
             return ""
         text = text[:_LOOKED_AT].partition(_TRACEBACK)[0]
@@ -77,11 +77,11 @@ class ModelTarget(msgspec.Struct, frozen=True):
 
 
 def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = None) -> ModelTarget:
-    """Whom this call goes to.
+    """Where this call goes.
 
-    `key_variables` are those of the backend's library, by provider, where it has its own names for them.
+    `key_variables` are the backend library's own names, by provider.
 
-    Raises `ModelNotFound` where the provider is not known.
+    Raises `ModelNotFound` if the provider is unknown.
     """
     settings = call.settings
     name = parse_model_name(call.model, base_url=settings.base_url)
@@ -90,9 +90,9 @@ def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = No
 
 
 def read_base_url(text: str) -> str:
-    """A base URL as it is to be used: without space around it and without a slash at its end.
+    """A valid base URL, without surrounding space and trailing slash.
 
-    Raises `ValueError` for any other text, with a reason that shows nothing of it, for it may hold a password.
+    Raises `ValueError` for any other text, with a reason that quotes none of it: it may contain a password.
     """
     text = text.strip()
     if not text.isprintable() or " " in text:
@@ -128,12 +128,12 @@ def _is_host(host: str) -> bool:
 
 
 def choose_key(settings: ModelSettings) -> str | None:
-    """The key to send; None leaves it to the provider's own variables, which a server of the user's never gets."""
+    """The key to send; None leaves it to the provider's own variables, which the user's own server never gets."""
     if settings.api_key is not None:
         return settings.api_key.reveal()
     return NO_KEY if settings.base_url is not None else None
 
 
 def _strip_secrets(url: str) -> str:
-    """The URL without user, password, query and fragment; it may be none."""
+    """The URL, possibly invalid, without user, password, query and fragment."""
     return re.sub(r"[?#].*", "", re.sub(r"(?<=//)[^/?#]*@", "", url), flags=re.DOTALL)
