@@ -215,7 +215,7 @@ def _describe(process: Path, mark: str) -> str:
 @pytest.fixture(autouse=True)
 def _retries_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries wait a twentieth of what users wait; `tests/core/engine/calls/test_patience.py` has the real waits."""
-    monkeypatch.setattr("vmpilot.engine.calls.patience._FIRST", 0.025)
+    monkeypatch.setattr("vmpilot.engine.calls._backoff._FIRST", 0.025)
 
 
 @pytest.fixture
