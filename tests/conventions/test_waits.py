@@ -11,22 +11,6 @@ TESTS = Path(__file__).parents[1]
 CLOCKS = {"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns"}
 """Clocks that also run while others use the processor; `time.process_time` does not."""
 
-KNOWN = {
-    "core/cache/test_troubles.py",
-    "core/engine/calls/test_watch.py",
-    "core/machine/processes/test_hard_commands.py",
-    "core/machine/processes/test_output.py",
-    "core/machine/processes/test_process.py",
-    "core/machine/processes/test_process_ends.py",
-    "core/tools/files/test_search_text.py",
-    "core/tools/mcp/test_faults.py",
-    "core/tools/mcp/test_sdk_servers.py",
-    "core/tools/test_jobs.py",
-    "core/tools/web/test_connections.py",
-    "core/tools/web/test_keyless.py",
-}
-"""Modules with bounds from before this rule. Remove what you mend."""
-
 
 def has_upper_bound(tree: ast.AST) -> bool:
     """Whether a module asserts that a difference from a wall clock is below something."""
@@ -52,7 +36,7 @@ def test_no_test_has_a_wall_clock_bound() -> None:
         for path in TESTS.rglob("*.py")
         if has_upper_bound(ast.parse(path.read_text(encoding="utf-8")))
     }
-    assert found - KNOWN == set()
+    assert found == set()
 
 
 @pytest.mark.parametrize(

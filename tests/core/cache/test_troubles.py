@@ -43,10 +43,9 @@ async def trouble_of(cache: AnswerCache, *, calls: int = 3) -> str:
     turns = Turns(cache)
     turn = TurnCache(cache, Origin("engine 1"))
     events: list[BackendEvent] = []
-    started = time.monotonic()
-    for number in range(calls):
-        events += await turns.go_on(turn, make_call(str(number)))
-    assert time.monotonic() - started < PATIENCE + 10  # a machine under load
+    async with asyncio.timeout(PATIENCE + 60):  # rather than hang
+        for number in range(calls):
+            events += await turns.go_on(turn, make_call(str(number)))
     assert [event for event in events if not isinstance(event, Notice)] == [TextDelta("Because."), BECAUSE] * calls
     assert len(turns.model.asked) == calls
     (notice,) = [event.text for event in events if isinstance(event, Notice)]

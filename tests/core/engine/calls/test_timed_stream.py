@@ -38,14 +38,11 @@ async def deaf(released: asyncio.Event) -> AsyncGenerator[BackendEvent, None]:
 
 async def test_a_stream_that_swallows_its_cancellation_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
     released = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    started = loop.time()
     with pytest.raises(ModelTimeout, match="stopped mid-answer"):  # noqa: PT012  leaving it belongs to it
         async with TimedStream(deaf(released), call(gap=0.05)) as stream:
             assert await stream.next_event() == TextDelta("x")
             await stream.next_event()
     released.set()
-    assert loop.time() - started < 10
     assert "ignores its cancellation" in caplog.text
 
 

@@ -78,13 +78,13 @@ def _check_plain_pieces(chance: random.Random) -> None:
     "unit", ["x", "x\r", "\r", "\x1b[", "\x1b]", "\x1b[1", "x\b", "\r\n", "\x1b]8;;\x1b\\", "\x1b[31mx", "\x1b]a\x1b"]
 )
 def test_plain_text_takes_linear_time(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     plain_text(unit * (1_000_000 // len(unit)))
     plain = PlainText()
     for _ in range(5_000):
         plain.feed(unit)
     plain.flush()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_long_line_is_passed_on_before_it_ends() -> None:

@@ -142,10 +142,8 @@ async def test_canceling_twice_ends_everything_at_once(run: Run, survivors: Surv
 
 
 async def test_canceling_after_a_timeout_leaks_nothing(run: Run, survivors: Survivors) -> None:
-    start = time.monotonic()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(run("trap '' TERM; setsid sleep 1000 & sleep 1000", timeout=0.1), 0.2)
-    assert time.monotonic() - start < 0.7
     assert survivors() == []
 
 

@@ -81,10 +81,8 @@ async def test_a_server_that_died_between_calls_is_restarted(
 async def test_a_call_without_a_response(make_servers: MakeServers, raw: MakeRaw) -> None:
     server = raw("deaf")
     tools = await make_servers(raw=server.settings(timeout=0.3)).tools()
-    before = time.monotonic()
     with pytest.raises(ToolError, match=r"raw: no response within 0\.3 s"):
         await call(tools, "mcp__raw__echo")
-    assert time.monotonic() - before < 1.3
 
 
 @pytest.mark.parametrize(
@@ -112,11 +110,9 @@ async def test_a_hanging_start_can_be_canceled(
     server = raw(mode)
     asking = asyncio.create_task(make_servers(raw=server.settings()).tools())
     await until(lambda: server.starts > 0)
-    before = time.monotonic()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    assert time.monotonic() - before < 1
     assert survivors() == []
 
 
@@ -168,9 +164,7 @@ async def test_closing_ends_all_processes(
     servers = make_servers(raw=raw(mode).settings())
     await call(await servers.tools(), "mcp__raw__echo")
     assert survivors() != []
-    before = time.monotonic()
     await servers.close()
-    assert time.monotonic() - before < 1.5
     assert survivors() == []
 
 
@@ -206,10 +200,8 @@ def test_a_kill_of_vmpilot_ends_servers(tmp_path: Path, raw: MakeRaw, mark: str,
         assert len(survivors()) >= 3
         vmpilot.kill()
         vmpilot.wait()
-        killed = time.monotonic()
-        while survivors() and time.monotonic() - killed < 4:
+        while survivors():
             time.sleep(0.01)
-        assert time.monotonic() - killed < 2
 
 
 async def test_nothing_is_read_or_started_without_servers(make_servers: MakeServers, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -73,9 +72,7 @@ async def test_a_server_on_standard_input_and_output(
     assert (folder, session) == (str(tmp_path), pid)
 
     assert len([line for line in survivors() if "sdk_server.py" in line]) == 1
-    before = time.monotonic()
     await servers.close()
-    assert time.monotonic() - before < 2
     assert survivors() == []
 
 
@@ -85,11 +82,9 @@ async def test_the_server_is_notified_of_a_canceled_call(make_servers: MakeServe
     note = tmp_path / "note"
     calling = asyncio.create_task(call(tools, "mcp__sample__wait", path=str(note)))
     await until(lambda: note.exists() and note.read_text() == "begun")
-    before = time.monotonic()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    assert time.monotonic() - before < 1
     await until(lambda: note.read_text() == "cancelled")
     assert (await call(tools, "mcp__sample__add", a=1, b=1)).text == "2"
     with pytest.raises(ToolError, match="MCP server sample: Elicitation not supported"):
@@ -109,16 +104,12 @@ async def test_a_server_over_http(make_servers: MakeServers, http_server: HttpSe
     note = tmp_path / "note"
     calling = asyncio.create_task(call(tools, "mcp__far__wait", path=str(note)))
     await until(lambda: note.exists() and note.read_text() == "begun")
-    before = time.monotonic()
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    assert time.monotonic() - before < 1
     await until(lambda: note.read_text() == "cancelled")
 
-    before = time.monotonic()
     await servers.close()
-    assert time.monotonic() - before < 2
 
 
 @pytest.mark.parametrize("kind", ["http", "socks5"])
