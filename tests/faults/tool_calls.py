@@ -377,7 +377,7 @@ UNREADABLE = (
         expects=answers(requests=2),
     ),
     _fault(
-        "call-that-nobody-can-read-for-ever",
+        "unreadable-call-for-ever",
         "After three attempts, report that the model's call is unreadable.",
         HttpError(400, body={"error": _FAILED}),
         expects=fails("tool call that the model wrote", requests=3),

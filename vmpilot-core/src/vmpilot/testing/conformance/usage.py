@@ -26,7 +26,7 @@ async def not_told(harness: Harness) -> None:
 
 @case("usage", "conformance.md#usage")
 async def each_its_own(harness: Harness) -> None:
-    """Each message has the usage of its own call to the model, not a sum."""
+    """Each message has the usage of one model call, not a sum."""
     first, second = Usage(input_tokens=10, output_tokens=2), Usage(input_tokens=20, output_tokens=3)
     turn = await harness.run_turn(Reply(tool_calls=(shell_call(),), usage=first), Reply("Done.", usage=second))
     check_equal(turn.usages, [first, second], "the usages")
