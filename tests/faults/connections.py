@@ -132,7 +132,7 @@ def _for_ever(name: str, advice: str, *script: Step | StepMaker, says: str, **se
     )
 
 
-_SILENT = "silent|nothing|not done|in time"
+_SILENT = "silent|nothing|did not finish|in time"
 _NO_CONTENT = "Comments, empty chunks and whitespace are not content: close the connection at the time limit."
 _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
 _ROLE = chunk({"role": "assistant", "content": ""})
@@ -183,7 +183,7 @@ STALLED = (
             Flood(chunk({"content": "drip "}), opening=_ROLE, interval=0.1),
             Flood(" ", interval=0.1, content_type="application/json"),
         ),
-        says="not done|silent|nothing",
+        says="did not finish|silent|nothing",
         first_content_timeout=5.0,
         gap_timeout=5.0,
         call_timeout=1.5,

@@ -75,7 +75,7 @@ EMPTY = (
         "empty-for-ever",
         "After three attempts, report an empty answer.",
         Reply(""),
-        expects=fails("empty|nothing|no answer", requests=3),
+        expects=fails("empty|nothing|invalid answer", requests=3),
         repeats=True,
     ),
     _again("only-reasoning", Reply("", reasoning="I should look at the disk first.")),
@@ -100,7 +100,7 @@ EMPTY = (
         "announced-calls-absent-for-ever",
         "After three attempts, report an incomplete answer.",
         Reply("I will look.", finish="tool_calls"),
-        expects=fails("call|end|complete|broke", requests=3, text=None),
+        expects=fails("call|end|complete|cut off", requests=3, text=None),
         repeats=True,
     ),
 )
@@ -176,7 +176,7 @@ ENDS = (
         "finish-unknown-for-ever",
         "After three attempts, keep the text and report that it has no proper end.",
         Reply(_HALF, finish="banana"),
-        expects=fails("end|complete|broke", requests=3, text=None),
+        expects=fails("end|complete|cut off", requests=3, text=None),
         repeats=True,
     ),
     _fault(

@@ -237,7 +237,7 @@ BROKEN = (
         "bad-json-for-ever",
         "After three attempts, report an invalid answer.",
         as_asked(stream('data: {"choices": [{"del\n\n'), Raw(text='{"choices": [{"mes')),
-        expects=fails("no answer|complete|middle", requests=3),
+        expects=fails("invalid answer|complete|middle", requests=3),
         repeats=True,
     ),
 )

@@ -65,7 +65,7 @@ async def test_a_conversation_goes_on_on_the_other_backend(machine: Machine) -> 
     ]
     assert before[1]["content"][1]["image_url"] == {"url": PIXEL, "detail": "low"}
     assert "grüße" in before[3]["content"]
-    assert "no tool" in before[4]["content"]
+    assert "unknown tool" in before[4]["content"]
 
 
 def signed_answer() -> Raw:

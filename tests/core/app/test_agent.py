@@ -110,7 +110,7 @@ async def test_a_missing_conversation(make_agent: MakeAgent) -> None:
     async with make_agent(conversation="abc") as agent:
         with pytest.raises(UsageError, match='no conversation "abc"'):
             await agent.answer("hi")
-        with pytest.raises(UsageError, match="no conversation yet"):
+        with pytest.raises(UsageError, match="no conversation to continue"):
             await agent.resume_latest()
 
 

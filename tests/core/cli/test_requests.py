@@ -105,7 +105,7 @@ def test_options_for_model_calls(here: Here) -> None:
         (["--no-such-option", "x"], "--no-such-option"),
         (["--cwd", "/no/such/folder", "x"], "/no/such/folder"),
         (["-c", "-r", "abc", "x"], "not allowed with"),
-        (["-c", "x"], "no conversation yet"),
+        (["-c", "x"], "no conversation to continue"),
         (["-r", "abc", "x"], 'no conversation "abc"'),
         (["backends"], "usage"),
         (["backends", "frobnicate"], "usage"),
@@ -171,7 +171,7 @@ def test_an_ambiguous_id_is_an_error_that_lists_them(here: Here) -> None:
             found.append(json.loads(here("--output", "json", "x", server=server).out)["conversation_id"])
         ran = here("-r", found[-1][0], "y", server=server)
     assert ran.code == 2
-    assert "several conversations" in ran.err
+    assert "Several conversations" in ran.err
     assert found[-1] in ran.err
 
 
