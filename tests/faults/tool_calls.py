@@ -380,7 +380,7 @@ UNREADABLE = (
         "unreadable-call-for-ever",
         "After three attempts, report that the model's call is unreadable.",
         HttpError(400, body={"error": _FAILED}),
-        expects=fails("tool call that the model wrote", requests=3),
+        expects=fails("could not parse the model's tool call", requests=3),
         repeats=True,
     ),
 )

@@ -96,7 +96,7 @@ REFUSALS: dict[str, Row] = {
     "a body of pydantic": (
         HttpError(422, body={"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}),
         ParameterRefused,
-        "does not support seed in a request",
+        "does not support the parameter seed",
     ),
     "a long text": (HttpError(400, "y" * 9999), InvalidRequest, "yyy…); check the model"),
     "odd signs": (HttpError(400, "a \x1b[31mred\x00 light"), InvalidRequest, "(status 400: a [31mred light)"),

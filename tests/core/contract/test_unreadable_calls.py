@@ -43,4 +43,4 @@ def test_a_call_that_the_provider_cannot_read_is_a_broken_answer(status: int | N
     described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, BadResponse)
     assert described.retryable
-    assert "could not parse the tool call that the model wrote" in str(described)
+    assert "could not parse the model's tool call" in str(described)

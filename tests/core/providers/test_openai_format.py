@@ -141,7 +141,7 @@ def test_reasoning_and_names_are_read_where_they_are() -> None:
     ],
 )
 def test_the_message_that_cannot_be_read_is_named(wrong: Any) -> None:
-    with pytest.raises(ValueError, match="message 1 is no chat message: "):
+    with pytest.raises(ValueError, match="message 1 is not a chat message: "):
         read_chat_messages([{"role": "user", "content": "x"}, wrong])
 
 

@@ -172,7 +172,7 @@ def test_a_member_that_is_not_taken(member: str, status: int, body: Any) -> None
     error = _describe(status, body)
     assert isinstance(error, ParameterRefused)
     assert error.parameter == member
-    assert f" does not support {member} in a request (status {status}" in str(error)
+    assert f" does not support the parameter {member} (status {status}" in str(error)
 
 
 @pytest.mark.parametrize(("kind", "status", "body"), OTHERS)

@@ -1,7 +1,8 @@
-"""The kit for backends: what talking to a model provider takes, whichever library sends the requests.
+"""The kit for backends: everything they need to talk to a model provider, independent of the library that sends
+requests.
 
-Model names and targets, OpenAI's message format, the reader of streamed answers, and the one mapping from a library's
-exceptions to the contract's errors. It imports the contract and no model library.
+Model names and targets, OpenAI's message format, a reader of streamed answers, and the single mapping from library
+exceptions to the contract's errors. It imports the contract but no model library.
 """
 
 from vmpilot.providers._http_clients import MAX_ERROR_BYTES, RoutedTransport, open_client

@@ -1,7 +1,7 @@
-"""Asynchronous HTTP clients for talking to a model: which way requests go, and how much of a failure is read.
+"""Asynchronous HTTP clients for model requests: proxy routing, and a limit on how much of an error body is read.
 
-It works with httpx and with httpx2, which have the same interface and different classes, and imports neither: the class
-of client that a backend hands in brings its library along.
+It works with httpx and with httpx2, which share an interface but not classes. It imports neither: the client class that
+a backend passes in determines the library.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ Client = TypeVar("Client")
 """`AsyncClient` of httpx or httpx2, or a subclass."""
 
 MAX_ERROR_BYTES = 16 * 1024
-"""Bytes read of a failure's body: what matters is at the beginning, and searching a longer one takes seconds."""
+"""Bytes read of an error body: the useful part is at the start, and searching a longer body takes seconds."""
 
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 def open_client(kind: Callable[..., Client], settings: ModelSettings, *, verify: Any = None, **options: Any) -> Client:
-    """Make a client of `kind`, which is `AsyncClient` of httpx or httpx2, or a subclass; `options` are passed to it.
+    """Create a client of class `kind`: `AsyncClient` of httpx or httpx2, or a subclass. `options` are passed to it.
 
-    `verify` says whom TLS trusts; None means the library's default. Of the time limits it sets the one for connecting,
-    because the core keeps the others. It uses the proxies of `settings` and none from the environment, adds the query
-    of `settings` to each request, follows no redirect (the key would travel along), and reads at most
-    `MAX_ERROR_BYTES` bytes of a failure's body. Requests raise what `RoutedTransport` does.
+    `verify` selects the certificates that TLS trusts; None means the library's default. Only the connect timeout is
+    set, because the core enforces the others. The client uses the proxies in `settings` and ignores those in the
+    environment, adds the query in `settings` to each request, follows no redirects (they would carry the key along),
+    and reads at most `MAX_ERROR_BYTES` bytes of an error body. Requests raise the same errors as `RoutedTransport`.
     """
     library = _find_library(kind)
 
@@ -65,13 +65,13 @@ def _choose_tls(library: Any, base_url: str | None) -> ssl.SSLContext:
 
 @functools.cache
 def _load_tls(library: Any) -> ssl.SSLContext:
-    """The trusted authorities, read once in a process (20 ms); it holds nothing of any user."""
+    """The trusted authorities, read once per process (20 ms); they contain no user data."""
     context: ssl.SSLContext = library.create_ssl_context()
     return context
 
 
 def _find_library(kind: Any) -> ModuleType:
-    """The library, httpx or httpx2, whose `AsyncClient` this is or is derived from."""
+    """The library (httpx or httpx2) that defines this `AsyncClient` or its base class."""
     base = next(cls for cls in kind.__mro__ if cls.__name__ == "AsyncClient")
     return sys.modules[base.__module__.partition(".")[0]]
 
@@ -79,7 +79,7 @@ def _find_library(kind: Any) -> ModuleType:
 class RoutedTransport:
     """A transport for clients of `library`, httpx or httpx2: requests go directly or through the proxy for their URL.
 
-    A proxy that fails raises the library's `ProxyError`, whose text names the variable; one that cannot be used at all
+    A failing proxy raises the library's `ProxyError`, with the variable's name in its text; an unusable proxy setting
     raises `UsageError`.
     """
 
@@ -96,7 +96,7 @@ class RoutedTransport:
         await self.aclose()
 
     async def handle_async_request(self, request: Any) -> Any:
-        """Send a request and return the response, whose body is still to be read."""
+        """Send a request and return the response with its body still unread."""
         proxy = self._proxies.find(str(request.url))
         if proxy not in self._transports:
             self._transports[proxy] = self._open(proxy)
@@ -109,7 +109,7 @@ class RoutedTransport:
             async with _checked_handshake(request, is_socks=proxy.is_socks):
                 response = await transport.handle_async_request(request)
         except (*failures, _HandshakeError) as error:
-            raise library.ProxyError(f"{proxy}: {error or 'no answer in time'}") from error
+            raise library.ProxyError(f"{proxy}: {error or 'no response in time'}") from error
         if response.status_code == _PROXY_AUTHENTICATION_REQUIRED:
             await response.aclose()
             raise library.ProxyError(f"{proxy}: 407 Proxy Authentication Required")
@@ -129,14 +129,14 @@ class RoutedTransport:
 
 
 class _HandshakeError(Exception):
-    """A SOCKS proxy gave no answer, or one that is not SOCKS."""
+    """A SOCKS proxy did not respond, or its response was not SOCKS."""
 
 
 @asynccontextmanager
 async def _checked_handshake(request: Any, *, is_socks: bool) -> AsyncIterator[None]:
-    """Bound the handshake with a SOCKS proxy: httpcore gives it no time limit, and leaks the connection if it fails.
+    """Time out the handshake with a SOCKS proxy: httpcore sets no timeout and leaks the connection on failure.
 
-    The events are httpcore's: https://www.encode.io/httpcore/extensions/#trace.
+    The events are those of httpcore: https://www.encode.io/httpcore/extensions/#trace.
     """
     if not is_socks:
         yield
@@ -163,9 +163,9 @@ async def _checked_handshake(request: Any, *, is_socks: bool) -> AsyncIterator[N
         async with asyncio.timeout(None) as limit:
             yield
     except TimeoutError as error:
-        raise _HandshakeError("no answer in time") from error
+        raise _HandshakeError("no response in time") from error
     except (SOCKSError, AssertionError) as error:
-        raise _HandshakeError("its answer is not SOCKS 5") from error
+        raise _HandshakeError("its response is not SOCKS 5") from error
     finally:
         if connection is not None:
             await connection.aclose()

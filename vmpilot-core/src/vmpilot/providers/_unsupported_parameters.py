@@ -1,6 +1,6 @@
-"""Which member of a chat completions request a server says that it does not take, whatever words it has for that.
+"""Detects which chat completions parameter a server rejects as unsupported, in any provider's wording.
 
-Only what VMPilot sends and can do without counts, and only where the member itself is refused, not its value.
+Only optional parameters that VMPilot sends count, and only if the parameter itself is rejected, not its value.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _SPELLINGS: Mapping[str, str] = MappingProxyType(
         "tools": "tools",
     }
 )
-"""How servers write the members, as patterns."""
+"""Patterns for the ways that servers write each parameter."""
 
 _ALWAYS_FIT = frozenset({"parallel_tool_calls", "stream_options"})
-"""Members whose value cannot be what a server complains of."""
+"""Parameters whose value cannot be the cause of a complaint."""
 
 _NOT_TAKEN = frozenset({"unknown_parameter", "unsupported_parameter"})
 
-# No part of a longer name or path: `tools.0.function` is a complaint about what the tool holds.
+# Not part of a longer name or path: `tools.0.function` is a complaint about the contents of the tool.
 _NAME = rf"(?<![\w.])(?P<name>{'|'.join(_SPELLINGS)})(?!\w|\W{{0,3}}\d)"
 _THING = r"(?:request|keyword|input|body|loc|msg|param|parameter|argument|field|key|name|property|propertie)s?"
 _BEFORE = (
@@ -44,7 +44,7 @@ _AFTER = (
 )
 _REFUSED = re.compile(rf"{_BEFORE}{_NAME}|{_NAME.replace('?P<name>', '?P<other>')}{_AFTER}", re.IGNORECASE)
 _ONLY_DEFAULT = re.compile(r"temperature\b.{0,80}only the default\b.{0,20}\bsupported", re.IGNORECASE | re.DOTALL)
-# Anthropic, where the history holds calls of a model that does not think.
+# Anthropic, if the history contains calls by a model without thinking.
 _NO_THINKING = re.compile(r"expected \W?thinking\W? or \W?redacted_thinking", re.IGNORECASE)
 _NO_STREAM = re.compile(r"must be verified to stream|in streaming mode", re.IGNORECASE)
 
@@ -52,9 +52,9 @@ _LOOKED_AT = 10_000
 
 
 def find_unsupported_parameter(text: str, *, code: str = "", named: str = "") -> str | None:
-    """The member that a server's words refuse, None where they refuse none; of several, the first.
+    """The first parameter that a server's error text rejects, or None.
 
-    `code` and `named` are the `code` and the `param` of OpenAI's error.
+    `code` and `named` are the `code` and `param` members of OpenAI's error.
     """
     named = named.partition(".")[0]
     if named in _ALWAYS_FIT or (named in _SPELLINGS.values() and not _NOT_TAKEN.isdisjoint(code.split())):

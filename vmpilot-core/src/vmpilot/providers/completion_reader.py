@@ -1,8 +1,8 @@
 """Turns chat completion chunks, as JSON values, into the contract's events.
 
-Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and for the members of other
-providers `vmpilot.providers.provider_metadata`. Members may be missing, null or of another type: servers that call
-themselves compatible differ in all of them.
+Source of the format: https://platform.openai.com/docs/api-reference/chat-streaming, and
+`vmpilot.providers.provider_metadata` for the members of other providers. Members may be missing, null or of another
+type, because servers that claim compatibility differ in all of them.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class CompletionReader:
             ) from error
 
     def complete(self, *, end_is_told: bool = False) -> MessageCompleted:
-        """The whole message, marked as cut if the stream ended without a finish reason.
+        """The complete message, marked as truncated if the stream ended without a finish reason.
 
-        Raises `BadResponse` if it is empty, `StreamInterrupted` if the server did not mark the end at all.
+        Raises `BadResponse` if it is empty, or `StreamInterrupted` if the server never marked the end.
         """
         if not self._has_begun:
             raise BadResponse(f"{self._target} sent an empty answer; try again or check the base URL")
@@ -68,7 +68,7 @@ class CompletionReader:
         )
 
     def _refused(self, chunk: Mapping[str, Any]) -> ModelError:
-        """The error in place of a chunk; a failure of the server unless it says otherwise."""
+        """The error for an error response in place of a chunk; a server failure by default."""
         failure = read_error_body(chunk)
         if not failure.status:
             failure = msgspec.structs.replace(failure, code=f"{failure.code} server_error")
@@ -85,7 +85,7 @@ class CompletionReader:
         if not self._has_begun:
             self._has_begun, self._index = True, choice.get("index") or 0
         elif (choice.get("index") or 0) != self._index:
-            return []  # another choice, which was not requested
+            return []  # an additional choice that was not requested
         reason = choice.get("finish_reason")
         if reason and isinstance(reason, str):
             self.finish_reason = reason
@@ -119,7 +119,7 @@ class CompletionReader:
             events.append(delta)
 
     def _check_opaque_size(self) -> None:
-        """Hidden data are not content, so no other limit counts them."""
+        """Hidden data is not content, so no other limit counts it."""
         if self._opaque.size > LARGEST:
             raise BadResponse(f"{self._target} sent too much hidden reasoning; try again")
 
@@ -127,7 +127,7 @@ class CompletionReader:
         if isinstance(content, str):
             events.append(self._builder.add_text(content))
             return
-        for part in content:  # Mistral's way to send reasoning beside text
+        for part in content:  # Mistral sends reasoning next to text this way
             if thinking := _join_texts(part.get("thinking")):
                 events.append(self._builder.add_reasoning(thinking))
             elif text := _string(part.get("text")):
@@ -148,13 +148,13 @@ class CompletionReader:
 
 
 def _number_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Number the calls of a whole message, because their ids may be equal."""
+    """Number the calls of a complete message, because their ids may be equal."""
     calls = message.get("tool_calls") or ()
     return {**message, "tool_calls": [{**call, "index": position} for position, call in enumerate(calls)]}
 
 
 def _read_usage(usage: Mapping[str, Any]) -> Usage:
-    """Token counts by OpenAI's names; a missing or invalid count is 0."""
+    """Token counts under OpenAI's names; a missing or invalid count is 0."""
     return Usage(
         input_tokens=_read_count(usage.get("prompt_tokens")),
         output_tokens=_read_count(usage.get("completion_tokens")),
@@ -172,7 +172,7 @@ def _read_count(value: object) -> int:
 
 
 def _write_arguments(arguments: object) -> str | None:
-    """Arguments as a string, also if a server sends them as JSON values."""
+    """Arguments as a string, even if a server sends them as JSON values."""
     if arguments is None or isinstance(arguments, str):
         return arguments
     return json.dumps(arguments, ensure_ascii=False)

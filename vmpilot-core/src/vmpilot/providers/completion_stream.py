@@ -1,7 +1,6 @@
-"""The body of a chat completions response, as bytes, into chunks and on into events; knows no HTTP client.
+"""Turns the bytes of a chat completions response into chunks and then into events, independent of any HTTP client.
 
-A stream of server-sent events where the server streams, a whole answer where it does not, and all that servers send in
-the place of either.
+The body may be a stream of server-sent events, a complete answer, or anything else that servers send instead.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from vmpilot.providers.target import ModelTarget
 
 _BLANK = b"\xef\xbb\xbf\r\n\t "
 _BEGINNINGS = b"d:eir"
-"""With one of these begins each line of a stream: data, a comment, event, id, retry."""
+"""Each line of a stream starts with one of these: data, a comment, event, id, retry."""
 
 _LARGEST = 64 * 1024 * 1024
 _DRAIN_SECONDS = 0.2
 
 
 async def read_completion(body: AsyncIterator[bytes], target: ModelTarget) -> AsyncGenerator[BackendEvent, None]:
-    """The events of one answer: deltas as they come, then one `MessageCompleted`.
+    """The events of one answer: deltas as they arrive, then one `MessageCompleted`.
 
-    `body` is read to its end, so that its connection can serve the next call. What it raises passes, unless the model
-    had told its end: then only the usage can be missing. Raises `StreamInterrupted` where the answer is not complete,
-    `BadResponse` where it is none, and the error of a refusal that stands in its place.
+    `body` is read to its end, so that its connection can be reused for the next call. Its exceptions propagate unless
+    the model had already finished: then at most the usage is missing. Raises `StreamInterrupted` if the answer is
+    incomplete, `BadResponse` if it is invalid, and the matching error if the server sent an error response instead.
     """
     stream, reader = ChunkStream(target), CompletionReader(target)
     while not stream.is_over:
@@ -51,7 +50,7 @@ async def _receive(body: AsyncIterator[bytes], reader: CompletionReader) -> byte
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
-    """Read on for a moment; some servers leave the response open behind its end, or break it off."""
+    """Read on briefly; some servers leave the response open after its end, or drop the connection."""
     import asyncio
 
     try:
@@ -63,9 +62,9 @@ async def _drain(body: AsyncIterator[bytes]) -> None:
 
 
 class ChunkStream:
-    """Takes in a body's bytes wherever they were cut and gives its chunks, as JSON values.
+    """Parses a body, split at arbitrary bytes, into its chunks as JSON values.
 
-    `is_over` once nothing can follow; `end_is_told` if the server said so by `[DONE]`, or sent a whole answer.
+    `is_over` is set once nothing can follow, `end_is_told` if the server sent `[DONE]` or a complete answer.
     """
 
     def __init__(self, target: ModelTarget) -> None:
@@ -76,7 +75,7 @@ class ChunkStream:
         self._document: bytearray | None = None
 
     def feed(self, received: bytes) -> Iterator[object]:
-        """The chunks that `received` completes; raises `BadResponse` where it cannot be read."""
+        """The chunks that `received` completes; raises `BadResponse` if it cannot be parsed."""
         if self._events is None and self._document is None:
             received = self._begin(received)
         if self._document is not None:
@@ -92,13 +91,13 @@ class ChunkStream:
             yield self._read_document(bytes(self._document))
             self.end_is_told = True
         elif self._events is not None:
-            # What does not end like a chunk was cut within it.
+            # If the end does not look like that of a chunk, the chunk was truncated.
             events = [data for data in self._events.finish() if data.rstrip().endswith((b"}", b"[DONE]"))]
             yield from self._read_events(events)
         self.is_over = True
 
     def _begin(self, received: bytes) -> bytes:
-        """Find out by its first byte that is not blank what the body is; gives what follows the blanks."""
+        """Detect the kind of body by its first nonblank byte; returns the data after the blanks."""
         told = received.lstrip(_BLANK)
         if told.startswith(b"<"):
             raise BadResponse(
@@ -115,12 +114,12 @@ class ChunkStream:
             if data.startswith(b"[DONE]"):
                 self.is_over = self.end_is_told = True
                 return
-            if data.strip():  # some keep the connection alive with empty ones
+            if data.strip():  # some servers keep the connection alive with empty ones
                 yield self._read_json(data)
 
     def _read_json(self, data: bytes) -> object:
         try:
-            # Bytes that are no UTF-8 become lone surrogates, which nothing runs and nothing sends.
+            # Bytes that are not UTF-8 become lone surrogates, which are never run or sent.
             value: object = json.loads(data.decode("utf-8", "surrogateescape"))
         except (ValueError, RecursionError) as error:
             raise self._unreadable(data) from error

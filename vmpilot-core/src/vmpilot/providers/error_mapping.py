@@ -1,8 +1,8 @@
 """The one border where exceptions of model libraries, their SDKs and HTTP clients become the contract's errors.
 
-It goes by what they share (names of classes, statuses, responses, bodies) and imports none of them. A library's own
-class says little: LiteLLM's for a refused connection is its `InternalServerError`. So the HTTP response or the
-connection's failure is looked for behind it, and the class follows from that.
+It relies on what they share (class names, statuses, responses, bodies) and imports none of these libraries. A library's
+own class says little: LiteLLM raises its `InternalServerError` for a refused connection. The contract's class therefore
+follows from the HTTP response or connection failure that caused the exception.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _CONNECTION: tuple[_Meaning, ...] = (
     ("TimeoutException", ModelTimeout, "did not answer in time; try again"),
     ("DecodingError", BadResponse, "sent data that cannot be decompressed; try again"),
 )
-"""What the exceptions of httpx, and those before its request is made, mean by the name of their class."""
+"""The errors for exceptions of httpx, and for those raised before it sends a request, by class name."""
 
 _WITHOUT_STATUS: tuple[_Meaning, ...] = (
     (
@@ -80,7 +80,7 @@ _WITHOUT_STATUS: tuple[_Meaning, ...] = (
 
 @contextmanager
 def translated_errors(target: ModelTarget, *, answering: bool = False) -> Iterator[None]:
-    """Let the contract's errors pass, and raise every other exception as a `ModelError`, `from` that exception.
+    """Pass the contract's errors through, and raise any other exception as a `ModelError` `from` that exception.
 
     `answering` means that the answer has started, so that a lost connection is an interrupted answer.
     """
@@ -101,7 +101,7 @@ def translate_error(
 ) -> ModelError:
     """The contract's error for an exception that a call to a model raised.
 
-    `handled` is an exception from before the call; it is not a cause.
+    `handled` is an exception that was being handled before the call; it is not a cause.
     """
     links = list(_walk_links(error, handled))
     response = next((_member(link, "response") for link in links if "HTTPStatusError" in _name_classes(link)), None)
@@ -118,7 +118,7 @@ def translate_error(
 
 
 def _walk_links(error: BaseException, handled: BaseException | None) -> Iterator[BaseException]:
-    """The exception and those behind it, nearest first."""
+    """The exception and its causes, nearest first."""
     pending: list[object] = [error]
     seen = {id(handled)}
     while pending:
@@ -155,7 +155,7 @@ def _describe_loss(links: Sequence[BaseException], target: ModelTarget, *, answe
 
 
 def _describe_unknown(failure: ErrorResponse, target: ModelTarget, *, answering: bool) -> ModelError:
-    """An unknown failure of a library while it reads an answer means that the answer is invalid."""
+    """If a library fails for an unknown reason while reading an answer, the answer is invalid."""
     if not answering:
         return make_model_error(failure, target)
     said = target.quote(failure.text)
@@ -166,7 +166,7 @@ def _read_response(response: Any, error: Exception) -> ErrorResponse:
     status, headers = read_status(_member(response, "status_code")), _read_headers(response)
     try:
         text = str(response.text)
-    except RuntimeError:  # httpx's, where the body was not read
+    except RuntimeError:  # raised by httpx if the body was not read
         text = str(error)
     return read_error_body(_read_json(text), status=status, headers=headers)
 
@@ -181,7 +181,7 @@ def _read_json(text: str) -> Any:
 
 
 def _read_exception(error: Exception) -> ErrorResponse:
-    """What the exception itself says, in members that SDKs share; their types are not trusted."""
+    """The failure that the exception itself describes, in attributes that SDKs share; their types are not trusted."""
     response = _member(error, "response")
     bodies = (_member(error, "body"), _member(error, "details"))
     body = next((body for body in bodies if isinstance(body, dict) and body), None)

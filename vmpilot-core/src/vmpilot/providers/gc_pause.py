@@ -1,4 +1,4 @@
-"""Pausing Python's garbage collector while a large library is imported."""
+"""Pauses Python's garbage collector during the import of a large library."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_gc() -> Iterator[None]:
-    """No collection inside the block: an import makes very many objects and hardly any garbage.
+    """Disable collection inside the block: an import creates very many objects and hardly any garbage.
 
-    LiteLLM's takes 2.5 s of CPU time instead of 4.2 s, LangChain's three quarters. The imported objects are then
-    excluded from later collections, which cost 8 to 16 ms in each step of a long turn.
+    Importing LiteLLM takes 2.5 s of CPU time instead of 4.2 s; importing LangChain takes three quarters of the time.
+    The imported objects are then excluded from later collections, which cost 8 to 16 ms in each step of a long turn.
     """
     enabled = gc.isenabled()
     known = len(sys.modules)

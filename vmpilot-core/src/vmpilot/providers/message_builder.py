@@ -1,4 +1,4 @@
-"""Put one assistant message together from the pieces of a stream; used by every backend that reads deltas."""
+"""Builds one assistant message from the deltas of a stream; used by every backend that reads deltas."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FINISHES: dict[str | None, Finish] = {
 class MessageBuilder:
     """Collects text, reasoning and fragments of tool calls; each `add_…` returns the event for the backend to yield.
 
-    Arguments of calls are only joined, never read. Servers disagree on how fragments are numbered: a fragment belongs
-    to the call with its `index`; without one, to the last call. A second id on one index begins a new call. A character
-    that was cut in two halves waits for its second one.
+    Arguments of calls are joined but never parsed. Servers disagree on how fragments are numbered: a fragment belongs
+    to the call with its `index`; without one, to the last call. A second id on the same index starts a new call. Half a
+    surrogate pair is held back until the other half arrives.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class MessageBuilder:
         return ReasoningDelta(self._reasoning.add(piece))
 
     def add_refusal(self, piece: str) -> TextDelta:
-        """Text with which the model refuses: part of the text, and the message's end becomes `refusal`."""
+        """Text of a refusal: part of the message's text; the message's finish reason becomes `refusal`."""
         self._refused = True
         return self.add_text(piece)
 
@@ -55,7 +55,7 @@ class MessageBuilder:
         name: str | None,
         arguments: str | None,
     ) -> ToolCallDelta:
-        """A fragment of a tool call, each part as far as the provider sent it."""
+        """A fragment of a tool call, with the parts that the provider sent."""
         call = self._by_index.get(index) if index is not None else self._last_for(id)
         if call is None or (id and call.id and id != call.id):
             call = _CallPieces(position=len(self._calls))
@@ -67,9 +67,9 @@ class MessageBuilder:
         return ToolCallDelta(call.position, call.arguments.add(arguments or ""), name or "")
 
     def add_function_call(self, *, name: str | None, arguments: str | None) -> ToolCallDelta | None:
-        """A fragment of the one call of a message in the form that OpenAI gave up, `function_call`, which has no id.
+        """A fragment of a message's single call in OpenAI's deprecated form, `function_call`, which has no id.
 
-        None where the message has calls in the newer form: then it only repeats one of them.
+        None if the message has calls in the newer form: then it only repeats one of them.
         """
         if self._calls:
             return None
@@ -80,7 +80,7 @@ class MessageBuilder:
     def build(
         self, finish_reason: str | None, *, provider: str | None = None, provider_data: dict[str, Any] | None = None
     ) -> AssistantMessage:
-        """The message as far as it came; `finish_reason` is the provider's word, None where it gave none."""
+        """The message received so far; `finish_reason` is the provider's value, or None if it sent none."""
         said = self._calls or ([self._function_call] if self._function_call else [])
         calls = tuple(ToolCall(call.id, call.name, call.arguments.join()) for call in said)
         return AssistantMessage(
@@ -109,7 +109,7 @@ class _CallPieces:
 
 
 class _Pieces:
-    """Pieces of one string; each half of a surrogate pair may have come in a piece of its own, as an escape of JSON."""
+    """Joins the chunks of one string; JSON escapes may split a surrogate pair across two chunks."""
 
     __slots__ = ("_half", "_pieces")
 
@@ -118,7 +118,7 @@ class _Pieces:
         self._pieces: list[str] = []
 
     def add(self, piece: str) -> str:
-        """Keep the piece, and give what is whole by now; a half to which nothing comes any more is left out."""
+        """Add a chunk and return the complete characters; a half that is never completed is dropped."""
         if self._half or "\ud800" <= piece[-1:] <= "\udbff":
             piece = (self._half + piece).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
             end = len(piece) - ("\ud800" <= piece[-1:] <= "\udbff")
@@ -132,7 +132,7 @@ class _Pieces:
 
 
 def _finish(finish_reason: str | None, *, has_calls: bool) -> Finish:
-    """Ollama and others end a message of tool calls with `stop`; calls that were announced must also be there."""
+    """Ollama and others end a message of tool calls with `stop`; announced calls must actually be present."""
     finish = _FINISHES.get(finish_reason, "cut")
     if finish == "stop" and has_calls:
         return "tool_calls"

@@ -1,4 +1,4 @@
-"""One spelling of models for every backend: LiteLLM's `provider/model`."""
+"""One notation for models in every backend: LiteLLM's `provider/model`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmpilot.providers.provider_table import PROVIDERS
 
 
 class ModelName(msgspec.Struct, frozen=True):
-    """A model's provider and its name there."""
+    """A model's provider and the model's name at that provider."""
 
     provider: str
     name: str
@@ -19,10 +19,10 @@ class ModelName(msgspec.Struct, frozen=True):
 
 
 def parse_model_name(model: str, *, base_url: str | None = None) -> ModelName:
-    """Read `provider/model`.
+    """Parse `provider/model`.
 
     With a `base_url`, any other name is a model of that OpenAI-compatible server (`Qwen/Qwen3-8B`). Without one, the
-    provider of a bare name (`gpt-4o`, `claude-…`) follows from its first letters.
+    provider of a bare name (`gpt-4o`, `claude-…`) is inferred from its prefix.
 
     Raises `ModelNotFound` for a bare name of an unknown provider.
     """

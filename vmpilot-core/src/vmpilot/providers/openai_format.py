@@ -1,7 +1,8 @@
-"""Messages and tools to and from the dictionaries of OpenAI's chat completions API, and nothing else of that API.
+"""Converts messages and tools to and from the dictionaries of OpenAI's chat completions API, and nothing more.
 
-Source of the format: https://platform.openai.com/docs/api-reference/chat. Dictionaries come back unchanged; what they
-have no place for (how a message ended, whether a tool failed, opaque provider data of another provider) stays behind.
+Source of the format: https://platform.openai.com/docs/api-reference/chat. Dictionaries survive a round trip unchanged;
+facts that they cannot express (how a message ended, whether a tool failed, opaque data of another provider) are
+dropped.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def chat_messages(
 ) -> list[dict[str, Any]]:
     """The `messages` of a chat completions request, the system prompt first.
 
-    Opaque data of an assistant message is included where it belongs to `provider`.
+    Opaque data of an assistant message is included if it belongs to `provider`.
     """
     head: list[dict[str, Any]] = [{"role": "system", "content": system}] if system else []
     return head + [chat_message(message, provider=provider) for message in messages]
@@ -58,10 +59,10 @@ def chat_tool(spec: ToolSpec) -> dict[str, Any]:
 
 
 def chat_options(settings: ModelSettings, *, base_url: str = "") -> dict[str, Any]:
-    """The parameters of a chat completions request that say how to answer, without those that the server rejected.
+    """The generation parameters of a chat completions request, without those that the server rejected.
 
-    `base_url` is where the request goes. OpenAI and Azure have a new name for `max_tokens`; all local servers know only
-    the old one. A server that rejects one of them gets the other.
+    `base_url` is the server's address. OpenAI and Azure have renamed `max_tokens`; all local servers accept only the
+    old name. A server that rejects one name gets the other.
     """
     limit = "max_tokens"
     if (urlsplit(base_url).hostname or "").endswith(_WITH_NEW_LIMIT):
@@ -80,9 +81,9 @@ def chat_options(settings: ModelSettings, *, base_url: str = "") -> dict[str, An
 
 
 def read_chat_messages(dictionaries: Iterable[Mapping[str, Any]]) -> tuple[str, tuple[Message, ...]]:
-    """The system prompt (several are joined by blank lines) and the messages of a chat completions request.
+    """The system prompt (several are joined with blank lines) and the messages of a chat completions request.
 
-    Raises `ValueError` naming the message (counted from 0) that cannot be read.
+    Raises `ValueError` with the position (from 0) of a message that cannot be parsed.
     """
     system: list[str] = []
     messages: list[Message] = []
@@ -94,7 +95,7 @@ def read_chat_messages(dictionaries: Iterable[Mapping[str, Any]]) -> tuple[str, 
                 continue
             message = _checked(_read_message(dictionary, names))
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"message {position} is no chat message: {error!r}") from error
+            raise ValueError(f"message {position} is not a chat message: {error!r}") from error
         if isinstance(message, AssistantMessage):
             names.update((call.id, call.name) for call in message.tool_calls)
         messages.append(message)
@@ -149,14 +150,14 @@ def _read_message(dictionary: Mapping[str, Any], names: Mapping[str, str]) -> Me
 def read_tool_call(dictionary: Mapping[str, Any]) -> ToolCall:
     """A chat completions tool call; the arguments stay the raw string.
 
-    Raises `KeyError` or `TypeError` where it is none.
+    Raises `KeyError` or `TypeError` if it is not a tool call.
     """
     function = dictionary["function"]
     return ToolCall(dictionary["id"] or "", function["name"] or "", function["arguments"] or "")
 
 
 def _checked(message: Message) -> Message:
-    """Raises `ValueError` where a member has another type than it must have: the dictionaries are anybody's."""
+    """Raises `ValueError` if a member has the wrong type: the dictionaries may come from any source."""
     return msgspec.convert(msgspec.to_builtins(message), type(message))
 
 

@@ -1,4 +1,4 @@
-"""A provider's error response, and the contract's error and message for it.
+"""Maps a provider's error response to the contract's error and its message.
 
 The statuses and codes are those of https://platform.openai.com/docs/guides/error-codes and
 https://docs.anthropic.com/en/api/errors, which most others follow.
@@ -39,16 +39,16 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "overflow": r"context.?(length|window|size)|maximum context|prompt is too long|too many (input )?tokens|"
         r"input token(s exceed| count)|exceeds? the (available )?context|input is too long|request_too_large",
         "quota": r"insufficient_quota|billing_hard_limit|billing_not_active|credit balance|"
-        # Google says the same of a limit that is over in a minute.
+        # Google uses the same text for a limit that resets within a minute.
         r"insufficient (balance|credits)|\A(?!.*RESOURCE_EXHAUSTED).*exceeded your current quota",
         "filter": r"content_?filter|content.?policy|content management policy|responsible_?ai_?policy|safety system",
-        # Groq's codes, and what others say in their place: what the model wrote is wrong, not the request.
+        # Groq's codes and other providers' wording: the model's output is invalid, not the request.
         "broken_call": r"tool_use_failed|output_parse_failed|failed_generation|failed to call a function|"
         r"tool call validation failed|error parsing tool call",
-        "messages": "",  # `refused_messages` and `refused_members` know the words
+        "messages": "",  # `refused_messages` and `refused_members` match the text
         "member": "",
         "tools": r"(does not|doesn't|do not|that) support (native )?(tools\b|tool.?(use|call)|function.?call)|"
-        # That some cannot run side by side says nothing about one alone.
+        # A server without parallel calls may still support single calls.
         r"(?<!parallel.)\b(tools|tool.?(use|calls?|calling)|function.?call(s|ing)?)\W+(is|are) not "
         r"(supported|enabled|available)|requires --enable-auto-tool-choice|requires --jinja",
         "no_key": r"api_key.{0,40}must be set|missing .{0,40}(api.?key|credentials)",
@@ -59,7 +59,7 @@ _WORDS: Mapping[str, str] = MappingProxyType(
         "invalid": r"invalid_request|BadRequestError",
     }
 )
-"""What providers write, in the order of precedence."""
+"""Patterns for providers' error texts, in order of precedence."""
 
 _STATUSES: Mapping[int, str] = MappingProxyType(
     {
@@ -96,24 +96,24 @@ _MAY_BECOME: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "unavailable": ("overflow", "quota", "broken_call", "messages", "tools", "member"),
     }
 )
-"""How the words may refine a status.
+"""How the error text may refine a status.
 
-llama.cpp reports an overflow and what it does not take as failures of the server, OpenRouter a model without tools as
-not found.
+llama.cpp reports context overflows and unsupported parameters as server errors; OpenRouter reports a model without
+tools as not found.
 """
 
 _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
     {
         "broken_call": (
             BadResponse,
-            "could not parse the tool call that the model wrote",
+            "could not parse the model's tool call",
             "try again or choose another model",
         ),
         "filter": (ContentFiltered, "rejected the request under its content policy", "rephrase the request"),
         "forbidden": (AuthenticationFailed, "does not permit this", "set another key in {variables}"),
         "invalid": (InvalidRequest, "rejected the request", "check the model and its settings"),
         "key": (AuthenticationFailed, "rejected the key", "set {variables}"),
-        "member": (ParameterRefused, "does not support {member} in a request", "leave it out"),
+        "member": (ParameterRefused, "does not support the parameter {member}", "leave it out"),
         "messages": (
             MessagesRefused,
             "does not accept the messages in this form",
@@ -140,14 +140,14 @@ _KINDS: Mapping[str, tuple[type[ModelError], str, str]] = MappingProxyType(
 
 
 _LOOKED_AT = 10_000
-"""Characters of what a provider says: servers send whole traces, and the patterns would take seconds for them."""
+"""Characters kept of a provider's text: servers send entire traces, which would take the patterns seconds to search."""
 
 
 class ErrorResponse(msgspec.Struct, frozen=True):
-    """What a provider's error response says; nothing in it may be shown unfiltered.
+    """The contents of a provider's error response; nothing in it may be shown unfiltered.
 
-    `code` is whatever short words the provider gave for the kind of error, joined by blanks. `retry_after` is in
-    seconds, `place` where a redirect leads, `parameter` the member of the request that the provider names.
+    `code` joins the provider's short names for the kind of error with spaces. `retry_after` is in seconds, `place` is
+    the target of a redirect, and `parameter` is the request parameter that the provider names.
     """
 
     status: int | None
@@ -159,7 +159,7 @@ class ErrorResponse(msgspec.Struct, frozen=True):
 
 
 def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[str, str] | None = None) -> ErrorResponse:
-    """A failure from an error body: OpenAI's `{"error": {...}}`, its inner part, another server's words, or text."""
+    """Parse an error body: OpenAI's `{"error": {...}}`, its inner part, another server's format, or plain text."""
     lower = {str(name).lower(): str(value) for name, value in (headers or {}).items()}
     inner = _find_innermost(body)
     words: list[str] = []
@@ -173,17 +173,17 @@ def read_error_body(body: Any, *, status: int | None = None, headers: Mapping[st
 
 
 def read_status(value: object) -> int | None:
-    """An HTTP status of a failure, also one that is written as text; None for anything else."""
+    """The HTTP status of a failure, including one written as text; None for anything else."""
     if isinstance(value, str) and value.isdecimal() and len(value) == 3:
         value = int(value)
     return value if isinstance(value, int) and 300 <= value < 600 else None
 
 
 def read_retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by the headers of a response, whose names are in lower case; None where they do not tell.
+    """Seconds to wait according to the headers of a response (names in lower case), or None.
 
     `retry-after-ms` is milliseconds; `retry-after` is seconds or a date (RFC 9110, section 10.2.3), measured from the
-    response's own `date` where it has one, for clocks differ.
+    response's own `date` if it has one, because clocks differ.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("x-ms-retry-after-ms", 1000.0), ("retry-after", 1.0)):
         seconds = _read_number(headers.get(name, ""))
@@ -197,7 +197,7 @@ def read_retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def classify_error(failure: ErrorResponse) -> str:
-    """The kind of a failure in one word: from its status, which its words make more exact."""
+    """The kind of a failure in one word, from its status, refined by its text."""
     found = list(_find_kinds(failure))
     if failure.status is None:
         return found[0] if found else "unknown"

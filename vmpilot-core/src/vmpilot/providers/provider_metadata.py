@@ -1,8 +1,8 @@
-"""What a provider wants back unchanged with the next request: signed or hidden reasoning, joined from its pieces.
+"""Provider data that the next request must return unchanged: signed or hidden reasoning, joined from its chunks.
 
-It goes back as keys of the assistant message's dictionary and of its calls'. Their forms are LiteLLM's
-`thinking_blocks` and `provider_specific_fields` (https://docs.litellm.ai/docs/reasoning_content), which its proxy sends
-as well, OpenRouter's `reasoning_details` (https://openrouter.ai/docs/use-cases/reasoning-tokens), and Google's
+It is sent back as keys in the dictionaries of the assistant message and its calls. The formats are LiteLLM's
+`thinking_blocks` and `provider_specific_fields` (https://docs.litellm.ai/docs/reasoning_content), which its proxy also
+sends, OpenRouter's `reasoning_details` (https://openrouter.ai/docs/use-cases/reasoning-tokens), and Google's
 `extra_content` (https://ai.google.dev/gemini-api/docs/thought-signatures#openai).
 """
 
@@ -15,24 +15,24 @@ from typing import Any
 CALL_KEYS = frozenset({"extra_content", "provider_specific_fields", "thought_signature"})
 """The keys that a tool call's dictionary, or its function's, may have."""
 CALLS = "tool_calls"
-"""Under this key `provider_data` holds a dictionary for each call of the message, in their order.
+"""Under this key, `provider_data` holds one dictionary for each call of the message, in order.
 
-It may have `CALL_KEYS`, and `function` with those of the call's function."""
+Each may have `CALL_KEYS`, and `function` with the keys of the call's function."""
 
 LARGEST = 4_000_000
-"""Characters that are kept of one answer, nearly; signatures have some thousands."""
+"""Approximate limit, in characters, on the data kept for one answer; signatures have a few thousand."""
 _DEEPEST = 20
 
 _NOT_OURS = frozenset({"additional_kwargs", "content", "role", CALLS})
-"""What no opaque data replaces in a message's dictionary, and the forms in which LangChain's own messages are kept."""
+"""Keys of a message's dictionary that opaque data cannot replace, and the keys that hold LangChain's own messages."""
 _THINKING = frozenset({"redacted_thinking", "thinking"})
 
 _GROWING = frozenset({"data", "signature", "summary", "text", "thinking"})
-"""The members of a block whose pieces follow one another; of any other member the last value stays."""
+"""The members of a block whose chunks are concatenated; any other member keeps its last value."""
 
 
 class ProviderMetadata:
-    """Collects it from the deltas of one answer; `size` is what it has by now, in characters."""
+    """Collects provider data from the deltas of one answer; `size` is its current size in characters."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -43,7 +43,7 @@ class ProviderMetadata:
         self._calls: dict[int, dict[str, Any]] = {}
 
     def add_delta(self, delta: Mapping[str, Any]) -> None:
-        """Take in what a delta holds of it, apart from its calls."""
+        """Add the provider data in a delta, apart from its calls."""
         if (blocks := delta.get("thinking_blocks")) and self._admits(blocks):
             _join_pieces(self._blocks, blocks)
         if (details := delta.get("reasoning_details")) and self._admits(details):
@@ -56,7 +56,7 @@ class ProviderMetadata:
             _merge(self._extra, extra)
 
     def add_call(self, position: int, fragment: Mapping[str, Any]) -> None:
-        """Take in what a fragment of a tool call holds of it; `position` counts the calls of the message from 0."""
+        """Add the provider data in a fragment of a tool call; `position` counts the message's calls from 0."""
         function = fragment.get("function") or {}
         for holder, place in ((fragment, ()), (function, ("function",))):
             for name in CALL_KEYS & holder.keys():
@@ -67,7 +67,7 @@ class ProviderMetadata:
                     _merge(kept, {name: holder[name]})
 
     def collect(self) -> dict[str, Any]:
-        """The keys of the message's dictionary; empty for most providers."""
+        """The keys for the message's dictionary; empty for most providers."""
         data: dict[str, Any] = {}
         if self._blocks:
             data["thinking_blocks"] = self._blocks
@@ -82,14 +82,14 @@ class ProviderMetadata:
         return data
 
     def _admits(self, value: Any) -> bool:
-        """Whether the value can be stored and sent again as JSON; its size counts."""
+        """Whether the value can be stored and sent again as JSON; if so, its size is counted."""
         size = _measure(value)
         self.size += size or 0
         return size is not None
 
 
 def read_message_data(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a message's dictionary that opaque data hold, whichever backend kept them."""
+    """The message dictionary's keys in opaque data, from any backend."""
     keys = {name: value for name, value in data.items() if name not in _NOT_OURS}
     content = data.get("content")
     if "thinking_blocks" not in keys and isinstance(content, list):  # Anthropic's own blocks
@@ -100,7 +100,7 @@ def read_message_data(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_call_data(data: Mapping[str, Any], position: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What opaque data hold of one call: the keys of its dictionary, and of its function's. They come from a log."""
+    """The opaque data of one call: keys for its dictionary and its function's. It was read from a log."""
     calls = data.get(CALLS)
     found = calls[position] if isinstance(calls, Sequence) and position < len(calls) else None
     if not isinstance(found, Mapping):
@@ -112,7 +112,7 @@ def read_call_data(data: Mapping[str, Any], position: int) -> tuple[dict[str, An
 
 
 def _measure(value: Any) -> int | None:
-    """About how many characters it has as JSON; None where it is too deep, or holds a number that JSON has not."""
+    """Its approximate size as JSON, in characters; None if it is too deep or has a number that JSON cannot express."""
     size = 0
     waiting: list[tuple[int, Any]] = [(0, value)]
     while waiting:
@@ -134,7 +134,7 @@ def _measure(value: Any) -> int | None:
 
 
 def _merge(kept: dict[str, Any], new: Mapping[str, Any]) -> None:
-    """Objects are joined member by member; of anything else the last value stays."""
+    """Objects are merged member by member; anything else keeps its last value."""
     for name, value in new.items():
         before = kept.get(name)
         if isinstance(before, dict) and isinstance(value, Mapping):
@@ -144,12 +144,12 @@ def _merge(kept: dict[str, Any], new: Mapping[str, Any]) -> None:
 
 
 def _copy(value: Any) -> Any:
-    """The value, in which later pieces may be joined."""
+    """A mutable form of the value, so that later chunks can be merged into it."""
     return {name: _copy(inner) for name, inner in value.items()} if isinstance(value, Mapping) else value
 
 
 def _join_pieces(blocks: list[dict[str, Any]], pieces: Iterable[Mapping[str, Any]]) -> None:
-    """Add the pieces to the last block for as long as they belong to it; a signature or hidden data ends a block."""
+    """Add the chunks to the last block as long as they belong to it; a signature or hidden data ends a block."""
     for piece in pieces:
         if not blocks or _is_complete(blocks[-1]) or not _is_same_block(blocks[-1], piece):
             blocks.append(dict(piece))
@@ -163,7 +163,7 @@ def _join_values(old: object, new: object, name: str, piece: Mapping[str, Any]) 
         return old
     if name not in _GROWING or not isinstance(old, str) or not isinstance(new, str):
         return new
-    # LiteLLM repeats the whole of Anthropic's text beside its signature.
+    # LiteLLM repeats Anthropic's complete text next to its signature.
     repeats = name == "thinking" and piece.get("signature") and new.startswith(old)
     return new if repeats else old + new
 

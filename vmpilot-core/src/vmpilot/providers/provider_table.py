@@ -1,7 +1,7 @@
-"""What is known of each model provider, one row each: the only such table in VMPilot.
+"""Facts about model providers, one row each: the only such table in VMPilot.
 
-A fact about the provider belongs here. How one library spells it (a package, a class, its own environment variables)
-belongs into the one table of the backend that uses the library.
+A fact about the provider belongs here. Library details (a package, a class, the library's own environment variables)
+belong in the table of the backend that uses the library.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _ANTHROPIC_IDS = IdForm(64)
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """One provider.
 
-    `key_variable` names the environment variable that holds its key by its own documentation, None if it needs none;
-    it may be a phrase if there are several. `base_url` is where its servers take OpenAI's chat completions format, and
-    `speaks_openai` whether its servers do, wherever they are. A bare model name that starts with one of
-    `model_prefixes` is taken for one of its models. `call_ids` are the ids of tool calls that it accepts, None if any.
-    With `wants_reasoning`, each answer must be sent back with its reasoning while tools are offered. The variables that
-    lead to an account there start with one of `variable_prefixes`.
+    `key_variable` is the environment variable documented for its key, or None if no key is needed; it may be a phrase
+    if there are several. `base_url` is the address at which its servers accept OpenAI's chat completions format;
+    `speaks_openai` means that its servers accept that format at any address. A bare model name that starts with one of
+    `model_prefixes` is treated as one of its models. `call_ids` matches the tool call ids that it accepts; None accepts
+    any. With `wants_reasoning`, each answer must be sent back with its reasoning while tools are offered. Environment
+    variables for its accounts start with one of `variable_prefixes`.
     """
 
     key_variable: str | None
@@ -59,7 +59,7 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "fireworks_ai": _openai_like(
             "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1", variable_prefixes=("FIREWORKS_",)
         ),
-        # No `call_ids`: LiteLLM puts Gemini's signatures into the ids.
+        # No `call_ids`: LiteLLM stores Gemini's signatures in the ids.
         "gemini": Provider(
             key_variable="GOOGLE_API_KEY", model_prefixes=("gemini",), variable_prefixes=("GEMINI_", "GOOGLE_")
         ),
@@ -92,10 +92,10 @@ PROVIDERS: Mapping[str, Provider] = MappingProxyType(
         "xai": _openai_like("XAI_API_KEY", "https://api.x.ai/v1", model_prefixes=("grok",)),
     }
 )
-"""By the prefix of a model's name. Any other prefix may be part of a model's own name, as in `Qwen/Qwen3-8B`."""
+"""Providers by model prefix. Any other prefix may be part of the model's name, as in `Qwen/Qwen3-8B`."""
 
 
 def find_provider(name: str) -> Provider:
-    """The row of a provider; for one that is not in the table, the usual names of its variables."""
+    """The row of a provider; a provider that is not in the table gets conventional variable names."""
     known = PROVIDERS.get(name) or Provider(key_variable=f"{name.upper()}_API_KEY")
     return known if known.variable_prefixes else msgspec.structs.replace(known, variable_prefixes=(f"{name.upper()}_",))

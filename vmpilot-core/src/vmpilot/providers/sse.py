@@ -1,4 +1,4 @@
-"""Server-sent events as bytes (https://html.spec.whatwg.org/multipage/server-sent-events.html); knows no chat API."""
+"""Parses server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html) of any chat API."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ _MARK = b"\xef\xbb\xbf"
 
 
 class EventParser:
-    """Takes in bytes wherever they were cut and gives the data of the events that they complete.
+    """Parses bytes, split anywhere, into the data of the events that they complete.
 
-    `held` is how many bytes it keeps until the next event is complete.
+    `held` is the number of bytes buffered until the next event is complete.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class EventParser:
         return events
 
     def finish(self) -> list[bytes]:
-        """The data of a last event that the stream's end left without its empty line."""
+        """The data of a last event that the stream ended without an empty line."""
         return self.feed(b"\n\n")
 
     def _read_lines(self, lines: list[bytes]) -> list[bytes]:
@@ -51,7 +51,7 @@ class EventParser:
 
 
 def _unify_line_ends(block: bytes) -> bytes:
-    """Every line end as a line feed; a last carriage return stays, for its line feed may be yet to come."""
+    """Normalize line ends to line feeds; a final carriage return stays, because its line feed may still arrive."""
     tail = b"\r" if block.endswith(b"\r") else b""
     body = block[: len(block) - len(tail)]
     return body.replace(b"\r\n", b"\n").replace(b"\r", b"\n") + tail

@@ -1,4 +1,4 @@
-"""Where a call to a model goes and with which key, described for the user: no key, no password, one line."""
+"""A model call's address and key, described for the user in one line without any key or password."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vmpilot.providers.model_names import ModelName, parse_model_name
 from vmpilot.providers.provider_table import find_provider
 
 NO_KEY = "none"
-"""The key for the server of a `base_url` if none is set: it must not get the provider's own key."""
+"""The key for a `base_url` server if no key is set: it must not get the provider's own key."""
 
 _HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?!\.))*")
 _LONGEST_QUOTE = 300
@@ -28,10 +28,10 @@ _BARE_KEY = r"\b(?:(?:sk|pk|gsk|xai|pplx|hf|key)[-_]|AIza)[\w*.-]{6,}"
 
 
 class ModelTarget(msgspec.Struct, frozen=True):
-    """A model at its provider; its `str` is what an error message calls it.
+    """A model at its provider; its `str` is its name in error messages.
 
-    `key_variable` is where the provider's own key is looked up, None if it needs none. `key` is used only to check it
-    and to mask it.
+    `key_variable` is the variable for the provider's own key, or None if no key is needed. `key` is used only for
+    validation and masking.
     """
 
     name: ModelName
@@ -47,7 +47,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
 
     @property
     def key_variables(self) -> str:
-        """The variables that may hold a key for this target, for a message."""
+        """The variables that may hold a key for this target, as text for a message."""
         own = None if self.base_url else self.key_variable
         return f"{own} or VMPILOT_API_KEY" if own else "VMPILOT_API_KEY"
 
@@ -64,7 +64,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
         return AuthenticationFailed(f"There is no key for {self}: set {self.key_variables}")
 
     def quote(self, text: str) -> str:
-        """The provider's words for a message: one short line without HTML, key or control characters."""
+        """The provider's text for a message: one short line without HTML, key or control characters."""
         if text.lstrip()[:1] == "<":
             return ""
         text = text[:_LOOKED_AT].partition(_TRACEBACK)[0]
@@ -77,7 +77,7 @@ class ModelTarget(msgspec.Struct, frozen=True):
 
 
 def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = None) -> ModelTarget:
-    """Where this call goes.
+    """The target of this call.
 
     `key_variables` are the backend library's own names, by provider.
 
@@ -92,7 +92,7 @@ def find_target(call: ModelCall, *, key_variables: Mapping[str, str] | None = No
 def read_base_url(text: str) -> str:
     """A valid base URL, without surrounding space and trailing slash.
 
-    Raises `ValueError` for any other text, with a reason that quotes none of it: it may contain a password.
+    Raises `ValueError` for any other text, with a reason that does not quote the text: it may contain a password.
     """
     text = text.strip()
     if not text.isprintable() or " " in text:
@@ -105,7 +105,7 @@ def read_base_url(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not text.lower().startswith(f"{parts.scheme}://"):
         raise ValueError("it does not start with http:// or https://")
     if not parts.hostname:
-        raise ValueError("it names no host")
+        raise ValueError("it has no host")
     if not _is_host(parts.hostname) or port == 0:
         raise ValueError("its host or port is invalid")
     if "#" in text:
@@ -122,13 +122,13 @@ def _is_host(host: str) -> bool:
             from idna import encode
 
             host = encode(host.lower()).decode()
-    except ValueError:  # idna's is one, too
+    except ValueError:  # idna's error is one, too
         return False
     return _HOST.fullmatch(host) is not None
 
 
 def choose_key(settings: ModelSettings) -> str | None:
-    """The key to send; None leaves it to the provider's own variables, which the user's own server never gets."""
+    """The key to send; None means that the library uses the provider's variables, never for the user's own server."""
     if settings.api_key is not None:
         return settings.api_key.reveal()
     return NO_KEY if settings.base_url is not None else None
