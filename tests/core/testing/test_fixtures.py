@@ -34,4 +34,4 @@ def test_the_fixture_serves_and_checks(tmp_path: Path) -> None:
     )
     assert "PASSED test_own.py::test_it_serves" in done.stdout
     assert "ERROR test_own.py::test_it_checks" in done.stdout
-    assert "1 of 1 steps were never asked for" in done.stdout
+    assert "1 of 1 steps were not used" in done.stdout

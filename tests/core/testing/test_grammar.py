@@ -47,7 +47,7 @@ def test_good_turns_pass() -> None:
     [
         ([TextDelta("one "), *SAID], "TextDeltas say 'one one two'"),
         ([ReasoningDelta("hm"), ANSWER], "ReasoningDeltas say 'hm'"),
-        ([*SAID, TextDelta("more")], "deltas without a message behind them: 'more'"),
+        ([*SAID, TextDelta("more")], "deltas without a message after them: 'more'"),
         ([TextDelta("one")], "ended without a MessageCompleted"),
         ([ASKS], "never got their results"),
         ([BEGIN, *SAID], "which no backend yields"),

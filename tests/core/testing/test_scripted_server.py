@@ -179,7 +179,9 @@ def test_keep_bounds_the_record(client: httpx.Client, ask: Ask) -> None:
 def test_waiting_in_vain_says_what_was_seen(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         post(client, server, ask())
-        with pytest.raises(TimeoutError, match="2 requests; the scripted server has seen 1 requests and 0 hang-ups"):
+        with pytest.raises(
+            TimeoutError, match="2 requests; the scripted server has received 1 requests and 0 hang-ups"
+        ):
             server.wait_for_requests(2, timeout=0.01)
         with pytest.raises(TimeoutError, match="hang up"):
             server.wait_for_hangup(timeout=0.01)
@@ -353,13 +355,13 @@ def test_too_many_requests_get_500_and_fail_the_check(client: httpx.Client, ask:
     server.stop()
     assert response.status_code == 500
     assert "THE SCRIPT HAS RUN OUT: request 2" in response.json()["error"]["message"]
-    with pytest.raises(AssertionError, match="request 2 asks for more than its 1 steps"):
+    with pytest.raises(AssertionError, match="request 2 exceeds its 1 steps"):
         server.check()
 
 
 def test_steps_left_over_fail_at_the_end() -> None:
     with (
-        pytest.raises(AssertionError, match=r"2 of 2 steps were never asked for, the first of them Reply\(text='a'"),
+        pytest.raises(AssertionError, match=r"2 of 2 steps were not used; the first is Reply\(text='a'"),
         ScriptedServer([Reply("a"), Reply("b")]),
     ):
         pass
@@ -390,7 +392,7 @@ def test_a_callable_must_give_a_step(client: httpx.Client, ask: Ask) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         post(client, server, ask())
     server.stop()
-    with pytest.raises(AssertionError, match="must give a step, not 'a text'"):
+    with pytest.raises(AssertionError, match="must return a step, not 'a text'"):
         server.check()
 
 
@@ -430,4 +432,4 @@ def test_a_surrogate_in_the_body_is_named(client: httpx.Client, ask: Ask) -> Non
     response = client.post(f"{server.base_url}/chat/completions", content=body.encode())
     server.stop()
     assert response.status_code == 400
-    assert server.faults == ("request 1: messages[0].content: holds a lone surrogate or NUL",)
+    assert server.faults == ("request 1: messages[0].content: contains a lone surrogate or NUL",)

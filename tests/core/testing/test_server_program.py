@@ -103,7 +103,7 @@ def test_lenient(tmp_path: Path, client: httpx.Client) -> None:
         ("missing.json", None, "No such file"),
         ("broken.json", "{", "line 1 column 2"),
         ("broken.toml", "steps = [", "Invalid value"),
-        ("wrong.json", '[{"type": "answer"}]', "is no script: Invalid value 'answer' - at `$.steps[0].type`"),
+        ("wrong.json", '[{"type": "answer"}]', "is not a valid script: Invalid value 'answer' - at `$.steps[0].type`"),
         ("typed.json", '[{"type": "reply", "text": 5}]', "Expected `str`, got `int` - at `$.steps[0].text`"),
         ("unknown.json", '{"steps": [], "stricter": true}', "unknown field `stricter`"),
         ("misspelt.json", '[{"type": "reply", "txt": "a"}]', "unknown field `txt`"),

@@ -89,12 +89,12 @@ def test_valid_settings(members: dict[str, Any]) -> None:
 
 NO_JSON_OBJECT = "messages[1].tool_calls[0].function.arguments: is JSON, but not an object"
 NO_JSON = "messages[1].tool_calls[0].function.arguments: is not JSON"
-BAD_PART = "messages[0].content[0]: must be a well formed part of type text or image_url"
+BAD_PART = "messages[0].content[0]: must be a well-formed part of type text or image_url"
 BAD_NAME = "messages[1].tool_calls[0].function.name: must match ^[a-zA-Z0-9_-]{1,64}$"
 BAD_CALL = "messages[1].tool_calls[0]: must have type 'function' and a function object"
 BAD_URL = "messages[0].content[0].image_url.url: must be an http(s) URL or a base64 data URL of an image"
 EMPTY = "messages[1]: has neither content nor tool_calls"
-UNSENDABLE = "holds a lone surrogate or NUL"
+UNSENDABLE = "contains a lone surrogate or NUL"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ UNSENDABLE = "holds a lone surrogate or NUL"
         ([["x"], USER], "messages[0]: must be an object"),
         ([USER, SAID, SYSTEM, USER], "messages[2]: a system message must be the only one, and first"),
         ([SYSTEM, SYSTEM, USER], "messages[1]: a system message must be the only one, and first"),
-        ([SYSTEM], "messages: hold nothing for the model to answer"),
+        ([SYSTEM], "messages: nothing for the model to answer"),
         ([SAID, USER], "messages[0]: the first message after the system's must be the user's, not the assistant's"),
         ([USER, USER], "messages[1]: user must not follow user"),
         ([USER, SAID, SAID, USER], "messages[2]: assistant must not follow assistant"),
@@ -132,7 +132,7 @@ UNSENDABLE = "holds a lone surrogate or NUL"
         ),
         (
             [USER, calling(call()), answer(), answer()],
-            "messages[3]: answers 'c1' a second time or not right after the call",
+            "messages[3]: answers 'c1' a second time, or not right after the call",
         ),
         ([USER, answer()], "messages[1]: answers 'c1', which no message before it calls"),
         ([USER, SAID, answer("c9")], "messages[2]: answers 'c9', which no message before it calls"),
@@ -191,11 +191,11 @@ UNSENDABLE = "holds a lone surrogate or NUL"
         (parts(image(PNG, detail="huge")), "messages[0].content[0].image_url.detail: must be auto, low or high"),
         (
             [{**SYSTEM, "content": [image(PNG)]}, USER],
-            "messages[0].content[0]: must be a well formed part of type text",
+            "messages[0].content[0]: must be a well-formed part of type text",
         ),
         (
             [USER, calling(call()), answer(content=[image(PNG)])],
-            "messages[2].content[0]: must be a well formed part of type text",
+            "messages[2].content[0]: must be a well-formed part of type text",
         ),
         # strings
         ([{"role": "user", "content": "a\ud83d"}], f"messages[0].content: {UNSENDABLE}"),
@@ -237,10 +237,10 @@ def schema(**members: Any) -> dict[str, Any]:
         ({"temperature": "0"}, "temperature: must be a number from 0 to 2"),
         ({"temperature": True}, "temperature: must be a number from 0 to 2"),
         ({"top_p": 1.5}, "top_p: must be a number from 0 to 1"),
-        ({"max_tokens": 0}, "max_tokens: must be a whole number from 1"),
-        ({"max_tokens": 1.5}, "max_tokens: must be a whole number from 1"),
-        ({"max_tokens": True}, "max_tokens: must be a whole number from 1"),
-        ({"max_completion_tokens": -1}, "max_completion_tokens: must be a whole number from 1"),
+        ({"max_tokens": 0}, "max_tokens: must be an integer of at least 1"),
+        ({"max_tokens": 1.5}, "max_tokens: must be an integer of at least 1"),
+        ({"max_tokens": True}, "max_tokens: must be an integer of at least 1"),
+        ({"max_completion_tokens": -1}, "max_completion_tokens: must be an integer of at least 1"),
         ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens: not together with max_completion_tokens"),
         ({"stream": "yes"}, "stream: must be true or false"),
         ({"stream_options": {"include_usage": True}}, "stream_options: only allowed with stream"),

@@ -1,5 +1,4 @@
-"""The kit for backends: everything they need to talk to a model provider, independent of the library that sends
-requests.
+"""The kit for backends: tools to talk to a model provider, independent of the library that sends the requests.
 
 Model names and targets, OpenAI's message format, a reader of streamed answers, and the single mapping from library
 exceptions to the contract's errors. It imports the contract but no model library.

@@ -1,4 +1,4 @@
-"""For backend authors and for our own tests: a model that answers by a script, stand-ins for the core, conformance."""
+"""For backend authors and VMPilot's own tests: a scripted model, fakes for the core, and the conformance suite."""
 
 from vmpilot.testing.conformance import BackendConformance
 from vmpilot.testing.fakes import PlainModelCalls, RetryingModelCalls, ScriptedToolbox, stream_turn

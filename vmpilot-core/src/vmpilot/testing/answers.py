@@ -21,7 +21,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def dump_json(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates, which UTF-8 cannot hold, make it fall back on ASCII escapes."""
+    """Compact JSON in UTF-8; lone surrogates, which UTF-8 cannot hold, make it fall back to ASCII escapes."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -60,7 +60,7 @@ def encode_error(error: HttpError) -> tuple[str, bytes]:
 
 
 def encode_completion(reply: Reply, model: str) -> bytes:
-    """The JSON body of an answer that is not streamed."""
+    """The JSON body of a non-streamed answer."""
     message: dict[str, Any] = {
         "role": "assistant",
         "content": reply.whole_text if reply.whole_text or not reply.tool_calls else None,
@@ -79,7 +79,7 @@ def encode_completion(reply: Reply, model: str) -> bytes:
 
 
 def stream_events(reply: Reply, model: str, *, include_usage: bool) -> list[bytes]:
-    """The events of a streamed answer in their order, framed as the reply says; the first is the role's."""
+    """The events of a streamed answer in order, framed as the reply specifies; the first carries the role."""
     framing = reply.framing
     end = framing.line_end.encode() * 2
     datas = _stream_datas(reply, model, include_usage=include_usage)
@@ -92,7 +92,7 @@ def stream_events(reply: Reply, model: str, *, include_usage: bool) -> list[byte
 
 
 def frame_events(reply: Reply, events: list[bytes]) -> list[bytes]:
-    """The pieces in which `events` are sent, one HTTP chunk each."""
+    """`events` split as they are sent, one HTTP chunk each."""
     framing = reply.framing
     if not (framing.one_blob or framing.packet_bytes or framing.truncate_at is not None):
         return events

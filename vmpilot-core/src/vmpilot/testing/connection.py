@@ -1,4 +1,4 @@
-"""One client's connection to the scripted server: bytes in, requests out in order, and the moment it goes away."""
+"""One client's connection to the scripted server: parses its requests in order and notices when it disconnects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Failed: TypeAlias = Callable[[BaseException], None]
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests and has `handle` answer one after the other; a client that goes away cancels its answer.
+    """Reads requests and has `handle` answer them in order; if the client disconnects, the answer is canceled.
 
     asyncio sets TCP_NODELAY on the socket by itself. An exception from `handle` goes to `failed` and ends the
     connection. `connected` holds the connection while it is open.
@@ -66,11 +66,11 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
 
     async def drain(self) -> None:
-        """Wait until the client has taken most of what was written."""
+        """Wait until the client has read most of the written data."""
         await self._writable.wait()
 
     def close(self) -> None:
-        """End the connection in an orderly way, after what was written."""
+        """Close the connection gracefully after sending the written data."""
         self._transport.close()
 
     def reset(self) -> None:
@@ -80,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def abort(self) -> None:
-        """End the connection at once, without telling anybody that the client went away."""
+        """Close the connection at once, without reporting a disconnected client."""
         self.on_gone = None
         self._transport.abort()
         if self.task is not None:
@@ -106,7 +106,7 @@ class Connection(asyncio.Protocol):
             self._failed(error)
             self._transport.abort()
         elif not task.cancelled():
-            self._start_answering()  # a request may have come in since the task looked last
+            self._start_answering()  # a request may have arrived since the task last checked
 
     def _note_gone(self) -> None:
         gone, self.on_gone = self.on_gone, None

@@ -1,4 +1,4 @@
-"""One request and its answer: a scripted step is played to the client that asked."""
+"""One request and its answer: plays a scripted step to the client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Exchange:
         self._body: Mapping[str, Any] = request.body if isinstance(request.body, dict) else {}
 
     async def play(self, step: Step) -> None:
-        """Answer with `step`; cancelled when the client goes away."""
+        """Answer with `step`; canceled if the client disconnects."""
         match step:
             case Reply():
                 await self._play_reply(step)
@@ -172,7 +172,7 @@ class Exchange:
         return make_head(status, {**kept, **headers})
 
     def _finish(self, last: bytes) -> None:
-        # Told before the last byte leaves, so that a client that has read all finds the record complete.
+        # Reported before the last byte is sent, so that a client that has read everything finds the record complete.
         self._request.finished_at = time.monotonic()
         self._connection.on_gone = None
         self._connection.write(last)

@@ -1,4 +1,4 @@
-"""Small real implementations of what the core gives to a backend, so that a backend can be run without the core."""
+"""Small, real implementations of the core's services, so that a backend can run without the core."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from vmpilot.contract import (
 from vmpilot.engine.history import call_ids, sendable, with_unique_ids
 
 Answer: TypeAlias = Callable[[ToolCall], str | ToolResult | Awaitable[str | ToolResult]]
-"""What a scripted tool gives for a call: its text, or the whole result; it may be awaited."""
+"""The result of a scripted tool: text or a complete result; it may be awaitable."""
 
 
 Take: TypeAlias = Callable[[BackendEvent], Awaitable[None]]
-"""Takes an event that a backend yields."""
+"""Receives an event that a backend yields."""
 
 
 async def stream_turn(
     run: Callable[[Take], Awaitable[None]], toolbox: ScriptedToolbox, model_calls: PlainModelCalls
 ) -> AsyncGenerator[BackendEvent, None]:
-    """The events of one turn, those of `model_calls.ask` and those that `run` hands over; closing it cancels the turn.
+    """The events of one turn, from `model_calls.ask` and from `run`; closing the generator cancels the turn.
 
-    `run` is `Backend.run` with all but its last argument, or calls a coroutine hookimpl. Nothing runs before the first
-    event is asked for.
+    `run` is `Backend.run` with all but its last argument, or calls a coroutine hookimpl. The turn starts when the first
+    event is requested.
     """
     seen: asyncio.Queue[BackendEvent | None] = asyncio.Queue()
 
@@ -75,11 +75,11 @@ async def _cancel(task: asyncio.Future[None]) -> None:
 
 
 class ScriptedToolbox:
-    """A `Toolbox` that answers each call with `answer(call)` and remembers the calls in order of their start.
+    """A `Toolbox` that answers each call with `answer(call)` and records the calls in the order in which they start.
 
-    It holds the calls to the contract as soon as it sees the turn's events (`stream_turn` shows them): then a call runs
-    once, as its message has it, only after that message and only if the message ended properly. Violations are in
-    `faults`. `calls` are those that ran, `refused` those that did not.
+    It checks the calls against the contract once it sees the turn's events (`stream_turn` shows them): then a call runs
+    once, exactly as in its message, only after that message and only if the message ended properly. Violations are in
+    `faults`, executed calls in `calls`, and rejected calls in `refused`.
     """
 
     def __init__(self, answer: Answer = lambda call: f"{call.name} done") -> None:
@@ -92,7 +92,7 @@ class ScriptedToolbox:
         self.faults: list[str] = []
 
     def see(self, event: BackendEvent) -> None:
-        """An event of the turn; the calls of a message may run once it was seen."""
+        """Show an event of the turn; the calls of a message may run once it was shown."""
         self._watches = True
         if isinstance(event, MessageCompleted):
             self._recorded |= {call.id: (call, event.message) for call in event.message.tool_calls}
@@ -124,7 +124,7 @@ class ScriptedToolbox:
             return self._refuse(given, "Not run: this call is not part of a recorded message.")
         call, message = self._recorded[given.id]
         if call != given:
-            self.faults.append(f"the call {given.id} was handed over as {given}, its message says {call}")
+            self.faults.append(f"the call {given.id} was handed over as {given}, but its message says {call}")
         if not message.ended_properly:
             return self._refuse(call, "Not run: the message was cut off. Repeat the call.")
         return await self._run(call)
@@ -142,7 +142,7 @@ class ScriptedToolbox:
 
 
 class PlainModelCalls:
-    """`ModelCalls` without supervision: each call is made once, as the request says. `emit` gets the events.
+    """`ModelCalls` without supervision: each call is made once, exactly as requested. `emit` receives the events.
 
     As with the core, the ids of tool calls are unique in the conversation.
     """
@@ -161,7 +161,7 @@ class PlainModelCalls:
         return await self.stream(stream_once, self.prepare(messages))
 
     async def stream(self, stream_once: StreamOnce, call: ModelCall) -> AssistantMessage:
-        """Make the call, and emit what comes. Raises `BadResponse` if it ends without a message."""
+        """Make the call and emit its events. Raises `BadResponse` if it ends without a message."""
         message: AssistantMessage | None = None
         async with aclosing(stream_once(call)) as events:
             async for event in events:
@@ -180,11 +180,11 @@ class PlainModelCalls:
 
 
 class RetryingModelCalls(PlainModelCalls):
-    """`ModelCalls` with as much supervision as a backend can tell: further tries, harmless histories, a limit.
+    """`ModelCalls` with all supervision that a backend can notice: retries, harmless histories, a limit.
 
-    A failed call whose error says so is made again, up to `tries` times in all and without a wait. From call number
-    `stop_at` on, `stop` is raised instead. `rewrite` makes of the messages what is to be sent. `raised` are the
-    errors of the backend's `stream_once`, each as it came.
+    A failed call with a retryable error is retried without a wait, up to `tries` attempts in all. From call number
+    `stop_at` on, `stop` is raised instead. `rewrite` converts the messages before they are sent. `raised` are the
+    errors of the backend's `stream_once`, unchanged.
     """
 
     def __init__(

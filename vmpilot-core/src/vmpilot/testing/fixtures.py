@@ -1,4 +1,4 @@
-"""Fixtures for pytest: `pytest_plugins = ["vmpilot.testing.fixtures"]` in a `conftest.py` brings them."""
+"""Fixtures for pytest: `pytest_plugins = ["vmpilot.testing.fixtures"]` in a `conftest.py` loads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ServerStarter: TypeAlias = Callable[..., ScriptedServer]
 def scripted_server() -> Iterator[ServerStarter]:
     """Starts servers: `server = scripted_server([Reply("hi")])`, with the options of `ScriptedServer`.
 
-    At the test's end each must have played its script to the end, and been asked nothing more (`check`).
+    At the end of the test, each server must have played its complete script and received no further requests (`check`).
     """
     with ExitStack() as servers:
 

@@ -1,6 +1,6 @@
-"""The grammar of a turn as an assertion: what a backend yields, and what a front end sees.
+"""The grammar of a turn as assertions, for a backend's events and for those that a front end sees.
 
-It is the one of `vmpilot.contract.events`, with the rules on `docs/contract.md` that no grammar can say.
+The grammar is defined in `vmpilot.contract.events`; `docs/contract.md` adds rules that a grammar cannot express.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _OF_A_BACKEND = (TextDelta, ReasoningDelta, ToolCallDelta, MessageCompleted, Ret
 def check_backend_events(events: Iterable[object], *, failed: bool = False) -> None:
     """Raise an AssertionError with a sentence for each rule that a backend's events of one turn break.
 
-    `failed` says that the backend raised behind them: then the last message may be missing.
+    `failed` means that the backend raised after these events: then the last message may be missing.
     """
     _raise(_backend_faults(list(events), failed=failed))
 
 
 def check_turn(events: Iterable[Event]) -> None:
-    """Raise an AssertionError with a sentence for each rule that the events of one whole turn break."""
+    """Raise an AssertionError with a sentence for each rule that the events of one complete turn break."""
     _raise(_turn_faults(list(events)))
 
 
 def _raise(faults: Iterator[str]) -> None:
     found = list(faults)
     if found:
-        raise AssertionError("\n".join(["The events are no turn:", *found]))
+        raise AssertionError("\n".join(["The events do not form a turn:", *found]))
 
 
 def _backend_faults(events: list[object], *, failed: bool) -> Iterator[str]:
@@ -97,7 +97,7 @@ def _message_faults(events: Iterable[BackendEvent], *, may_break_off: bool) -> I
             case _:
                 pass
     if said and not may_break_off:
-        yield f"deltas without a message behind them: {''.join(said.values())!r:.80}"
+        yield f"deltas without a message after them: {''.join(said.values())!r:.80}"
 
 
 def _tool_faults(events: Iterable[Event]) -> Iterator[str]:

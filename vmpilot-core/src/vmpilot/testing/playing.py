@@ -15,7 +15,7 @@ from vmpilot.testing.script import Step, StepMaker
 from vmpilot.testing.scripted import ScriptedServer
 
 KEY = "sk-conformance-0123456789abcdef"
-"""The key that requests to a scripted model come with; it opens nothing."""
+"""The key in requests to a scripted model; it grants no access to anything."""
 
 NAME = "scripted-model"
 
@@ -29,30 +29,30 @@ class PlayedModel(Protocol):
 
     @property
     def model(self) -> str:
-        """The name to ask it by, as `GenerationRequest.model` takes it."""
+        """The model's name, as used in `GenerationRequest.model`."""
         ...
 
     @property
     def settings(self) -> ModelSettings:
-        """What makes a backend ask this model: the base URL, a key, or nothing of both."""
+        """The settings that make a backend call this model: a base URL and a key, or neither."""
         ...
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
-        """What it was asked, oldest first; the bodies are in the form of chat completions."""
+        """The requests received, oldest first; the bodies are in chat completions format."""
         ...
 
     def wait_for_requests(self, count: int, timeout: float) -> tuple[RecordedRequest, ...]:
-        """Wait until so many requests have come; raises TimeoutError after `timeout` seconds."""
+        """Wait until `count` requests have arrived; raises TimeoutError after `timeout` seconds."""
         ...
 
     def wait_for_hangup(self, timeout: float) -> RecordedRequest:
-        """Wait until an answer was broken off by the one who asked; raises TimeoutError after `timeout` seconds."""
+        """Wait until the client has aborted an answer; raises TimeoutError after `timeout` seconds."""
         ...
 
 
 ScriptedModel: TypeAlias = "Callable[[Sequence[Step | StepMaker]], AbstractContextManager[PlayedModel]]"
-"""Makes a model that answers by these steps; leaving the context manager ends it. Raises `CannotPlay`."""
+"""Creates a model that answers with these steps; leaving the context manager stops it. Raises `CannotPlay`."""
 
 
 class ServedModel(ScriptedServer):
@@ -80,8 +80,8 @@ class ServedModel(ScriptedServer):
 class ScriptPlayer:
     """A base for a custom scripted model: the script and the record of requests, without a transport.
 
-    A subclass is what the backend's library takes for a model. For each request it calls `take` with what it was
-    sent, plays the step that this gives, and calls `leave` if it was broken off.
+    A subclass acts as a model for the backend's library. For each request it calls `take` with the request's contents,
+    plays the step that `take` returns, and calls `leave` if the answer was aborted.
     """
 
     model = NAME
@@ -102,7 +102,7 @@ class ScriptPlayer:
         return self._recorder.requests
 
     def take(self, body: dict[str, Any]) -> tuple[RecordedRequest, Step]:
-        """Record a request, its `body` in the form of chat completions (as `chat_messages` makes it), and answer it."""
+        """Record a request (`body` as chat completions, see `chat_messages`) and return the step to play."""
         request = self._recorder.add("POST", "", {}, body, len(msgspec.json.encode(body)))
         item = self._steps[min(request.number, len(self._steps)) - 1]
         return request, item if isinstance(item, msgspec.Struct) else item(request)

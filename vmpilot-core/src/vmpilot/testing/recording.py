@@ -1,4 +1,4 @@
-"""What the scripted server saw: its requests, and waiting for them from another thread."""
+"""The requests that the scripted server received, and waiting for them from another thread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Any
 class RecordedRequest:
     """A request as it arrived; the server fills in the rest while it answers. Times are `time.monotonic()` seconds.
 
-    `body` is the parsed JSON, None if there was none or it did not parse. Header names are in lower case. They and the
-    query do not show in the repr: they contain keys and conversations. `client_gone` is set when the client hung
-    up before the end of the answer.
+    `body` is the parsed JSON, or None if it was missing or invalid. Header names are in lower case. The repr omits them
+    and the query, because they contain keys and conversations. `client_gone` is set when the client hung up before the
+    end of the answer.
     """
 
     number: int
@@ -38,7 +38,7 @@ class RecordedRequest:
 
 
 class Recorder:
-    """Keeps the requests (the last `keep` of them, all if None) and wakes those who wait for one. Thread-safe."""
+    """Keeps the requests (the last `keep`, or all if None) and wakes threads that wait for a request. Thread-safe."""
 
     def __init__(self, keep: int | None = None) -> None:
         self._changed = threading.Condition()
@@ -48,7 +48,7 @@ class Recorder:
 
     @property
     def requests(self) -> tuple[RecordedRequest, ...]:
-        """What has arrived so far, oldest first."""
+        """The requests so far, oldest first."""
         with self._changed:
             return tuple(self._requests)
 
@@ -63,7 +63,7 @@ class Recorder:
             return request
 
     def add_hangup(self, request: RecordedRequest) -> None:
-        """Record that the client of this request went away before the answer's end."""
+        """Record that the client of this request disconnected before the answer was complete."""
         with self._changed:
             request.client_gone.set()
             self._hangups.append(request)
@@ -83,6 +83,6 @@ class Recorder:
         with self._changed:
             if not self._changed.wait_for(reached, timeout):
                 raise TimeoutError(
-                    f"waited {timeout:g} s for {what}; the scripted server has seen {self._arrived} requests "
+                    f"waited {timeout:g} s for {what}; the scripted server has received {self._arrived} requests "
                     f"and {len(self._hangups)} hang-ups"
                 )

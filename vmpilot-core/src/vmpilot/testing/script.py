@@ -1,4 +1,4 @@
-"""What the scripted server answers: frozen values, one for each request, in their order.
+"""The scripted server's answers: frozen values, one for each request, in order.
 
 Nothing here speaks HTTP; `vmpilot.testing.answers` turns these values into bytes.
 """
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from vmpilot.testing.recording import RecordedRequest
 
 Chunks: TypeAlias = int | tuple[str, ...] | None
-"""How a text is cut for a stream: into so many pieces, into these pieces, or (None) after each run of blanks."""
+"""How a text is split for a stream: into this many chunks, into these chunks, or (None) after each run of spaces."""
 
 Point: TypeAlias = int | Literal["request", "headers"]
-"""How far an answer comes: the request is read, the headers are sent, or so many events of the stream are sent."""
+"""How far an answer gets: the request is read, the headers are sent, or this many events of the stream are sent."""
 
 _WORD = re.compile(r"\s*\S+\s*|\s+")
 
 
 def split_text(text: str, chunks: Chunks = None) -> tuple[str, ...]:
-    """The pieces in which `text` is streamed; joined they are `text`, unless `chunks` says otherwise."""
+    """The chunks in which `text` is streamed; joined, they equal `text` unless `chunks` specifies otherwise."""
     if isinstance(chunks, tuple):
         return chunks
     if chunks is None:
@@ -43,8 +43,8 @@ def split_text(text: str, chunks: Chunks = None) -> tuple[str, ...]:
 class ScriptedCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A tool call of a reply.
 
-    `arguments` is dumped as JSON when it is a dict; a string is sent as it is, also if it is broken. Without `id`
-    every answer makes up a new one; without `index` the position is used. None leaves the member out of the stream.
+    `arguments` is dumped as JSON when it is a dict; a string is sent unchanged, even if it is invalid. Without `id`,
+    each answer generates a new one; without `index`, the position is used. None leaves the member out of the stream.
     """
 
     name: str | None
@@ -55,19 +55,19 @@ class ScriptedCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def argument_text(self) -> str:
-        """The argument string as it goes over the wire."""
+        """The argument string as sent over the wire."""
         if isinstance(self.arguments, str):
             return self.arguments
         return json.dumps(self.arguments, ensure_ascii=False)
 
 
 class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How the events of a stream are laid into bytes; the defaults are what OpenAI sends.
+    """How the events of a stream are encoded as bytes; the defaults match OpenAI.
 
-    `packet_bytes` cuts the stream into HTTP chunks of so many bytes, wherever that falls; `one_blob` sends it as a
-    single HTTP chunk. `finish=False` sends no finish reason, `done=False` leaves out `[DONE]`, `truncate_at`
-    ends the stream, properly as far as HTTP goes, after so many bytes. The mark, the packets and the cut are those of
-    an answer that is not streamed, too.
+    `packet_bytes` splits the stream into HTTP chunks of this many bytes, even within a character; `one_blob` sends it
+    as a single HTTP chunk. `finish=False` sends no finish reason, `done=False` leaves out `[DONE]`, `truncate_at` ends
+    the stream after this many bytes, but properly at the HTTP level. The byte order mark, `packet_bytes` and
+    `truncate_at` also apply to non-streamed answers.
     """
 
     line_end: Literal["\n", "\r\n", "\r"] = "\n"
@@ -80,11 +80,11 @@ class Framing(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="type", forbid_unknown_fields=True):
-    """An answer of the model, streamed or whole as the request asks.
+    """An answer of the model, streamed or not as the request asks.
 
-    `finish` is derived when None: `tool_calls` if there are calls, else `stop`. `chunks` says how `text` is cut; if
-    it is a tuple, `text` may be left out. `delay` is the wait in seconds before the first content (in a stream the
-    headers and the role come before it), `gap` the wait before each later event. `usage=None` sends no usage;
+    `finish` is derived when None: `tool_calls` if there are calls, else `stop`. `chunks` specifies how `text` is split;
+    if it is a tuple, `text` may be left out. `delay` is the wait in seconds before the first content (in a stream, the
+    headers and the role are sent first), `gap` the wait before each later event. `usage=None` sends no usage;
     `model=None` repeats the name from the request.
     """
 
@@ -106,21 +106,21 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="type", forbid_u
 
     @property
     def whole_text(self) -> str:
-        """The text as an answer without streaming has it."""
+        """The text of a non-streamed answer."""
         return "".join(self.chunks) if isinstance(self.chunks, tuple) else self.text
 
     @property
     def finish_reason(self) -> str | None:
-        """What `finish_reason` says at the end; None if the framing keeps it back."""
+        """The final `finish_reason`; None if the framing omits it."""
         if not self.framing.finish:
             return None
         return self.finish or ("tool_calls" if self.tool_calls else "stop")
 
 
 class HttpError(msgspec.Struct, frozen=True, tag="http_error", tag_field="type", forbid_unknown_fields=True):
-    """A status with OpenAI's error body, or with `body` in its place (a dict as JSON, a string as it is).
+    """A status with OpenAI's error body, or with `body` in its place (a dict as JSON, a string unchanged).
 
-    `kind` is the `type` member of OpenAI's error, derived from the status when None. `headers` win over ours.
+    `kind` is the `type` member of OpenAI's error, derived from the status when None. `headers` override the defaults.
     """
 
     status: int
@@ -137,8 +137,8 @@ _BROKEN_OFF = Reply("This answer was going to be longer.")
 class Drop(msgspec.Struct, frozen=True, tag="drop", tag_field="type", forbid_unknown_fields=True):
     """The connection ends in the middle of `reply`.
 
-    A number as `after` counts the events of the stream, the role's being the first; an answer that is not streamed
-    stops half-way through its body instead. `reset=True` ends with a TCP reset rather than an orderly close.
+    A number as `after` counts the events of the stream, including the one with the role; a non-streamed answer stops
+    halfway through its body instead. `reset=True` ends with a TCP reset rather than an orderly close.
     """
 
     after: Point = "request"
@@ -147,9 +147,9 @@ class Drop(msgspec.Struct, frozen=True, tag="drop", tag_field="type", forbid_unk
 
 
 class Stall(msgspec.Struct, frozen=True, tag="stall", tag_field="type", forbid_unknown_fields=True):
-    """The answer stops in the middle of `reply` and stays silent until the client goes away or the server stops.
+    """The answer stops in the middle of `reply` and stays silent until the client disconnects or the server stops.
 
-    `after` counts as in `Drop`. With `keep_alive_comments` a stream goes on with comments, one every `interval`
+    `after` counts as in `Drop`. With `keep_alive_comments`, a stream continues with one comment every `interval`
     seconds, so that only the content is missing.
     """
 
@@ -175,9 +175,9 @@ class Raw(msgspec.Struct, frozen=True, tag="raw", tag_field="type", forbid_unkno
 
 
 class Flood(msgspec.Struct, frozen=True, tag="flood", tag_field="type", forbid_unknown_fields=True):
-    """A body in three parts: `opening`, `piece` so many `times` (None: until the client goes away), `closing`.
+    """A body in three parts: `opening`, `piece` repeated `times` times (None: until the client disconnects), `closing`.
 
-    It is made while it is sent, however long it is. `interval` is the wait in seconds behind each piece.
+    It is generated while it is sent, however long it is. `interval` is the wait in seconds after each repetition.
     """
 
     piece: str
@@ -190,10 +190,10 @@ class Flood(msgspec.Struct, frozen=True, tag="flood", tag_field="type", forbid_u
 
 
 class Wire(msgspec.Struct, frozen=True, tag="wire", tag_field="type", forbid_unknown_fields=True):
-    """Exactly these bytes in place of an HTTP response: head, body and framing are what they say, or nothing at all.
+    """Exactly these bytes in place of an HTTP response, including head, body and framing; may be empty.
 
-    Then the connection is closed, or reset, or stays open and silent; `drip` is sent before that again and again, one
-    every `interval` seconds, until the client goes away.
+    Then the connection is closed, reset, or left open and silent. Before that, `drip` is sent every `interval` seconds
+    until the client disconnects.
     """
 
     body: bytes = b""
@@ -204,7 +204,7 @@ class Wire(msgspec.Struct, frozen=True, tag="wire", tag_field="type", forbid_unk
 
     @property
     def payload(self) -> bytes:
-        """The bytes, without those of `drip`."""
+        """The bytes, excluding `drip`."""
         return self.body + self.text.encode()
 
 
@@ -212,4 +212,4 @@ Step: TypeAlias = Reply | HttpError | Drop | Stall | Raw | Flood | Wire
 """The answer to one request."""
 
 StepMaker: TypeAlias = "Callable[[RecordedRequest], Step]"
-"""Looks at a request and says how to answer it; runs in the server's thread, so it must not block."""
+"""Returns the step that answers a request; runs in the server's thread, so it must not block."""

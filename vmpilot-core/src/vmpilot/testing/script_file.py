@@ -12,7 +12,7 @@ from vmpilot.testing.script import Step
 
 
 class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The members of a script file; on the command line the same settings may be given as options.
+    """The members of a script file; the same settings are available as command-line options.
 
     In TOML: `[[steps]]`, then `type = "reply"` (or `http_error`, `drop`, `stall`, `raw`, `flood`,
     `wire`) and the members of that step.
@@ -27,13 +27,13 @@ class ScriptFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_script(path: Path) -> ScriptFile:
     """Read a script; a JSON file may also be just the list of its steps.
 
-    Raises OSError if it cannot be read, ValueError if it is neither JSON nor TOML or describes no script.
+    Raises OSError if it cannot be read, ValueError if it is neither JSON nor TOML or is not a script.
     """
     text = path.read_text(encoding="utf-8")
-    # The standard library's parser, for msgspec's refuses lone surrogates, which a script may want to send.
+    # The standard library's parser, because msgspec's rejects lone surrogates, which a script may want to send.
     content = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     described = {"steps": content} if isinstance(content, list) else content
     try:
         return msgspec.convert(described, ScriptFile)
     except msgspec.ValidationError as error:
-        raise ValueError(f"{path} is no script: {error}") from error
+        raise ValueError(f"{path} is not a valid script: {error}") from error

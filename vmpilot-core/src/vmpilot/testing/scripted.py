@@ -1,6 +1,6 @@
 """The scripted server itself: a thread with its own event loop that answers an OpenAI client from a script.
 
-It listens on loopback only and keeps no secret: it takes any key.
+It listens on loopback only and accepts any key.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _PATIENCE = 10.0  # seconds for the thread to start and to end
 
 
 class ScriptedServer:
-    """An OpenAI-compatible server that answers chat requests with the steps of a script, in their order.
+    """An OpenAI-compatible server that answers chat requests with the steps of a script, in order.
 
     Use it as a context manager; sync code, async tests and child processes can all talk to `base_url`. Leaving it
-    checks that the script was played to its end and nothing more was asked (`check`). With `strict` a request that
-    the strictest provider would refuse gets status 400 and is a fault. With `repeat_last` the last step answers
-    all later requests too. `keep` bounds how many requests are recorded.
+    checks that the complete script was played and no further requests arrived (`check`). With `strict`, a request that
+    the strictest provider would reject gets status 400 and is a fault. With `repeat_last`, the last step also answers
+    all later requests. `keep` limits the number of recorded requests.
     """
 
     def __init__(
@@ -63,9 +63,9 @@ class ScriptedServer:
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client takes as its base URL; raises RuntimeError before the start."""
+        """The base URL for an OpenAI client; raises RuntimeError before the server has started."""
         if self._port == 0:
-            raise RuntimeError("the scripted server has no port before it is started; use it in a `with` statement")
+            raise RuntimeError("The scripted server has no port until it is started; use it in a `with` statement")
         return f"http://{_HOST}:{self._port}/v1"
 
     @property
@@ -75,7 +75,7 @@ class ScriptedServer:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What the strict check found, each with the number of its request."""
+        """The findings of the strict check, each with its request number."""
         return tuple(self._faults)
 
     def wait_for_requests(self, count: int, timeout: float = 10.0) -> tuple[RecordedRequest, ...]:
@@ -86,7 +86,7 @@ class ScriptedServer:
         return self._recorder.wait_for_requests(count, timeout)
 
     def wait_for_hangup(self, timeout: float = 10.0) -> RecordedRequest:
-        """Wait until the server has seen a client go away during its answer, and give the first such request.
+        """Wait until a client has disconnected during its answer, and return the first such request.
 
         It blocks: in async code call it through `asyncio.to_thread`. Raises TimeoutError after `timeout` seconds.
         """
@@ -99,15 +99,15 @@ class ScriptedServer:
         return (*self._faults, *self._surplus, *raised)
 
     def check(self) -> None:
-        """Raise an AssertionError if there are problems or if steps were never asked for (unless the last repeats)."""
+        """Raise an AssertionError if there are problems or if steps were not used (unless the last repeats)."""
         problems = [*self.problems]
         left = self._script[self._position :]
         if left and not self._repeat_last:
             count = f"{len(left)} of {len(self._script)} steps"
-            problems.append(f"{count} were never asked for, the first of them {left[0]!r:.200}")
+            problems.append(f"{count} were not used; the first is {left[0]!r:.200}")
         if problems:
             cause = self._failures[0] if self._failures else None
-            raise AssertionError("\n".join(["The scripted server is not content:", *problems])) from cause
+            raise AssertionError("\n".join(["Unexpected requests or unused steps:", *problems])) from cause
 
     def __enter__(self) -> Self:
         self.start()
@@ -144,7 +144,7 @@ class ScriptedServer:
         connect = partial(Connection, self._handle, self._failures.append, self._connections)
         try:
             listener = await self._loop.create_server(connect, _HOST, self._port, backlog=1024)
-        except (OSError, OverflowError) as error:  # the port is taken or not allowed, or is no port
+        except (OSError, OverflowError) as error:  # the port is taken, not allowed or invalid
             started.set_exception(error)
             return
         started.set_result(listener.sockets[0].getsockname()[1])
@@ -166,7 +166,9 @@ class ScriptedServer:
             return HttpError(405, f"{request.method} is not allowed on {request.path}", headers=allow)
         if allowed is None:
             known = " and ".join(_ROUTES)
-            return HttpError(404, f"Unknown path {request.path}; the scripted server knows {known}", code="not_found")
+            return HttpError(
+                404, f"Unknown path {request.path}; the scripted server supports {known}", code="not_found"
+            )
         if request.path == "/v1/models":
             return Raw(encode_models(self._models))
         return self._choose_completion(request)
@@ -191,11 +193,11 @@ class ScriptedServer:
             return self._refuse_surplus(request)
         step = item if isinstance(item, msgspec.Struct) else item(request)
         if not isinstance(step, msgspec.Struct):
-            raise TypeError(f"a callable in the script must give a step, not {step!r:.100}")
+            raise TypeError(f"a callable in the script must return a step, not {step!r:.100}")
         return step
 
     def _refuse_surplus(self, request: RecordedRequest) -> HttpError:
-        message = f"THE SCRIPT HAS RUN OUT: request {request.number} asks for more than its {len(self._script)} steps"
+        message = f"THE SCRIPT HAS RUN OUT: request {request.number} exceeds its {len(self._script)} steps"
         self._surplus.append(message)
         return HttpError(500, message, kind="script_exhausted", code="script_exhausted")
 
@@ -210,7 +212,7 @@ def _parse_json(body: bytes) -> Any:
 
 
 def _parse_odd_json(body: bytes) -> Any:
-    # The standard library takes lone surrogates, which the strict check is to name.
+    # The standard library accepts lone surrogates, which the strict check then reports.
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

@@ -1,7 +1,7 @@
 """The scripted server as a program: `python -m vmpilot.testing.server --script FILE`.
 
-The first line of its standard output is the base URL; it ends on SIGINT, SIGTERM or (`--until-eof`) at the end of
-its standard input. Exit code 0 if every request was in order, 1 if not, 2 if it could not start.
+The first line of its standard output is the base URL; it ends on SIGINT, SIGTERM or (`--until-eof`) at the end of its
+standard input. Exit code 0 if there were no problems, 1 if there were, 2 if it could not start.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve a script file until stopped; returns the exit code."""
     options = _make_parser().parse_args(arguments)
-    # Blocked before any thread starts, so that no thread but the waiting one gets them.
+    # Blocked before any thread starts, so that only the waiting thread receives them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     try:
         server = _make_server(read_script(options.script), options)
@@ -42,14 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        "python -m vmpilot.testing.server", description="Answer an OpenAI client by script."
+        "python -m vmpilot.testing.server", description="Answer an OpenAI client from a script."
     )
     parser.add_argument(
         "--script", type=Path, required=True, metavar="FILE", help="JSON or TOML (.toml) with the steps"
     )
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; a free one if not given")
-    parser.add_argument("--repeat", action="store_true", help="answer with the last step for ever")
-    parser.add_argument("--lenient", action="store_true", help="do not refuse requests that strict providers refuse")
+    parser.add_argument("--repeat", action="store_true", help="repeat the last step forever")
+    parser.add_argument("--lenient", action="store_true", help="accept requests that strict providers reject")
     parser.add_argument("--until-eof", action="store_true", help="end when standard input ends")
     return parser
 

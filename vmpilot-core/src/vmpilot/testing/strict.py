@@ -1,6 +1,6 @@
-"""Checks a chat-completions request as the strictest provider would; a pure function, it knows no HTTP.
+"""Checks a chat completions request as the strictest provider would; a pure function, independent of HTTP.
 
-The rules are the union of what providers were seen to refuse; no provider has them all.
+The rules are the union of all observed rejections; no single provider enforces them all.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _DETAILS = frozenset({None, "auto", "low", "high"})
 
 
 def history_faults(body: Mapping[str, object]) -> tuple[str, ...]:
-    """What is wrong with the body of a chat-completions request, one sentence each; empty if nothing is.
+    """The faults in the body of a chat completions request, one sentence each; empty for a valid body.
 
-    Messages: known roles in a valid order (one system message, first; then the user, and user and assistant in
-    turns; the user's or a tool's last), every tool call answered exactly once right after it. Further the types of
-    contents, argument strings that hold a JSON object, names, ids, tools, ranges of numbers, and strings that every
-    provider can store.
+    Messages: known roles in a valid order (one system message, first; then user and assistant alternate, starting with
+    the user; the last message is the user's or a tool's), every tool call answered exactly once right after it. Also:
+    content types, argument strings that contain a JSON object, names, ids, tools, ranges of numbers, and strings that
+    every provider can store.
     """
     messages = body.get("messages")
     faults = [*_setting_faults(body), *_string_faults(body)]
@@ -66,7 +66,7 @@ def _setting_faults(body: Mapping[str, object]) -> Faults:
     for name in _COUNTS:
         value = body.get(name)
         if value is not None and not (type(value) is int and value >= 1):
-            yield f"{name}: must be a whole number from 1"
+            yield f"{name}: must be an integer of at least 1"
     if body.get("max_tokens") is not None and body.get("max_completion_tokens") is not None:
         yield "max_tokens: not together with max_completion_tokens"
     yield from tool_faults(body)
@@ -88,13 +88,13 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _string_faults(body: Mapping[str, object]) -> Faults:
-    """Lone surrogates and NUL, wherever they are; without recursion, for bodies may be deep."""
+    """Find lone surrogates and NUL anywhere; without recursion, because bodies may be deep."""
     left: list[tuple[str, object]] = [("", body)]
     while left:
         place, value = left.pop()
         if isinstance(value, str):
             if _UNSENDABLE.search(value):
-                yield f"{place}: holds a lone surrogate or NUL"
+                yield f"{place}: contains a lone surrogate or NUL"
         elif isinstance(value, dict):
             left += [(f"{place}.{ascii(key)[1:-1]}".lstrip("."), inner) for key, inner in value.items()]
             if any(_UNSENDABLE.search(key) for key in value):
@@ -166,7 +166,7 @@ def _part_faults(place: str, part: object, *, images: bool) -> Faults:
                 yield f"{place}.image_url.detail: must be auto, low or high"
         case _:
             kinds = "text or image_url" if images else "text"
-            yield f"{place}: must be a well formed part of type {kinds}"
+            yield f"{place}: must be a well-formed part of type {kinds}"
 
 
 def _call_faults(place: str, call: object) -> Faults:
@@ -200,7 +200,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 Known: TypeAlias = Sequence[tuple[str, Mapping[str, object]]]
-"""The messages that are objects, each with its place."""
+"""The messages that are objects, each with its position."""
 
 
 def _order_faults(known: Known) -> Faults:
@@ -209,7 +209,7 @@ def _order_faults(known: Known) -> Faults:
             yield f"{place}: a {message['role']} message must be the only one, and first"
     spoken = [(place, message) for place, message in known if message.get("role") not in _OPENING]
     if not spoken:
-        yield "messages: hold nothing for the model to answer"
+        yield "messages: nothing for the model to answer"
         return
     first, (last, ending) = spoken[0], spoken[-1]
     if first[1].get("role") == "assistant":
@@ -221,7 +221,7 @@ def _order_faults(known: Known) -> Faults:
 
 
 def _succession_faults(place: str, before: object, role: object) -> Faults:
-    # A tool's message in a wrong place is an orphan, which the pairing tells.
+    # A misplaced tool message is an orphan, which the pairing check reports.
     if before in _ROLES and role in _ROLES - {"tool"} and role not in _FOLLOWERS[str(before)]:
         yield f"{place}: {role} must not follow {before}"
 
@@ -260,7 +260,7 @@ def _answer_faults(place: str, call_id: object, waiting: dict[str, str], seen: s
     if waiting.pop(call_id, None) is not None:
         return
     if call_id in seen:
-        yield f"{place}: answers {call_id!r:.60} a second time or not right after the call"
+        yield f"{place}: answers {call_id!r:.60} a second time, or not right after the call"
     else:
         yield f"{place}: answers {call_id!r:.60}, which no message before it calls"
 

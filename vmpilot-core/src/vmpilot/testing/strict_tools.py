@@ -1,4 +1,4 @@
-"""The part of the strict check that looks at `tools` and what depends on them."""
+"""The part of the strict check for `tools` and dependent parameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_TOOLS = 128
 
 
 def tool_faults(body: Mapping[str, object]) -> Faults:
-    """What is wrong with `tools`, `tool_choice` and `parallel_tool_calls` of a request."""
+    """The faults in `tools`, `tool_choice` and `parallel_tool_calls` of a request."""
     tools = body.get("tools")
     if tools is None:
         for name in ("tool_choice", "parallel_tool_calls"):

@@ -1,6 +1,6 @@
-"""HTTP/1.1 as bytes (RFC 9112): requests are parsed as they come in, heads and chunks of answers are made.
+"""HTTP/1.1 as bytes (RFC 9112): parses incoming requests and builds the heads and chunks of responses.
 
-No sockets here, and no more of HTTP than a client of a model provider sends.
+It uses no sockets and supports only the parts of HTTP that clients of model providers use.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _MAX_HEAD = 256 * 1024
 
 
 class BadRequest(ValueError):
-    """What came in is not HTTP/1.1; nothing more can be read from that connection."""
+    """The received data is not HTTP/1.1; nothing more can be read from that connection."""
 
 
 class WireRequest(NamedTuple):
-    """A whole request: header names in lower case, the body without its transfer coding."""
+    """A complete request: header names in lower case, the body without its transfer coding."""
 
     method: str
     target: str
@@ -40,7 +40,7 @@ class _Head(NamedTuple):
 
 
 class RequestParser:
-    """Collects bytes until a request is whole."""
+    """Collects bytes until a request is complete."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -49,7 +49,7 @@ class RequestParser:
         self.wants_continue = False  # the client waits for `100 Continue` before it sends the body
 
     def feed(self, data: bytes) -> Iterator[WireRequest]:
-        """Take in bytes and give the requests that they complete; raises BadRequest."""
+        """Add bytes and return the requests that they complete; raises BadRequest."""
         self._buffer += data
         while True:
             head = self._head = self._head or self._read_head()
@@ -137,5 +137,5 @@ def make_head(status: int, headers: Mapping[str, str]) -> bytes:
 
 
 def make_chunks(pieces: Iterable[bytes]) -> bytes:
-    """Each piece as a chunk of the chunked transfer coding; empty pieces, which would end it, are left out."""
+    """Each string of bytes as a chunk of the chunked transfer coding; empty ones, which would end it, are skipped."""
     return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece])

@@ -1,6 +1,6 @@
-"""The conformance suite: what the contract asks of a backend, level by level, as cases that are run against one.
+"""The conformance suite: the contract's requirements for a backend, level by level, as cases to run against it.
 
-It needs no key and no network but loopback, and pytest only for the class that pytest collects.
+It needs no key and no network except loopback, and it needs pytest only for the class that pytest collects.
 """
 
 from vmpilot.testing.conformance.case import LEVELS, Case, Level

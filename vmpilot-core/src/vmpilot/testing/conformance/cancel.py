@@ -1,4 +1,4 @@
-"""The level `cancel`: a turn that is given up ends within a second, and nothing of it goes on."""
+"""The level `cancel`: a canceled turn ends within a second and leaves nothing running."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vmpilot.testing.playing import PlayedModel
 from vmpilot.testing.script import Reply, Stall, Step
 
 SECONDS = 1.0
-"""What the contract gives a backend."""
+"""The time that the contract gives a backend, in seconds."""
 
 _ATTEMPTS = 3
 _SPEAKING = Stall(4, Reply("one two three four five six"))
@@ -33,7 +33,7 @@ async def _within_a_second(attempt: Callable[[], Awaitable[float]], what: str) -
 
 
 async def _listen(events: AsyncGenerator[BackendEvent, None], heard: asyncio.Event) -> None:
-    """Take all events; `heard` is set at the first TextDelta."""
+    """Consume all events; `heard` is set at the first TextDelta."""
     async with aclosing(events):
         async for event in events:
             if isinstance(event, TextDelta):
@@ -41,11 +41,11 @@ async def _listen(events: AsyncGenerator[BackendEvent, None], heard: asyncio.Eve
 
 
 async def _come_about(harness: Harness, event: asyncio.Event, task: asyncio.Task[None], what: str) -> None:
-    """Wait until the turn in the task has set the event; a case fails whose turn ends before, or waits in vain."""
+    """Wait until the task's turn has set the event; the case fails if the turn ends first or the wait times out."""
     waiting = asyncio.ensure_future(event.wait())
     await asyncio.wait([task, waiting], timeout=harness.patience, return_when=asyncio.FIRST_COMPLETED)
     if not event.is_set():
-        came = "a turn that ended before" if task.done() else f"nothing for {harness.patience:g} s"
+        came = "a turn that ended first" if task.done() else f"nothing for {harness.patience:g} s"
         waiting.cancel()
         task.cancel()
         await asyncio.wait([task, waiting], timeout=SECONDS)
@@ -53,32 +53,32 @@ async def _come_about(harness: Harness, event: asyncio.Event, task: asyncio.Task
 
 
 async def _hang_up(harness: Harness, model: PlayedModel) -> None:
-    """Wait until the model has noticed the closed connection."""
+    """Wait until the model has noticed that the connection was closed."""
     try:
         await asyncio.to_thread(model.wait_for_hangup, harness.patience)
     except TimeoutError as error:
         raise Unmet(
-            "the connection to the model to be closed", f"one that was open {harness.patience:g} s later"
+            "a closed connection to the model", f"a connection still open after {harness.patience:g} s"
         ) from error
 
 
 async def _cancel(harness: Harness, task: asyncio.Task[None]) -> float:
-    """Cancel it and give the seconds until it was over; its end must be the cancellation."""
+    """Cancel the task and return the seconds until it ended; it must end with the cancellation."""
     started = time.monotonic()
     task.cancel()
     done, _pending = await asyncio.wait([task], timeout=harness.patience)
-    check(bool(done), "a cancelled turn to end", f"one that ran on for {harness.patience:g} s")
-    check(task.cancelled(), "CancelledError out of a cancelled turn", "a turn that swallowed it")
+    check(bool(done), "a canceled turn that ends", f"a turn that kept running for {harness.patience:g} s")
+    check(task.cancelled(), "CancelledError from a canceled turn", "a turn that swallowed the cancellation")
     return time.monotonic() - started
 
 
 async def _cancel_while(harness: Harness, step: Step, *, speaking: bool) -> float:
-    """Cancel a turn while the model is at this step; the seconds until the turn and its connection were closed."""
+    """Cancel a turn while the model plays this step; return the seconds until the turn and its connection closed."""
     heard = asyncio.Event()
     with harness.model(step) as model:
         task = asyncio.create_task(_listen(harness.turn(harness.request(model)), heard))
         if speaking:
-            await _come_about(harness, heard, task, "a TextDelta of an answer that has begun")
+            await _come_about(harness, heard, task, "a TextDelta of an answer in progress")
         else:
             await harness.come_to_ask(model, task)
         seconds = await _cancel(harness, task)
@@ -88,7 +88,7 @@ async def _cancel_while(harness: Harness, step: Step, *, speaking: bool) -> floa
 
 @case("cancel", "contract.md#hooks")
 async def closed_while_speaking(harness: Harness) -> None:
-    """Closing the turn in the middle of an answer closes the connection to the model."""
+    """Closing the turn mid-answer closes the connection to the model."""
 
     async def attempt() -> float:
         with harness.model(_SPEAKING) as model:
@@ -100,24 +100,24 @@ async def closed_while_speaking(harness: Harness) -> None:
             await _hang_up(harness, model)
             return seconds
 
-    await _within_a_second(attempt, "a turn that is closed")
+    await _within_a_second(attempt, "a closed turn")
 
 
 @case("cancel", "conformance.md#cancel")
 async def cancelled_while_speaking(harness: Harness) -> None:
-    """Cancelling the turn in the middle of an answer ends it, and its connection."""
-    await _within_a_second(partial(_cancel_while, harness, _SPEAKING, speaking=True), "a turn that is over")
+    """Canceling the turn mid-answer ends the turn and closes its connection."""
+    await _within_a_second(partial(_cancel_while, harness, _SPEAKING, speaking=True), "a finished turn")
 
 
 @case("cancel", "conformance.md#cancel")
 async def cancelled_before_the_answer(harness: Harness) -> None:
-    """Cancelling the turn before the model has said anything ends it, and its connection."""
+    """Canceling the turn before the model has answered ends the turn and closes its connection."""
     for step in (Stall("request"), Stall("headers")):
-        await _within_a_second(partial(_cancel_while, harness, step, speaking=False), "a turn that is over")
+        await _within_a_second(partial(_cancel_while, harness, step, speaking=False), "a finished turn")
 
 
 class _EndlessTool:
-    """A tool that runs until it is cancelled."""
+    """A tool that runs until it is canceled."""
 
     def __init__(self) -> None:
         self.started = asyncio.Event()
@@ -134,25 +134,25 @@ class _EndlessTool:
 
 @case("cancel", "conformance.md#cancel")
 async def cancelled_in_a_tool(harness: Harness) -> None:
-    """Cancelling the turn while a tool runs cancels the tool, and the model is not asked again."""
+    """Canceling the turn while a tool runs cancels the tool, and the model is not called again."""
 
     async def attempt() -> float:
         tool = _EndlessTool()
         with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
             events = harness.turn(harness.request(model), ScriptedToolbox(tool))
             task = asyncio.create_task(_listen(events, asyncio.Event()))
-            await _come_about(harness, tool.started, task, "the tool to run")
+            await _come_about(harness, tool.started, task, "a running tool")
             seconds = await _cancel(harness, task)
-            check(tool.cancelled.is_set(), "the tool to be cancelled with its turn", "one that runs on")
+            check(tool.cancelled.is_set(), "a tool that is canceled with its turn", "a tool that kept running")
             check_equal(len(model.requests), 1, "requests to the model:")
             return seconds
 
-    await _within_a_second(attempt, "a turn that is over")
+    await _within_a_second(attempt, "a finished turn")
 
 
 @case("cancel", "conformance.md#cancel")
 async def nothing_runs_on(harness: Harness) -> None:
-    """After a turn was closed, none of its tasks is left."""
+    """After a turn is closed, none of its tasks remain."""
     before = asyncio.all_tasks()
     with harness.model(_SPEAKING) as model:
         async with aclosing(harness.turn(harness.request(model))) as events:
@@ -166,12 +166,12 @@ async def nothing_runs_on(harness: Harness) -> None:
 
 @case("cancel", "conformance.md#cancel")
 async def others_go_on(harness: Harness) -> None:
-    """Cancelling one turn leaves another one alone."""
+    """Canceling one turn does not affect another."""
     with harness.model(_SPEAKING) as given_up, harness.model(Reply("one two three", gap=0.05)) as other:
         heard = asyncio.Event()
         task = asyncio.create_task(_listen(harness.turn(harness.request(given_up)), heard))
         going_on = asyncio.create_task(harness.run_request(harness.request(other), other))
-        await _come_about(harness, heard, task, "a TextDelta of an answer that has begun")
+        await _come_about(harness, heard, task, "a TextDelta of an answer in progress")
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vmpilot.testing.conformance.harness import Harness
 
 Level: TypeAlias = Literal["core", "streaming", "tools", "parallel", "errors", "cancel", "usage", "resume"]
-"""What a backend may claim, by `BackendInfo.capabilities`."""
+"""The levels that a backend may claim in `BackendInfo.capabilities`."""
 
 LEVELS: tuple[Level, ...] = get_args(Level)
 
@@ -18,10 +18,10 @@ Play: TypeAlias = "Callable[[Harness], Awaitable[None]]"
 
 
 class Unmet(AssertionError):
-    """A case's expectation was not met: what was expected, and what came, as the ends of two sentences."""
+    """A case's expectation was not met: `expected` is the expectation, `came` the actual outcome."""
 
     def __init__(self, expected: str, came: str) -> None:
-        super().__init__(f"expected {expected}; came {came}")
+        super().__init__(f"expected {expected}; got {came}")
         self.expected = expected
         self.came = came
 
@@ -32,7 +32,7 @@ class NotApplicable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case. `sentence` is what a good backend does, `where` the section of the documentation that asks for it."""
+    """One case. `sentence` describes a conforming backend; `where` is the documentation section that requires it."""
 
     level: Level
     name: str
@@ -47,7 +47,7 @@ class Case:
 
 
 def case(level: Level, where: str) -> Callable[[Play], Case]:
-    """Make a case of a function; its name and the first line of its docstring become the case's."""
+    """Create a case from a function; its name and the first line of its docstring become the case's."""
 
     def make(run_turn: Play) -> Case:
         sentence = (run_turn.__doc__ or "").strip().partition("\n")[0]
@@ -57,17 +57,17 @@ def case(level: Level, where: str) -> Callable[[Play], Case]:
 
 
 def check(fulfilled: bool, expected: str, came: str) -> None:
-    """Raise `Unmet` unless it is fulfilled."""
+    """Raise `Unmet` unless `fulfilled` is true."""
     if not fulfilled:
         raise Unmet(expected, came)
 
 
 def check_equal(came: object, wanted: object, what: str) -> None:
-    """Raise `Unmet` unless the two are equal; `what` they are begins the expectation."""
+    """Raise `Unmet` unless the two are equal; `what` describes them at the start of the expectation."""
     check(came == wanted, f"{what} {shown(wanted)}", shown(came))
 
 
 def shown(value: object) -> str:
-    """The value as it may stand in a sentence: its repr, without the middle of a long one."""
+    """The value's repr for a message, with the middle of a long one removed."""
     text = repr(value)
     return text if len(text) <= 300 else f"{text[:200]} … {text[-80:]}"

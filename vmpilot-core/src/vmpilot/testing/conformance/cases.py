@@ -15,9 +15,9 @@ from vmpilot.testing.conformance.tools import TOOLS
 from vmpilot.testing.conformance.usage import USAGE
 
 CASES: tuple[Case, ...] = (*CORE, *STREAMING, *TOOLS, *PARALLEL, *ERRORS, *CANCEL, *USAGE, *RESUME)
-"""Every case, in the order of the table."""
+"""All cases, in the order of the table."""
 
 
 def find_cases(levels: Collection[str]) -> tuple[Case, ...]:
-    """The cases of these levels; all for none."""
+    """The cases of these levels; all cases if no level is given."""
     return tuple(case for case in CASES if not levels or case.level in levels)

@@ -1,4 +1,4 @@
-"""The level `core`: one question, one answer, and what is sent for it."""
+"""The level `core`: one question, one answer, and the request that is sent."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ async def describes_itself(harness: Harness) -> None:
     """`describe_backend` gives the entry point's name, this contract's version and known levels."""
     backend = harness.subject.backend
     info = backend.info
-    check_equal(info.name, backend.name, "the name by which it is chosen,")
+    check_equal(info.name, backend.name, "the entry point's name,")
     check_equal(info.contract_version, CONTRACT_VERSION, "the contract version")
-    check_equal(sorted(info.capabilities - set(LEVELS)), [], "no levels but the known ones, others are")
+    check_equal(sorted(info.capabilities - set(LEVELS)), [], "only known levels, but unknown levels:")
 
 
 @case("core", "conformance.md#core")
 async def quiet_import(harness: Harness) -> None:
-    """Importing the backend prints nothing, starts nothing and touches neither network, folder nor environment."""
+    """Importing the backend has no side effects on output, processes, network, files, working folder or environment."""
     module = harness.subject.module
     if module is None:
         raise NotApplicable("the backend was given as an object, and nothing was imported")
@@ -46,7 +46,7 @@ async def quiet_import(harness: Harness) -> None:
 
 @case("core", "contract.md#the-grammar-of-a-turn")
 async def answers(harness: Harness) -> None:
-    """What the model says is the turn's last message."""
+    """The model's answer is the turn's last message."""
     turn = await harness.run_turn(Reply("All is well."))
     check_equal(turn.answer.text, "All is well.", "the answer")
     check_equal(turn.answer.finish, "stop", "the end")
@@ -54,7 +54,7 @@ async def answers(harness: Harness) -> None:
 
 @case("core", "contract.md#the-grammar-of-a-turn")
 async def asks_once(harness: Harness) -> None:
-    """A question that the model answers at once is one request, and one message."""
+    """A question that the model answers without tools takes one request and yields one message."""
     turn = await harness.run_turn(Reply("All is well."))
     check_equal(len(turn.bodies), 1, "requests to the model:")
     check_equal(len(turn.messages), 1, "messages:")
@@ -62,7 +62,7 @@ async def asks_once(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def question_as_asked(harness: Harness) -> None:
-    """The user's text is sent unchanged, to the last space."""
+    """The user's text is sent unchanged, including all whitespace."""
     text = "  Grüße, 世界 😀!\n\n\t`rm -rf`  \\n "
     turn = await harness.run_turn(Reply("Yes."), messages=(UserMessage.from_text(text),))
     check_equal([text_of(message) for message in find_role(turn.sent(0), "user")], [text], "the user's messages")
@@ -70,7 +70,7 @@ async def question_as_asked(harness: Harness) -> None:
 
 @case("core", "contract.md#what-a-turn-is")
 async def system_prompt(harness: Harness) -> None:
-    """The system prompt comes first, once, as it was given."""
+    """The system prompt is sent first, once and unchanged."""
     turn = await harness.run_turn(Reply("Yes."))
     check_equal(roles(turn.sent(0)), ["system", "user"], "the roles")
     check_equal(text_of(turn.sent(0)[0]), SYSTEM, "the system prompt")
@@ -78,14 +78,14 @@ async def system_prompt(harness: Harness) -> None:
 
 @case("core", "contract.md#what-a-turn-is")
 async def no_system_prompt(harness: Harness) -> None:
-    """An empty system prompt is no message, and nothing takes its place."""
+    """An empty system prompt is not sent, and nothing replaces it."""
     turn = await harness.run_turn(Reply("Yes."), system="")
     check_equal(roles(turn.sent(0)), ["user"], "the roles")
 
 
 @case("core", "contract.md#what-a-turn-is")
 async def model_name(harness: Harness) -> None:
-    """The model that is asked is the one that was named, without its provider."""
+    """The request names the selected model, without its provider."""
     turn = await harness.run_turn(Reply("Yes."))
     check_equal(turn.body(0).get("model"), NAME, "the model")
 
@@ -100,7 +100,7 @@ async def temperature(harness: Harness) -> None:
 
 @case("core", "contract.md#what-a-turn-is")
 async def token_limit(harness: Harness) -> None:
-    """The limit of tokens is sent, under one of its two names."""
+    """The token limit is sent under one of its two names."""
     turn = await harness.run_turn(Reply("Yes."), max_tokens=123)
     body = turn.body(0)
     limits = [body[name] for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
@@ -116,26 +116,26 @@ async def seed_and_effort(harness: Harness) -> None:
 
 @case("core", "contract.md#what-a-turn-is")
 async def unset_settings(harness: Harness) -> None:
-    """A setting that is None is left to the provider."""
+    """A setting that is None is not sent, so the provider decides."""
     body = (await harness.run_turn(Reply("Yes."))).body(0)
     names = ("temperature", "max_tokens", "max_completion_tokens", "seed", "reasoning_effort", "top_p", "stop")
-    check_equal([name for name in names if body.get(name) is not None], [], "no such members in the request, but")
+    check_equal([name for name in names if body.get(name) is not None], [], "no such parameters, but got")
 
 
 @case("core", "contract.md#what-a-turn-is")
 async def omitted_members(harness: Harness) -> None:
-    """Members that the server does not take are left out."""
+    """Parameters that the server does not accept are left out."""
     body = (await harness.run_turn(Reply("Yes."), temperature=0.5, omitted=("stream_options", "temperature"))).body(0)
     sent = [name for name in ("stream_options", "temperature") if name in body]
-    check_equal(sent, [], "no omitted members in the request, but")
+    check_equal(sent, [], "no omitted parameters, but got")
     check_equal(
-        (await harness.run_turn(Reply("Yes."), omitted=("stream",))).answer.text, "Yes.", "the answer in one piece"
+        (await harness.run_turn(Reply("Yes."), omitted=("stream",))).answer.text, "Yes.", "a non-streamed answer"
     )
 
 
 @case("core", "conformance.md#core")
 async def valid_request(harness: Harness) -> None:
-    """Every request is one that the strictest provider takes, with tools and without."""
+    """Every request is acceptable to the strictest provider, with and without tools."""
     for tools in ((), (SHELL, NOTE)):
         turn = await harness.run_turn(Reply("Yes."), tools=tools)
         check_equal(history_faults(turn.body(0)), (), f"with {len(tools)} tools, faults of the request:")
@@ -143,14 +143,16 @@ async def valid_request(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def key_in_its_place(harness: Harness) -> None:
-    """The key goes to the model in a header, and is in no event and no body."""
+    """The key is sent in a header and does not appear in any event or request body."""
     with harness.model(Reply("All is well.")) as model:
         turn = await harness.run_request(harness.request(model), model)
         headers = [request.headers for request in model.requests]
     if turn.error is not None:
         raise turn.error
-    check(not any(KEY in encode_event(event) for event in turn.events), "no key in an event", "one that holds it")
-    check(KEY not in repr(turn.bodies), "no key in a request's body", "a body that holds it")
+    check(
+        not any(KEY in encode_event(event) for event in turn.events), "no key in an event", "an event that contains it"
+    )
+    check(KEY not in repr(turn.bodies), "no key in a request's body", "a body that contains it")
     if any(headers):
         came = [sorted(name for name, value in one.items() if KEY in value) for one in headers]
         check(all(came), "the key in a header of each request", shown(came))
@@ -158,7 +160,7 @@ async def key_in_its_place(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def turns_at_once(harness: Harness) -> None:
-    """Turns that run at the same time do not mix."""
+    """Concurrent turns do not mix."""
 
     def answer_what_is_asked(request: RecordedRequest) -> Reply:
         return Reply(f"You said {text_of(request.messages[-1])}.", gap=0.002)
@@ -176,7 +178,7 @@ async def turns_at_once(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def nothing_is_kept(harness: Harness) -> None:
-    """A turn knows nothing of the turn before it but what its request says."""
+    """A turn knows about earlier turns only from its request."""
     with harness.model(Reply("First answer."), Reply("Second answer.")) as model:
         first = await harness.run_request(harness.request(model), model)
         other: tuple[Message, ...] = (UserMessage.from_text("Another matter."),)
@@ -189,7 +191,7 @@ async def nothing_is_kept(harness: Harness) -> None:
 
 @case("core", "conformance.md#core")
 async def loop_stays_free(harness: Harness) -> None:
-    """While one turn waits for its model, others go on: the event loop is not blocked."""
+    """While one turn waits for its model, other turns continue: the event loop is not blocked."""
     with harness.model(Stall("headers")) as slow, harness.model(Reply("Quick.")) as quick:
         waiting = asyncio.create_task(harness.run_request(harness.request(slow), slow))
         await harness.come_to_ask(slow, waiting)
@@ -203,7 +205,7 @@ async def loop_stays_free(harness: Harness) -> None:
 
 @case("core", "contract.md#the-grammar-of-a-turn")
 async def ends_with_the_answer(harness: Harness) -> None:
-    """Nothing is said behind the message that holds the answer."""
+    """Nothing is yielded after the message with the answer."""
     turn = await harness.run_turn(Reply("All is well."), messages=(QUESTION,))
     check(
         bool(turn.events) and turn.events[-1] is turn.completed[-1:][0],

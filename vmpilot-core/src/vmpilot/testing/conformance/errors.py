@@ -1,4 +1,4 @@
-"""The level `errors`: what goes wrong with the model becomes the contract's error, once, and says so plainly."""
+"""The level `errors`: each model failure becomes one error of the contract with a clear message."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OVERLOADED = HttpError(503, "The engine is overloaded, try again later", kind="
 
 
 async def _expect(harness: Harness, step: Step, *kinds: type[ModelError]) -> ModelError:
-    """Play a turn that ends in one of these errors, and give it."""
+    """Run a turn that ends in one of these errors, and return the error."""
     error, _played = await harness.run_failing_turn(step)
     names = " or ".join(kind.__name__ for kind in kinds)
     check(type(error) in kinds, names, f"{type(error).__name__}: {error}")
@@ -46,19 +46,19 @@ async def _expect(harness: Harness, step: Step, *kinds: type[ModelError]) -> Mod
 
 @case("errors", "contract.md#errors")
 async def authentication(harness: Harness) -> None:
-    """A refused key is AuthenticationFailed."""
+    """A rejected key is AuthenticationFailed."""
     await _expect(harness, HttpError(401, "Incorrect API key provided.", code="invalid_api_key"), AuthenticationFailed)
 
 
 @case("errors", "contract.md#errors")
 async def model_not_found(harness: Harness) -> None:
-    """A model that the provider does not know is ModelNotFound."""
+    """A model unknown to the provider is ModelNotFound."""
     await _expect(harness, HttpError(404, "The model does not exist.", code="model_not_found"), ModelNotFound)
 
 
 @case("errors", "contract.md#errors")
 async def invalid_request(harness: Harness) -> None:
-    """A request that the provider refuses as such is InvalidRequest."""
+    """A request that the provider rejects as invalid is InvalidRequest."""
     await _expect(harness, HttpError(400, "Invalid value for 'messages'."), InvalidRequest)
 
 
@@ -71,21 +71,21 @@ async def context_overflow(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def rate_limited(harness: Harness) -> None:
-    """Too many requests are RateLimited, with the wait that the provider asks for."""
+    """Too many requests raise RateLimited, with the wait that the provider asks for."""
     error = await _expect(harness, HttpError(429, "Slow down.", headers={"retry-after": "7"}), RateLimited)
     check_equal(getattr(error, "retry_after", None), 7.0, "retry_after")
 
 
 @case("errors", "contract.md#errors")
 async def quota(harness: Harness) -> None:
-    """An account without credit is QuotaExhausted: waiting does not heal it."""
+    """An account without credit is QuotaExhausted: waiting does not help."""
     message = "You exceeded your current quota, please check your plan and billing details."
     await _expect(harness, HttpError(429, message, code="insufficient_quota"), QuotaExhausted)
 
 
 @case("errors", "contract.md#errors")
 async def content_filter(harness: Harness) -> None:
-    """A request that the provider's policy refuses is ContentFiltered."""
+    """A request that the provider's content policy rejects is ContentFiltered."""
     message = "The response was filtered due to the prompt triggering our content management policy."
     await _expect(harness, HttpError(400, message, code="content_filter"), ContentFiltered)
 
@@ -99,13 +99,13 @@ async def unavailable(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def tools_unsupported(harness: Harness) -> None:
-    """A model that takes no tools is ToolsUnsupported, so that the core can ask by the text protocol."""
+    """A model without tool support is ToolsUnsupported, so that the core can switch to the text protocol."""
     await _expect(harness, HttpError(400, "registry/gemma:2b does not support tools"), ToolsUnsupported)
 
 
 @case("errors", "contract.md#errors")
 async def parameter_refused(harness: Harness) -> None:
-    """A member that the server does not take is ParameterRefused, and named."""
+    """A parameter that the server does not accept is ParameterRefused, which names it."""
     refusal = HttpError(
         400, body={"error": {"message": "Unknown parameter: 'stream_options'.", "param": "stream_options"}}
     )
@@ -115,14 +115,14 @@ async def parameter_refused(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def messages_refused(harness: Harness) -> None:
-    """A server that takes the messages in another form is MessagesRefused, so that the core can change it."""
+    """A server that requires another form of the messages is MessagesRefused, so that the core can change the form."""
     error = await _expect(harness, HttpError(400, "System role not supported"), MessagesRefused)
-    check_equal(getattr(error, "refused", None), RefusedMessages("system_role"), "what is refused")
+    check_equal(getattr(error, "refused", None), RefusedMessages("system_role"), "the rejected form")
 
 
 @case("errors", "contract.md#errors")
 async def unreadable_call(harness: Harness) -> None:
-    """A tool call that the provider itself could not read is BadResponse, so that the model is asked again."""
+    """A tool call that the provider itself could not parse is BadResponse, so that the model is called again."""
     message = "Failed to call a function. Please adjust your prompt. See 'failed_generation' for more details."
     await _expect(harness, HttpError(400, message, code="tool_use_failed"), BadResponse)
 
@@ -135,13 +135,13 @@ async def no_connection(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def broken_stream(harness: Harness) -> None:
-    """A stream that breaks before its end is StreamInterrupted, and no answer."""
+    """A stream that breaks before its end is StreamInterrupted, not an answer."""
     await _expect(harness, _BROKEN_OFF, StreamInterrupted)
 
 
 @case("errors", "contract.md#errors")
 async def error_in_the_stream(harness: Harness) -> None:
-    """An error that the provider sends in its stream is raised as one."""
+    """An error that the provider sends within a stream is raised."""
     events = [
         {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": "It is"}}]},
         {"error": {"message": "The server had an error.", "type": "server_error", "code": None}},
@@ -153,7 +153,7 @@ async def error_in_the_stream(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def no_answer_at_all(harness: Harness) -> None:
-    """A page of HTML with status 200, or nothing, is BadResponse or StreamInterrupted."""
+    """An HTML page or an empty body with status 200 is BadResponse or StreamInterrupted."""
     page = Raw(text="<html><body>Welcome to nginx</body></html>", content_type="text/html")
     for step in (page, Raw(text="", content_type="text/event-stream")):
         await _expect(harness, step, BadResponse, StreamInterrupted)
@@ -161,7 +161,7 @@ async def no_answer_at_all(harness: Harness) -> None:
 
 @case("errors", "contract.md#what-the-core-gives")
 async def partial_text(harness: Harness) -> None:
-    """What was said before the stream broke is yielded; it is not held back, and no message is made of it."""
+    """Text received before the stream broke is yielded, neither held back nor turned into a message."""
     _error, turn = await harness.run_failing_turn(_BROKEN_OFF)
     check(any(isinstance(event, TextDelta) for event in turn.events), "the TextDelta so far", describe(turn))
     check(not turn.completed, "no MessageCompleted", describe(turn))
@@ -169,7 +169,7 @@ async def partial_text(harness: Harness) -> None:
 
 @case("errors", "contract.md#what-the-core-gives")
 async def no_own_retries(harness: Harness) -> None:
-    """A call that failed is not made again by the backend or its library: that is the core's."""
+    """Neither the backend nor its library retries a failed call: retries are the core's job."""
     for step in (_OVERLOADED, HttpError(429, "Slow down.", headers={"retry-after": "0"}), Drop("request")):
         _error, turn = await harness.run_failing_turn(step, DONE)
         check_equal(len(turn.bodies), 1, "requests to the model:")
@@ -177,7 +177,7 @@ async def no_own_retries(harness: Harness) -> None:
 
 @case("errors", "contract.md#what-the-core-gives")
 async def tried_again_by_the_core(harness: Harness) -> None:
-    """When the core makes a failed call again, `Retrying` is passed on and the answer is that of the second try."""
+    """When the core retries a failed call, `Retrying` is passed on and the answer is that of the second attempt."""
     turn = await harness.run_turn(_BROKEN_OFF, Reply("All is well."), tries=2)
     need_model_calls(turn)
     check_equal(turn.answer.text, "All is well.", "the answer")
@@ -188,31 +188,31 @@ async def tried_again_by_the_core(harness: Harness) -> None:
 
 @case("errors", "contract.md#errors")
 async def chained(harness: Harness) -> None:
-    """The library's own exception is kept behind the contract's (`raise … from`)."""
+    """The library's own exception is kept as the cause of the contract's (`raise … from`)."""
     error, _played = await harness.run_failing_turn(_OVERLOADED)
     check(error.__cause__ is not None, "the library's exception as __cause__", "none")
 
 
 @case("errors", "contract.md#errors")
 async def sentence_without_key(harness: Harness) -> None:
-    """The error is a sentence for a person, and the key is not in it, though the provider repeats it."""
+    """The error is a sentence for the user and does not contain the key, even if the provider repeats it."""
     for step in (
         HttpError(401, f"Incorrect API key provided: {KEY}. You can find yours at https://example.invalid."),
         HttpError(400, f"Bad header Authorization: Bearer {KEY}"),
     ):
         error, _played = await harness.run_failing_turn(step)
         check(len(str(error)) >= 10, "a sentence", shown(str(error)))
-        check(KEY not in str(error), "an error without the key", "one that quotes it")
+        check(KEY not in str(error), "an error without the key", "an error that quotes it")
 
 
 @case("errors", "conformance.md#errors")
 async def redirects(harness: Harness) -> None:
-    """A redirect to another place is an error: the key does not follow."""
+    """A redirect to another server is an error: the key is not sent there."""
     with harness.model(DONE) as elsewhere:
         place = elsewhere.settings.base_url or "http://127.0.0.1:9/v1"
         moved = HttpError(307, "Moved.", headers={"location": f"{place}/chat/completions"})
         error, _played = await harness.run_failing_turn(moved)
-        check_equal(len(elsewhere.requests), 0, "requests at the other place:")
+        check_equal(len(elsewhere.requests), 0, "requests to the other server:")
     check_equal(type(error).__name__, "InvalidRequest", "the error")
 
 
@@ -224,18 +224,18 @@ async def turn_stopped(harness: Harness) -> None:
         calls = RetryingModelCalls(request, stop_at=2, stop=TurnStopped("the limit of steps is reached"))
         turn = await harness.run_request(request, model, model_calls=calls)
     need_model_calls(turn)
-    check_equal(type(turn.error).__name__, "TurnStopped", "the error out of the turn")
+    check_equal(type(turn.error).__name__, "TurnStopped", "the error from the turn")
 
 
 @case("errors", "contract.md#errors")
 async def failing_log(harness: Harness) -> None:
-    """An error of the core out of the toolbox passes through the backend as it is."""
+    """A core error from the toolbox passes through the backend unchanged."""
 
     def fail(_call: ToolCall) -> str:
         raise StoreError("the conversation's log cannot be written")
 
     turn = await harness.run_to_the_end(Reply(tool_calls=(shell_call(),)), DONE, toolbox=ScriptedToolbox(fail))
-    check_equal(type(turn.error).__name__, "StoreError", "the error out of the turn")
+    check_equal(type(turn.error).__name__, "StoreError", "the error from the turn")
     check_equal(len(turn.bodies), 1, "requests to the model:")
 
 

@@ -1,4 +1,4 @@
-"""What a case works with: the backend under test, scripted models, and whole turns."""
+"""Everything that a case works with: the backend under test, scripted models, and complete turns."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ def shell_call(command: str = "uptime", call_id: str = "call_1") -> ScriptedCall
 
 @dataclass(frozen=True)
 class Subject:
-    """A backend to be checked, and what makes the models that answer it.
+    """A backend under test and the factory for the models that answer it.
 
-    `module` is the module of its entry point, None if the backend was not imported through one.
+    `module` is the module of its entry point, or None if the backend was not imported through an entry point.
     """
 
     backend: Backend
@@ -105,7 +105,7 @@ class TurnResult:
         return "".join(event.text for event in self.events if isinstance(event, ReasoningDelta))
 
     def body(self, position: int) -> dict[str, Any]:
-        """What the model was asked at this position; fewer requests are a failure of the case."""
+        """The model request at this position; if there are fewer requests, the case fails."""
         needed = position + 1 if position >= 0 else -position
         check(len(self.bodies) >= needed, f"{needed} or more requests to the model", f"{len(self.bodies)} in all")
         return self.bodies[position]
@@ -117,9 +117,9 @@ class TurnResult:
 
 
 class Harness:
-    """The harness of one case; `close` stops its models, and may be called from another thread.
+    """The harness of one case; `close` stops its models and may be called from another thread.
 
-    `patience` is how many seconds a case waits for what a good backend does at once.
+    `patience` is how many seconds a case waits for things that a good backend does at once.
     """
 
     def __init__(self, subject: Subject, *, patience: float = 10.0) -> None:
@@ -128,13 +128,13 @@ class Harness:
         self._models: list[ExitStack] = []
 
     def close(self) -> None:
-        """Stop all models of the case; clients that wait for one of them lose the connection."""
+        """Stop all models of the case; clients that are waiting for a model lose their connection."""
         for model in self._models:
             model.close()
 
     @contextmanager
     def model(self, *steps: Step | StepMaker) -> Iterator[PlayedModel]:
-        """A model that answers by these steps, the last one again and again."""
+        """A model that answers with these steps and repeats the last one."""
         with ExitStack() as own:
             model = own.enter_context(self.subject.scripted_model(steps))
             self._models.append(own)
@@ -166,25 +166,25 @@ class Harness:
         toolbox: ScriptedToolbox | None = None,
         model_calls: RetryingModelCalls | None = None,
     ) -> AsyncGenerator[BackendEvent, None]:
-        """The events of one turn, its calls held to the contract; nothing runs before the first is asked for."""
+        """The events of one turn, its calls checked against the contract; it starts at the first event requested."""
         toolbox, model_calls = toolbox or ScriptedToolbox(), model_calls or RetryingModelCalls(request)
         run = partial(self.subject.backend.run, request, toolbox, model_calls)
         return stream_turn(run, toolbox, model_calls)
 
     async def come_to_ask(self, model: PlayedModel, task: asyncio.Task[Any]) -> None:
-        """Wait until the task's turn has asked the model; the case fails if the turn ends before that."""
+        """Wait until the task's turn has called the model; the case fails if the turn ends first."""
         asked = asyncio.ensure_future(asyncio.to_thread(model.wait_for_requests, 1, self.patience))
         await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
         if not model.requests:
-            came = "a turn that ended without one" if task.done() else f"none for {self.patience:g} s"
+            came = "a turn that ended without it" if task.done() else f"none for {self.patience:g} s"
             asked.add_done_callback(asyncio.Future.exception)  # retrieved, so that asyncio does not log it
             task.cancel()
             raise Unmet("a request to the model", came)
         await asked
 
     async def hear(self, events: AsyncGenerator[BackendEvent, None]) -> None:
-        """Take events up to the first TextDelta; the case fails if none comes."""
-        wanted = "a TextDelta of an answer that has begun"
+        """Consume events up to the first TextDelta; the case fails if there is no TextDelta."""
+        wanted = "a TextDelta of an answer in progress"
         try:
             async with asyncio.timeout(self.patience):
                 async for event in events:
@@ -192,7 +192,7 @@ class Harness:
                         return
         except TimeoutError as error:
             raise Unmet(wanted, f"nothing for {self.patience:g} s") from error
-        raise Unmet(wanted, "a turn that ended without one")
+        raise Unmet(wanted, "a turn that ended without it")
 
     async def run_turn(
         self,
@@ -201,7 +201,7 @@ class Harness:
         tries: int = 1,
         **request: Any,
     ) -> TurnResult:
-        """One whole turn, against its own model, which must end without an error."""
+        """Run one complete turn against its own model; it must end without an error."""
         turn = await self.run_to_the_end(*steps, toolbox=toolbox, tries=tries, **request)
         if turn.error is not None:
             error = turn.error
@@ -209,12 +209,12 @@ class Harness:
         return turn
 
     async def run_failing_turn(self, *steps: Step | StepMaker, **request: Any) -> tuple[ModelError, TurnResult]:
-        """One whole turn that must end with one of the contract's model errors."""
+        """Run one complete turn that must end with one of the contract's model errors."""
         turn = await self.run_to_the_end(*steps, **request)
         error = turn.error
         if not isinstance(error, ModelError):
-            came = "a turn that ended as if nothing had been" if error is None else f"{type(error).__name__}: {error}"
-            raise Unmet("a ModelError out of the turn", came) from error
+            came = "a turn that ended without an error" if error is None else f"{type(error).__name__}: {error}"
+            raise Unmet("a ModelError from the turn", came) from error
         return error, turn
 
     async def run_to_the_end(
@@ -224,7 +224,7 @@ class Harness:
         tries: int = 1,
         **request: Any,
     ) -> TurnResult:
-        """One whole turn, whatever its outcome."""
+        """Run one complete turn, whatever its outcome."""
         with self.model(*steps) as model:
             return await self.run_request(self.request(model, **request), model, toolbox=toolbox, tries=tries)
 

@@ -9,7 +9,7 @@ import sys
 from vmpilot.testing.conformance.case import Unmet
 
 _PATIENCE = 60.0
-"""Seconds that an import may take on a busy machine."""
+"""Seconds allowed for an import on a busy machine."""
 
 _PROGRAM = """
 import sys, os, json, threading
@@ -56,7 +56,7 @@ os._exit(0)
 
 
 def look_at_import(module: str) -> tuple[str, ...]:
-    """What importing it does, one phrase for each effect; it is found where this process would find it."""
+    """The side effects of importing the module, one phrase each; it uses this process's import path."""
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-B", "-c", _PROGRAM],
@@ -67,7 +67,7 @@ def look_at_import(module: str) -> tuple[str, ...]:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise Unmet(f"an import within {_PATIENCE:g} s", "one that was not over by then") from error
+        raise Unmet(f"an import within {_PATIENCE:g} s", "an import that took longer") from error
     if done.returncode != 0 or not done.stdout:
         said = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
         raise Unmet("an import in a fresh interpreter", said[0])

@@ -1,4 +1,4 @@
-"""The suite as a class for pytest to collect. Importing it does not need pytest; running it needs nothing else."""
+"""The suite as a class for pytest to collect. Only running it needs pytest; importing it does not."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from vmpilot.testing.playing import ScriptedModel, ServedModel
 class BackendConformance:
     """Subclass it as `class TestConformance(BackendConformance)` and set `backend`; each case is a test.
 
-    `backend` is an entry point's name, or a module or object with hooks. `scripted_model` makes the model that it
-    asks. `known_failures` are cases (`"resume.images"`) with the reason why they fail: one that passes is a failure.
-    `replaced` are cases that the class tests in its own way, with the reason: to override `test_resume_images`
-    without that is a TypeError. `required` are levels that the backend must claim. The cases of levels that it does
-    not claim are run, and expected to fail.
+    `backend` is an entry point's name, or a module or object with hooks. `scripted_model` creates the model that it
+    calls. `known_failures` are cases (`"resume.images"`) with the reason for each: a known failure that passes is
+    reported. `replaced` are cases that the class tests in its own way, with the reason: overriding `test_resume_images`
+    without an entry is a TypeError. `required` are levels that the backend must claim. Cases of levels that it does not
+    claim are run and expected to fail.
     """
 
     backend: ClassVar[object] = None
@@ -39,11 +39,13 @@ class BackendConformance:
             own = getattr(cls, method_of(case)) is not getattr(BackendConformance, method_of(case))
             if own and not cls.replaced.get(case.id):
                 raise TypeError(
-                    f"{cls.__name__} overrides {method_of(case)} in silence: say why in `replaced` "
-                    f'({{"{case.id}": "…"}}), or declare that it fails in `known_failures`'
+                    f"{cls.__name__} overrides {method_of(case)} without a reason: give one in `replaced` "
+                    f'({{"{case.id}": "…"}}), or list it in `known_failures`'
                 )
             if not own and case.id in cls.replaced:
-                raise TypeError(f"{cls.__name__} says that it replaces {case.id}, and has no {method_of(case)}")
+                raise TypeError(
+                    f"{cls.__name__} says that it replaces {case.id}, but does not define {method_of(case)}"
+                )
 
     @classmethod
     def subject(cls) -> Subject:
@@ -51,12 +53,12 @@ class BackendConformance:
         return make_subject(cls.backend, cls.scripted_model)
 
     def test_claims(self) -> None:
-        """The backend claims the levels that are required, and only levels that there are."""
+        """The backend claims all required levels, and only levels that exist."""
         claimed = self.subject().backend.info.capabilities
         if missing := sorted(set(self.required) - claimed):
-            raise AssertionError(f"these levels must be claimed: {', '.join(missing)}")
+            raise AssertionError(f"required levels are not claimed: {', '.join(missing)}")
         if unknown := sorted(claimed - set(LEVELS)):
-            raise AssertionError(f"there are no such levels: {', '.join(unknown)}")
+            raise AssertionError(f"unknown levels: {', '.join(unknown)}")
 
 
 def method_of(case: Case) -> str:
@@ -69,13 +71,13 @@ def _refuse_unknown(cls: type[BackendConformance]) -> None:
     for name in ("known_failures", "replaced"):
         declared: Mapping[str, str] = getattr(cls, name)
         if unknown := sorted(declared.keys() - known):
-            raise TypeError(f"{cls.__name__}.{name} names cases that there are not: {', '.join(unknown)}")
+            raise TypeError(f"{cls.__name__}.{name} names unknown cases: {', '.join(unknown)}")
         if silent := sorted(case for case, reason in declared.items() if not reason.strip()):
             raise TypeError(f"{cls.__name__}.{name} gives no reason for {', '.join(silent)}")
     if unknown := sorted(set(cls.required) - set(LEVELS)):
-        raise TypeError(f"{cls.__name__}.required names levels that there are not: {', '.join(unknown)}")
+        raise TypeError(f"{cls.__name__}.required names unknown levels: {', '.join(unknown)}")
     if double := sorted(cls.known_failures.keys() & cls.replaced.keys()):
-        raise TypeError(f"{cls.__name__} both replaces cases and says that they fail: {', '.join(double)}")
+        raise TypeError(f"{cls.__name__} lists cases as both replaced and known failures: {', '.join(double)}")
 
 
 def _make_test(case: Case) -> Callable[[BackendConformance], None]:
@@ -92,9 +94,7 @@ def _make_test(case: Case) -> Callable[[BackendConformance], None]:
         if result.outcome == "failed" and case.level not in subject.backend.info.capabilities:
             pytest.xfail(f"the backend does not claim {case.level} ({_describe(result)})")
         if result.outcome == "passed" and known:
-            pytest.fail(
-                f"{case.id} passes, and known_failures says that it fails ({known}): take it out", pytrace=False
-            )
+            pytest.fail(f"{case.id} passes but is listed in known_failures ({known}): remove it", pytrace=False)
         if result.outcome == "failed":
             pytest.fail(f"{case.sentence}\n{_describe(result)}\nsee: {case.where}", pytrace=False)
 
@@ -105,7 +105,7 @@ def _make_test(case: Case) -> Callable[[BackendConformance], None]:
 
 
 def _describe(result: Result) -> str:
-    return f"expected: {result.expected}\ncame: {result.came}"
+    return f"expected: {result.expected}\ngot: {result.came}"
 
 
 for _case in CASES:

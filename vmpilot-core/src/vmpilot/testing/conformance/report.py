@@ -1,4 +1,4 @@
-"""The results of a run, level by level: what is claimed, what holds, and whether the check is passed."""
+"""The results of a run, level by level: the claims, the outcomes, and whether the backend passes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        """Whether every level that the backend claims, as far as it was run, holds."""
+        """Whether every level that the backend claims holds, among those that were run."""
         return all(level.holds for level in self.levels if level.claimed)
 
     @property
@@ -49,7 +49,7 @@ class Report:
         return tuple(result for level in self.levels for result in level.results if result.outcome == "failed")
 
     def as_json(self) -> dict[str, Any]:
-        """The report for machines."""
+        """The report as JSON."""
         return {
             "backend": self.info.name,
             "version": self.info.version,

@@ -1,4 +1,4 @@
-"""The level `resume`: a conversation continues after any backend, in a form that the strictest provider accepts."""
+"""The level `resume`: a conversation from any backend continues in a form that the strictest provider accepts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _GO_ON = UserMessage.from_text("Go on.")
 
 
 async def _go_on(harness: Harness, *history: Message) -> TurnResult:
-    """A turn behind this history; what is sent must be valid."""
+    """Run a turn after this history; the request must be valid."""
     turn = await harness.run_turn(Reply("Yes."), messages=(*history, _GO_ON))
     check_equal(history_faults(turn.body(0)), (), "faults of the request:")
     return turn
@@ -47,7 +47,7 @@ def _asked(*calls: ToolCall, text: str = "") -> AssistantMessage:
 
 @case("resume", "conformance.md#resume")
 async def earlier_turns(harness: Harness) -> None:
-    """All that was said is sent, in its order."""
+    """The complete history is sent, in order."""
     texts = [f"{who} {number}" for number in range(30) for who in ("question", "answer")]
     history = [AssistantMessage(text) if text.startswith("answer") else UserMessage.from_text(text) for text in texts]
     turn = await _go_on(harness, *history)
@@ -75,7 +75,7 @@ async def calls_and_results(harness: Harness) -> None:
 
 @case("resume", "contract.md#messages")
 async def images(harness: Harness) -> None:
-    """Images are sent as images, among the texts in their order."""
+    """Images are sent as images, in order with the texts."""
     parts = (TextPart("Before."), ImagePart(_PIXEL, detail="low"), TextPart("Behind."))
     turn = await _go_on(harness, UserMessage(parts), AssistantMessage("A pixel."))
     content = find_role(turn.sent(0), "user")[0].get("content")
@@ -86,7 +86,7 @@ async def images(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def reasoning_is_not_said(harness: Harness) -> None:
-    """Reasoning of earlier turns is not sent as if it had been said."""
+    """Reasoning of earlier turns is not sent as message text."""
     history = AssistantMessage("It is up.", reasoning="A secret thought.")
     turn = await _go_on(harness, QUESTION, history)
     said = [text_of(message) for message in find_role(turn.sent(0), "assistant")]
@@ -95,7 +95,7 @@ async def reasoning_is_not_said(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def broken_call(harness: Harness) -> None:
-    """A call with invalid arguments is no obstacle: `ModelCall`, which is sent, has harmless ones."""
+    """A call with invalid arguments does not prevent the turn: `ModelCall`, which is sent, has harmless arguments."""
     call = ToolCall("old_1", "shell", '{"command": "rm -rf /srv')
     result = ToolResult("old_1", "shell", "Not run: the arguments are no JSON.", is_error=True)
     turn = await _go_on(harness, QUESTION, _asked(call), result, AssistantMessage("I see."))
@@ -104,7 +104,7 @@ async def broken_call(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def interrupted_turn(harness: Harness) -> None:
-    """An interrupted turn is continued from what was said and done."""
+    """An interrupted turn is continued with its recorded messages and results."""
     call = ToolCall("old_1", "shell", '{"command": "sleep 9"}')
     cut = AssistantMessage("It was going to", finish="cut")
     result = ToolResult("old_1", "shell", "Interrupted. The call may have had partial effects.", is_error=True)
@@ -127,7 +127,7 @@ async def data_of_another_provider(harness: Harness) -> None:
 
 @case("resume", "contract.md#what-the-core-gives")
 async def what_the_core_says(harness: Harness) -> None:
-    """What is sent is what `ModelCall` says, even if the core has shortened the conversation."""
+    """The messages of `ModelCall` are sent, even if the core has shortened the conversation."""
     history = (QUESTION, AssistantMessage("A long story."), _GO_ON)
     with harness.model(Reply(tool_calls=(shell_call(),)), DONE) as model:
         request = harness.request(model, messages=history)
@@ -142,11 +142,11 @@ async def what_the_core_says(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def goes_on_with_tools(harness: Harness) -> None:
-    """After a turn with tools the next one may use them again, and all of it is sent."""
+    """After a turn with tools, the next turn can use tools again, and the complete history is sent."""
     call = ToolCall("old_1", "shell", '{"command": "uptime"}')
     history = (QUESTION, _asked(call), ToolResult("old_1", "shell", "3 days"), AssistantMessage("3 days."), _GO_ON)
     turn = await harness.run_turn(Reply(tool_calls=(shell_call(call_id="new_1"),)), DONE, messages=history)
-    check_equal([call.id for call in turn.toolbox.calls], ["new_1"], "the calls that run to be")
+    check_equal([call.id for call in turn.toolbox.calls], ["new_1"], "the executed calls to be")
     check_equal(history_faults(turn.body(1)), (), "faults of the second request:")
     told = [message.get("tool_call_id") for message in find_role(turn.sent(1), "tool")]
     check_equal(told, ["old_1", "new_1"], "the ids of the results")
@@ -154,7 +154,7 @@ async def goes_on_with_tools(harness: Harness) -> None:
 
 @case("resume", "conformance.md#resume")
 async def its_own_turn(harness: Harness) -> None:
-    """What a turn yields is a history that the next turn can continue."""
+    """The messages that a turn yields form a history that the next turn can continue."""
     steps = (Reply("First I look.", reasoning="Hm.", tool_calls=(shell_call(),)), Reply("It is up.", reasoning="So."))
     first = await harness.run_turn(*steps)
     check(len(first.messages) == 2, "two messages of the first turn", shown(first.messages))

@@ -1,7 +1,7 @@
 """Runs cases: each in its own thread and event loop, with a time limit.
 
-A backend may do anything: block the loop, swallow its cancellation, leave threads behind. None of that may hold up
-whoever runs the case.
+A backend may do anything: block the loop, swallow its cancellation, leave threads running. None of that may block the
+caller.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from vmpilot.testing.playing import CannotPlay
 Outcome: TypeAlias = Literal["passed", "failed", "skipped"]
 
 CASE_SECONDS = 60.0
-"""What one case may take; a good backend takes a small part of one second."""
+"""The time limit of one case; a good backend needs a fraction of a second."""
 
 _GRACE = 3.0
-"""Seconds that a backend has to take note of its cancellation."""
+"""Seconds that a backend has to react to its cancellation."""
 
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a case. `expected` and `came` tell why it failed, `came` alone why it was skipped."""
+    """The result of a case. `expected` and `came` explain a failure; `came` alone explains a skip."""
 
     case: Case
     outcome: Outcome
@@ -44,7 +44,7 @@ class Result:
 def run_cases(
     subject: Subject, cases: Sequence[Case], *, repeat: int = 1, seconds: float = CASE_SECONDS
 ) -> Iterator[Result]:
-    """The result of each case as soon as it is there, one after the other; of a repeated one the first failure."""
+    """The result of each case as it finishes, one after the other; for repeated cases, the first failure."""
     for case in cases:
         result = run_case(subject, case, seconds=seconds)
         for time_run in range(2, repeat + 1):
@@ -62,7 +62,7 @@ def _numbered(result: Result, time_run: int, repeat: int) -> Result:
 
 
 def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> Result:
-    """Run one case; a backend that hangs fails it."""
+    """Run one case; it fails if the backend hangs."""
     harness = Harness(subject, patience=min(10.0, seconds / 4))
     future: Future[Result] = Future()
     started = time.monotonic()
@@ -71,7 +71,7 @@ def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> 
     try:
         result = future.result(seconds + _GRACE)
     except TimeoutError:
-        expected = f"the case to be over within {seconds:g} s"
+        expected = f"the case to finish within {seconds:g} s"
         result = Result(case, "failed", expected, "a backend that blocks the event loop, or ignores its cancellation")
     finally:
         harness.close()
@@ -80,7 +80,7 @@ def run_case(subject: Subject, case: Case, *, seconds: float = CASE_SECONDS) -> 
 
 
 def _run_loop(harness: Harness, case: Case, seconds: float, future: Future[Result]) -> None:
-    # Closing the loop waits for tasks that a bad backend left behind, so the result is reported before.
+    # Closing the loop waits for tasks that a bad backend left running, so the result is reported first.
     with suppress(RuntimeError), asyncio.Runner() as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda _loop, _context: None)
@@ -93,7 +93,7 @@ async def _tell(harness: Harness, case: Case, seconds: float, future: Future[Res
         future.set_result(await _judge(harness, case, seconds))
     except BaseException as error:
         if not future.done():
-            future.set_result(Result(case, "failed", "a case that comes to its end", _told(error)))
+            future.set_result(Result(case, "failed", "a case that finishes", _told(error)))
         raise
 
 
@@ -106,9 +106,9 @@ async def _judge(harness: Harness, case: Case, seconds: float) -> Result:
         return Result(case, "skipped", came=str(reason))
     except Unmet as unmet:
         return Result(case, "failed", unmet.expected, unmet.came)
-    except Exception as error:  # noqa: BLE001  whatever a backend raises is what came of it
+    except Exception as error:  # noqa: BLE001  whatever a backend raises is the result
         if limit.expired():
-            return Result(case, "failed", f"the case to be over within {seconds:g} s", "a turn that hangs")
+            return Result(case, "failed", f"the case to finish within {seconds:g} s", "a turn that hangs")
         return Result(case, "failed", case.sentence.rstrip("."), _told(error))
     return Result(case, "passed")
 

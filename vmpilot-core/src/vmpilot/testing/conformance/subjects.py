@@ -1,4 +1,4 @@
-"""From a name, or from an object with hooks, to a backend that can be checked."""
+"""Loads the backend under test from a name, or from an object with hooks."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def load_subject(installed: InstalledBackend, scripted_model: ScriptedModel = Se
 
 
 def make_subject(backend: object, scripted_model: ScriptedModel = ServedModel) -> Subject:
-    """A backend by the name of its entry point, or a module or object whose functions are marked with `hookimpl`.
+    """A backend, given as an entry point's name, or as a module or object whose functions are marked with `hookimpl`.
 
     Raises `BackendError` if it cannot be used.
     """
     if isinstance(backend, str):
         return load_subject(find_backend(backend), scripted_model)
     if backend is None:
-        raise BackendError("no backend is given: set `backend` to its name, or to an object with its hooks")
+        raise BackendError("No backend given: set `backend` to its name, or to an object with its hooks")
     return Subject(wrap_backend(backend), scripted_model)

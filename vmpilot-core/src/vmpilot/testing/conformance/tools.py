@@ -1,4 +1,4 @@
-"""The level `tools`: what the model asks for goes to the toolbox as it is, and the result goes back to the model."""
+"""The level `tools`: the model's calls go to the toolbox unchanged, and the results go back to the model."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ async def one_call(harness: Harness) -> None:
     """A call goes to the toolbox with its id, its name and its arguments as the model wrote them."""
     call = ScriptedCall("shell", '{ "command":"echo Grüße 😀" }', id="call_x9", chunks=3)
     turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
-    check_equal(turn.toolbox.calls, [ToolCall("call_x9", "shell", call.argument_text)], "the toolbox to be asked")
+    check_equal(turn.toolbox.calls, [ToolCall("call_x9", "shell", call.argument_text)], "the toolbox's calls")
 
 
 @case("tools", "contract.md#messages")
 async def call_in_the_message(harness: Harness) -> None:
-    """The message holds the call, and says that it ended with calls."""
+    """The message contains the call and ends with `tool_calls`."""
     turn = await harness.run_turn(_ASKS, DONE)
     check_equal([message.finish for message in turn.messages], ["tool_calls", "stop"], "the ends")
     check_equal(turn.messages[0].tool_calls, (ToolCall("call_1", "shell", '{"command": "uptime"}'),), "the calls")
@@ -56,7 +56,7 @@ async def call_in_the_message(harness: Harness) -> None:
 
 @case("tools", "contract.md#what-the-core-gives")
 async def result_goes_back(harness: Harness) -> None:
-    """The model is asked again with the call and the toolbox's result, to the letter."""
+    """The model is called again with the call and the toolbox's result, unchanged."""
     text = "  3 days\n\n世界 😀 \\n {}\t"
     turn = await harness.run_turn(_ASKS, DONE, toolbox=ScriptedToolbox(lambda _: text))
     check_equal(roles(turn.sent(1)), ["system", "user", "assistant", "tool"], "the roles")
@@ -66,7 +66,7 @@ async def result_goes_back(harness: Harness) -> None:
 
 @case("tools", "conformance.md#tools")
 async def ids_are_kept(harness: Harness) -> None:
-    """The ids of calls go back to the model as it gave them, in the message and in the result."""
+    """The call ids are sent back to the model unchanged, in the message and in the result."""
     turn = await harness.run_turn(Reply(tool_calls=(shell_call(call_id="call_Zx-9_0"),)), DONE)
     sent = [call.get("id") for message in turn.sent(1) for call in message.get("tool_calls") or ()]
     answered = [message.get("tool_call_id") for message in find_role(turn.sent(1), "tool")]
@@ -75,7 +75,7 @@ async def ids_are_kept(harness: Harness) -> None:
 
 @case("tools", "conformance.md#tools")
 async def call_as_written(harness: Harness) -> None:
-    """The call in the history is the one that the model wrote, its arguments unchanged."""
+    """The call in the history is the model's, with its arguments unchanged."""
     call = ScriptedCall("shell", '{ "command":"echo Grüße" }', id="call_1")
     turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
     functions = [call["function"] for message in turn.sent(1) for call in message.get("tool_calls") or ()]
@@ -84,7 +84,7 @@ async def call_as_written(harness: Harness) -> None:
 
 @case("tools", "conformance.md#tools")
 async def text_beside_a_call(harness: Harness) -> None:
-    """What the model says beside a call is in the message, and in the next request."""
+    """Text that the model writes next to a call is in the message and in the next request."""
     turn = await harness.run_turn(Reply("First I look.", tool_calls=(shell_call(),)), DONE)
     check_equal(turn.messages[0].text, "First I look.", "the text of the first message")
     check_equal([text_of(message) for message in find_role(turn.sent(1), "assistant")], ["First I look."], "sent back")
@@ -92,7 +92,7 @@ async def text_beside_a_call(harness: Harness) -> None:
 
 @case("tools", "contract.md#the-grammar-of-a-turn")
 async def several_steps(harness: Harness) -> None:
-    """The loop goes on until the model answers without a call, each time with all that was before."""
+    """The loop continues until the model answers without a call, each time with the complete history."""
     steps = [Reply(tool_calls=(shell_call(f"step {number}", f"call_{number}"),)) for number in range(4)]
     turn = await harness.run_turn(*steps, DONE)
     check_equal([call.id for call in turn.toolbox.calls], [f"call_{number}" for number in range(4)], "the calls")
@@ -103,12 +103,12 @@ async def several_steps(harness: Harness) -> None:
 
 @case("tools", "contract.md#what-the-core-gives")
 async def unknown_tool(harness: Harness) -> None:
-    """A call of an unknown tool goes to the toolbox, too, which informs the model."""
+    """A call of an unknown tool also goes to the toolbox, which reports the error to the model."""
     call = ScriptedCall("make_tea", {"sugar": 2}, id="call_1")
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "There is no such tool.", is_error=True))
     turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE, toolbox=toolbox)
-    check_equal([call.name for call in toolbox.calls], ["make_tea"], "the toolbox to be asked")
-    check_equal(text_of(turn.sent(1)[-1]), "There is no such tool.", "what the model gets")
+    check_equal([call.name for call in toolbox.calls], ["make_tea"], "the toolbox's calls")
+    check_equal(text_of(turn.sent(1)[-1]), "There is no such tool.", "the result sent to the model")
 
 
 @case("tools", "contract.md#messages")
@@ -117,49 +117,49 @@ async def broken_arguments(harness: Harness) -> None:
     for arguments in _BROKEN:
         call = ScriptedCall("shell", arguments, id="call_1")
         turn = await harness.run_turn(Reply(tool_calls=(call,)), DONE)
-        check_equal([call.arguments for call in turn.toolbox.calls], [arguments], "the toolbox to get the arguments")
+        check_equal([call.arguments for call in turn.toolbox.calls], [arguments], "the toolbox's arguments")
 
 
 @case("tools", "contract.md#ends")
 async def half_call(harness: Harness) -> None:
-    """A message that was cut by a limit says so, and its calls do not run."""
+    """A message truncated by a limit says so, and its calls do not run."""
     call = ScriptedCall("shell", '{"command": "rm -rf /srv"}', id="call_1")
     turn = await harness.run_turn(Reply(tool_calls=(call,), finish="length"), DONE)
     check_equal(turn.messages[0].finish if turn.messages else "no message", "length", "the end")
-    check_equal(turn.toolbox.calls, [], "no call that runs, but")
+    check_equal(turn.toolbox.calls, [], "no executed calls, but got")
 
 
 @case("tools", "contract.md#ends")
 async def other_ends(harness: Harness) -> None:
-    """The ends `length`, `content_filter`, and an unknown one (`cut`), are reported, and do not become proper ends."""
+    """The ends `length`, `content_filter` and `cut` (unknown reasons) are reported, not turned into proper ends."""
     for told, finish in (("length", "length"), ("content_filter", "content_filter"), ("because", "cut")):
         turn = await harness.run_to_the_end(Reply("It was going to", finish=told))
-        check_equal(turn.answer.finish, finish, f"the end of a message whose provider says {told!r},")
+        check_equal(turn.answer.finish, finish, f"the finish reason of a message whose provider sent {told!r},")
 
 
 @case("tools", "contract.md#what-the-core-gives")
 async def failing_tool(harness: Harness) -> None:
-    """A tool's failure is a result like any other: the model gets it, and the turn continues."""
+    """A failed tool call is a normal result: the model gets it, and the turn continues."""
     toolbox = ScriptedToolbox(lambda call: ToolResult(call.id, call.name, "Denied: ask the user.", is_error=True))
     turn = await harness.run_turn(_ASKS, DONE, toolbox=toolbox)
-    check_equal(text_of(turn.sent(1)[-1]), "Denied: ask the user.", "what the model gets")
+    check_equal(text_of(turn.sent(1)[-1]), "Denied: ask the user.", "the result sent to the model")
     check_equal(turn.answer.text, "It is done.", "the answer")
 
 
 @case("tools", "contract.md#what-the-core-gives")
 async def only_the_toolbox(harness: Harness) -> None:
-    """The toolbox is the only one to run anything: the backend itself runs no command."""
+    """Only the toolbox runs commands: the backend itself runs none."""
     with tempfile.TemporaryDirectory() as folder:
         mark = Path(folder, "ran")
         call = ScriptedCall("shell", {"command": f"touch {mark}"}, id="call_1")
         await harness.run_turn(Reply(tool_calls=(call,)), DONE)
         ran = await asyncio.to_thread(mark.exists)
-        check(not ran, "a command that only the toolbox runs (this one runs none)", "one that was run")
+        check(not ran, "no command run outside the toolbox", "a command that was run")
 
 
 @case("tools", "contract.md#the-write-ahead-rule")
 async def message_before_its_calls(harness: Harness) -> None:
-    """A call is handed over with its message: yielded before, or while the call waits for it, and once."""
+    """A call's message is yielded once: before the call, or while the call waits for it."""
     toolbox = ScriptedToolbox()
     await harness.run_turn(_ASKS, DONE, toolbox=toolbox)
     check(not toolbox.faults, "calls in the order of the write-ahead rule", shown(toolbox.faults))
@@ -167,7 +167,7 @@ async def message_before_its_calls(harness: Harness) -> None:
 
 @case("tools", "contract.md#the-grammar-of-a-turn")
 async def the_model_has_the_last_word(harness: Harness) -> None:
-    """The turn does not end before the model has seen the results and answered."""
+    """The turn ends only after the model has received the results and answered."""
     turn = await harness.run_to_the_end(_ASKS, DONE)
     check(bool(turn.messages) and not turn.messages[-1].tool_calls, "an answer as the last message", describe(turn))
 

@@ -12,7 +12,7 @@ _TOLD = Usage(input_tokens=120, output_tokens=34, cached_tokens=56, reasoning_to
 
 @case("usage", "contract.md#events")
 async def told(harness: Harness) -> None:
-    """What the provider counts is reported: input, output, cached and reasoning tokens."""
+    """The provider's token counts are reported: input, output, cached and reasoning tokens."""
     turn = await harness.run_turn(Reply("All is well.", usage=_TOLD))
     check_equal(turn.usages, [_TOLD], "the usage")
 
@@ -34,14 +34,14 @@ async def each_its_own(harness: Harness) -> None:
 
 @case("usage", "conformance.md#usage")
 async def of_a_cut_message(harness: Harness) -> None:
-    """A message that was cut by its limit has its usage, too."""
+    """A message truncated by a limit also has its usage."""
     turn = await harness.run_to_the_end(Reply("It was going to", usage=_TOLD, finish="length"))
     check_equal(turn.usages, [_TOLD], "the usage")
 
 
 @case("usage", "conformance.md#usage")
 async def in_one_piece(harness: Harness) -> None:
-    """An answer that is not streamed has its usage, too."""
+    """A non-streamed answer also has its usage."""
     turn = await harness.run_turn(Reply("All is well.", usage=_TOLD), streaming=False)
     check_equal(turn.usages, [_TOLD], "the usage")
     check_equal((await harness.run_turn(Reply("Yes.", usage=None), streaming=False)).usages, [None], "the usage")
