@@ -29,7 +29,7 @@ async def test_a_text_without_end_is_cut(machine: Machine) -> None:
     assert len(seen.text) == 2_000_000
     assert [event.message.finish for event in seen.of(MessageCompleted)] == ["length"]
     assert [event.text for event in seen.of(Notice)] == [
-        "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
+        "VMPilot reads at most 2,000,000 characters of one answer. The rest was discarded."
     ]
     assert (seen.end.reason, seen.end.exit_code) == ("limit", 3)
     assert [event.text for event in seen.of(LimitReached)] == [CUT_HERE]

@@ -131,7 +131,7 @@ async def test_near_the_windows_end_old_outputs_are_shortened_first(machine: Mac
     *old, last = (message["content"] for message in messages if message["role"] == "tool")
     for name, text in zip("ab", old, strict=True):
         assert f"{name} begins" in text
-        assert "characters left out to save room" in text
+        assert "characters omitted to save space" in text
         assert f"{name} ends" in text
         assert len(text) < LONG / 4
     assert len(last) > LONG
@@ -243,7 +243,7 @@ async def test_what_is_too_long_for_one_summary_is_summarised_in_parts(machine: 
     first, second = (str(request.messages[1]["content"]) for request in model.asked)
     assert "one xxx" in first
     assert "four xxx" in second
-    assert "summary of what was before\nFirst part." in second
+    assert "summary of the earlier conversation\nFirst part." in second
     assert is_summary(model.own[-1], "Both parts.")
 
 

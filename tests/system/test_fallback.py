@@ -179,7 +179,7 @@ async def test_a_model_without_tools_is_asked_by_text(machine: Machine) -> None:
         async with machine.agent(server) as agent:
             seen, again = await machine.play(agent), await machine.play(agent, "And now?")
     assert ["tools" in request.body for request in server.requests] == [True, False, False]
-    assert said(seen) == ["scripted does not support tool calls, so it is asked to write them in its text."]
+    assert said(seen) == ["scripted does not support tool calls, so it writes them in its text."]
     assert said(again) == []
     assert "shell" in server.requests[1].messages[0]["content"]
     assert seen.text == "Fine."

@@ -131,7 +131,7 @@ async def test_the_system_prompt_has_the_machine_mode_and_tools(make_agent: Make
         async with make_agent(server, mode="observe") as agent:
             await agent.answer("hi")
     prompt = server.requests[0].messages[0]["content"]
-    for word in ("User: ada", "`shell`", "`read_file`", "You may only look"):
+    for word in ("User: ada", "`shell`", "`read_file`", "Read-only mode"):
         assert word in prompt
     assert "{" not in prompt
 

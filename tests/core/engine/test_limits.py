@@ -119,7 +119,7 @@ def test_usage_that_is_not_told_is_estimated_and_said_once(make_limits: Callable
     limits = make_limits(max_total_tokens=250)
     for _ in range(2):
         step(limits, None, estimate=lambda: Usage(100, 50))
-    assert [sentence for sentence in told if "does not report how many tokens" in sentence] == told
+    assert [sentence for sentence in told if "does not report token usage" in sentence] == told
     assert len(told) == 1
     with pytest.raises(LimitStop, match="300 tokens"):
         limits.begin_step()

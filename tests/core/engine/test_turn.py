@@ -233,7 +233,7 @@ async def test_usage_that_is_not_told_is_estimated_from_what_was_said(runner: Tu
     events = await runner.run_turn(silent, fake_tool(work), max_total_tokens=9_000)
     assert end_of(events).reason == "limit"
     assert [event.text for event in events if isinstance(event, Notice)] == [
-        "m does not report how many tokens it used, so the limits of this request use an estimate."
+        "m does not report token usage, so the limits of this request use an estimate."
     ]
     (reached,) = [event for event in events if isinstance(event, LimitReached)]
     assert "Stopped after 10," in reached.text

@@ -43,7 +43,7 @@ def test_text_and_reasoning_share_one_bound() -> None:
     assert len(message.text) + len(message.reasoning) == MAX_TEXT
     assert set(message.text) == {"t"}
     assert set(message.reasoning) == {"r"}
-    assert told(bounds) == "VMPilot reads at most 2,000,000 characters of one answer: the rest was not read."
+    assert told(bounds) == "VMPilot reads at most 2,000,000 characters of one answer. The rest was discarded."
 
 
 def test_of_one_huge_piece_the_beginning_is_kept() -> None:

@@ -357,7 +357,7 @@ async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
     stream = Stream(*scripts, [FINE])
     events = await run_turn(stream, supervise(chain=line_up()))
     assert events == [
-        Notice("m does not accept max_completion_tokens, so the length of its answers is not limited."),
+        Notice("m does not accept max_completion_tokens, so the length of its answers is unlimited."),
         FINE,
     ]
 
@@ -378,7 +378,7 @@ async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on(
     stream = Stream([ToolsUnsupported("no tools")], [TextDelta("Fine."), FINE], [TextDelta("Fine."), FINE])
     calls = supervise(chain=line_up(), tools=TOOLS)
     notice, *rest = await run_turn(stream, calls)
-    assert notice == Notice("m does not support tool calls, so it is asked to write them in its text.")
+    assert notice == Notice("m does not support tool calls, so it writes them in its text.")
     assert rest[-1] == FINE
     assert (await run_turn(stream, calls))[-1] == FINE
     assert [bool(call.tools) for call in stream.calls] == [True, False, False]

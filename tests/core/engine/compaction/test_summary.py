@@ -78,7 +78,7 @@ async def test_parts_end_between_passages_and_each_knows_the_summary_of_those_be
     await summarise(history, ask, room=1_000, longest=100)
     assert len(ask.texts) == 3
     for text in ask.texts[1:]:
-        assert re.match(r"=== \w+ summary of what was before\nSo far\.\n\n=== \w+ assistant\n\d y", text)
+        assert re.match(r"=== \w+ summary of the earlier conversation\nSo far\.\n\n=== \w+ assistant\n\d y", text)
     assert [digit for text in ask.texts for digit in re.findall(r"^(\d) y", text, re.MULTILINE)] == list("012345678")
 
 
@@ -94,7 +94,7 @@ async def test_what_is_too_long_for_all_calls_is_left_out_the_oldest_first() -> 
     history = [AssistantMessage(f"{at} " + "y" * 4_000) for at in range(40)]
     await summarise(history, ask, room=500, longest=100)
     assert MAX_CALLS * 0.75 <= len(ask.texts) <= MAX_CALLS
-    assert re.match(r"\(The first [\d,]+ characters of the transcript are left out\.\)\n", ask.texts[0])
+    assert re.match(r"\(The first [\d,]+ characters of the transcript were omitted\.\)\n", ask.texts[0])
     assert "39 yyy" in "".join(ask.texts)
     assert "\n0 yyy" not in "".join(ask.texts)
 

@@ -1,4 +1,4 @@
-"""Read a tool call's arguments strictly: what is doubtful is refused with words that help the model to mend it."""
+"""Parse a tool call's arguments strictly: doubtful input is rejected with an error that helps the model fix it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 SIZE_LIMIT = 1_000_000
 """Bytes of one call's arguments."""
 DEPTH_LIMIT = 100
-"""How many objects and lists may lie in each other."""
+"""Maximum nesting depth of objects and lists."""
 
 _DIGITS = 100
 _QUOTED = 300
-"""Characters of what is wrong with one place; a value that does not fit may be long."""
+"""Characters quoted of one mismatch; the offending value may be long."""
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -30,7 +30,7 @@ class ArgumentsProblem(Exception):
 def read_arguments(raw: str) -> dict[str, Any]:
     """The JSON object in `raw`; an empty string is an object without members.
 
-    Raises `ArgumentsProblem` for everything else: broken, cut or doubtful JSON is never completed or guessed at.
+    Raises `ArgumentsProblem` for everything else: broken, truncated or doubtful JSON is never completed or guessed.
     """
     size = len(raw) if raw.isascii() else len(raw.encode("utf-8", "surrogatepass"))
     if size > SIZE_LIMIT:
@@ -54,7 +54,7 @@ class ArgumentsCheck:
         self._schema = schema
 
     def __call__(self, arguments: Mapping[str, Any]) -> None:
-        """Raises `ArgumentsProblem`, which names each mismatch."""
+        """Raises `ArgumentsProblem`, which lists each mismatch."""
         faults = [
             _shorten(f"{'/'.join(map(str, fault.instance_path)) or 'the arguments'}: {fault.message}")
             for fault in self._validator.iter_errors(dict(arguments))

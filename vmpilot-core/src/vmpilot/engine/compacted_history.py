@@ -1,4 +1,4 @@
-"""What an entry of the log that compacts the conversation makes of its messages: pure functions, no model."""
+"""Applies a compaction entry of the log to the conversation's messages: pure functions, no model."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import msgspec
 
 from vmpilot.contract import AssistantMessage, HistoryCompacted, Message, ToolResult, UserMessage
 
-ASK = UserMessage.from_text("(The conversation was too long to be kept whole. Summarize it, so that it can continue.)")
-"""Precedes the summary, which is an assistant message: instructions that tools put into it gain no authority."""
+ASK = UserMessage.from_text("(The conversation was too long to keep in full. Summarize it so that it can continue.)")
+"""Precedes the summary, which is an assistant message, so that instructions from tools in it gain no authority."""
 
 _HEAD = 0.7
 _MARK_ROOM = 100
 
 
 def compact(messages: Sequence[Message], event: HistoryCompacted) -> tuple[Message, ...]:
-    """The messages as they are sent from the event on; valid if they were."""
+    """The messages as sent from the event on; valid if they were valid before."""
     at = find_kept(messages, event.kept)
     before, kept = messages[:at], messages[at:]
     if event.summary:
@@ -27,7 +27,7 @@ def compact(messages: Sequence[Message], event: HistoryCompacted) -> tuple[Messa
 
 
 def find_kept(messages: Sequence[Message], count: int) -> int:
-    """Where the last `count` of the model's messages since the last request begin."""
+    """The index at which the model's last `count` messages since the last request start."""
     at = len(messages)
     for place in reversed(range(len(messages))):
         if count <= 0 or isinstance(messages[place], UserMessage):
@@ -38,7 +38,7 @@ def find_kept(messages: Sequence[Message], count: int) -> int:
 
 
 def last_request(messages: Sequence[Message]) -> tuple[UserMessage, ...]:
-    """The last thing that the user said, and nothing else; empty if they said nothing."""
+    """The user's last message, alone, or empty."""
     for message in reversed(messages):
         if isinstance(message, UserMessage):
             return (message,)
@@ -46,23 +46,23 @@ def last_request(messages: Sequence[Message]) -> tuple[UserMessage, ...]:
 
 
 def left_out(messages: Sequence[Message], kept: int) -> tuple[Message, ...]:
-    """What a summary stands for: all but the last request and the messages that are kept."""
+    """The messages that a summary replaces: all except the last request and the messages that are kept."""
     before = messages[: find_kept(messages, kept)]
     request = next((place for place in reversed(range(len(before))) if isinstance(before[place], UserMessage)), -1)
     return tuple(message for place, message in enumerate(before) if place != request)
 
 
 def shorten(message: Message, limit: int) -> Message:
-    """A tool's result with its output cut to about `limit` characters, and a mark; anything else as it is."""
+    """A tool's result with its output cut to about `limit` characters and a mark; any other message unchanged."""
     if not isinstance(message, ToolResult) or len(message.text) <= limit + _MARK_ROOM:
         return message
     return msgspec.structs.replace(message, text=shorten_text(message.text, limit))
 
 
 def shorten_text(text: str, limit: int) -> str:
-    """Head and tail of the text, and between them how much was left out; what has been cut so is not cut again."""
+    """Head and tail of the text, with the number of omitted characters between them. Shortened text stays unchanged."""
     if len(text) <= limit + _MARK_ROOM:
         return text
     head = int(limit * _HEAD)
     tail = len(text) - (limit - head)
-    return f"{text[:head]}\n[… {tail - head:,} characters left out to save room …]\n{text[tail:]}"
+    return f"{text[:head]}\n[… {tail - head:,} characters omitted to save space …]\n{text[tail:]}"

@@ -1,4 +1,4 @@
-"""A turn without a request: the user asks to summarize the conversation now."""
+"""A turn without a request: the user wants the conversation summarized now."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ NOTHING = "Nothing to compact: a summary would not be shorter than the conversat
 
 
 class CompactionTurn(Turn):
-    """Works with every backend, because an ordinary turn asks the model. If it is not asked, nothing is recorded."""
+    """Works with every backend, because an ordinary turn calls the model. Without a model call, nothing is recorded."""
 
     def __init__(self, plan: TurnPlan) -> None:
-        super().__init__(replace(plan, max_steps=sys.maxsize), UserMessage(()))  # a summary has its own limit of calls
+        super().__init__(replace(plan, max_steps=sys.maxsize), UserMessage(()))  # a summary has its own call limit
 
     async def _begin(self) -> None:
         await self._plan.conversation.refresh()

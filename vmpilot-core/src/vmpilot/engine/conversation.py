@@ -34,7 +34,7 @@ class Conversation:
 
     @classmethod
     async def open(cls, log: ConversationLog, workspace: Workspace) -> Conversation:
-        """Read the log, and close it if that fails; calls that were left without a result get one, once."""
+        """Read the log, and close it if that fails; calls without a result get one, once."""
         try:
             events = await _read_mended(log)
         except BaseException:
@@ -43,7 +43,7 @@ class Conversation:
         return cls(log, workspace, events)
 
     async def refresh(self) -> None:
-        """Read the log again if a turn could not say what was written. Raises `StoreError`."""
+        """Read the log again if a turn could not confirm its writes. Raises `StoreError`."""
         if not self._sure:
             self._events = list(await _read_mended(self.log))
             self.prepared = Prepared(self.id)
@@ -54,16 +54,16 @@ class Conversation:
         return self.log.conversation_id
 
     def history(self, *then: UserMessage) -> tuple[Message, ...]:
-        """All that was said, then the user's new message; valid for a provider."""
+        """The complete history, then the user's new message; valid for a provider."""
         return messages_in(self._events, *then)
 
     def history_after(self, events: Iterable[Event]) -> tuple[Message, ...]:
-        """All that was said, these events of a turn under way included."""
+        """The complete history, including these events of the current turn."""
         return messages_in((*self._events, *events))
 
     @property
     def last_turn(self) -> TurnStarted | None:
-        """The beginning of the turn before, with what it was asked with."""
+        """The start of the previous turn, with its settings."""
         return next((event for event in reversed(self._events) if isinstance(event, TurnStarted)), None)
 
     @property
@@ -80,13 +80,13 @@ class Conversation:
         return None
 
     async def import_history(self, messages: Iterable[Message]) -> None:
-        """Begin with messages from elsewhere."""
+        """Start with imported messages."""
         event = HistoryImported(tuple(messages))
         await self.log.append(event)
         self._events.append(event)
 
     def extend(self, events: Iterable[Event], *, sure: bool = True) -> None:
-        """A turn's recorded events become part of the history; they may not be all that is in the log if not `sure`."""
+        """Add a turn's recorded events to the history; unless `sure`, the log may contain more."""
         self._events.extend(events)
         self._sure = self._sure and sure
 

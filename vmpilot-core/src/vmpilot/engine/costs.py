@@ -1,4 +1,4 @@
-"""What a turn's calls to its models used and cost, estimated if unknown."""
+"""The usage and cost of a turn's model calls, estimated if unknown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmpilot.engine.tokens import estimate_message_tokens, estimate_text_tokens,
 ASSUMED_INPUT_PRICE = 15e-6
 ASSUMED_OUTPUT_PRICE = 75e-6
 """US dollars per token of a model whose price is unknown: those of the most expensive models in common use, so that a
-limit of money is reached too early rather than too late."""
+cost limit is reached too early rather than too late."""
 
 
 def price(usage: Usage, model: ModelInfo | None) -> float | None:
@@ -23,16 +23,16 @@ def price(usage: Usage, model: ModelInfo | None) -> float | None:
 
 
 def estimate_usage(messages: Iterable[Message], answer: AssistantMessage, *, overhead: int = 0) -> Usage:
-    """The tokens of one call, nearly; `overhead` is the estimate of what goes with the messages."""
+    """The approximate tokens of one call; `overhead` is the estimate for the rest of the request."""
     return Usage(
         overhead + estimate_tokens(messages), estimate_message_tokens(answer) + estimate_text_tokens(answer.reasoning)
     )
 
 
 class CostTracker:
-    """Adds up a turn's calls, model by model. `find_info` is asked for a model's prices only when they are needed.
+    """Adds up a turn's calls by model. `find_info` looks up a model's prices only when they are needed.
 
-    `usage` is what providers counted; what they did not tell is estimated, and part of `tokens` and `spent` only.
+    `usage` is the providers' counts; missing counts are estimated, and included only in `tokens` and `spent`.
     """
 
     def __init__(self, find_info: Callable[[str], ModelInfo | None]) -> None:
@@ -42,7 +42,7 @@ class CostTracker:
         self._untold: set[str] = set()
 
     def add(self, model: str, usage: Usage | None, estimate: Callable[[], Usage] = Usage) -> None:
-        """A call was made."""
+        """Add a call."""
         if usage is None:
             self._untold.add(model)
         self._told[model] = self._told.get(model, Usage()) + (usage or Usage())

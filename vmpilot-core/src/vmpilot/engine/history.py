@@ -1,4 +1,4 @@
-"""From the log to a history that the strictest provider takes: pure functions over events and messages."""
+"""Turns the log into a history that the strictest provider accepts: pure functions over events and messages."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _GOOD_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def messages_in(events: Iterable[Event], *then: Message) -> tuple[Message, ...]:
-    """The history that the events tell, and the messages that follow on it.
+    """The history recorded by the events, followed by the messages.
 
-    Each tool call is answered right behind its message, user and assistant take turns, the user first: also where
-    messages came from elsewhere and were not so. Calls that failed have names and arguments that can be sent. Where
-    the conversation was compacted, the summary is in place of it.
+    Each tool call is answered right after its message, and user and assistant alternate, starting with the user, even
+    if imported messages did not. Failed calls get names and arguments that can be sent. If the conversation was
+    compacted, the summary replaces it.
     """
     messages: list[Message] = []
     for event in events:
@@ -69,7 +69,7 @@ def unanswered_calls(
 ) -> tuple[ToolFinished, ...]:
     """A result for each tool call that has none because its turn was interrupted, to be stored once.
 
-    `outputs` are what calls that ran had put out by then, by their ids.
+    `outputs` maps the ids of started calls to their output so far.
     """
     calls: dict[str, ToolCall] = {}
     started: set[str] = set()
@@ -103,7 +103,7 @@ def call_ids(messages: Iterable[Message]) -> set[str]:
 
 
 def with_unique_ids(message: AssistantMessage, taken: set[str]) -> AssistantMessage:
-    """The message with an id for each call that can be sent and is not in `taken`, to which the ids are added."""
+    """The message with a valid id for each call that is not in `taken`; the ids are added to `taken`."""
     calls = []
     for call in message.tool_calls:
         usable = call.id and call.id not in taken and _clean(call.id) == call.id
@@ -134,14 +134,14 @@ def _answered(messages: Iterable[Message]) -> Iterator[Message]:
 
 
 def _with_harmless_calls(message: AssistantMessage, results: Mapping[str, ToolResult]) -> AssistantMessage:
-    """For backends that send a history as it is. What is broken has failed, so only what failed is looked at."""
+    """For backends that send a history unchanged. Only failed calls can be broken, so only they are checked."""
     failed = {call.id for call in message.tool_calls if (found := results.get(call.id)) is None or found.is_error}
     calls = tuple(_sendable_call(call) if call.id in failed else call for call in message.tool_calls)
     return message if calls == message.tool_calls else msgspec.structs.replace(message, tool_calls=calls)
 
 
 def _paired(messages: Iterable[Message]) -> tuple[list[UserMessage | AssistantMessage], dict[str, ToolResult]]:
-    """The messages of user and assistant, with unique ids of calls, and the results by these ids.
+    """The messages of user and assistant with unique call ids, and the results by these ids.
 
     Calls with the same id get their results in order; results without a call are left out.
     """
@@ -169,7 +169,7 @@ def _interrupted(call: ToolCall, text: str) -> ToolResult:
 
 
 def sendable(message: Message) -> Message:
-    """The message with characters that JSON or UTF-8 cannot carry replaced, and broken calls made harmless."""
+    """The message with characters that JSON or UTF-8 cannot encode replaced, and broken calls made harmless."""
     match message:
         case UserMessage():
             parts = tuple(_sendable_part(part) for part in message.content if not _is_blank(part))
@@ -196,7 +196,7 @@ def _sendable_part(part: TextPart | ImagePart) -> TextPart | ImagePart:
 
 
 def _sendable_call(call: ToolCall) -> ToolCall:
-    """Servers parse the arguments in a history and fail on broken ones; the result behind them says what was wrong."""
+    """Servers parse the arguments in a history and fail on broken ones; the call's result explains the error."""
     name = call.name if _GOOD_NAME.fullmatch(call.name) else "unreadable_name"
     try:
         whole = isinstance(json.loads(call.arguments, parse_constant=_refuse_constant), dict)
@@ -206,11 +206,11 @@ def _sendable_call(call: ToolCall) -> ToolCall:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is Python's, no JSON")
+    raise ValueError(f"{name} is Python, not JSON")
 
 
 def _clean_data(value: Any) -> Any:
-    """The same for a provider's own data, which may be anything that JSON can hold."""
+    """The same for provider data, which may be any JSON value."""
     match value:
         case str():
             return _clean(value)

@@ -1,7 +1,7 @@
-"""The one way by which a turn's events reach the log and the front end, in one order.
+"""The only path by which a turn's events reach the log and the front end, in one order.
 
-If a write fails, it is unknown what of it is on disk: nothing is written after it, so that no command starts, and the
-next turn reads the log again.
+If a write fails, its state on disk is unknown: nothing more is written, so that no command starts, and the next turn
+reads the log again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from vmpilot.store import ConversationLog
 
 
 class Journal:
-    """Events of one turn: what is recorded is durable before it is seen, what is emitted is only seen."""
+    """Events of one turn: recorded events are durable before they are shown; emitted events are only shown."""
 
     def __init__(self, log: ConversationLog) -> None:
         self._log = log
@@ -27,7 +27,7 @@ class Journal:
     async def record(self, *events: Event) -> None:
         """Write the events to the log, then show them. Raises `StoreError`, and then nothing is shown.
 
-        A cancelled record is carried out before it raises: what is in the log is always in `recorded`, too.
+        A canceled record is completed before it raises: events in the log are always in `recorded`, too.
         """
         writing = asyncio.ensure_future(self._write(events))
         try:
@@ -37,16 +37,16 @@ class Journal:
             raise
 
     def hold(self, event: Event) -> None:
-        """Show an event now and write it in one commit with what is recorded next.
+        """Show an event now and write it in the same commit as the next recorded events.
 
-        For a message that asks for tools: it has no effect before the start of one of them is recorded.
+        For a message with tool calls: it has no effect until the start of a call is recorded.
         """
         self._held += (event,)
         self.emit(event)
 
     @property
     def told(self) -> tuple[Event, ...]:
-        """What is recorded or held."""
+        """The recorded and held events."""
         return (*self.recorded, *self._held)
 
     async def _write(self, events: tuple[Event, ...]) -> None:
@@ -64,7 +64,7 @@ class Journal:
             self.emit(event)
 
     def emit(self, event: Event) -> None:
-        """Show an event that is not worth keeping."""
+        """Show an event that is not recorded."""
         self._seen.put_nowait(event)
 
     def close(self) -> None:
@@ -72,6 +72,6 @@ class Journal:
         self._seen.put_nowait(None)
 
     async def events(self) -> AsyncIterator[Event]:
-        """What is recorded and emitted, until `close`."""
+        """The recorded and emitted events, until `close`."""
         while (event := await self._seen.get()) is not None:
             yield event

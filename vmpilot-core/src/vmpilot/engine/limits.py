@@ -1,4 +1,4 @@
-"""The limits of a turn. The core counts, so they are the same on every backend."""
+"""The limits of a turn. The core enforces them, so they are the same for every backend."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from vmpilot.engine.loop_detector import LoopDetector
 WARNING = 0.8
 """Share of a limit at which the user gets a warning, once."""
 _FEW_STEPS = 10
-"""Below this limit of steps there is no warning: the user is watching."""
+"""No warning for a step limit below this: the user is watching."""
 
 _GO_ON = "Send “continue” to resume, or raise the limit with {option}."
 _UNPRICED = (
     "The price of {model} is unknown, so --max-cost assumes ${input:g} per million input tokens and ${output:g} per "
-    "million output tokens. To limit the tokens themselves, use --max-total-tokens."
+    "million output tokens. To limit tokens instead, use --max-total-tokens."
 )
-_UNTOLD = "{model} does not report how many tokens it used, so the limits of this request use an estimate."
+_UNTOLD = "{model} does not report token usage, so the limits of this request use an estimate."
 
 
 class LimitStop(TurnStopped):
-    """A limit was reached; `event` says which."""
+    """A limit was reached, as described by `event`."""
 
     def __init__(self, event: LimitReached) -> None:
         super().__init__(event.text)
@@ -32,9 +32,9 @@ class LimitStop(TurnStopped):
 class Limits:
     """Counts a turn's calls to its models against its limits; None means no limit.
 
-    `max_cost` is in US dollars, `max_total_tokens` counts input and output, also of calls for a summary. Limits are
-    checked before the next call: an answer that has arrived is kept. `tell` gets sentences for the user; `find_info`
-    looks up a model by its name.
+    `max_cost` is in US dollars; `max_total_tokens` counts input and output, including calls for a summary. Limits are
+    checked before the next call: an answer that has arrived is kept. `tell` receives sentences for the user;
+    `find_info` looks up a model by its name.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Limits:
         self._begun = True
 
     def begin_call(self) -> None:
-        """A call to a model is about to be made. Raises `LimitStop` if the tokens or the money are used up."""
+        """A call to a model is about to be made. Raises `LimitStop` if the token or cost limit is reached."""
         if self._max_tokens is not None:
             self._check_tokens(self._costs.tokens, self._max_tokens)
         if self._max_cost is not None:
@@ -94,7 +94,7 @@ class Limits:
     def end_step(self, usage: Usage | None, *, model: str = "", estimate: Callable[[], Usage] = Usage) -> None:
         """A call to the model was made. Raises `LimitStop` if it exceeded the limit (an unsupervised call).
 
-        `model` is the one that answered, if it is not the turn's own; `estimate` is called if `usage` is None.
+        `model` is the model that answered, if it is not the turn's; `estimate` is called if `usage` is None.
         """
         try:
             if not self._begun:

@@ -14,11 +14,11 @@ MAX_BROKEN_ANSWERS = 3
 NUDGE_AT = 3
 STOP_AT = 5
 WAITED = 5.0
-"""A call that took this many seconds has let time pass, so that earlier results may be outdated."""
+"""After a call that took this many seconds, earlier results may be outdated."""
 
 _NUDGE = (
-    "[VMPilot: you made this same call {count} times with the same result. Repeating it gives nothing new: do "
-    "something else, or tell the user what blocks you. After {most} times the turn is stopped.]"
+    "[VMPilot: you made this same call {count} times with the same result. Repeating it will not help: do "
+    "something else, or tell the user what blocks you. After {most} times, the turn is stopped.]"
 )
 _BROKEN = (
     "Stopped: the model's last {count} answers had no usable tool call, so nothing was run. Send “continue” to try "
@@ -33,13 +33,13 @@ _REPEATED = (
 class LoopDetector:
     """Follows one turn.
 
-    An answer is broken if it has calls, and each was refused before the user was asked: invalid, unknown, or of a
+    An answer is broken if it has calls and each was rejected before the user was asked: invalid, unknown, or in a
     message that did not end properly. Any other answer resets the count.
 
-    Two calls are the same if their tool, parsed arguments and result are; within one answer they count once.
-    Calls between them do not matter unless they are new: a call with a result not seen before in this turn, or one that
-    took time, resets all counts. So A B A B is a loop; edit, test, edit, test is not, and neither is waiting for a job,
-    which reports how long it has been running.
+    Two calls are the same if their tool, parsed arguments and result are; within one answer they count once. Calls
+    between them do not matter unless they are new: a call with a new result in this turn, or one that took time, resets
+    all counts. So A B A B is a loop; edit, test, edit, test is not, and neither is waiting for a job, which reports how
+    long it has been running.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class LoopDetector:
         self._stuck = ""
 
     def begin_answer(self, calls: int) -> None:
-        """The model gave an answer with so many calls."""
+        """The model returned an answer with this many calls."""
         self._calls, self._refused = calls, 0
         self._in_answer.clear()
         if not calls:
@@ -69,7 +69,7 @@ class LoopDetector:
     def remark_on(
         self, call: ToolCall, arguments: Mapping[str, Any] | None, result: ToolResult, *, seconds: float
     ) -> str:
-        """Count a call that ran for so many seconds; return a remark for the model on its result, usually empty."""
+        """Count a call that ran for this many seconds; return a remark for the model on its result, usually empty."""
         understood = call.arguments if arguments is None else json.dumps(arguments, sort_keys=True)
         outcome = _digest(call.name, understood, result.text)
         if seconds >= WAITED or outcome not in self._seen:

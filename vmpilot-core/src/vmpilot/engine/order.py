@@ -1,4 +1,4 @@
-"""Lets tool calls run side by side if that is safe, and one after the other if it is not."""
+"""Runs tool calls concurrently if that is safe, and one after the other if it is not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 
 
 class CallOrder:
-    """Calls are decided in the order in which they were made, each once those before it that run alone are over.
+    """Calls are decided in the order in which they were made, each after all earlier calls that run alone have
+    finished.
 
-    So a call is decided once: nothing that the decision depends on, such as the folder, changes before the call runs.
+    A decision stays valid: nothing that it depends on, such as the folder, changes before the call runs.
     """
 
     def __init__(self) -> None:
@@ -19,7 +20,7 @@ class CallOrder:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[CallTurn]:
-        """Wait until this call can be decided; its place in the order is taken at once."""
+        """Wait until this call can be decided; its place in the order is reserved at once."""
         before, turn = self._last, CallTurn(self._side_by_side)
         self._last = turn.decided
         try:
@@ -39,9 +40,10 @@ class CallTurn:
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def decide(self, *, alone: bool) -> bool:
-        """A call that is `alone` waits for all before it, and all after it wait for it; others run side by side.
+        """A call that runs `alone` waits for all earlier calls, and all later calls wait for it; others run
+        concurrently.
 
-        Whether it had to wait.
+        Returns whether it had to wait.
         """
         if not alone:
             self._side_by_side.add(self._over)
@@ -53,7 +55,7 @@ class CallTurn:
         return True
 
     def end(self, before: asyncio.Future[None] | None) -> None:
-        """The call is over. One that was canceled while it waited leaves its place to the call before it."""
+        """The call is over. A call that was canceled while waiting passes its place to the call before it."""
         self._over.set_result(None)
         self._side_by_side.discard(self._over)
         if self.decided.done():

@@ -1,6 +1,6 @@
-"""What is sent of a turn's messages: compacted, fit for any provider, tool output marked as data, weighed.
+"""A turn's messages as they are sent: compacted, valid for any provider, with tool output marked as data.
 
-Each message is looked at once.
+Each message is prepared and estimated once.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from vmpilot.engine.tool_data import as_data
 
 
 class Prepared:
-    """The messages of a conversation as they go to a provider; each is prepared and estimated once for all turns."""
+    """The messages of a conversation as sent to a provider; each is prepared and estimated once for all turns."""
 
     def __init__(self, conversation_id: str) -> None:
         self._conversation_id = conversation_id
         self._known: dict[
             int, tuple[Message, Message, int]
-        ] = {}  # with the message itself, so that its id stays its own
+        ] = {}  # keeps the message alive, so that its id is not reused
 
     def of(self, message: Message) -> tuple[Message, int]:
         """The message as it is sent, and its estimate."""
@@ -34,9 +34,9 @@ class Prepared:
 
 
 class Outgoing:
-    """A backend hands over all messages on each step; only those that are new since the last one cost anything.
+    """A backend passes all messages at each step; only those that are new since the last step cost anything.
 
-    `messages` are those that are sent, as they were said; `estimate` is theirs together.
+    `messages` are the messages to send, in their original form; `estimate` is their total.
     """
 
     def __init__(self, prepared: Prepared) -> None:
@@ -48,11 +48,11 @@ class Outgoing:
 
     @property
     def ready(self) -> tuple[Message, ...]:
-        """The messages as they go to any provider."""
+        """The messages as sent to any provider."""
         return tuple(self._ready)
 
     def take(self, messages: Sequence[Message]) -> None:
-        """These are now all the messages. Those that were replaced stay so, as long as they come first."""
+        """Set the complete list of messages. Replaced messages stay replaced as long as they are at the start of it."""
         known = len(self._given)
         if list(messages[:known]) != self._given:
             self._given, known = [], 0
@@ -61,7 +61,7 @@ class Outgoing:
         self._add(messages[known:])
 
     def replace(self, messages: Sequence[Message]) -> None:
-        """Send these in place of all that were taken so far."""
+        """Send these in place of all messages so far."""
         self.messages, self._ready, self.estimate = [], [], 0
         self._add(messages)
 

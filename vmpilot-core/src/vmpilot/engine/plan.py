@@ -18,10 +18,10 @@ from vmpilot.plugins import Backend
 
 @dataclass(frozen=True, slots=True)
 class TurnPlan:
-    """`chain` are the models, which the turn uses up; `max_cost` is in US dollars; None means no limit.
+    """`chain` holds the models and is consumed by the turn; `max_cost` is in US dollars; None means no limit.
 
-    `terms` are recorded with the turn; `notices` are sentences for the user that are shown at its beginning.
-    `take_news` gives what came up about the tools since it was last called, a sentence each for the user.
+    `terms` are recorded with the turn; `notices` are sentences for the user that are shown at its start. `take_news`
+    returns sentences for the user about changes to the tools since its last call.
     """
 
     conversation: Conversation

@@ -1,4 +1,4 @@
-"""Takes known secrets out of messages that come from outside, before the log or the model can see them."""
+"""Masks known secrets in incoming messages before the log or the model can see them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from vmpilot.machine.secrets.masking import Masker
 
 
 def masked_request(message: UserMessage, masker: Masker) -> UserMessage:
-    """The person's message with secrets masked in its text, such as those of `env | vmpilot …`."""
+    """The user's message with secrets masked in its text, such as those of `env | vmpilot …`."""
     return UserMessage(tuple(_masked_part(part, masker) for part in message.content))
 
 
 def masked_history(messages: Iterable[Message], masker: Masker) -> tuple[Message, ...]:
-    """Messages from elsewhere with secrets masked in their text."""
+    """Imported messages with secrets masked in their text."""
     return tuple(_masked(message, masker) for message in messages)
 
 

@@ -28,7 +28,7 @@ from vmpilot.plugins import Backend
 async def ask_without_tools(
     backend: Backend, chain: FallbackChain, messages: Sequence[Message], *, system: str, retry: RetryPolicy
 ) -> AssistantMessage:
-    """The model's answer. Calls of tools in it are not run. Raises what a turn's call to the model raises."""
+    """The model's answer. Its tool calls are not run. Raises the same errors as a turn's call to the model."""
     endpoint = chain.endpoint
     request = GenerationRequest(
         secrets.token_hex(6),
@@ -53,7 +53,7 @@ async def ask_once(
     cache: TurnCache | None = None,
     recording: TurnRecorder | None = None,
 ) -> MessageCompleted:
-    """The first answer that the backend gets or gives in an ordinary turn, which is ended then."""
+    """The first answer that the backend receives or yields in an ordinary turn, which is then ended."""
     answer: MessageCompleted | None = None
 
     async def record(completed: MessageCompleted) -> AssistantMessage:
@@ -80,10 +80,10 @@ async def ask_once(
 
 
 class _NoTools:
-    """A toolbox for a backend that asks for tools although none are offered."""
+    """A toolbox for a backend that calls tools although none are offered."""
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
-        return ToolResult(tool_call.id, tool_call.name, "Not run: there are no tools here.", is_error=True)
+        return ToolResult(tool_call.id, tool_call.name, "Not run: no tools are available.", is_error=True)
 
     async def call_all(self, tool_calls: Sequence[ToolCall]) -> tuple[ToolResult, ...]:
         return tuple([await self.call(each) for each in tool_calls])

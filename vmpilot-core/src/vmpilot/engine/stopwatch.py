@@ -1,4 +1,4 @@
-"""The time that a turn takes, without that in which a person is asked."""
+"""The time that a turn takes, excluding time spent waiting for the user's answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Runs from `start` to `stop`, but while it is `paused`. Each call of `call_at` is made once."""
+    """Runs from `start` to `stop`, except while `paused`. Each call of `call_at` is made once."""
 
     def __init__(self) -> None:
         self._calls: list[tuple[float, Callable[[], None]]] = []
@@ -20,11 +20,11 @@ class Stopwatch:
 
     @property
     def seconds(self) -> float:
-        """How long it ran."""
+        """The elapsed seconds."""
         return self._passed + (0.0 if self._since is None else asyncio.get_running_loop().time() - self._since)
 
     def call_at(self, seconds: float, call: Callable[[], None]) -> None:
-        """Make this call when it has run for so long. To be said before it starts."""
+        """Make this call after this many seconds. Must be called before `start`."""
         self._calls.append((seconds, call))
 
     def start(self) -> None:
@@ -33,13 +33,13 @@ class Stopwatch:
         self._go_on()
 
     def stop(self) -> None:
-        """Stand still for good."""
+        """Stop for good."""
         self._started = False
         self._halt()
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Stand still within this context; several may overlap."""
+        """Pause within this context; several may overlap."""
         self._pauses += 1
         self._halt()
         try:

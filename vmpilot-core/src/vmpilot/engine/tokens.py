@@ -1,4 +1,4 @@
-"""How many tokens a request has, nearly: a quarter of its bytes, set right by what the provider counted last."""
+"""Estimates the tokens of a request: a quarter of its bytes, corrected by the provider's last count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from vmpilot.contract import AssistantMessage, ImagePart, Message, TextPart, ToolResult, ToolSpec, UserMessage
 
 BYTES_PER_TOKEN = 4
-"""English prose has four to five, code and logs three; the provider's own count makes up for the difference."""
+"""English prose has four to five, code and logs three; the provider's count corrects the difference."""
 
 _MESSAGE = 4
 _IMAGE = {"low": 100}
@@ -18,7 +18,7 @@ _BELIEVABLE = (0.25, 4.0)
 
 
 def estimate_message_tokens(message: Message) -> int:
-    """The message's tokens, before the provider's count is known. Reasoning is not sent and weighs nothing."""
+    """The message's estimated tokens, before correction. Reasoning is not sent and counts nothing."""
     match message:
         case UserMessage():
             return _MESSAGE + sum(map(_weigh_part, message.content))
@@ -34,12 +34,12 @@ def estimate_message_tokens(message: Message) -> int:
 
 
 def estimate_tokens(messages: Iterable[Message]) -> int:
-    """The messages' tokens together."""
+    """The messages' total tokens."""
     return sum(map(estimate_message_tokens, messages))
 
 
 def estimate_overhead(system: str, tools: Iterable[ToolSpec]) -> int:
-    """The tokens of what every request begins with."""
+    """The tokens of the part that starts every request."""
     specs = sum(len(tool.description) + len(msgspec.json.encode(tool.parameters)) for tool in tools)
     return estimate_text_tokens(system) + specs // BYTES_PER_TOKEN
 
@@ -57,7 +57,7 @@ def _weigh_part(part: TextPart | ImagePart) -> int:
 
 
 class TokenGauge:
-    """Weights into tokens as the provider counts them."""
+    """Converts estimates into tokens as the provider counts them."""
 
     def __init__(self) -> None:
         self._ratio = 1.0
@@ -67,11 +67,11 @@ class TokenGauge:
         return round(estimate * self._ratio)
 
     def estimate(self, tokens: int) -> int:
-        """The estimate of a request with so many tokens."""
+        """The estimate of a request with this many tokens."""
         return round(tokens / self._ratio)
 
     def learn(self, estimate: int, tokens: int) -> None:
-        """The provider counted so many tokens for this estimate. A count that cannot be true is passed over."""
+        """Record the provider's count for this estimate. An implausible count is ignored."""
         low, high = _BELIEVABLE
         if estimate and low <= tokens / estimate <= high:
             self._ratio = tokens / estimate

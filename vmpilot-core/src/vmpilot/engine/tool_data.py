@@ -1,7 +1,7 @@
-"""Tool output as the model gets it: marked as data by a boundary that its author cannot guess.
+"""Tool output as sent to the model: marked as data by a boundary that its author cannot guess.
 
 The author of a file, a page or a program's output does not know the boundary of the call that reads it, so nothing in
-it can pretend to stand outside; marks by which models tell who speaks are made harmless.
+it can pretend to be outside; role markers of chat templates are made harmless.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ROLE_MARK = re.compile(
     r"|function_results|start_of_turn|end_of_turn|output-[0-9a-f]{6,})\b|<SYS>|</SYS>)|\[(?=/?INST\])",
     re.IGNORECASE,
 )
-"""Of chat templates (ChatML, Llama, Mistral, Gemma, DeepSeek) and of our own boundary."""
+"""Of chat templates (ChatML, Llama, Mistral, Gemma, DeepSeek) and of VMPilot's boundary."""
 _MARKED = re.compile(r"<(?P<mark>output-[0-9a-f]{12})>\n(?P<text>.*)\n</(?P=mark)>(?P<remark>(?:\n.*)?)", re.DOTALL)
 
 
 def as_data(result: ToolResult, *, conversation_id: str) -> ToolResult:
-    """The result between boundaries, our own remark behind them; a denial is our own word and needs none."""
+    """The result between boundaries, followed by VMPilot's remark; a denial, which is VMPilot's text, needs none."""
     remark = f"\n{result.remark}" if result.remark else ""
     if result.denied:
         return msgspec.structs.replace(result, text=result.text + remark, remark="") if remark else result
@@ -33,12 +33,12 @@ def as_data(result: ToolResult, *, conversation_id: str) -> ToolResult:
 
 
 def without_boundary(message: Message) -> Message:
-    """The message as it is in any conversation, to be compared: what `as_data` puts around a result is left out."""
+    """The message in a form comparable across conversations: without the boundaries that `as_data` adds."""
     if not isinstance(message, ToolResult) or (found := _MARKED.fullmatch(message.text)) is None:
         return message
     return msgspec.structs.replace(message, text=found["text"] + found["remark"])
 
 
 def _boundary(conversation_id: str, call_id: str) -> str:
-    """The same each time that the call is sent, so that providers can cache what they were sent before."""
+    """The same each time that the call is sent, so that providers can cache earlier messages."""
     return hashlib.sha256(f"{conversation_id}\n{call_id}".encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""Runs tool calls for a backend: write-ahead record, permission, strict arguments, masking. Knows no tool by name."""
+"""Runs tool calls for a backend: write-ahead record, permission, strict arguments, masking. No tool-specific code."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _CHANGED = "its effect changed after it was allowed. Check again, then repeat th
 
 @dataclass(frozen=True, slots=True)
 class _RecordedCall:
-    """A call that is on disk, with the message that it stands in."""
+    """A recorded call, with the message that contains it."""
 
     call: ToolCall
     message: AssistantMessage
@@ -64,7 +64,7 @@ class _RecordedCall:
 
 
 class TurnToolbox:
-    """The `Toolbox` of one turn. While it asks the user, it is in the context that `asking` returns."""
+    """The `Toolbox` of one turn. While it asks the user, it is inside the context that `asking` returns."""
 
     def __init__(
         self,
@@ -94,9 +94,9 @@ class TurnToolbox:
         self.denied_last = False
 
     def message_recorded(self, message: AssistantMessage, *, asked: Sequence[ToolCall] = ()) -> None:
-        """The message is on disk, or goes there before the start of a call does: its calls may run.
+        """Allow the calls of a message that is on disk, or will be before the start of a call is.
 
-        `asked` are its calls as the backend knows them, if their ids had to be made unique.
+        `asked` are its calls as the backend knows them, in case their ids had to be made unique.
         """
         self._loop_detector.begin_answer(len(message.tool_calls))
         for position, call in enumerate(message.tool_calls):
@@ -108,13 +108,13 @@ class TurnToolbox:
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The output so far of running calls, by their ids: masked, and without the middle if it is long."""
+        """The output so far of running calls, by id: masked, and without the middle if it is long."""
         return {id_: plain_text(output.capped().text) for id_, output in self._live.items()}
 
     async def call(self, tool_call: ToolCall) -> ToolResult:
-        """See `Toolbox.call`. A call that was made before gets the same result, and is not run again.
+        """See `Toolbox.call`. A repeated call gets the same result and is not run again.
 
-        What runs is the call as it was recorded, whatever the backend made of it since.
+        The call runs as recorded, regardless of changes by the backend.
         """
         if tool_call.id not in self._own_ids:
             return _error(tool_call, "Not run: this call is not part of a recorded message.")
@@ -131,7 +131,7 @@ class TurnToolbox:
         return result if id_ == tool_call.id else msgspec.structs.replace(result, call_id=tool_call.id)
 
     def _own_id(self, asked: ToolCall) -> str:
-        """The id by which a call is recorded: of those that the backend gave the same, the next that fits."""
+        """The recorded id of a call: if the backend gave several calls the same id, the next one that matches."""
         own = self._own_ids[asked.id]
         if len(own) == 1:
             return own[0]
@@ -185,9 +185,9 @@ class TurnToolbox:
     async def _allow_and_run(
         self, tool: Tool, call: ToolCall, arguments: Mapping[str, Any], *, effect: Effect, decision: Decision
     ) -> ToolFinished:
-        """Run the call if it is allowed. Raises `ToolError` if it cannot be done at all."""
+        """Run the call if it is allowed. Raises `ToolError` if it is not possible at all."""
         title = tool.title(arguments)
-        if not isinstance(effect, RunsCommand):  # of a command, what is shown is what runs; others may quote files
+        if not isinstance(effect, RunsCommand):  # a command is shown exactly as it runs; other titles may quote files
             title = self._masker.mask(title)
         _log.debug(
             "permission: %s (%s; at level %s): %s", decision.action, decision.reason, decision.confinement, title
@@ -220,7 +220,7 @@ class TurnToolbox:
     async def _permission(
         self, question: ApprovalRequested, decision: Decision, *, arguments: Mapping[str, Any], effect: Effect
     ) -> str | None:
-        """The source of the permission; None if there is none."""
+        """The source of the permission, or None."""
         if decision.action == "allow":
             return decision.reason
         if decision.action == "deny" or self._approver is None:
@@ -286,7 +286,7 @@ class TurnToolbox:
 
 
 def fingerprint(tool: str, arguments: Mapping[str, Any], effect: Effect) -> str:
-    """SHA-256 over all that a call is and would do: an answer that names it can mean no other call."""
+    """SHA-256 of the call and its effect: an answer with this digest cannot refer to any other call."""
     return hashlib.sha256(json.dumps([tool, arguments, repr(effect)], sort_keys=True).encode()).hexdigest()
 
 

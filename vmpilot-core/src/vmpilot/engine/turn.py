@@ -1,4 +1,4 @@
-"""Run one turn: record the request, let the backend generate, record what comes, and end properly whatever happens."""
+"""Run one turn: record the request, let the backend generate, record its events, and always end properly."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _AT_ITS_END = "the model reached its output token limit"
 
 
 class Turn:
-    """One turn under way. Iterate over `events()`; `stop()` ends it early, with `TurnEnded` as its last event.
+    """A running turn. Iterate over `events()`; `stop()` ends it early, with `TurnEnded` as its last event.
 
     `over` is true from shortly before `TurnEnded`.
     """
@@ -57,7 +57,7 @@ class Turn:
     def __init__(self, plan: TurnPlan, message: UserMessage) -> None:
         self._plan = plan
         self._chain = plan.chain
-        self._endpoint = plan.chain.endpoint  # the one that the turn begins with
+        self._endpoint = plan.chain.endpoint  # the one at the start of the turn
         self._message = masked_request(message, plan.masker)
         self._id = secrets.token_hex(6)
         self._journal = Journal(plan.conversation.log)
@@ -82,7 +82,7 @@ class Turn:
             loop_detector=loop_detector,
             asking=self._stopwatch.paused,
         )
-        self._cache = plan.cache if plan.recording is None else None  # what is on the recording the model has said
+        self._cache = plan.cache if plan.recording is None else None  # the model has said everything in the recording
         self._emit = Emitter(self._journal.emit)
         self._ids: set[str] = set()
         self._last: AssistantMessage | None = None
@@ -95,7 +95,7 @@ class Turn:
         self.over = False
 
     def stop(self) -> None:
-        """Interrupt the model and the running commands; asking twice changes nothing."""
+        """Interrupt the model and the running commands; a second call has no effect."""
         self._interrupt()
 
     def _interrupt(self, limit: LimitReached | None = None) -> None:
@@ -109,12 +109,12 @@ class Turn:
         return self._plan.conversation
 
     async def wait(self) -> None:
-        """Wait until nothing of the turn runs any more."""
+        """Wait until no part of the turn is running."""
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def events(self) -> AsyncGenerator[Event, None]:
-        """Run the turn and give its events; closing the iterator stops it and waits until nothing runs any more."""
+        """Run the turn and yield its events; closing the iterator stops the turn and waits until nothing is running."""
         self._task = asyncio.create_task(self._run())
         try:
             async for event in self._journal.events():
@@ -174,7 +174,7 @@ class Turn:
         )
 
     async def _generate(self) -> TurnEnded:
-        """The turn's end, whatever happens; only from here to there can `stop` interrupt."""
+        """The turn's end, whatever happens; `stop` can interrupt only until then."""
         if self._stopped:
             return self._ended("interrupted", exit_code=130)
         self._generating = True
@@ -247,7 +247,7 @@ class Turn:
         return None if info is None else info.context_window
 
     def _find_info(self, model: str) -> ModelInfo | None:
-        """Asked for once, and only when it is needed: a backend may import its library for it."""
+        """Looked up once, and only if needed: a backend may import its library for it."""
         if model not in self._infos:
             info = self._plan.backend.model_info(model)
             if self._chain.is_free(model):
@@ -256,7 +256,7 @@ class Turn:
         return self._infos[model]
 
     async def _take(self, event: BackendEvent) -> None:
-        """An event that the backend yielded itself."""
+        """Handle an event that the backend yielded itself."""
         if isinstance(event, MessageCompleted):
             await self._record(event, asked=event.message.tool_calls)
         else:
@@ -265,8 +265,8 @@ class Turn:
     async def _record(self, completed: MessageCompleted, *, asked: Sequence[ToolCall] = ()) -> AssistantMessage:
         """Record a message and return it with ids that are unique in the conversation.
 
-        `asked` are its calls as a backend knows them that yielded it. A message that exceeds a limit is recorded
-        too, because it was paid for.
+        `asked` are its calls as known to a backend that yielded it. A message that exceeds a limit is also recorded,
+        because it was paid for.
         """
         stop: LimitStop | None = None
         try:
@@ -295,7 +295,7 @@ class Turn:
         return estimate_usage(plan.conversation.history_after(self._journal.told), answer, overhead=overhead)
 
     def _verdict(self) -> TurnEnded:
-        """How a turn ended whose backend is done."""
+        """How a turn ended after its backend finished."""
         last = self._last
         if last is None or last.tool_calls:
             name = self._plan.backend.name

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from vmpilot.contract import ModelError, ProviderUnavailable, RateLimited, RetryPolicy
 
 _FIRST = 0.5
-"""Minimum seconds before the first retry; the wait doubles with each further one."""
+"""Minimum seconds before the first retry; the wait doubles with each further retry."""
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
@@ -50,13 +50,13 @@ def _with_time(error: ModelError, seconds: float) -> ModelError:
 
 
 def resume_time(seconds: float, *, now: datetime | None = None) -> str:
-    """The local time in so many seconds, as in `14:05 (in 55 minutes)`, with the date if it is not today."""
+    """The local time after this many seconds, as in `14:05 (in 55 minutes)`, with the date if it is not today."""
     now = now or datetime.now().astimezone()
     try:
         moment = now + timedelta(seconds=seconds)
     except OverflowError:
         return f"a later date (in {seconds / 86_400:,.0f} days)"
-    if seconds >= 60:  # the minute is rounded up, so that it is not too early
+    if seconds >= 60:  # rounded up to the minute, so that it is not too early
         moment += timedelta(seconds=-moment.second % 60)
         written = f"{moment:%H:%M}"
     else:

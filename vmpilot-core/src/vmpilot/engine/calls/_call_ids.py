@@ -19,8 +19,8 @@ _MADE = 22
 def translate_ids(messages: Iterable[Message], form: IdForm) -> dict[str, str]:
     """An id that the form accepts for each id in the messages, no two the same.
 
-    An acceptable id stands for itself, unless it already stands for an earlier one. The translation of an id depends on
-    it and on those before it only, so it stays the same while the conversation grows.
+    An acceptable id is kept, unless an earlier id was already translated to it. The translation of an id depends only
+    on that id and those before it, so it stays the same as the conversation grows.
     """
     translation: dict[str, str] = {}
     taken: set[str] = set()
@@ -33,7 +33,7 @@ def translate_ids(messages: Iterable[Message], form: IdForm) -> dict[str, str]:
 
 
 def with_translated_ids(messages: Iterable[Message], translation: Mapping[str, str]) -> tuple[Message, ...]:
-    """The messages with their calls and results under the ids of the translation."""
+    """The messages with translated ids in their calls and results."""
     return tuple(_with_ids(message, translation) for message in messages)
 
 
@@ -69,7 +69,7 @@ def _translate(call_id: str, form: IdForm, taken: set[str]) -> str:
 
 
 def _make(call_id: str, form: IdForm, salt: int) -> str:
-    """Digits and letters that look random and follow from the id."""
+    """Digits and letters derived from the id that look random."""
     size = form.longest if form.exact else min(form.longest, _MADE)
     seed = f"{salt} {call_id}".encode("utf-8", "surrogatepass")
     number = int.from_bytes(hashlib.shake_256(seed).digest(size), "big")

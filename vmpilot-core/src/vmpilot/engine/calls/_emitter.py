@@ -1,4 +1,4 @@
-"""Shows the answer in progress to front ends, and keeps its text, once, for all uses."""
+"""Shows the answer in progress to front ends, and keeps one copy of its text for all uses."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vmpilot.contract import (
 
 
 class Emitter:
-    """Shows events, and keeps the pieces of the answer since the last complete message.
+    """Shows events, and keeps the chunks of the answer since the last complete message.
 
-    `first_at` is when its first piece came (`time.monotonic()`), `last_notice` the last notice that was shown with it.
+    `first_at` is when its first chunk arrived (`time.monotonic()`), `last_notice` the last notice shown with it.
     """
 
     def __init__(self, show: Callable[[BackendEvent], None]) -> None:
@@ -52,13 +52,13 @@ class Emitter:
         self._show(event)
 
     def clear(self) -> None:
-        """Forget the pieces: their message is complete."""
+        """Discard the chunks: their message is complete."""
         self._text, self._reasoning, self._calls = [], [], {}
         self.last_notice = self.first_at = None
 
     @property
     def shown(self) -> bool:
-        """Whether anything of the answer was shown, which a retry must take back."""
+        """Whether part of the answer was shown, so that a retry must retract it."""
         return bool(self._text or self._reasoning or self._calls)
 
     @property
@@ -70,12 +70,12 @@ class Emitter:
         return "".join(self._reasoning)
 
     def take_back(self, reason: str, *, attempt: int = 1) -> None:
-        """Tell front ends to discard what was shown of the answer, if anything was."""
+        """Make front ends discard the part of the answer that was shown, if any."""
         if self.shown:
             self(Retrying(attempt, 0.0, reason, discard=True))
 
     def message(self, finish: Finish, *, with_calls: bool = False) -> AssistantMessage:
-        """The pieces as a message. A call with neither name nor arguments was only a sign of life."""
+        """The chunks as a message. A call with neither name nor arguments was only a sign of life."""
         calls = (_joined(pieces) for pieces in self._calls.values()) if with_calls else ()
         kept = tuple(call for call in calls if call.name or call.arguments)
         return AssistantMessage(self.text, self.reasoning, kept, finish=finish)

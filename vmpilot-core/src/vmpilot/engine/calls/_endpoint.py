@@ -1,4 +1,4 @@
-"""A model at its server, and what was learned about that server; a fallback is prepared when it is needed."""
+"""A model at its server, and the facts learned about that server; a fallback is prepared only if needed."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MOST_MENDS = 8
 
 @dataclass(slots=True)
 class Endpoint:
-    """A model as the backend asks it; `context_window` is in tokens, None if only the backend may know it.
+    """A model as the backend calls it; `context_window` is in tokens, or None if only the backend may know it.
 
-    A `free` model costs nothing, because it runs on this machine. `tools` are the names of those it is offered, None
-    for all. The endpoint remembers what its server does not accept: with `by_text` it does not accept tools, and
-    `form` is the form of messages for it.
+    A `free` model costs nothing, because it runs on this machine. `tools` are the names of the tools that it is
+    offered, None for all. The endpoint remembers the limitations of its server: `by_text` means that it does not accept
+    tools, and `form` is the form of messages that it accepts.
     """
 
     model: str
@@ -55,7 +55,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """A model to ask if those before it fail; `prepare` raises `ModelError` if it cannot be used."""
+    """A model to try if the previous ones fail; `prepare` raises `ModelError` if it cannot be used."""
 
     model: str
     prepare: Callable[[], Awaitable[Endpoint]]

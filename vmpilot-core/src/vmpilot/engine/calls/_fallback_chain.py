@@ -1,4 +1,4 @@
-"""The models that a turn may ask, in order, and what their servers turned out not to accept. It never switches back."""
+"""The models that a turn may call, in order, with the known limitations of their servers. It never switches back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OUTPUT_LIMITS = {"max_tokens", "max_completion_tokens"}
 
 
 class FallbackChain:
-    """`endpoint` is the one in use; `answering` is its model if it is a fallback, else empty."""
+    """`endpoint` is the one in use; `answering` is its model if it is a fallback, otherwise empty."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class FallbackChain:
         return model in self._free
 
     async def switch(self, error: ModelError, emit: Callable[[Notice], None]) -> None:
-        """Switch to the next model that can be prepared, and say so. Raises the last error if none is left."""
+        """Switch to the next usable model and notify the user. Raises the last error if no model is left."""
         while self._fallbacks and error.another_may_answer:
             fallback = self._fallbacks.pop(0)
             emit(_switched(self._name, fallback.model, error))
@@ -91,7 +91,7 @@ class FallbackChain:
         raise error
 
     def adapt(self, error: InvalidRequest) -> Notice | None:
-        """Change the next request so that the server accepts it, and say so if that affects the user.
+        """Change the next request so that the server accepts it, and notify the user if that affects them.
 
         Raises the error if that is not possible, with advice if there is any.
         """
@@ -104,7 +104,7 @@ class FallbackChain:
                 return self._use_text()
             case ToolsUnsupported() if self._tool_mode == "native":
                 raise ToolsUnsupported(
-                    f"{error} (with --tool-mode auto it would be asked to write them in its text)"
+                    f"{error} (with --tool-mode auto, it would write tool calls in its text)"
                 ) from error
             case _:
                 raise error
@@ -115,13 +115,13 @@ class FallbackChain:
 
     def _use_text(self) -> Notice:
         self.endpoint.by_text = True
-        return Notice(f"{self._name} does not support tool calls, so it is asked to write them in its text.")
+        return Notice(f"{self._name} does not support tool calls, so it writes them in its text.")
 
     def _mend(self, error: MessagesRefused) -> Notice | None:
         had_system_role = self.endpoint.form.system_role
         if not self.endpoint.mend(error.refused):
             if error.refused.problem == "roles" and self._may_use_text:
-                return self._use_text()  # messages of tools may be what it means
+                return self._use_text()  # it may mean tool messages
             raise error
         if had_system_role and not self.endpoint.form.system_role:
             return Notice(f"{self._name} does not accept a system prompt, so it is sent with the first message.")
@@ -134,7 +134,7 @@ class FallbackChain:
         self.endpoint.omit(parameter)
         lost = _LOST.get(parameter)
         if {parameter, *omitted} >= _OUTPUT_LIMITS:
-            lost = "so the length of its answers is not limited"
+            lost = "so the length of its answers is unlimited"
         return Notice(f"{self._name} does not accept {parameter}, {lost}.") if lost else None
 
 

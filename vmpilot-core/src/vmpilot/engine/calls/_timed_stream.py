@@ -1,6 +1,6 @@
 """A backend's stream with time limits: it is read in a separate task, and closed in any case.
 
-So waiting for it ends even if a library swallows its cancellation.
+This way, waiting for the stream ends even if a library swallows the cancellation.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _AHEAD = 256
 """Events that are read ahead."""
 
 _CLOSING = 0.5
-"""Seconds that a stream has to end when it is closed; then it is left running."""
+"""Seconds that a stream has to end when it is closed; after that it is left running."""
 
 
 class TimedStream:

@@ -1,4 +1,4 @@
-"""How much of one answer is read. The rest is cut off; what came before it is kept and marked as cut."""
+"""The limits on the size of one answer. The rest is cut off; the part before it is kept and marked as truncated."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ MAX_ARGUMENTS = 1_000_000
 """Characters of the arguments of all its calls together."""
 MAX_CALLS = 64
 
-TOO_LONG = Notice(f"VMPilot reads at most {MAX_TEXT:,} characters of one answer: the rest was not read.")
-"""Shown before a message whose text VMPilot cut; it ends in `length`, like one that the model's limit cut."""
+TOO_LONG = Notice(f"VMPilot reads at most {MAX_TEXT:,} characters of one answer. The rest was discarded.")
+"""Shown before a message whose text VMPilot truncated; it ends in `length`, like one that reached the model's limit."""
 
 _TOLD = {
     "text": TOO_LONG.text,
-    "arguments": f"The model wrote more than {MAX_ARGUMENTS:,} characters of tool arguments: the rest was not read, "
-    f"and none of its calls is run.",
-    "calls": f"The model made more than {MAX_CALLS} tool calls at once: the rest was not read, and none is run.",
+    "arguments": f"The model wrote more than {MAX_ARGUMENTS:,} characters of tool arguments. The rest was discarded, "
+    f"and none of its calls were run.",
+    "calls": f"The model made more than {MAX_CALLS} tool calls at once. The rest was discarded, and none were run.",
 }
 
 
 class Bounds:
-    """Counts the pieces of one answer. An empty piece counts as one character."""
+    """Measures the chunks of one answer. An empty chunk counts as one character."""
 
     def __init__(self) -> None:
         self.exceeded: Notice | None = None
-        """Says which bound was exceeded; None until one is."""
+        """The bound that was exceeded, as text; None if none was."""
         self._room = {"text": MAX_TEXT, "arguments": MAX_ARGUMENTS}
 
     def fit(self, event: BackendEvent) -> BackendEvent | None:
-        """The event, shortened to the room that is left; None if no room is left."""
+        """The event, shortened to the remaining room; None if no room is left."""
         match event:
             case TextDelta():
                 piece = self._cut(event.text, "text")
@@ -67,7 +67,7 @@ class Bounds:
 
 
 def cut_message(completed: MessageCompleted) -> tuple[Notice, MessageCompleted] | None:
-    """The replacement for a message that is too long although its pieces were not, or were missing; else None.
+    """The replacement for a message that is too long although its chunks were not, or were missing; otherwise None.
 
     Its calls are not run, because `length` is not a proper end.
     """

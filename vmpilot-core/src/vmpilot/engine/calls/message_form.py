@@ -1,6 +1,6 @@
-"""The form in which one model's server takes a conversation: what it wants back, what it refuses, which ids it accepts.
+"""The form of a conversation that a model's server accepts: required provider data, unsupported parts, valid ids.
 
-The log keeps one form for all; each call is put into the form of its target, here and nowhere else.
+The log uses a single form; each call is converted to the form of its target only here.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ _SIGNED_ID = "__thought__"
 class MessageForm:
     """How messages are sent to one model.
 
-    `ids` are those that it accepts for calls, None for any. With `reasoning` each answer goes back with its reasoning
-    while tools are offered; with `signatures` a call that has none goes back with Google's word for that. Without
-    `opaque_data` nothing of it is sent, without `system_role` the system prompt is part of the first user message.
+    `ids` are the call ids that it accepts, None for any. With `reasoning`, each answer is sent back with its reasoning
+    while tools are offered; with `signatures`, a call without a signature gets Google's placeholder. Without
+    `opaque_data`, no opaque data is sent; without `system_role`, the system prompt is part of the first user message.
     """
 
     ids: IdForm | None = None
@@ -51,7 +51,7 @@ class MessageForm:
     system_role: bool = True
 
     def mended(self, refused: RefusedMessages) -> MessageForm | None:
-        """The form that avoids the problem; None if this one should have."""
+        """The form that avoids the problem; None if this form should already avoid it."""
         match refused.problem:
             case "call_ids":
                 form = replace(self, ids=refused.id_form)
@@ -66,7 +66,7 @@ class MessageForm:
         return None if form == self else form
 
     def fit(self, call: ModelCall) -> tuple[ModelCall, Mapping[str, str]]:
-        """The call in this form, and the stored ids of its tool calls by those that are sent for them."""
+        """The call in this form, and a mapping from the sent ids of its tool calls to the stored ones."""
         if self.reasoning or self.signatures or not self.opaque_data:
             provider = _find_provider(call.model, call.settings.base_url)
             messages = tuple(
@@ -90,23 +90,23 @@ class MessageForm:
             data[CALLS] = [dict(_NO_SIGNATURE)]
         if self.reasoning and reasoning:
             data["reasoning_content"] = message.reasoning
-        has_data = bool(data) and provider is not None  # nothing goes to a provider that has no name
+        has_data = bool(data) and provider is not None  # opaque data is never sent to an unnamed provider
         return msgspec.structs.replace(
             message, provider=provider if has_data else None, provider_data=data if has_data else None
         )
 
 
 def usual_form(model: str, *, base_url: str | None) -> MessageForm:
-    """The form that is known of a model's provider."""
+    """The known form for a model's provider."""
     name = _find_provider(model, base_url) or ""
     provider = find_provider(name)
-    # A server of the user's own reports itself what ids it does not accept.
+    # The user's own server reports by itself which ids it rejects.
     ids = None if name == "openai" and base_url is not None else provider.call_ids
     return MessageForm(ids=ids, reasoning=provider.wants_reasoning)
 
 
 def _find_provider(model: str, base_url: str | None) -> str | None:
-    """None for a model of no known provider: the backend knows it, or says that it does not."""
+    """None for a model of an unknown provider: the backend knows the provider or reports an error."""
     try:
         return parse_model_name(model, base_url=base_url).provider
     except ModelNotFound:
@@ -114,13 +114,13 @@ def _find_provider(model: str, base_url: str | None) -> str | None:
 
 
 def with_stored_ids(completed: MessageCompleted, stored_ids: Mapping[str, str]) -> MessageCompleted:
-    """The answer to a call that was fitted: a model that repeats an id means the stored one."""
+    """The answer to a converted call: a model that repeats a sent id means the stored one."""
     (message,) = with_translated_ids((completed.message,), stored_ids)
     return completed if message is completed.message else msgspec.structs.replace(completed, message=message)
 
 
 def _is_signed(message: AssistantMessage, data: Mapping[str, Any]) -> bool:
-    """Of calls that are made side by side Gemini signs the first only."""
+    """Gemini signs only the first of several parallel calls."""
     calls = enumerate(message.tool_calls)
     return any(any(read_call_data(data, at)) or _SIGNED_ID in call.id for at, call in calls)
 

@@ -1,4 +1,4 @@
-"""A supervised call to the model: time limits, retries, fallback models, and one proper end."""
+"""A supervised call to the model: time limits, retries, fallback models, and exactly one result."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ from vmpilot.engine.tokens import estimate_text_tokens
 _log = logging.getLogger(__name__)
 
 Record: TypeAlias = Callable[[MessageCompleted], Awaitable[AssistantMessage]]
-"""Records a complete message and returns it as it was recorded."""
+"""Records a complete message and returns it as recorded."""
 
 
 class SupervisedModelCalls:
     """The `ModelCalls` of one turn; without a `compactor` an overflow of the model's window is an error.
 
-    Without a `chain` the request's own model is the only one. Events go to `emit` as they come, complete messages to
+    Without a `chain`, the request's model is the only one. Events go to `emit` as they arrive, complete messages to
     `record`.
     """
 
@@ -88,7 +88,7 @@ class SupervisedModelCalls:
         return await self._record(msgspec.structs.replace(completed, model=self._chain.answering))
 
     async def _ask(self, stream_once: StreamOnce) -> MessageCompleted:
-        """The answer of the first model that gives one, compacting the conversation as needed."""
+        """The answer of the first model that succeeds, compacting the conversation as needed."""
         summarize = partial(self._summarize, stream_once)
         overflows = 0
         while True:
@@ -127,7 +127,7 @@ class SupervisedModelCalls:
     async def _complete(
         self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
     ) -> MessageCompleted:
-        """One model's answer to one request: from the cache, or after as many tries as it takes."""
+        """One model's answer to one request: from the cache, or after as many attempts as necessary."""
         ask = partial(self._try, stream_once, make_call, emit)
         if self._cache is None:
             return await ask()
@@ -136,7 +136,7 @@ class SupervisedModelCalls:
     async def _try(
         self, stream_once: StreamOnce, make_call: Callable[[], ModelCall], emit: Emitter
     ) -> MessageCompleted:
-        """Call the model until it answers: a request that it refused is repaired, a passing failure waited out."""
+        """Call the model until it answers: repair a rejected request, and wait after a temporary failure."""
         backoff = Backoff(self._request.retry)
         call = make_call()
         while True:
@@ -158,7 +158,7 @@ class SupervisedModelCalls:
     async def _attempt(
         self, stream_once: StreamOnce, call: ModelCall, emit: Emitter, *, attempt: int
     ) -> MessageCompleted:
-        """One try, with its size and its times in the log. Raises `StreamInterrupted` and `BadResponse` by itself."""
+        """One attempt, with its size and times in the log. Raises `StreamInterrupted` and `BadResponse` itself."""
         started = time.monotonic()
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug("request to %s: %s, try %d", call.model, _described_request(call), attempt)
@@ -189,7 +189,7 @@ class SupervisedModelCalls:
         return ModelCall(self._outgoing.ready, request.system, endpoint.model, endpoint.settings, tools)
 
     async def _summarize(self, stream_once: StreamOnce, system: str, text: str) -> str:
-        """The answer to one question that is not part of the conversation; only its troubles are shown."""
+        """The answer to one question outside of the conversation; only its problems are shown."""
         self._limits.begin_call()
         messages = (UserMessage.from_text(text),)
 

@@ -23,12 +23,12 @@ from vmpilot.engine.text_tools import CallMark, TextToolsAnswer, without_tools
 async def read_answer(
     stream_once: StreamOnce, call: ModelCall, emit: Emitter, *, form: MessageForm, mark: CallMark | None = None
 ) -> MessageCompleted:
-    """Send the call in this form, emit the pieces of the answer, and return its message.
+    """Send the call in this form, emit the chunks of the answer, and return its message.
 
-    With a `mark` the model is asked for tools in its text.
+    With a `mark`, the model writes tool calls in its text.
 
-    Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and whatever the backend raises. An
-    answer that exceeds the bounds ends in `length`; of one that is not read to its end the usage is unknown.
+    Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and the backend's errors. An answer that
+    exceeds the bounds ends in `length`; if it is not read to its end, its usage is unknown.
     """
     text_tools = None if mark is None or not call.tools else TextToolsAnswer(call, mark)
     sent, stored_ids = form.fit(call if mark is None or text_tools is None else without_tools(call, mark))
@@ -61,7 +61,7 @@ async def read_answer(
 
 
 def check_answer(message: AssistantMessage) -> None:
-    """Raises `StreamInterrupted` or `BadResponse` if the message has no end or no content."""
+    """Raises `StreamInterrupted` or `BadResponse` if the message has no proper end or no content."""
     if message.finish == "cut":
         raise StreamInterrupted("the model's answer was cut off")
     if message.finish == "tool_calls" and not message.tool_calls:

@@ -26,16 +26,16 @@ from vmpilot.engine.outgoing import Outgoing
 from vmpilot.engine.tokens import TokenGauge, estimate_message_tokens, estimate_tokens
 
 NEAR_END = 0.85
-"""Share of the window from which on the conversation is compacted."""
+"""Share of the window above which the conversation is compacted."""
 ENOUGH = 0.6
-"""Share of the window that the request may have after old outputs were shortened; above it, a summary is made."""
+"""Share of the window that the request may use after old outputs are shortened; above it, a summary is created."""
 
 _KEPT = 0.25
 _PART = 0.7
 _SUMMARY = 0.15
 _WORTH = 0.1
 _LEAST = 100
-"""Tokens that no summary is shorter than."""
+"""Minimum length of a summary, in tokens."""
 
 _TRIES = 2
 _SMALLEST_WINDOW = 4_000
@@ -43,11 +43,11 @@ _OUTPUT_LIMITS = (4_000, 1_000, 300)
 
 
 class Compactor:
-    """Watches what one turn sends, and shortens it when the model has no room for it.
+    """Watches the messages that one turn sends, and shortens them if they exceed the model's window.
 
-    `overhead` is the estimate for what goes with the messages, `reserve` the tokens that the answer may have. The
-    window is `window` tokens, or what `find_window` says once it matters. `told` is the model's last message in the
-    conversation, with what the provider counted for it.
+    `overhead` is the estimate for the rest of the request, `reserve` the tokens available for the answer. The window is
+    `window` tokens, or the result of `find_window` once it is needed. `told` is the model's last message in the
+    conversation, with the provider's token counts for it.
     """
 
     def __init__(
@@ -75,12 +75,12 @@ class Compactor:
             self._gauge.learn(self._overhead + outgoing.estimate, usage.input_tokens)
 
     def change_model(self, window: int | None) -> None:
-        """From now on another model is asked; `window` is the size of its window in tokens, if known."""
+        """From now on, another model is called; `window` is the size of its window in tokens, if known."""
         self._window = window
         self._tried_at = 0
 
     async def make_room(self, outgoing: Outgoing, ask: Ask) -> None:
-        """Compact what is about to be sent if it nears the end of the window; if that fails, it is sent as it is."""
+        """Compact the messages to send if they nearly fill the window; if that fails, they are sent unchanged."""
         self._learn_from_log(outgoing)
         window = self._filled_window(outgoing)
         if window is None or outgoing.estimate < 1.1 * self._tried_at:
@@ -88,14 +88,15 @@ class Compactor:
         try:
             await self._compact(outgoing, ask, window=window, worth=_WORTH)
         except ModelError as error:
-            self._journal.emit(Notice(f"The conversation could not be summarized, so all of it is sent: {error}"))
+            self._journal.emit(Notice(f"The conversation could not be summarized, so it is sent in full: {error}"))
         self._tried_at = outgoing.estimate
 
     async def recover(self, outgoing: Outgoing, ask: Ask, *, error: ContextOverflow, tries: int) -> None:
-        """The model had no room for it: compact it, with a summary if `tries` before were not enough.
+        """Compact a conversation that exceeded the window; `tries` counts earlier attempts, after which a summary is
+        used.
 
-        If that cannot help, raises an error that says so: a `ContextOverflow`, or a `ModelError` that lets another
-        model try, if this one failed to write the summary.
+        If that cannot help, raises `ContextOverflow`, or, if the model failed to write the summary, a `ModelError` that
+        lets another model try.
         """
         tokens = self._tokens(outgoing.estimate)
         self._window = min(self._window or tokens, tokens)
@@ -111,7 +112,7 @@ class Compactor:
         self._tried_at = outgoing.estimate
 
     async def summarise(self, outgoing: Outgoing, ask: Ask) -> bool:
-        """Replace it with a summary now, and return whether that made it shorter. Raises `ModelError`."""
+        """Replace the messages with a summary now, and return whether that made them shorter. Raises `ModelError`."""
         self._learn_from_log(outgoing)
         window = self._known_window() or 2 * max(self._tokens(outgoing.estimate), _SMALLEST_WINDOW)
         return await self._compact(outgoing, ask, window=window, worth=0.0, by_summary=True, kept=0.0)
@@ -137,10 +138,10 @@ class Compactor:
         return self._window or None
 
     def _filled_window(self, outgoing: Outgoing) -> int | None:
-        """The window, if the request comes near its end."""
+        """The window, if the request nearly fills it."""
         tokens = self._tokens(outgoing.estimate)
         if self._window is None and tokens < _SMALLEST_WINDOW * NEAR_END:
-            return None  # to ask for the window may take long
+            return None  # looking up the window may take long
         window = self._known_window()
         if window is None:
             return None
@@ -157,7 +158,7 @@ class Compactor:
         by_summary: bool = False,
         kept: float = _KEPT,
     ) -> bool:
-        """Whether what is sent became shorter; shares are those of the window."""
+        """Whether the messages to send became shorter; shares are fractions of the window."""
         messages = outgoing.messages
         event = None if by_summary else self._shortening(messages, window)
         if event is None:
@@ -171,7 +172,7 @@ class Compactor:
         return True
 
     def _shortening(self, messages: Sequence[Message], window: int) -> HistoryCompacted | None:
-        """The mildest shortening of old outputs that is enough."""
+        """The mildest shortening of old outputs that is sufficient."""
         for limit in _OUTPUT_LIMITS:
             event = HistoryCompacted(kept=_unseen(messages), output_limit=limit)
             if self._tokens(estimate_tokens(compact(messages, event))) <= window * ENOUGH:
@@ -181,7 +182,7 @@ class Compactor:
     async def _summary(
         self, messages: Sequence[Message], ask: Ask, *, window: int, worth: float, kept: float
     ) -> HistoryCompacted | None:
-        """None if a summary would replace too little."""
+        """The event for a summary, or None if it would replace too little."""
         estimate = self._gauge.estimate(window)
         count = _count_kept(messages, estimate * kept, at_least=_unseen(messages) if kept else 1)
         gone = left_out(messages, count)
@@ -194,12 +195,12 @@ class Compactor:
 
 
 def _unseen(messages: Sequence[Message]) -> int:
-    """How many of the model's last messages have results that it has not seen yet."""
+    """The number of the model's last messages whose results it has not seen yet."""
     return 1 if messages and isinstance(messages[-1], ToolResult) else 0
 
 
 def _count_kept(messages: Sequence[Message], room: float, *, at_least: int) -> int:
-    """How many of the model's latest messages fit into `room`, with their results."""
+    """The number of the model's latest messages that fit into `room`, with their results."""
     count = estimate = 0
     for message in reversed(messages):
         if isinstance(message, UserMessage):

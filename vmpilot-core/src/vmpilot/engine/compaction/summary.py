@@ -21,26 +21,25 @@ from vmpilot.engine.compacted_history import shorten_text
 from vmpilot.engine.tokens import BYTES_PER_TOKEN, estimate_text_tokens
 
 Ask: TypeAlias = Callable[[str, str], Awaitable[str]]
-"""Makes one call to the model, with a system prompt and the user's text, and gives its answer."""
+"""Makes one call to the model with a system prompt and a user message, and returns its answer."""
 
 MAX_CALLS = 12
 SMALLEST_PART = 200
 _SPOKEN, _ARGUMENTS, _OUTPUT = 20_000, 1_000, 2_000
 """Characters of one passage of the transcript."""
 _FULL = 0.75
-"""Share of its room that a part has at least, so that it may end between two passages."""
+"""Minimum share of its room that a part fills, so that it can end between two passages."""
 
 _MARK = 20
 
 
 async def summarise(messages: Iterable[Message], ask: Ask, *, room: int, longest: int) -> str:
-    """The summary, of at most about `longest` tokens; `room` are those of a part of the transcript.
+    """The summary, of about `longest` tokens at most; `room` is the size of a part of the transcript, in tokens.
 
-    Parts that the model finds too long are halved. What cannot be asked about in `MAX_CALLS` calls is left out, the
-    oldest first, and a mark says so. Raises `ContextOverflow` if the smallest part is too long, and whatever else
-    the model fails with.
+    Parts that are too long for the model are halved. Text that does not fit into `MAX_CALLS` calls is omitted, oldest
+    first, and marked. Raises `ContextOverflow` if the smallest part is too long, and any other error of the model.
     """
-    mark = f"=== {secrets.token_hex(4)}"  # tool output cannot know it, so it cannot imitate it
+    mark = f"=== {secrets.token_hex(4)}"  # tool output cannot know the mark, so it cannot imitate it
     system = _summary_prompt(mark=mark, words=min(max(longest // 2, 50), 1_000))
     left = "\n\n".join(_passage(message, mark) for message in messages)
     summary = ""
@@ -71,19 +70,19 @@ def spoken(message: AssistantMessage) -> str:
 
 
 def _opening(summary: str, mark: str) -> str:
-    return f"{mark} summary of what was before\n{summary}\n\n" if summary else ""
+    return f"{mark} summary of the earlier conversation\n{summary}\n\n" if summary else ""
 
 
 def _newest(text: str, room: int) -> str:
-    """The end of the text, as far as there is room for it, and a mark if that is not all."""
+    """As much of the end of the text as fits, with a mark if part of it was omitted."""
     if estimate_text_tokens(text) <= room:
         return text
     start = len(text) - _characters(text, max(room - _MARK, 1))
-    return f"(The first {start:,} characters of the transcript are left out.)\n{text[start:]}"
+    return f"(The first {start:,} characters of the transcript were omitted.)\n{text[start:]}"
 
 
 def _split(text: str, room: int, mark: str) -> tuple[str, str]:
-    """What there is room for and the rest, between two passages if there is such a place."""
+    """The part of the text that fits, and the rest; split between two passages if possible."""
     end = _characters(text, room)
     if end >= len(text):
         return text, ""
@@ -93,7 +92,7 @@ def _split(text: str, room: int, mark: str) -> tuple[str, str]:
 
 
 def _characters(text: str, room: int) -> int:
-    """How many of the text's characters have about so many tokens."""
+    """The number of characters of the text that make up about this many tokens."""
     estimate = estimate_text_tokens(text)
     return len(text) if estimate <= room else max(1, len(text) * room // estimate)
 
@@ -113,6 +112,6 @@ def _passage(message: Message, mark: str) -> str:
 
 
 def _summary_prompt(*, mark: str, words: int) -> str:
-    """The instruction; `mark` begins the line above each passage of the transcript, `words` is the summary's limit."""
+    """The instruction; `mark` starts the line above each passage of the transcript, `words` is the summary's limit."""
     template = files("vmpilot.engine.prompts").joinpath("summary.md").read_text(encoding="utf-8")
     return template.format(mark=mark, words=words).strip()

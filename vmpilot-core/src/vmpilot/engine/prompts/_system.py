@@ -9,17 +9,17 @@ from importlib.resources import files
 from vmpilot.contract import ToolSpec
 
 _MODES = {
-    "observe": "You may only look: commands that could change anything are denied.",
-    "operate": "Commands that only read run at once; the others are shown to the user, who may deny them.",
+    "observe": "Read-only mode: commands that could change anything are denied.",
+    "operate": "Read-only commands run at once; all others are shown to the user, who may deny them.",
     "full": "Every command runs at once, with the user's rights: think before you change anything.",
 }
 
 
 def system_prompt(*, user: str, mode: str, tools: tuple[ToolSpec, ...], today: date) -> str:
-    """The prompt for a machine's operator.
+    """The prompt for operating a machine.
 
-    The working folder is not named: small models write its whole path into their commands and get long ones, or ones
-    with a space, wrong.
+    The working folder is omitted: small models write its full path into their commands and misspell paths that are long
+    or contain a space.
     """
     template = files("vmpilot.engine.prompts").joinpath("system.md").read_text(encoding="utf-8")
     return template.format(

@@ -10,13 +10,13 @@ from typing import Any
 from vmpilot.contract import ToolSpec
 
 TEXT_TOOLS_REMINDER = "(If this is about the machine, call a tool; do not guess.)"
-"""Stands below each request: small models forget the system prompt over it."""
+"""Appended to each request, because small models forget the system prompt."""
 
 _PLACEHOLDERS: Mapping[str, Any] = {"integer": 1, "number": 1, "boolean": True, "array": [], "object": {}}
 
 
 def text_tools_prompt(*, tools: tuple[ToolSpec, ...], word: str) -> str:
-    """The description of the tools, at least one, and of their calls; `word` is what begins a call."""
+    """The description of the tools (at least one) and of how to call them; `word` starts a call."""
     template = files("vmpilot.engine.prompts").joinpath("text_tools.md").read_text(encoding="utf-8")
     return template.format(
         tools="\n\n".join(map(_description, tools)), word=word, example=_json(_example(tools[0]))
@@ -28,7 +28,7 @@ def _description(tool: ToolSpec) -> str:
 
 
 def _example(tool: ToolSpec) -> dict[str, Any]:
-    """A call with the arguments that the tool cannot do without."""
+    """A sample call with the tool's required arguments."""
     properties = tool.parameters.get("properties", {})
     required = tool.parameters.get("required", [])
     return {"tool": tool.name, "arguments": {name: _placeholder(properties.get(name)) for name in required}}

@@ -1,4 +1,4 @@
-"""A recorded session: what the model was asked, what it said, and what front ends saw. Knows no agent, no backend."""
+"""A recorded session: model requests, answers, and the events that front ends saw. Independent of agent and backend."""
 
 from vmpilot.engine.recording._reading import RecordedTurn, Recording, read_recording
 from vmpilot.engine.recording._records import RECORDING_VERSION, Exchange, RecordingStarted, Seen, TurnAsked

@@ -22,7 +22,7 @@ from vmpilot.engine.recording._records import (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A call to the model that was answered: the messages that were sent, whole, and the answer."""
+    """An answered call to the model: all messages that were sent, and the answer."""
 
     system: str
     messages: tuple[Message, ...]
@@ -31,7 +31,7 @@ class Asked:
 
 @dataclass(slots=True)
 class RecordedTurn:
-    """One turn. `calls` are the answered calls to the model; a backend that uses its own model client has none."""
+    """One turn. `calls` are the answered model calls; empty if the backend uses its own client."""
 
     asked: TurnAsked
     calls: list[Asked] = field(default_factory=list)
@@ -40,7 +40,7 @@ class RecordedTurn:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A recording's turns; not `whole` if its last line is incomplete."""
+    """A recording's turns; `whole` is false if its last line is incomplete."""
 
     turns: tuple[RecordedTurn, ...]
     whole: bool

@@ -15,14 +15,14 @@ RECORDING_VERSION = 1
 
 
 class RecordingStarted(msgspec.Struct, frozen=True, tag="tape", tag_field="type"):
-    """The first line; `vmpilot` is the version that wrote it."""
+    """The first line; `vmpilot` is the version that created the recording."""
 
     vmpilot: str
     version: int = RECORDING_VERSION
 
 
 class TurnAsked(msgspec.Struct, frozen=True, tag="turn", tag_field="type", omit_defaults=True):
-    """A turn as the backend was asked for it. `messages` end with the user's; there is no key or address in it."""
+    """A turn as requested from the backend. `messages` end with the user's; no key or address is included."""
 
     turn: str
     backend: str
@@ -39,8 +39,8 @@ class TurnAsked(msgspec.Struct, frozen=True, tag="turn", tag_field="type", omit_
 class Exchange(msgspec.Struct, frozen=True, tag="exchange", tag_field="type", omit_defaults=True):
     """One call to the model and its answer, or the `error` in its place.
 
-    What was sent are the first `kept` messages of the turn's exchange before it, then `messages`. `system` is None
-    if it is the turn's; a call without tools is one for a summary.
+    The request consisted of the first `kept` messages of the turn's previous exchange, then `messages`. `system` is
+    None if it is the turn's; a call without tools is for a summary.
     """
 
     turn: str
@@ -54,7 +54,7 @@ class Exchange(msgspec.Struct, frozen=True, tag="exchange", tag_field="type", om
 
 
 class Seen(msgspec.Struct, frozen=True, tag="seen", tag_field="type"):
-    """An event of the turn, as front ends saw it."""
+    """An event of the turn, as shown to front ends."""
 
     turn: str
     event: Event
@@ -64,12 +64,12 @@ Record: TypeAlias = RecordingStarted | TurnAsked | Exchange | Seen
 
 
 def encode_record(record: Record, mask: Callable[[str], str]) -> bytes:
-    """One line, in which each text went through `mask`."""
+    """One line, with each text passed through `mask`."""
     return json.dumps(_masked(msgspec.to_builtins(record), mask), separators=(",", ":")).encode("ascii") + b"\n"
 
 
 def decode_record(line: bytes) -> Record:
-    """Raises `ValueError` (of which `msgspec.ValidationError` is one) for what is no line of a recording."""
+    """Raises `ValueError` (the base of `msgspec.ValidationError`) if it is not a line of a recording."""
     record: Record = msgspec.convert(json.loads(line), Record)
     return record
 

@@ -1,4 +1,4 @@
-"""Writes a recording line by line as the session goes. If it cannot be written, the session continues without it."""
+"""Writes a recording line by line during the session. If it cannot be written, the session continues without it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class RecordingWriter:
         return TurnRecorder(asked, self._write)
 
     def close(self) -> None:
-        """Nothing more is written."""
+        """Stop writing."""
         self._file.close()
 
     def _write(self, record: Record) -> None:
@@ -59,7 +59,7 @@ class TurnRecorder:
         self._sent: Sequence[Message] = ()
 
     def see(self, event: Event) -> None:
-        """Record an event, but not the pieces of a message: a secret that is cut in two cannot be masked."""
+        """Record an event, except the deltas of a message: a secret split across two deltas could not be masked."""
         if not isinstance(event, TextDelta | ReasoningDelta | ToolCallDelta):
             self._write(Seen(self._asked.turn, event))
 

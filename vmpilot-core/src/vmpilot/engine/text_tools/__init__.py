@@ -1,6 +1,6 @@
 """Tool calls for models without native ones: described in the prompt, recovered from the answer's text.
 
-A block that begins with the conversation's own word is a call. What merely looks like one is a call under conditions
+A block that starts with the conversation's word is a call. Text that merely looks like a call is one under conditions
 that quoted text does not meet; see `_reader` and `_quotes` for the rules.
 """
 

@@ -1,4 +1,4 @@
-"""JSON in which a model says what to call, strictly read; the arguments stay the string that the model wrote.
+"""Strictly parses the JSON of a call in a model's text; the arguments stay the string that the model wrote.
 
 Names of members: OpenAI, Hermes (https://github.com/NousResearch/Hermes-Function-Calling), Llama 3.
 """
@@ -16,7 +16,7 @@ ARGUMENT_KEYS = ("arguments", "parameters", "args", "input")
 PASSED_OVER = frozenset({"id", "type", "index"})
 
 Members: TypeAlias = dict[str, str]
-"""The members of an object, each value as it was written."""
+"""The members of an object, each value as written."""
 
 _DECODER = json.JSONDecoder()
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -24,7 +24,7 @@ _NAME = re.compile(r'"(?:tool|name|tool_name|function)"\s*:\s*"([^"\\]{1,64})"')
 
 
 class NoCall(ValueError):
-    """The text is something else."""
+    """The text is not a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class FoundCall:
 
 
 def read_marked(text: str) -> list[FoundCall]:
-    """The calls in a block that is one beyond doubt, at least one.
+    """The calls in a block that is certainly meant as one; at least one call.
 
-    What cannot be read becomes a call that the toolbox refuses, so that the model hears what is wrong with it.
+    Unparsable content becomes a call that the toolbox rejects, so that the model learns of the error.
     """
     try:
         calls = [_read_lenient(raw) for raw in _objects(text)]
@@ -50,7 +50,7 @@ def read_marked(text: str) -> list[FoundCall]:
 
 
 def read_unmarked(text: str) -> list[FoundCall]:
-    """The calls in text that is nothing but well formed ones; raises `ValueError` or `RecursionError` otherwise."""
+    """The calls in text that consists only of well-formed calls; raises `ValueError` or `RecursionError` otherwise."""
     calls = [_read_strict(raw) for raw in _objects(text)]
     if not calls:
         raise NoCall("no call")
@@ -58,13 +58,13 @@ def read_unmarked(text: str) -> list[FoundCall]:
 
 
 def broken_call(text: str) -> FoundCall:
-    """A call of what is no JSON: with the name that it seems to have, and all of it for its arguments."""
+    """A call for invalid JSON: with its apparent name, and the complete text as its arguments."""
     name = _NAME.search(text)
     return FoundCall(name[1] if name else "", text.strip())
 
 
 def _objects(text: str) -> Iterator[str]:
-    """Each object of the text, which has one after the other, or arrays of them."""
+    """Each object of the text, which consists of consecutive objects or arrays of objects."""
     at = _skip(text, 0)
     while at < len(text):
         start = at
@@ -84,7 +84,7 @@ def _objects_of_array(text: str) -> Iterator[str]:
     while text[at] != "]":
         value, end = _DECODER.raw_decode(text, at)
         if not isinstance(value, dict):
-            raise NoCall("an array of something else than objects")
+            raise NoCall("an array with an element that is not an object")
         yield text[at:end]
         at = _skip(text, end)
         at = _skip(text, at + 1) if text[at] == "," else at
@@ -118,12 +118,12 @@ def _read_strict(raw: str) -> FoundCall:
         raise NoCall("more or less than a name and arguments")
     arguments = _unquoted(arguments)
     if not isinstance(json.loads(arguments), dict):
-        raise NoCall("arguments that are no object")
+        raise NoCall("arguments that are not an object")
     return FoundCall(name, arguments)
 
 
 def _read_lenient(raw: str) -> FoundCall:
-    """Arguments may be next to the name; if there are both, the toolbox refuses them."""
+    """Arguments may be next to the name; if both forms are present, the toolbox rejects them."""
     members = _unwrapped(_read_members(raw))
     name, arguments = _name_in(members), _pop(members, ARGUMENT_KEYS)
     beside = ", ".join(f"{json.dumps(key)}: {value}" for key, value in members.items() if key not in PASSED_OVER)
@@ -134,7 +134,7 @@ def _read_lenient(raw: str) -> FoundCall:
 
 
 def _unwrapped(members: Members) -> Members:
-    """The content of OpenAI's `function`, if the call has that form."""
+    """The content of OpenAI's `function` member, if the call has that form."""
     function = members.get("function", "")
     return _read_members(function) if function.startswith("{") else members
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 _OPENING = re.compile(r"( *)(`{3,}|~{3,})[ \t]*([^\r\n]*)")
 _CODE = 4
-"""Further blanks before a line that make it a part of what is in the block."""
+"""Extra spaces before a line that make it part of the block's content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A block's first line: its backticks or tildes, what follows them, and the blanks before."""
+    """A block's first line: its backticks or tildes, the text after them, and the spaces before them."""
 
     marks: str
     info: str
@@ -20,7 +20,7 @@ class Fence:
 
     @classmethod
     def opened_by(cls, line: str) -> Fence | None:
-        """The block that the line begins, if it begins one; one that is indented may be in a list."""
+        """The block that the line starts, if any; an indented block may be in a list."""
         found = _OPENING.match(line)
         if found is None or (found[2][0] == "`" and "`" in found[3]):
             return None

@@ -1,4 +1,4 @@
-"""What is held back of an answer: shapes that may be calls, one directly after the other, and a call with the mark."""
+"""The held-back part of an answer: consecutive shapes that may be calls, and a call with the mark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vmpilot.engine.text_tools._shapes import Progress, Shape
 
 
 class Held:
-    """Whole lines that may be calls, and the shapes in them. `is_open` while the last shape goes on."""
+    """Complete lines that may be calls, and the shapes in them. `is_open` while the last shape continues."""
 
     def __init__(self) -> None:
         self.is_open = False
@@ -20,7 +20,7 @@ class Held:
 
     @property
     def fence(self) -> Fence | None:
-        """The block that the last line stands in."""
+        """The block that contains the last line."""
         return self._shapes[-1].fence if self.is_open else None
 
     @property
@@ -28,25 +28,25 @@ class Held:
         return "".join(self.lines)
 
     def begin(self, shape: Shape, line: str) -> bool:
-        """A further shape begins with this line; whether all may still be calls."""
+        """Start another shape with this line; return whether everything may still be calls."""
         self._shapes.append(shape)
         self.is_open = True
         return self.take(line)
 
     def take(self, line: str) -> bool:
-        """A line of the last shape; whether all may still be calls."""
+        """Add a line to the last shape; return whether everything may still be calls."""
         self.add(line)
         progress = self._shapes[-1].take(line)
         self.is_open = progress is not Progress.ENDED
         return progress is not Progress.NO_CALL
 
     def add(self, line: str) -> None:
-        """A blank line behind a shape."""
+        """Add a blank line after a shape."""
         self.lines.append(line)
         self.size += len(line)
 
     def calls(self, tools: Collection[str], *, is_quoted: Callable[[str, Iterable[str]], bool]) -> list[FoundCall]:
-        """The calls, if all of it is calls of these tools that are not quoted; else none."""
+        """The calls, if everything held is unquoted calls of these tools; otherwise empty."""
         try:
             calls = [call for shape in self._shapes for call in shape.read()]
         except (ValueError, RecursionError):
@@ -56,9 +56,9 @@ class Held:
 
 
 class MarkedCall:
-    """A call that begins with the mark: a block, or one line of JSON after the word. `size` is in characters.
+    """A call that starts with the mark: a block, or one line of JSON after the word. `size` is in characters.
 
-    One without a fence is over with its first line.
+    A call without a fence ends with its first line.
     """
 
     def __init__(self, fence: Fence | None, first: str) -> None:
@@ -70,7 +70,7 @@ class MarkedCall:
 
     @classmethod
     def begun_by(cls, line: str, word: str) -> MarkedCall | None:
-        """The call that the line begins, which may have some of it behind the word."""
+        """The call that the line starts, which may continue after the word."""
         fence = Fence.opened_by(line)
         text = fence.info if fence else line.strip()
         if not text.startswith(word) or line.startswith(("    ", "\t")):
@@ -93,5 +93,5 @@ class MarkedCall:
         self._lines.append(text.removesuffix(self._fence.marks) if self.is_over else line)
 
     def read(self) -> list[FoundCall]:
-        """The calls that it holds, at least one."""
+        """The calls in it, at least one."""
         return read_marked("".join(self._lines))

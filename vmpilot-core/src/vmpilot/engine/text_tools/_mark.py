@@ -1,4 +1,4 @@
-"""The word that makes a block a call: the conversation's own, in no text that anybody else wrote."""
+"""The word that makes a block a call: unique to the conversation and unknown to the authors of other text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CallMark:
-    """`word` follows the backticks of a call. It stays the same in a conversation, so that providers can cache it."""
+    """`word` follows the backticks of a call. It is constant within a conversation, so that providers can cache it."""
 
     word: str
 

@@ -1,4 +1,4 @@
-"""Passages of an answer in which nothing is a call: blocks, repeated tool output, reasoning in the text."""
+"""Passages of an answer that contain no calls: blocks, repeated tool output, reasoning in the text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TAG = re.compile(r" {0,3}<(think|thinking|output-[0-9a-f]{6,})>")
 _QUOTING = ("<think>", "<thinking>", "<output-")
 _LONGEST_OPENING = 200
 _DEEPEST = 3
-"""Blanks before a line that is no code."""
+"""Maximum indentation of a line that is not code."""
 
 
 class Quotation(Protocol):
@@ -23,16 +23,16 @@ class Quotation(Protocol):
         ...
 
     def ended_within(self, part: str) -> bool:
-        """Whether it ends in this next part of a line."""
+        """Whether the passage ends in this next part of a line."""
         ...
 
     def ended_by(self, line: str) -> bool:
-        """Whether it ends in this whole line."""
+        """Whether the passage ends in this complete line."""
         ...
 
 
 def open_quotation(line: str) -> Quotation | None:
-    """The passage that begins with this line."""
+    """The passage that starts with this line."""
     if fence := Fence.opened_by(line):
         return FencedQuotation(fence)
     tag = _TAG.match(line)
@@ -43,7 +43,7 @@ def open_quotation(line: str) -> Quotation | None:
 
 
 def may_open(beginning: str, word: str) -> bool | None:
-    """Whether a line with this beginning starts something other than text; None if not yet known."""
+    """Whether a line that starts like this begins something other than text; None if not yet known."""
     text = beginning.lstrip(" ")
     if not text.strip():
         return None if len(beginning) <= _LONGEST_OPENING else False
@@ -88,7 +88,7 @@ class FencedQuotation:
 
 
 class _TaggedQuotation:
-    """A passage up to a closing tag, which may arrive in pieces."""
+    """A passage up to a closing tag, which may arrive in chunks."""
 
     def __init__(self, closing: str) -> None:
         self._closing = closing

@@ -1,4 +1,4 @@
-"""Whether something that looks like a call was said before, by a tool or a person: then the model may only quote it."""
+"""Whether text that looks like a call appeared earlier, from a tool or the user: then the model may only quote it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MOST_PHRASES = 50
 
 
 class Quotes:
-    """The texts of a conversation, in which words count, not how they are written: as JSON, YAML or a table."""
+    """The texts of a conversation, compared by their words regardless of notation (JSON, YAML or a table)."""
 
     def __init__(self, messages: Iterable[Message]) -> None:
         self._messages = messages
 
     def have(self, shape: str, names: Iterable[str]) -> bool:
-        """Whether one text has all that stands in the shape: the names of the tools, each key, each string."""
+        """Whether one text contains everything in the shape: the names of the tools, each key, each string."""
         strings = (found[1] for found in _STRING.finditer(shape))
         phrases = {phrase for text in (*strings, *names) if (phrase := _words_of(text)).strip()}
         telling = sorted(phrases, key=len, reverse=True)[:_MOST_PHRASES]
@@ -35,7 +35,7 @@ class Quotes:
 
 
 def _words_of(text: str) -> str:
-    """The words, each between two blanks, without case."""
+    """The words in lower case, each between two spaces."""
     return f" {' '.join(_WORD.findall(_ESCAPE.sub(_unescape, text))).casefold()} "
 
 

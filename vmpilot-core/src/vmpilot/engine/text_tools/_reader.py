@@ -1,9 +1,9 @@
-"""Separates calls from text in an answer that arrives in pieces. Knows no stream and no conversation.
+"""Separates calls from text in an answer that arrives in chunks. Independent of streams and conversations.
 
-A block that begins with the mark is always a call. A shape that may be a call (see `_shapes`) is held back, and is one
-if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
-`is_quoted` does not know it. Nothing is a call in a quotation: within another block, a boundary of tool output,
-reasoning, an indented or quoted line, the middle of a line.
+A block that starts with the mark is always a call. A shape that may be a call (see `_shapes`) is held back. It is a
+call if it is for tools that are offered, ends the answer (or is followed by a result that the model made up), and
+`is_quoted` returns false for it. There are no calls in quotations: within another block, tool output boundaries,
+reasoning, an indented or quoted line, or the middle of a line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vmpilot.engine.text_tools._quotations import FencedQuotation, Quotation, ma
 from vmpilot.engine.text_tools._shapes import open_shape
 
 LONGEST = 1_100_000
-"""Characters of what may be a call: more than the toolbox takes for its arguments."""
+"""Maximum characters of a possible call: more than the toolbox accepts as arguments."""
 
 _PARTS = re.compile(r"[^\n]*\n|[^\n]+")
 _MADE_UP = re.compile(
@@ -46,7 +46,7 @@ class AnswerReader:
         self._call: MarkedCall | None = None
 
     def feed(self, piece: str) -> str:
-        """Take in the next piece; gives what is now known to be text."""
+        """Add the next chunk; returns the part that is now known to be text."""
         for part in _PARTS.findall(piece):
             if self.is_over:
                 break
@@ -54,7 +54,7 @@ class AnswerReader:
         return self._take_out()
 
     def finish(self, *, proper: bool) -> str:
-        """The answer is over, properly or cut; gives the rest of its text."""
+        """Finish the answer, complete or truncated; returns the rest of its text."""
         if self._line and not self.is_over:
             self._take_line(self._take_up_line())
         self._end(self._call, self._held, proper=proper)
@@ -93,7 +93,7 @@ class AnswerReader:
         return line
 
     def _may_matter(self) -> bool:
-        """Whether the line that has begun has to be seen whole."""
+        """Whether the current line is needed in full."""
         if self._call is not None or self._held is not None or self._opens_for_sure:
             return True
         beginning = "".join(self._line)
@@ -118,7 +118,7 @@ class AnswerReader:
             self._quotation = None
 
     def _say(self, text: str) -> None:
-        """Blanks are held until more comes: before a call they are not part of the text."""
+        """Spaces are held until more text arrives: before a call, they are not part of the text."""
         spoken = text.rstrip()
         if spoken:
             self._out += (*self._blanks, spoken)
@@ -195,13 +195,13 @@ class AnswerReader:
             self._take_line(line)
 
     def _release(self, held: Held) -> None:
-        """It is text; of a block the rest is still to come."""
+        """Release it as text; if it is a block, the rest is still to come."""
         self._held = None
         self._say(held.text)
         self._quotation = FencedQuotation(held.fence) if held.fence else None
 
     def _settle(self, held: Held) -> bool:
-        """Whether what is held are calls, which they are from here on."""
+        """Whether the held text consists of calls; if so, they are accepted."""
         calls = held.calls(self._tools, is_quoted=self._is_quoted)
         self.calls += calls
         self._held = None if calls else held

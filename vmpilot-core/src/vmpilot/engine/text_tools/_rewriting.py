@@ -1,6 +1,6 @@
-"""A call to the model with tools as one without: the tools in the system prompt, calls and results as text.
+"""Converts a model call with tools into one without: tools in the system prompt, calls and results as text.
 
-User and assistant take turns in what comes out, as they do in what goes in.
+User and assistant alternate in the result, as in the input.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def without_tools(call: ModelCall, mark: CallMark) -> ModelCall:
 
 
 def _rewritten(messages: Iterable[Message], mark: CallMark) -> Iterator[Message]:
-    """What tools returned becomes one user message with what the user says behind it."""
+    """The results of tools and the user message after them become one user message."""
     parts: list[TextPart | ImagePart] = []
     for message in messages:
         match message:
@@ -54,7 +54,7 @@ def _without_word(part: TextPart | ImagePart, mark: CallMark) -> TextPart | Imag
 
 
 def _add_text(parts: list[TextPart | ImagePart], text: str) -> None:
-    """Texts that follow on each other are one part: not every server takes several."""
+    """Consecutive texts become one part, because not every server accepts several."""
     match parts:
         case [*_, TextPart(text=before)]:
             parts[-1] = TextPart(f"{before}\n\n{text}")
@@ -63,7 +63,7 @@ def _add_text(parts: list[TextPart | ImagePart], text: str) -> None:
 
 
 def _as_said(message: AssistantMessage, mark: CallMark) -> AssistantMessage:
-    """The message with its calls in the form that the model is asked for; opaque data would no longer fit it."""
+    """The message with its calls in the form requested from the model, without opaque data, which would not match."""
     text = mark.struck_from(message.text)
     if not message.tool_calls:
         return message if text == message.text else msgspec.structs.replace(message, text=text)

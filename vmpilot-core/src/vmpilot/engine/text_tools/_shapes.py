@@ -1,4 +1,4 @@
-"""The forms of calls without the mark: each shape takes whole lines, and says when it ends or does not match.
+"""The forms of calls without the mark: each shape consumes complete lines and reports when it ends or does not match.
 
 Shapes: a fenced block of JSON, JSON by itself, `<tool_call>` (Hermes, Qwen), `<function=NAME>` (Llama),
 `[TOOL_CALLS]` (Mistral).
@@ -33,7 +33,7 @@ TAGS = (_HERMES, _LLAMA, _MISTRAL)
 
 
 class Progress(Enum):
-    """What a line made of a shape."""
+    """The effect of a line on a shape."""
 
     INSIDE = auto()
     ENDED = auto()
@@ -41,22 +41,22 @@ class Progress(Enum):
 
 
 class Shape(Protocol):
-    """Something that may be a call; `fence` is the block that its lines stand in."""
+    """Text that may be a call; `fence` is the block that contains its lines."""
 
     @property
     def fence(self) -> Fence | None: ...
 
     def take(self, line: str) -> Progress:
-        """Add a whole line."""
+        """Add a complete line."""
         ...
 
     def read(self) -> list[FoundCall]:
-        """The calls; raises `ValueError` or `RecursionError` if there are none."""
+        """The calls; raises `ValueError` or `RecursionError` without any."""
         ...
 
 
 def open_shape(line: str) -> Shape | None:
-    """The shape that begins with this line, which it has not taken yet."""
+    """The shape that starts with this line, which is not added yet."""
     text = line.strip()
     if line.startswith(("    ", "\t")):
         return None
@@ -72,7 +72,7 @@ def open_shape(line: str) -> Shape | None:
 
 
 class _Fenced:
-    """A block of JSON. Any other content shows itself by its first words."""
+    """A block of JSON. Any other content is recognized by its first words."""
 
     def __init__(self, fence: Fence) -> None:
         self.fence: Fence | None = fence
@@ -95,7 +95,7 @@ class _Fenced:
 
 
 class _Tagged:
-    """JSON between two tags; the first holds the name, or the JSON does."""
+    """JSON between two tags; the name is in the first tag or in the JSON."""
 
     fence = None
 
@@ -134,7 +134,7 @@ class _Bare:
         self._lines.append(text)
         for found in _JSON_MARK.finditer(text):
             if found[0] == '"':
-                return Progress.NO_CALL  # no string of JSON goes over several lines
+                return Progress.NO_CALL  # a JSON string never spans several lines
             self._depth += found[0] in "{["
             self._depth -= found[0] in "}]"
             if self._depth <= 0 and found[0] in "}]":
@@ -147,7 +147,7 @@ class _Bare:
 
 
 class _Beginning:
-    """Looks at the first words of what should be JSON, until they are those of a call or are not."""
+    """Checks the first words of possible JSON until it is clear whether they start a call."""
 
     def __init__(self) -> None:
         self._text: str | None = ""
@@ -165,7 +165,7 @@ class _Beginning:
 
 
 def _read(text: str, *, clear: bool) -> list[FoundCall]:
-    """Behind a tag that is for calls only, broken JSON is a broken call."""
+    """After a tag that is used only for calls, broken JSON is a broken call."""
     try:
         return read_unmarked(text)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""A backend's function for one call to the model, as one that needs no tools from the model or its server."""
+"""Wraps a backend's function for one model call so that the model and its server need no tool support."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from vmpilot.engine.text_tools._reader import AnswerReader
 
 
 class TextToolsAnswer:
-    """One answer to `without_tools(call, mark)`: what the model writes goes in, text and the calls in it come out.
+    """One answer to `without_tools(call, mark)`: separates the model's output into text and calls.
 
-    `is_over` is true once what follows is not to be read, because the model goes on after its calls.
+    `is_over` is true once the rest is to be ignored, because the model continues after its calls.
     """
 
     def __init__(self, call: ModelCall, mark: CallMark) -> None:
@@ -41,7 +41,7 @@ class TextToolsAnswer:
         return self._reader.is_over and self._streaming
 
     def take(self, event: BackendEvent) -> Iterator[BackendEvent]:
-        """The events for a piece of the answer; text that may be part of a call is held back."""
+        """The events for a chunk of the answer; text that may be part of a call is held back."""
         match event:
             case TextDelta():
                 self._has_text = True
@@ -53,13 +53,13 @@ class TextToolsAnswer:
                 yield event
 
     def finish(self, message: AssistantMessage) -> Iterator[BackendEvent]:
-        """What is still held back at the end of the answer."""
+        """The events for text still held back at the end of the answer."""
         if not self._has_text:
             yield from self._read(self._reader.feed(message.text))
         yield from self._read(self._reader.finish(proper=message.ended_properly))
 
     def complete(self, message: AssistantMessage, *, text: str) -> AssistantMessage:
-        """The message with the text that came out, and the calls that were found in it."""
+        """The message with the resulting text and the calls that were found."""
         finish = "tool_calls" if self._calls and message.ended_properly else message.finish
         return msgspec.structs.replace(
             message, text=text, tool_calls=(*message.tool_calls, *self._calls), finish=finish
