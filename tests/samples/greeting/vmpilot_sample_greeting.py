@@ -52,4 +52,4 @@ class Visitors:
 
 @hookimpl
 def provide_tools(context: ToolContext) -> list[Tool]:
-    return [SimpleTool(ToolSpec("greet", "Greet somebody by name.", NAME), greet), Visitors(context.folder)]
+    return [SimpleTool(ToolSpec("greet", "Greet a person by name.", NAME), greet), Visitors(context.folder)]

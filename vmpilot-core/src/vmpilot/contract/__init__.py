@@ -1,7 +1,8 @@
 """The contract between the core and an agent engine: pure values, protocols, and the hook that joins them.
 
-All that a backend imports from VMPilot. It needs the standard library, pluggy and msgspec only, and touches neither
-disk nor network, process or environment; `open_client` opens connections with the HTTP library that a backend hands in.
+This is all that a backend imports from VMPilot. It needs only the standard library, pluggy and msgspec, and does not
+touch disk, network, processes or environment; `open_client` opens connections with the HTTP library that a backend
+passes in.
 """
 
 from vmpilot.contract.errors import (

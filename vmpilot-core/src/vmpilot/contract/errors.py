@@ -8,21 +8,21 @@
     └── ModelError                      1          no
         ├── AuthenticationFailed                   no     no key, a wrong key, no permission
         ├── ModelNotFound                          no
-        ├── InvalidRequest                         no     the provider refuses the request as such
-        │   ├── ContextOverflow                    no     (the core compacts and asks again)
-        │   ├── ToolsUnsupported                   no     (the core asks again by the text protocol)
-        │   └── ParameterRefused                   no     (the core asks again without it)
+        ├── InvalidRequest                         no     the provider rejects the request as invalid
+        │   ├── ContextOverflow                    no     (the core compacts and retries)
+        │   ├── ToolsUnsupported                   no     (the core retries with the text protocol)
+        │   └── ParameterRefused                   no     (the core retries without it)
         ├── ContentFiltered                        no
         ├── RateLimited                            yes    `retry_after` seconds, if the provider says
-        ├── QuotaExhausted                         no     a rate limit that waiting does not heal
+        ├── QuotaExhausted                         no     a limit that waiting does not lift
         ├── ProviderUnavailable                    yes    refused, 5xx, overloaded
         ├── ModelTimeout                           yes    one of the core's time limits
         ├── StreamInterrupted                      yes    the stream broke before its proper end
         └── BadResponse                            yes    an answer that cannot be parsed
 
-A backend maps its library's exceptions onto the model errors at one border, `raise … from exc`. Whether trying again
-can help and which exit code follows are facts of the class, never of a caller's `isinstance` ladder. Messages are
-sentences for a person: what happened, to which thing, what to do next; never a key.
+A backend maps its library's exceptions onto the model errors at one border, `raise … from exc`. Whether a retry can
+help and the exit code are facts of the class, so callers need no `isinstance` ladder. Messages are sentences for the
+user: what happened, to which thing, what to do next; never a key.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class UsageError(VMPilotError):
 
 
 class TurnStopped(VMPilotError):
-    """A limit of the turn is reached; raised through the backend by the core, which says the rest."""
+    """A limit of the turn is reached; raised through the backend by the core, which reports the details."""
 
     exit_code = 3
 
@@ -62,7 +62,7 @@ class StoreError(VMPilotError):
 
 
 class ModelError(VMPilotError):
-    """The model or its provider failed. `another_may_answer` says whether a fallback model is worth asking."""
+    """The model or its provider failed. `another_may_answer` means that a fallback model may succeed."""
 
     another_may_answer: ClassVar[bool] = True
 
@@ -76,7 +76,7 @@ class ModelNotFound(ModelError):
 
 
 class InvalidRequest(ModelError):
-    """The provider refuses the request as such; sending it again changes nothing."""
+    """The provider rejects the request as invalid; a retry would not help."""
 
     another_may_answer = False
 
@@ -86,11 +86,11 @@ class ContextOverflow(InvalidRequest):
 
 
 class ToolsUnsupported(InvalidRequest):
-    """The model, or its server, takes no tools."""
+    """The model or its server does not support tools."""
 
 
 class ParameterRefused(InvalidRequest):
-    """The server does not take one member of the request, `parameter`, without which it can be asked as well."""
+    """The server does not accept the optional request parameter named `parameter`."""
 
     def __init__(self, message: str, *, parameter: str) -> None:
         super().__init__(message)
@@ -98,9 +98,9 @@ class ParameterRefused(InvalidRequest):
 
 
 class MessagesRefused(InvalidRequest):
-    """The server does not take the conversation's messages in the form in which they were sent.
+    """The server does not accept the conversation's messages in the form in which they were sent.
 
-    `refused` says what is wrong with them; `ModelCalls` sends them in another form if there is one.
+    `refused` describes the problem; `ModelCalls` sends the messages in another form if possible.
     """
 
     another_may_answer = True
@@ -111,7 +111,7 @@ class MessagesRefused(InvalidRequest):
 
 
 class ContentFiltered(ModelError):
-    """The provider's content policy rejected the request. It is never sent to another model behind the user's back."""
+    """The provider's content policy rejected the request. It is never silently sent to another model."""
 
     another_may_answer = False
 
@@ -131,7 +131,7 @@ class QuotaExhausted(ModelError):
 
 
 class ProviderUnavailable(ModelError):
-    """The provider is unreachable, overloaded, or failed; `retry_after` is in seconds, if it said."""
+    """The provider is unreachable, overloaded, or failed; `retry_after` is in seconds, or None."""
 
     retryable = True
 

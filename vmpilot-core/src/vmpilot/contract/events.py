@@ -1,4 +1,4 @@
-"""What happens in a turn, as values. Their JSON (`"type"` first) is the wire form of `--output jsonl` and of the log.
+"""The events of a turn, as values. Their JSON (`"type"` first) is the wire form of `--output jsonl` and of the log.
 
 A backend yields the events of `BackendEvent`; the core adds the others. The grammar of a turn::
 
@@ -6,8 +6,8 @@ A backend yields the events of `BackendEvent`; the core adds the others. The gra
     call    = { TextDelta | ReasoningDelta | ToolCallDelta | Retrying | Notice } MessageCompleted
     tools   = { ToolStarted | ApprovalRequested | ToolOutput | ToolFinished | Notice }
 
-Every `MessageCompleted` repeats the whole text of its deltas. After `Retrying(discard=True)` the deltas since the last
-`MessageCompleted` are void, and front ends take them back.
+Every `MessageCompleted` repeats the complete text of its deltas. After `Retrying(discard=True)` the deltas since the
+last `MessageCompleted` are void, and front ends retract them.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ import msgspec
 from vmpilot.contract.messages import AssistantMessage, Message, ToolCall, ToolResult, Usage, UserMessage
 
 WIRE_VERSION = 1
-"""Version of the events' JSON; raised when a reader of the old form could misread the new one."""
+"""Version of the events' JSON; incremented when a reader of the old form could misread the new one."""
 
 EndReason: TypeAlias = Literal["answered", "failed", "limit", "denied", "interrupted"]
-"""Why a turn ended: with an answer; the model or backend failed for good; a limit stopped it; an answer was given but
-the last thing that the model wanted to do was denied; the user or the front end stopped it."""
+"""Why a turn ended: with an answer; the model or backend failed permanently; a limit stopped it; it has an answer, but
+the model's last action was denied; the user or the front end stopped it."""
 
 LimitName: TypeAlias = Literal["steps", "seconds", "money", "tokens", "broken_answers", "repeated_calls"]
 
 
 class TextDelta(msgspec.Struct, frozen=True, tag="text_delta", tag_field="type"):
-    """The next piece of the answer's text."""
+    """The next chunk of the answer's text."""
 
     text: str
 
 
 class ReasoningDelta(msgspec.Struct, frozen=True, tag="reasoning_delta", tag_field="type"):
-    """The next piece of the model's reasoning, if the provider shows it."""
+    """The next chunk of the model's reasoning, if the provider shows it."""
 
     text: str
 
 
 class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_field="type", omit_defaults=True):
-    """The next piece of a tool call that the model is still writing: a sign of life, never to be run from.
+    """The next chunk of a tool call that the model is still writing: a sign of life, never executed.
 
-    `position` counts the calls of the message from 0; `name` comes with the first piece.
+    `position` counts the calls of the message from 0; `name` is in the first chunk.
     """
 
     position: int
@@ -55,7 +55,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_fiel
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
     """One call to the model is over. `usage` is None if the provider did not report it.
 
-    `model` is the fallback model that answered, empty if it was the turn's own; the core fills it in.
+    `model` is the fallback model that answered, or empty if it was the turn's model; the core sets it.
     """
 
     message: AssistantMessage
@@ -64,7 +64,7 @@ class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag
 
 
 class Retrying(msgspec.Struct, frozen=True, tag="retrying", tag_field="type"):
-    """The model call failed (`why`) and is made again as try number `attempt` after `delay` seconds."""
+    """The model call failed (`why`) and is retried as attempt number `attempt` after `delay` seconds."""
 
     attempt: int
     delay: float
@@ -79,10 +79,10 @@ class Notice(msgspec.Struct, frozen=True, tag="notice", tag_field="type"):
 
 
 class TurnTerms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the conversation's next turn goes by unless the user sets something else.
+    """Settings for the conversation's next turn unless the user changes them.
 
-    `model` is the name that the user gave, such as `local`. `address` is its base URL, without
-    what may be secret in it, empty for the provider's own. `keyed` says that a key of VMPilot's settings went there.
+    `model` is the name that the user gave, such as `local`. `address` is its base URL without possible secrets, empty
+    for the provider's default. `keyed` means that a key from VMPilot's settings was sent there.
     """
 
     model: str
@@ -94,8 +94,8 @@ class TurnTerms(msgspec.Struct, frozen=True, omit_defaults=True):
 class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="type"):
     """A turn began; `message` is on disk. `time` is seconds since the epoch.
 
-    A message without content is not a request: the user only asked to compact the conversation.
-    `terms` is None in logs of front ends that remember nothing.
+    A message without content is not a request: the user only asked to compact the conversation. `terms` is None in logs
+    of front ends that do not store them.
     """
 
     conversation_id: str
@@ -109,9 +109,9 @@ class TurnStarted(msgspec.Struct, frozen=True, tag="turn_started", tag_field="ty
 
 
 class ToolStarted(msgspec.Struct, frozen=True, tag="tool_started", tag_field="type", omit_defaults=True):
-    """A tool begins to run; `allowed_by` says what allowed it: a mode, a rule or the user.
+    """A tool starts to run; `allowed_by` is the source of the permission: a mode, a rule or the user.
 
-    `title` is the call for people, in one line if possible: `$ ls -l`. `folder` is its working folder.
+    `title` describes the call for the user, in one line if possible: `$ ls -l`. `folder` is its working folder.
     """
 
     call: ToolCall
@@ -129,7 +129,7 @@ class ToolOutput(msgspec.Struct, frozen=True, tag="tool_output", tag_field="type
 
 
 class DeniedCall(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A call that was not let run: `title` and `folder` as in `ToolStarted`, `denied_by` a mode, a rule or the user."""
+    """A denied call: `title` and `folder` as in `ToolStarted`, `denied_by` a mode, a rule or the user."""
 
     call: ToolCall
     title: str
@@ -139,10 +139,10 @@ class DeniedCall(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="type", omit_defaults=True):
-    """A tool call has its result. A call that was refused or denied has no `ToolStarted` before it.
+    """A tool call has its result. A rejected or denied call has no `ToolStarted` before it.
 
-    `folder` is the conversation's new working folder, if the call changed it. `denied` is the call if it
-    was denied. `interrupted` says that its turn was interrupted before it had a result.
+    `folder` is the conversation's new working folder, if the call changed it. `denied` describes the call if it was
+    denied. `interrupted` means that its turn was interrupted before it had a result.
     """
 
     result: ToolResult
@@ -154,10 +154,10 @@ class ToolFinished(msgspec.Struct, frozen=True, tag="tool_finished", tag_field="
 
 
 class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", tag_field="type", omit_defaults=True):
-    """Somebody is being asked whether this call may run; `why` says what made it necessary.
+    """The user is asked whether this call may run; `why` is the reason for asking.
 
-    `always` are rules that would allow it from here on, as they are written in the configuration. `digest` is the
-    SHA-256 of the call and its effect.
+    `always` are rules that would allow it from now on, as written in the configuration. `digest` is the SHA-256 of the
+    call and its effect.
     """
 
     call: ToolCall
@@ -168,17 +168,17 @@ class ApprovalRequested(msgspec.Struct, frozen=True, tag="approval_requested", t
 
 
 class HistoryImported(msgspec.Struct, frozen=True, tag="history_imported", tag_field="type"):
-    """The conversation began with messages that came from elsewhere, such as a chat client's own history."""
+    """The conversation started with imported messages, such as a chat client's history."""
 
     messages: tuple[Message, ...]
 
 
 class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag_field="type", omit_defaults=True):
-    """The conversation became too long: from here on the model gets less of what was said before; the log keeps all.
+    """The conversation became too long: from here on, the model gets a shortened history; the log keeps everything.
 
-    With a `summary` it gets that, then the last request and the model's last `kept` messages since it with their tool
-    results. Without one it gets everything, but tool outputs before those messages are cut to about `output_limit`
-    characters. The numbers of tokens are estimates of what was and what is now to be sent.
+    With a `summary`, it gets the summary, then the last request and the model's last `kept` messages since then with
+    their tool results. Without a summary, it gets everything, but tool outputs before those messages are cut to about
+    `output_limit` characters. The token numbers are estimates of the history before and after.
     """
 
     summary: str = ""
@@ -189,13 +189,13 @@ class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag
 
     @property
     def text(self) -> str:
-        """What happened, in a person's words."""
-        what = "the conversation so far was summarized" if self.summary else "old outputs of tools were shortened"
+        """What happened, in words for the user."""
+        what = "the conversation so far was summarized" if self.summary else "old tool outputs were shortened"
         return f"{what}: {self.tokens_before:,} → {self.tokens_after:,} tokens"
 
 
 class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="type"):
-    """A limit stops the turn; `text` says which, and how to go on."""
+    """A limit stops the turn; `text` says which limit, and how to continue."""
 
     limit: LimitName
     maximum: float
@@ -205,10 +205,10 @@ class LimitReached(msgspec.Struct, frozen=True, tag="limit_reached", tag_field="
 class TurnEnded(msgspec.Struct, frozen=True, tag="turn_ended", tag_field="type", omit_defaults=True):
     """The turn is over: always the last event, exactly once.
 
-    `usage` adds up what the providers counted for the model calls, `cost` is their price in US dollars, None if a
-    price or a count is unknown. `error` is the message for the user if `reason` is `failed`; `exit_code` is what
-    a command line should end with. `steps` counts the calls to the model, `seconds` the time without that in which
-    somebody was asked.
+    `usage` is the sum of the providers' counts for the model calls; `cost` is their price in US dollars, or None if a
+    price or a count is unknown. `error` is the message for the user if `reason` is `failed`; `exit_code` is the exit
+    code for a command line. `steps` counts the model calls; `seconds` is the time, excluding time spent waiting for the
+    user's answers.
     """
 
     reason: EndReason
@@ -242,15 +242,15 @@ Event: TypeAlias = (
 def encode_event(event: Event) -> str:
     """The event's JSON in one line of ASCII, `"type"` first.
 
-    Everything beyond ASCII is escaped, so NUL and lone surrogates survive every terminal, pipe and database.
+    All non-ASCII characters are escaped, so NUL and lone surrogates survive every terminal, pipe and database.
     """
     return json.dumps(msgspec.to_builtins(event), separators=(",", ":"))
 
 
 def decode_event(data: bytes | str) -> Event:
-    """Read what `encode_event` wrote.
+    """Parse an event written by `encode_event`.
 
-    Raises `ValueError` (of which `msgspec.ValidationError` is one) for anything else.
+    Raises `ValueError` (the base of `msgspec.ValidationError`) for anything else.
     """
     event: Event = msgspec.convert(json.loads(data), Event)
     return event

@@ -1,4 +1,4 @@
-"""The plugin seam. A backend is a module (or object) with functions marked by `hookimpl`, named by an entry point::
+"""The plugin interface. A backend is a module or object with functions marked by `hookimpl`, named by an entry point::
 
     # pyproject.toml
     [project.entry-points."vmpilot.backends"]
@@ -11,7 +11,7 @@
     def generate_responses(request):
         yield "You said: " + request.messages[-1].text
 
-A hookimpl may take fewer arguments than the specification: that is how the contract grows without breaking anyone.
+A hookimpl may accept fewer arguments than the specification, so the contract can grow without breaking backends.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from vmpilot.contract.protocols import ModelCalls, Toolbox
 from vmpilot.contract.request import GenerationRequest
 
 CONTRACT_VERSION = 1
-"""Raised when a backend made for the old contract could no longer work; additions do not raise it."""
+"""Incremented when a backend for the old contract could no longer work; additions do not increment it."""
 
 PROJECT = "vmpilot"
 ENTRY_POINT_GROUP = "vmpilot.backends"
@@ -37,7 +37,7 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 class BackendInfo(msgspec.Struct, frozen=True):
-    """Who a backend is. `capabilities` are the conformance levels that it claims, such as `tools` or `parallel`."""
+    """A backend's description. `capabilities` are the conformance levels that it claims, such as `tools`."""
 
     name: str
     version: str
@@ -46,7 +46,7 @@ class BackendInfo(msgspec.Struct, frozen=True):
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
-    """A backend's knowledge of a model; None means unknown. Prices are US dollars for one token."""
+    """A backend's knowledge of a model; None means unknown. Prices are in US dollars per token."""
 
     context_window: int | None = None
     max_output_tokens: int | None = None
@@ -61,20 +61,20 @@ class ModelInfo(msgspec.Struct, frozen=True):
 def generate_responses(
     request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls
 ) -> Coroutine[Any, Any, None] | AsyncIterator[BackendEvent] | Any:
-    """Run one agent turn: ask the model, run the tools that it asks for, repeat until it answers.
+    """Run one agent turn: call the model, run the tools that it calls, repeat until it answers.
 
-    The hookimpl is a coroutine function: `model_calls.ask` shows and records what the model says. Or it is a generator
-    of backend events, async, or sync and run in a thread, for an agent that insists on its own model client; plain
-    `str` items are text deltas that become one message. It ends when the model has answered, and raises the contract's
+    The hookimpl is a coroutine function: `model_calls.ask` shows and records the model's messages. Or it is a generator
+    of backend events (async, or sync and run in a thread) for an agent that requires its own model client; plain `str`
+    items are text deltas that become one message. It ends when the model has answered, and raises the contract's
     errors. Canceling or closing it must close its connections.
     """
 
 
 @hookspec(firstresult=True)
 def describe_backend() -> BackendInfo | None:
-    """Who this backend is; optional. Without it the distribution's metadata are used."""
+    """Describe this backend; optional. The default is the distribution's metadata."""
 
 
 @hookspec(firstresult=True)
 def describe_model(model: str) -> ModelInfo | None:
-    """What is known of the model; optional. Called at most once a turn; must not use the network."""
+    """Facts about the model; optional. Called at most once per turn; must not use the network."""

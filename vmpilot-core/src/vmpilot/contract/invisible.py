@@ -1,8 +1,8 @@
-"""Text made safe to show: characters that a screen does not show as they are become escapes such as `\\u202e`.
+"""Makes text safe to show: characters that a screen would not show faithfully become escapes such as `\\u202e`.
 
-What counts follows from Unicode properties: the general category and `Default_Ignorable_Code_Point`. Python has no
-table of the latter, so it is derived as Unicode does (UAX #44, DerivedCoreProperties.txt): format characters, variation
-selectors and `Other_Default_Ignorable_Code_Point`, less the few format characters that have a glyph.
+The set of characters follows from Unicode properties: the general category and `Default_Ignorable_Code_Point`. Python
+has no table of the latter, so it is derived as in Unicode (UAX #44, DerivedCoreProperties.txt): format characters,
+variation selectors and `Other_Default_Ignorable_Code_Point`, minus the few format characters that have a glyph.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _IGNORED_LETTERS = re.compile(
     "\u180b-\u180d\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef"  # Variation_Selector
     "\U0001d159]"  # a musical symbol for "no note head", which has no glyph
 )
-"""Characters that are invisible although their category is that of letters, marks or symbols."""
+"""Invisible characters in the categories of letters, marks or symbols."""
 
 _WITH_GLYPH = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
 """Prepended_Concatenation_Mark: format characters that are drawn, such as the Arabic number sign."""
@@ -35,38 +35,38 @@ _SYMBOLS = frozenset({"So", "Sm"})
 _PUNCTUATION_EMOJI = frozenset("\u203c\u2049\u3030")
 _SKIN_TONES = range(0x1F3FB, 0x1F400)
 _VIRAMA = 9
-"""The combining class of the sign that joins consonants in the scripts of India."""
+"""The combining class of the virama, which joins consonants in Indic scripts."""
 
 _CONTEXT = 3
-"""Characters before one that its look can depend on."""
+"""Number of preceding characters that can affect a character's appearance."""
 
 
 def escape_invisible(text: str, *, exact: bool = False) -> str:
     r"""`text` with control, format, unassigned and invisible characters as `\xNN`, `\uNNNN` or `\UNNNNNNNN`.
 
-    Line feeds and tabs stay, and so do the joiners and selectors without which real text looks wrong, where they have
-    their effect: a presentation selector after an emoji, a zero-width joiner between two, and the joiners in
-    Arabic and Indic words. `exact` is for what the user approves: every space but U+0020, and what has no defined look
-    (private use), is escaped, too.
+    Line feeds and tabs stay. Joiners and selectors that real text needs also stay if they have an effect: a
+    presentation selector after an emoji, a zero-width joiner between two emoji, and the joiners in Arabic and Indic
+    words. `exact` is for text that the user approves: it also escapes every space except U+0020, and characters
+    without a defined appearance (private use).
     """
     return _escaped(text, 0, exact=exact)
 
 
 class VisibleStream:
-    """`escape_invisible` for text that comes in pieces: it holds back one character at most."""
+    """`escape_invisible` for text that arrives in chunks: it holds back at most one character."""
 
     def __init__(self) -> None:
         self._before = ""
         self._held = ""
 
     def feed(self, piece: str) -> str:
-        """The next piece, as far as its look is settled."""
+        """The next chunk, up to the last character whose appearance is settled."""
         text = self._held + piece
         self._held = text[-1:] if text[-1:] in (*_JOINERS, *_PRESENTATION) else ""
         return self._settle(text.removesuffix(self._held), self._held)
 
     def flush(self) -> str:
-        """What was held back; the text is over."""
+        """End the text and return the held-back part."""
         held, self._held = self._held, ""
         settled = self._settle(held, "")
         self._before = ""
@@ -80,7 +80,7 @@ class VisibleStream:
 
 
 def fold_invisible(text: str) -> str:
-    """What two texts have in common that look the same: composed (NFC), plain spaces, nothing invisible."""
+    """A form that is equal for texts that look the same: composed (NFC), plain spaces, nothing invisible."""
     if text.isascii() and text.isprintable():
         return text
     if text.isprintable() and not _IGNORED_LETTERS.search(text) and _BLANK not in text:
@@ -92,7 +92,7 @@ def fold_invisible(text: str) -> str:
 
 
 def find_look_alike(text: str, wanted: str) -> str | None:
-    """The piece of `text`, a line, that looks like `wanted` and is not; it takes time quadratic in the line."""
+    """The part of the line `text` that looks like `wanted` but differs; takes time quadratic in the line."""
     folded = fold_invisible(wanted)
     if not folded or wanted in text or folded not in fold_invisible(text):
         return None
@@ -102,7 +102,7 @@ def find_look_alike(text: str, wanted: str) -> str | None:
 
 
 def describe_difference(there: str, given: str) -> str:
-    """The first place where two texts differ that look the same, as in `U+202F NARROW NO-BREAK SPACE instead of …`."""
+    """The first difference of two texts that look the same, as in `U+202F NARROW NO-BREAK SPACE instead of …`."""
     at = next((i for i, (a, b) in enumerate(zip(there, given, strict=False)) if a != b), min(len(there), len(given)))
     return f"{_name_character(there, at)} instead of {_name_character(given, at)}"
 
@@ -133,7 +133,7 @@ def _is_shown(text: str, at: int, *, exact: bool) -> bool:
 
 
 def _has_look(char: str, *, exact: bool) -> bool:
-    """Whether the character alone shows what it is."""
+    """Whether the character is recognizable by itself."""
     if char == _BLANK or _IGNORED_LETTERS.match(char):
         return char == _BLANK and not exact
     if char.isprintable() or char in _WITH_GLYPH:
@@ -149,7 +149,7 @@ def _is_space(char: str) -> bool:
 
 
 def _joins_letters(text: str, at: int) -> bool:
-    """Beside a virama, or between two Arabic letters."""
+    """Next to a virama, or between two Arabic letters."""
     before, after = text[at - 1 : at] if at else "", text[at + 1 : at + 2]
     if any(char and unicodedata.combining(char) == _VIRAMA for char in (before, after)):
         return True
@@ -174,7 +174,7 @@ def _presents_emoji(text: str, at: int) -> bool:
 
 
 def _is_emoji(char: str) -> bool:
-    """An approximation of the property Emoji, which Python has not: symbols beyond ASCII."""
+    """An approximation of the property Emoji, which Python lacks: non-ASCII symbols."""
     if not char or char.isascii():
         return False
     return unicodedata.category(char) in _SYMBOLS or char in _PUNCTUATION_EMOJI or ord(char) in _EMOJI_PLANE
@@ -188,7 +188,7 @@ def _escape(char: str) -> str:
 
 
 def _name_character(text: str, at: int) -> str:
-    """The character with the marks that are combined with it."""
+    """The character with its combining marks."""
     end = at + 1
     while end < len(text) and unicodedata.combining(text[end]):
         end += 1

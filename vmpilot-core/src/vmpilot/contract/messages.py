@@ -1,6 +1,6 @@
-"""What user, assistant and tools say to each other: the values of a conversation's history.
+"""Messages between user, assistant and tools: the values of a conversation's history.
 
-Nothing here knows a provider's format; `vmpilot.providers.openai_format` converts.
+They are independent of provider formats; `vmpilot.providers.openai_format` converts them.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ import msgspec
 Finish: TypeAlias = Literal["stop", "tool_calls", "length", "content_filter", "refusal", "cut"]
 """How an assistant message ended.
 
-`stop` and `tool_calls` are proper ends. `length`, `content_filter` and `refusal` are the provider's refusals to go on;
-`cut` is everything else: the stream broke, the user interrupted, the provider gave no or an unknown reason.
+`stop` and `tool_calls` are proper ends. `length`, `content_filter` and `refusal` mean that the provider stopped; `cut`
+is everything else: the stream broke, the user interrupted, the provider sent no reason or an unknown one.
 """
 
 PROPER_ENDS: frozenset[str] = frozenset({"stop", "tool_calls"})
 
 
 class TextPart(msgspec.Struct, frozen=True, tag="text", tag_field="type"):
-    """A piece of a user message that is text."""
+    """A text part of a user message."""
 
     text: str
 
 
 class ImagePart(msgspec.Struct, frozen=True, tag="image", tag_field="type", omit_defaults=True):
-    """A piece of a user message that is an image.
+    """An image part of a user message.
 
     `url` is an `https:` or `data:` URL. `detail` is the provider's hint on resolution (`auto`, `low`, `high`).
     """
@@ -46,15 +46,15 @@ class UserMessage(msgspec.Struct, frozen=True, tag="user", tag_field="type"):
 
     @property
     def text(self) -> str:
-        """The text parts, joined by line feeds."""
+        """The text parts, joined with line feeds."""
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """A tool that the model wants to have run.
+    """A tool call that the model requests.
 
-    `arguments` is the string as the model wrote it: it may be broken. Only the toolbox reads it, and it reads strictly;
-    a backend must neither repair nor complete it (half a command must never run).
+    `arguments` is the string as the model wrote it, possibly broken. Only the toolbox parses it, strictly; a backend
+    must not repair or complete it (half a command must never run).
     """
 
     id: str
@@ -65,8 +65,8 @@ class ToolCall(msgspec.Struct, frozen=True):
 class AssistantMessage(msgspec.Struct, frozen=True, tag="assistant", tag_field="type", omit_defaults=True):
     """The model's text, reasoning and tool calls in one answer.
 
-    `provider_data` keeps what a provider wants back unchanged (signatures of reasoning, ids of items), under the
-    provider's name in `provider`; it is sent to that provider only and dropped for any other.
+    `provider_data` keeps data that a provider requires back unchanged (signatures of reasoning, ids of items);
+    `provider` names that provider. The data is sent only to that provider and dropped for any other.
     """
 
     text: str = ""
@@ -78,16 +78,16 @@ class AssistantMessage(msgspec.Struct, frozen=True, tag="assistant", tag_field="
 
     @property
     def ended_properly(self) -> bool:
-        """Whether the model finished by itself; the calls of a message that did not are never run."""
+        """Whether the model finished by itself; otherwise, the message's calls are never run."""
         return self.finish in PROPER_ENDS
 
 
 class ToolResult(msgspec.Struct, frozen=True, tag="tool", tag_field="type", omit_defaults=True):
     """The result of one tool call, for the model.
 
-    `is_error` marks a call that did not do what it was asked to; `text` then says what to do instead. `denied` marks
-    a call that the permission policy did not let through. `remark` is a sentence of the core's own, which the model
-    gets behind the text and outside of the marks that make tool output data; `ModelCalls` puts it there.
+    `is_error` marks a failed call; `text` then says what to do instead. `denied` marks a call that the permission
+    policy denied. `remark` is a sentence from the core, which `ModelCalls` places after the text, outside of the marks
+    that enclose tool output.
     """
 
     call_id: str
@@ -103,9 +103,9 @@ Message: TypeAlias = UserMessage | AssistantMessage | ToolResult
 
 
 class Usage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Tokens that one or several model calls used, as the provider counted them.
+    """Tokens used by one or more model calls, as counted by the provider.
 
-    `cached_tokens` is the part of `input_tokens` that the provider had in its cache, `reasoning_tokens` the part of
+    `cached_tokens` is the part of `input_tokens` that was in the provider's cache, `reasoning_tokens` the part of
     `output_tokens` that was reasoning.
     """
 

@@ -1,4 +1,4 @@
-"""Which proxy a URL is requested through, by the variables that curl reads and with curl's meaning of NO_PROXY."""
+"""Selects the proxy for a URL from the environment variables that curl reads, with curl's rules for NO_PROXY."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOST_AND_PORT = re.compile(r"\[?(?P<host>.*?)\]?(?::(?P<port>\d+))?\Z")
 
 
 class Proxy(msgspec.Struct, frozen=True):
-    """A proxy, as `variable` names it. `url` may hold a password; `str` shows the variable and the proxy without it."""
+    """A proxy, set by `variable`. `url` may contain a password; `str` shows the variable and the proxy without it."""
 
     variable: str
     url: Secret
@@ -50,12 +50,12 @@ class Proxy(msgspec.Struct, frozen=True):
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS. Raises `UsageError` like `address`."""
+        """Whether it is a SOCKS proxy. Raises `UsageError` like `address`."""
         return self.address.startswith("socks")
 
 
 class Proxies(msgspec.Struct, frozen=True):
-    """The proxies for http:// and https:// URLs, and the hosts that are reached without one."""
+    """The proxies for http:// and https:// URLs, and the hosts that are reached directly."""
 
     http: Proxy | None = None
     https: Proxy | None = None
@@ -68,7 +68,7 @@ class Proxies(msgspec.Struct, frozen=True):
         """
         parts = _split(url)
         if parts is None:
-            return None  # the HTTP library says what is wrong with it
+            return None  # the HTTP library reports the error
         proxy = {"http": self.http, "https": self.https}.get(parts.scheme)
         if proxy is None or any(_matches(entry, parts) for entry in self.exceptions):
             return None
@@ -77,7 +77,7 @@ class Proxies(msgspec.Struct, frozen=True):
 
 
 def read_proxies(variables: Mapping[str, str]) -> Proxies:
-    """Read `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower case or else upper case.
+    """Read `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, in lower case, otherwise upper case.
 
     As in curl, an empty variable counts as unset. `HTTP_PROXY` is not read in a CGI program: there it is a header
     that the client chose (https://httpoxy.org).
@@ -127,7 +127,7 @@ def _matches(entry: str, url: SplitResult) -> bool:
 
 
 def _read_entry(entry: str) -> Iterator[tuple[str, int | None]]:
-    """The host and port that an entry may mean; `a:1` is a port, `::1` is not."""
+    """The host and port of an entry, if it has them; `a:1` is a port, `::1` is not."""
     bare = entry.translate({ord("["): None, ord("]"): None})
     if entry.startswith("[") or entry.count(":") <= 1:
         match = _HOST_AND_PORT.match(entry)

@@ -1,6 +1,6 @@
-"""Finds out why a server rejects the messages of a request, if another form of the same messages would help.
+"""Finds out why a server rejects the messages of a request, if another form of the messages would help.
 
-Each pattern is from an answer of the server named beside it.
+Each pattern is taken from a response of the server named next to it.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _PATTERNS = {"letters": r"[A-Za-z0-9]", "names": r"[A-Za-z0-9_-]", "printable": 
 MessageProblem: TypeAlias = Literal[
     "call_ids", "opaque_data", "reasoning_missing", "roles", "signature_missing", "system_role"
 ]
-"""What is wrong with messages that a server refuses.
+"""The problem with messages that a server rejects.
 
-`call_ids`: ids of tool calls must have another form. `opaque_data`: it does not take what was sent back to a provider.
-`reasoning_missing`: the reasoning of each answer must come back; `signature_missing`: a signature with each call.
-`system_role`: it takes no system prompt. `roles`: it takes user and assistant in turns only.
+`call_ids`: tool call ids must have another form. `opaque_data`: it does not accept returned provider data.
+`reasoning_missing`: the reasoning of each answer is required; `signature_missing`: a signature with each call is
+required. `system_role`: it does not accept a system prompt. `roles`: user and assistant must alternate.
 """
 
 
 class IdForm(msgspec.Struct, frozen=True):
-    """What a provider accepts as the id of a tool call: at most `longest` characters, or that many if it is `exact`.
+    """The form of tool call ids that a provider accepts: up to `longest` characters, or exactly that many if `exact`.
 
     `alphabet` is `letters` for letters and digits, `names` for those and `-` or an underscore, `printable` for ASCII.
     """
@@ -34,13 +34,13 @@ class IdForm(msgspec.Struct, frozen=True):
     alphabet: Literal["letters", "names", "printable"] = "names"
 
     def accepts(self, call_id: str) -> bool:
-        """Whether the provider takes this id as it is."""
+        """Whether the provider accepts this id unchanged."""
         fits = len(call_id) == self.longest if self.exact else len(call_id) <= self.longest
         return fits and re.fullmatch(f"{_PATTERNS[self.alphabet]}+", call_id) is not None
 
 
 class RefusedMessages(msgspec.Struct, frozen=True):
-    """The problem; with `call_ids`, the form of the ids that the server takes."""
+    """The problem; with `call_ids`, the form of the ids that the server accepts."""
 
     problem: MessageProblem
     id_form: IdForm | None = None
@@ -60,11 +60,11 @@ _SYSTEM = re.compile(
     r"instruction|with\b|in\b|$)|"
     r"(?:unknown|invalid|unsupported|unexpected|unrecogni[sz]ed)(?: message)? role\W{1,4}" + _ROLE + "|"
     rf"\W{_ROLE}\W{{1,3}}is not one of|"
-    # Mistral's templates; another role may follow "got".
+    # Mistral's templates; other roles may follow "got".
     r"only (?:the )?user\b.{0,40}roles? (?:are|is) supported,? ?got '?(?:system|developer)",
     re.IGNORECASE | re.DOTALL,
 )
-# Templates of Mistral 7B and Gemma; they say it of a system prompt, too, and of the messages of tools.
+# Templates of Mistral 7B and Gemma; they also say this about a system prompt and about tool messages.
 _ROLES = re.compile(r"roles must alternate|only (?:the )?user\b.{0,40}roles? (?:are|is) supported", re.IGNORECASE)
 
 _MISSING = r"(?:missing|required|must be (?:passed|provided|included|present|sent)|not (?:found|provided))"
@@ -104,12 +104,12 @@ _LENGTH = re.compile(
 _EXACT_LENGTH = re.compile(r"(?:with a|exact) length of (\d{1,4})\b|exactly (\d{1,4}) char", re.IGNORECASE)
 _NAMES = re.compile(r"\[a-zA-Z0-9_\\?-\]")
 _SHORTEST = 6
-"""Fewer characters than that tell too few calls apart: then it was not the limit that was read."""
+"""Shorter ids could not distinguish enough calls, so a smaller number was not the limit."""
 _USUAL = 64
 
 
 def find_refused_messages(text: str, *, named: str = "") -> RefusedMessages | None:
-    """What is wrong with the messages, according to the server's text; None if no other form would help.
+    """The problem with the messages, according to the server's text; None if no other form would help.
 
     `named` is the `param` of OpenAI's error.
     """

@@ -17,8 +17,8 @@ ReasoningEffort: TypeAlias = Literal["minimal", "low", "medium", "high"]
 class TimeLimits(msgspec.Struct, frozen=True):
     """How long a call to the model may take, in seconds. The core enforces them around the backend's stream.
 
-    `connect` is the one that a backend hands to its HTTP client; `first_content` runs from the call's start to the
-    first delta, `gap` between one and the next, `whole` over the whole call.
+    `connect` is for the backend's HTTP client; `first_content` runs from the call's start to the first delta, `gap`
+    between two deltas, `whole` over the entire call.
     """
 
     connect: float = 10.0
@@ -28,10 +28,10 @@ class TimeLimits(msgspec.Struct, frozen=True):
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How often and how patiently the core makes a failed call to the model again.
+    """How often and for how long the core retries a failed model call.
 
-    `attempts` counts the first try; `total_seconds` bounds the waiting of all tries of one call together. A backend
-    keeps its library's own retries off, or they would multiply.
+    `attempts` includes the first attempt; `total_seconds` limits the total wait between attempts of one call. A backend
+    disables its library's retries, or they would multiply.
     """
 
     attempts: int = 3
@@ -39,13 +39,13 @@ class RetryPolicy(msgspec.Struct, frozen=True):
 
 
 class ModelSettings(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How to ask the model; None leaves the choice to the provider.
+    """Settings for model calls; None leaves the choice to the provider.
 
-    `base_url` and `api_key` point at an OpenAI-compatible server and win over the provider's own variables. `query` is
-    what each request's URL ends in, such as `api-version=2024-02-01`, and `proxies` are the only ones to use: a server
-    that VMPilot started has none, whatever the environment says. Without `streaming` the answer is asked for in one
-    piece. `omitted` are members of the request that this server is known not to take, such as `stream_options`: a
-    backend leaves them out.
+    `base_url` and `api_key` select an OpenAI-compatible server and override the provider's variables. `query` is
+    appended to each request's URL, such as `api-version=2024-02-01`. `proxies` are the only ones to use: a server that
+    VMPilot started has none, whatever the environment says. Without `streaming`, a non-streamed answer is requested.
+    `omitted` are request parameters that this server is known to reject, such as `stream_options`: a backend leaves
+    them out.
     """
 
     temperature: float | None = None
@@ -70,10 +70,10 @@ class ToolSpec(msgspec.Struct, frozen=True):
 
 
 class GenerationRequest(msgspec.Struct, frozen=True):
-    """One turn: everything that a backend needs to know.
+    """One turn: everything that a backend needs.
 
     `messages` is a valid history (each tool call answered) that ends in the user's message. `system` is the system
-    prompt. `model` is spelt `provider/model`, as LiteLLM does; without a provider the backend infers it.
+    prompt. `model` is written `provider/model`, as in LiteLLM; without a provider, the backend infers it.
     """
 
     conversation_id: str
@@ -87,10 +87,10 @@ class GenerationRequest(msgspec.Struct, frozen=True):
 
 
 class ModelCall(msgspec.Struct, frozen=True):
-    """One call to the model, as `ModelCalls` hands it to the backend's `stream_once`.
+    """One model call, as `ModelCalls` passes it to the backend's `stream_once`.
 
-    `messages` may differ from what the backend passed in: broken arguments are made harmless, long histories
-    compacted. What is to be sent is always this.
+    `messages` may differ from those that the backend passed in: broken arguments are made harmless, long histories
+    compacted. Always send these messages.
     """
 
     messages: tuple[Message, ...]

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Secret:
-    """A string that never prints: no repr, no str, no JSON, no pickle shows it; `reveal()` gives it."""
+    """A string that never prints: no repr, str, JSON or pickle shows it; `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -14,7 +14,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself; call this only where it is sent."""
+        """The value itself; call this only to send it."""
         return self._value
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which values are worth masking: placeholders for keys that are not needed, and very short ones, are not."""
+"""Decides which values to mask: not placeholders for unneeded keys, and not very short values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 SHORTEST_SECRET = 6
 """Characters; shorter values would be masked out of ordinary words."""
 
-# In this order: no key; what a key is called; examples; servers that take any key; passwords that images start with.
+# In this order: no key; words for keys; examples; servers that accept any key; default passwords of images.
 _PLACEHOLDERS = """
 none null nil undefined empty blank no not needed required necessary unused dummy fake mock placeholder todo true false
 default anything whatever something nothing
@@ -20,16 +20,16 @@ minioadmin letmein qwerty welcome
 """
 _PLACEHOLDER_WORDS = frozenset(_PLACEHOLDERS.split())
 _FILLING = re.compile(r"(.)\1*|123456?7?8?9?0?")
-"""One character again and again (`xxx`, `***`), and counting."""
+"""One repeated character (`xxx`, `***`), and counting."""
 
 _NUMBER = re.compile(r"[0-9]{1,4}")
 _SEPARATORS = re.compile(r"[\s_.,:;!?<>(){}\[\]'\"$%-]+")
 
 
 def is_worth_masking(value: str) -> bool:
-    """Whether `value` can be a secret: six characters at least, and not a placeholder such as `sk-xxx` or `not-needed`.
+    """Whether `value` can be a secret: at least six characters, and not a placeholder such as `sk-xxx` or `not-needed`.
 
-    A value is a placeholder if each of its words is one, or filling such as `xxxx`; short numbers may stand among them.
+    A value is a placeholder if each of its words is one, or filler such as `xxxx`; short numbers may be among them.
     """
     if len(value.strip()) < SHORTEST_SECRET:
         return False

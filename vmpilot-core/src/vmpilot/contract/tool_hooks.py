@@ -1,4 +1,4 @@
-"""The seam for tools of third parties. A tool plugin is a module (or object) that an entry point names::
+"""The interface for third-party tools. A tool plugin is a module (or object) named by an entry point::
 
 # pyproject.toml
 [project.entry-points."vmpilot.tools"]
@@ -11,7 +11,7 @@ NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required"
 
 @hookimpl
 def provide_tools():
-    spec = ToolSpec("greet", "Greet somebody by name.", NAME)
+    spec = ToolSpec("greet", "Greet a person by name.", NAME)
     return [SimpleTool(spec, lambda arguments: f"Hello, {arguments['name']}!")]
 """
 
@@ -42,11 +42,11 @@ class ToolContext:
 
 @hookspec
 def provide_tools(context: ToolContext) -> Iterable[Tool]:
-    """Give the tools, new ones for each call; `context` may be left out.
+    """Return the tools, new ones for each call; `context` may be left out.
 
     Each is a `SimpleTool` or implements `Tool`. Names are up to 64 of `a-z A-Z 0-9 _ -`, parameters the JSON Schema of
-    an object. The person is asked before each call, unless a rule or the mode allows it: what `effect` and `title` say
-    is not relied upon.
+    an object. The user is asked before each call, unless a rule or the mode allows it: VMPilot does not rely on
+    `effect` and `title`.
     """
     raise NotImplementedError
 
@@ -55,8 +55,8 @@ def provide_tools(context: ToolContext) -> Iterable[Tool]:
 class SimpleTool:
     """A tool from a specification and a function that does the work: a coroutine function, or one to run in a thread.
 
-    It gets the arguments, which fit the specification, and gives the text for the model, or a `ToolOutcome`. It raises
-    `ToolError` to tell the model what to do instead.
+    It receives arguments that match the specification, and returns the text for the model, or a `ToolOutcome`. It
+    raises `ToolError` with advice for the model.
     """
 
     spec: ToolSpec
@@ -67,11 +67,11 @@ class SimpleTool:
         """It has no working folder."""
 
     def title(self, arguments: Mapping[str, Any]) -> str:
-        """The name and the whole arguments."""
+        """The name and the complete arguments."""
         return f"{self.spec.name} {json.dumps(dict(arguments))}"
 
     def effect(self, arguments: Mapping[str, Any]) -> Acts:
-        """Anything: the name is what a rule may refer to."""
+        """Any effect: rules refer to the tool by its name."""
         del arguments
         return Acts(self.spec.name)
 

@@ -1,4 +1,4 @@
-"""The rules that every provider has for tools: one that breaks these rules would fail each request that offers it."""
+"""The common rules of all providers for tools: a tool that breaks them would fail each request that offers it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_SCHEMA = 30_000
 
 
 def find_spec_fault(spec: ToolSpec) -> str | None:
-    """What is wrong with a specification; None if it is fine. It does not check that the schema itself is valid."""
+    """The fault of a specification, or None. It does not check that the schema itself is valid."""
     name, description, parameters = spec.name, spec.description, spec.parameters
     if not _is_like(_NAME, name):
         return "its name must be 1 to 64 letters, digits, _ or -"
@@ -67,7 +67,7 @@ def _find_inner_fault(schema: Mapping[str, Any]) -> str | None:
 
 
 def _parts(schema: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Every JSON object in the schema, with how deep it lies."""
+    """Every JSON object in the schema, with its depth."""
     waiting: list[tuple[int, Any]] = [(0, schema)]
     while waiting:
         depth, part = waiting.pop()

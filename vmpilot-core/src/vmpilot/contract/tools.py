@@ -1,6 +1,6 @@
 """The parts of a tool: a specification, a title for the user, the effect that a call would have, and an async call.
 
-A tool knows no permissions: it says what a call would do, and the core decides whether and how confined it runs.
+A tool has no permissions: it describes the effect of a call, and the core decides whether and how confined it runs.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 from vmpilot.contract.request import ToolSpec
 
 Confinement: TypeAlias = Literal["read", "workspace", "host"]
-"""How far a command reaches: it changes nothing; it changes the workspace only, without a network; no bounds."""
+"""The reach of a command: changes nothing; changes only the workspace, without a network; unlimited."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunsCommand:
-    """The call runs a shell line in `folder`. `background`: it goes on after the call has ended."""
+    """The call runs a shell line in `folder`. `background`: it continues after the call has ended."""
 
     line: str
     folder: Path
@@ -27,7 +27,7 @@ class RunsCommand:
 
 @dataclass(frozen=True, slots=True)
 class ReadsFiles:
-    """The call reads these files or, with `below`, all that is in these folders. Paths are absolute, links followed."""
+    """The call reads these files or, with `below`, everything in these folders. Paths are absolute, links resolved."""
 
     paths: tuple[Path, ...]
     below: bool = False
@@ -35,7 +35,7 @@ class ReadsFiles:
 
 @dataclass(frozen=True, slots=True)
 class ChangesFiles:
-    """The call makes or changes these files. Paths are absolute, links followed."""
+    """The call creates or changes these files. Paths are absolute, links resolved."""
 
     paths: tuple[Path, ...]
 
@@ -49,12 +49,12 @@ class Fetches:
 
 @dataclass(frozen=True, slots=True)
 class LooksUp:
-    """The call changes nothing, leaks nothing, and shows no file, such as listing jobs or asking a search engine."""
+    """The call changes nothing, leaks nothing, and shows no file, such as listing jobs or querying a search engine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acts:
-    """The call does something else. `subject` is what a rule may name: `issue create`, `job 3`."""
+    """The call does something else. Rules refer to it by `subject`: `issue create`, `job 3`."""
 
     subject: str = ""
 
@@ -63,7 +63,7 @@ Effect: TypeAlias = RunsCommand | ReadsFiles | ChangesFiles | Fetches | LooksUp 
 
 
 class ToolError(Exception):
-    """Raised by a tool that cannot do what it was asked; the message says what the model can do instead."""
+    """Raised by a tool that cannot carry out a call; the message says what the model can do instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +81,14 @@ class ToolOutcome:
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """How one call runs: where its live output goes, and how far its commands may reach."""
+    """How one call runs: the destination of its live output, and the reach of its commands."""
 
     on_output: Callable[[str], None]
     confinement: Confinement = "host"
 
 
 class Tool(Protocol):
-    """One tool, as it is used within one conversation."""
+    """One tool, as used within one conversation."""
 
     @property
     def spec(self) -> ToolSpec:
@@ -97,17 +97,17 @@ class Tool(Protocol):
 
     @property
     def folder(self) -> str | None:
-        """The working folder of a call that starts now; None if that has no meaning."""
+        """The working folder of a call that starts now; None if not applicable."""
         ...
 
     def title(self, arguments: Mapping[str, Any]) -> str:
-        """The call for a person, whole: what is shown is what runs."""
+        """The complete call as shown to the user: exactly this is run."""
         ...
 
     def effect(self, arguments: Mapping[str, Any]) -> Effect:
-        """The effect of the call. Raises `ToolError` if it cannot be done at all."""
+        """The effect of the call. Raises `ToolError` if the call is not possible at all."""
         ...
 
     async def run(self, arguments: Mapping[str, Any], use: ToolUse) -> ToolOutcome:
-        """Do it; `arguments` fit the specification. Raises `ToolError`; cancelling it ends what it began."""
+        """Run the call; `arguments` match the specification. Raises `ToolError`; cancellation ends its processes."""
         ...
