@@ -1,6 +1,6 @@
-"""Cached answers of models, for repeated requests: on this machine's disk, or in a Redis that servers share.
+"""Cached model answers for repeated requests: on this machine's disk, or in a Redis that servers share.
 
-It knows neither the engine nor the settings.
+Independent of the engine and the settings.
 """
 
 from vmpilot.cache._answer_cache import AnswerCache, CacheError, CacheStats

@@ -1,4 +1,4 @@
-"""The interface of a cache of answers. It stores bytes under names and does not read them."""
+"""The interface of a cache of answers. It stores bytes under names without interpreting them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class CacheError(Exception):
 
 
 class CacheStats(msgspec.Struct, frozen=True):
-    """What a cache holds, and how many lookups it has had since it was created."""
+    """A cache's contents, and its number of lookups since it was created."""
 
     entries: int = 0
     bytes: int = 0
@@ -21,25 +21,25 @@ class CacheStats(msgspec.Struct, frozen=True):
 
 
 class AnswerCache(Protocol):
-    """A cache that other processes may use at the same time. All but `prepare` and `close` raise `CacheError`."""
+    """A cache that other processes may use concurrently. All but `prepare` and `close` raise `CacheError`."""
 
     place: str
     """Its name in messages: `the cache in /path`."""
 
     async def prepare(self) -> None:
-        """Import what the first use needs; this does not count as time that the cache takes. Never raises."""
+        """Import the libraries for the first use; this does not count as time spent on the cache. Never raises."""
         ...
 
     async def get(self, name: str) -> bytes | None:
-        """The entry of this name, None if there is none."""
+        """The entry of this name, or None."""
         ...
 
     async def put(self, name: str, entry: bytes) -> None:
-        """Store the entry, replacing one of the same name; the least recently used ones make room."""
+        """Store the entry, replacing one of the same name; the least recently used ones are evicted."""
         ...
 
     async def stats(self) -> CacheStats:
-        """What the cache holds."""
+        """The cache's contents and lookups."""
         ...
 
     async def clear(self) -> int:

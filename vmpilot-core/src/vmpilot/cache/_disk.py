@@ -1,4 +1,4 @@
-"""Answers in an SQLite file that only its owner may read; the least recently used ones make room.
+"""Answers in an SQLite file that only its owner may read; the least recently used ones are evicted.
 
 Nothing in it is ever run or unpickled. Several processes may use it at once.
 """
@@ -35,9 +35,9 @@ SELECT rowid FROM (SELECT rowid, sum(size) OVER (ORDER BY used DESC, rowid DESC)
 _ROW = 300
 """The overhead of an entry in bytes, in the table and its indexes."""
 _LARGEST_SHARE = 8
-"""An entry may take this fraction of the limit: one must not evict all others."""
+"""Maximum size of an entry as a fraction of the limit, so that one entry does not evict all others."""
 _KEPT_SHARE = 0.9
-"""The fraction of the limit that an eviction leaves, so that not every write evicts."""
+"""The fraction of the limit that remains after an eviction, so that not every write evicts."""
 _BUSY_SECONDS = 0.5
 _FILES = ("answers.db", "answers.db-wal", "answers.db-shm")
 
@@ -89,7 +89,7 @@ class DiskCache:
         return await self._in_thread(lambda: self._work(work))
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
-        """Use our own thread: abandoned work queues there and blocks nothing else."""
+        """Use a separate thread: abandoned work queues there and blocks nothing else."""
         if self._worker is None:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="vmpilot-cache")
         return await asyncio.get_running_loop().run_in_executor(self._worker, work)
@@ -163,7 +163,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _turn_on_log(connection: sqlite3.Connection) -> None:
-    """Let readers run beside a writer. If several processes turn the log on at the same moment, all but one fail."""
+    """Let readers run alongside a writer. If several processes enable the log at the same moment, all but one fail."""
     import sqlite3
 
     give_up = time.monotonic() + _BUSY_SECONDS
@@ -198,7 +198,10 @@ def _look_up(connection: sqlite3.Connection, name: str) -> bytes | None:
     import sqlite3
 
     found = connection.execute("SELECT entry FROM entries WHERE name = ?", (name,)).fetchone()
-    with suppress(sqlite3.OperationalError), _transaction(connection):  # a full disk does not spoil what was found
+    with (
+        suppress(sqlite3.OperationalError),
+        _transaction(connection),
+    ):  # a full disk does not invalidate the found entry
         fact = "misses" if found is None else "hits"
         connection.execute("UPDATE facts SET value = value + 1 WHERE name = ?", (fact,))
         connection.execute("UPDATE entries SET used = ? WHERE name = ?", (time.time(), name))
@@ -233,7 +236,7 @@ def _delete_all(connection: sqlite3.Connection) -> int:
 
 
 def _is_lost(error: BaseException | None) -> bool:
-    """Whether the file can only be removed: it is damaged, or has no room for a change."""
+    """Whether the file can only be removed: it is damaged, or there is no space for a change."""
     import sqlite3
 
     if isinstance(error, sqlite3.OperationalError):

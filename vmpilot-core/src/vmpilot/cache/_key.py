@@ -1,6 +1,6 @@
-"""The key of a cached answer: a digest of all that shapes it, which cannot be computed without the API key.
+"""The key of a cached answer: a digest of everything that affects it, which requires the API key to compute.
 
-The same secret seals the entry, so that nobody who can write to a shared cache can forge an answer.
+The same secret seals the entry, so that write access to a shared cache is not enough to forge an answer.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from vmpilot.contract import CONTRACT_VERSION, Message, ModelCall, VMPilotError
 from vmpilot.providers import choose_key, find_provider, find_target
 
 FORMAT = 1
-"""Increase it when existing entries must no longer be found."""
+"""Increment it to invalidate existing entries."""
 
 _SEAL_SIZE = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who makes a request: it separates equal requests of different users and engines.
+    """The origin of a request, which separates equal requests of different users and engines.
 
-    `engine` is the backend and its version, `tool_mode` how it asks for tools. `variables` are the environment's; the
-    provider's lead to its server and the account. `stand_ins` says which model a server with a temporary address
-    serves: `{base_url: model}`.
+    `engine` is the backend and its version, `tool_mode` the way that the model calls tools. `variables` are those of
+    the environment; the provider's variables select its server and the account. `stand_ins` maps temporary server
+    addresses to the models that they serve: `{base_url: model}`.
     """
 
     engine: str
@@ -39,7 +39,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class EntryKey:
-    """The name of a cached answer, and the seal that proves it to be ours."""
+    """The name of a cached answer, and the seal that proves its origin."""
 
     name: str
     _secret: bytes = field(repr=False)
@@ -49,7 +49,7 @@ class EntryKey:
         return hmac.digest(self._secret, answer, "sha256") + answer
 
     def unseal(self, entry: bytes) -> bytes | None:
-        """The answer, None if the entry was not sealed with this key."""
+        """The answer, or None if the entry was not sealed with this key."""
         seal, answer = entry[:_SEAL_SIZE], entry[_SEAL_SIZE:]
         return answer if hmac.compare_digest(seal, hmac.digest(self._secret, answer, "sha256")) else None
 
@@ -57,8 +57,8 @@ class EntryKey:
 def entry_key(call: ModelCall, origin: Origin, *, comparable: Callable[[Message], Message]) -> EntryKey | None:
     """The key of a request; None if the provider of its model is unknown.
 
-    `comparable` removes from a message what differs each time and means nothing to the model. Not part of the key:
-    time limits, streaming, and parameters that the server is known to reject.
+    `comparable` removes parts of a message that differ each time and do not matter to the model. Time limits,
+    streaming, and parameters that the server is known to reject are not part of the key.
     """
     try:
         account = _account(call, origin)
@@ -85,7 +85,7 @@ def entry_key(call: ModelCall, origin: Origin, *, comparable: Callable[[Message]
 
 
 def _account(call: ModelCall, origin: Origin) -> bytes:
-    """The server and our account there. Raises `ModelNotFound`."""
+    """The server and the user's account there. Raises `ModelNotFound`."""
     settings = call.settings
     if stand_in := origin.stand_ins.get(settings.base_url or ""):
         return _canonical([stand_in])

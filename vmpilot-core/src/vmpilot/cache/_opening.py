@@ -1,4 +1,4 @@
-"""Open the cache that a setting names. Nothing is imported, created or connected before its first use."""
+"""Opens the cache that a setting selects. Nothing is imported, created or connected before its first use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vmpilot.installation import install_command
 
 
 def open_cache(place: CachePlace, *, folder: Path, megabytes: int) -> AnswerCache | None:
-    """The cache at this place, None for `off`; on disk it is in `folder`. It holds at most `megabytes` (10**6 bytes).
+    """The cache at this place, or None for `off`; on disk, it is in `folder`. Its limit is `megabytes` (10**6 bytes).
 
-    Raises `UsageError` for a Redis if its client library is not installed.
+    Raises `UsageError` for Redis if its client library is not installed.
     """
     if place.kind == "off":
         return None

@@ -1,6 +1,6 @@
-"""Answers in a Redis that several servers share, within a limit of our own, whatever the server evicts itself.
+"""Answers in a Redis that several servers share, within VMPilot's own limit, regardless of the server's evictions.
 
-Entries are strings that expire. A sorted set holds the order of their use, a hash their sizes.
+Entries are strings that expire. A sorted set stores the order of their use, a hash their sizes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 _SPACE = "vmpilot:{answers:1}:"
-"""The prefix of all our keys; the braces keep them on one node of a cluster."""
+"""The prefix of all keys; the braces keep them on one node of a cluster."""
 _ENTRY = f"{_SPACE}entry:"
 _USED, _SIZES, _FACTS = f"{_SPACE}used", f"{_SPACE}sizes", f"{_SPACE}facts"
 _AGE = 30 * 24 * 3600

@@ -27,7 +27,7 @@ def encode_answer(event: MessageCompleted) -> bytes:
 
 
 def decode_answer(data: bytes) -> MessageCompleted | None:
-    """The answer that `encode_answer` wrote; None if the data are foreign or corrupt."""
+    """The answer that `encode_answer` wrote; None if the data is foreign or corrupt."""
     try:
         event = decode_event(data)
     except (ValueError, RecursionError):

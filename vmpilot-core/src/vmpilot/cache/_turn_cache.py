@@ -1,4 +1,4 @@
-"""The cache around a turn's calls to the model; it never delays the turn by more than a second."""
+"""The cache around a turn's calls to the model; it delays the turn by a second at most."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vmpilot.cache._replay import decode_answer, deltas_of, encode_answer, is_wh
 from vmpilot.contract import BackendEvent, Message, MessageCompleted, ModelCall, ModelSettings, Notice, Usage
 
 PATIENCE = 1.0
-"""Seconds that a turn waits for a slow or unreachable cache, all calls together."""
+"""Seconds that a turn waits for a slow or unreachable cache, in total."""
 _QUICK = 0.02
-"""Seconds that each use may take without counting, or many calls would add up to the limit."""
+"""Seconds that each use may take without being counted; otherwise, many calls would add up to the limit."""
 
 FROM_CACHE = "Answered from the cache at no cost: the same request was made before."
 """Shown once per turn."""
@@ -55,8 +55,8 @@ class TurnCache:
     ) -> MessageCompleted:
         """The cached answer to the call, or the answer of `ask`, which is cached if it is complete.
 
-        `ask` returns one answer of one model, after retries and repairs; `sent` the settings of its final request.
-        Secrets in the messages must be masked already.
+        `ask` returns one answer of one model, after retries and repairs; `sent` returns the settings of its final
+        request. Secrets in the messages must be masked already.
         """
         key = None
         if self._usable and self._admits(call.settings):

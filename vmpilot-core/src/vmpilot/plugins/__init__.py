@@ -1,4 +1,4 @@
-"""Plugins: finds, chooses, loads and checks backends and tool plugins."""
+"""Finds, chooses, loads and checks backends and tool plugins."""
 
 from vmpilot.plugins._backend import Backend
 from vmpilot.plugins._choice import SHIPPED, BackendChoice, choose_backend

@@ -1,4 +1,4 @@
-"""The chosen backend behind a typed face: pluggy's hooks are untyped, and simple backends may yield simple things."""
+"""A typed wrapper for the chosen backend: pluggy's hooks are untyped, and simple backends may yield plain text."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DONE = object()
 
 
 class Backend:
-    """A loaded backend. What it raises comes out as the contract's errors."""
+    """A loaded backend. All its exceptions are converted to the contract's errors."""
 
     def __init__(self, installed: InstalledBackend, hook: pluggy.HookRelay) -> None:
         self.name = installed.name
@@ -46,12 +46,12 @@ class Backend:
 
     @property
     def info(self) -> BackendInfo:
-        """What the backend says of itself, or what its distribution's metadata say."""
+        """The backend's description of itself, or else its distribution's metadata."""
         told = cast("BackendInfo | None", self._hook.describe_backend())
         return told or BackendInfo(self._installed.name, self._installed.version)
 
     def model_info(self, model: str) -> ModelInfo | None:
-        """What the backend knows of the model; one that fails to tell knows nothing."""
+        """The backend's knowledge of the model; a backend that fails here counts as knowing nothing."""
         try:
             told = self._hook.describe_model(model=model)
         except Exception:  # noqa: BLE001  a price that is not known must not cost the turn
@@ -66,7 +66,7 @@ class Backend:
         model_calls: ModelCalls,
         take: Callable[[BackendEvent], Awaitable[None]],
     ) -> None:
-        """Run one turn. `take` gets the events that the backend yields itself; plain text becomes one message.
+        """Run one turn. `take` receives the events that the backend yields itself; plain text becomes one message.
 
         Raises the contract's errors; anything else that the backend raises becomes a `BackendError`.
         """
@@ -101,7 +101,7 @@ class Backend:
 
 
 async def _as_async(items: Any) -> AsyncGenerator[object, None]:
-    """The items of an async iterator, or of a sync one, which is run in a thread."""
+    """The items of an async iterator, or of a sync iterator, which runs in a thread."""
     match items:
         case AsyncGenerator():
             async with aclosing(items) as stream:
@@ -125,6 +125,6 @@ async def _in_thread(iterator: Iterator[object]) -> AsyncGenerator[object, None]
         while (item := await asyncio.to_thread(next, iterator, _DONE)) is not _DONE:
             yield item
     finally:
-        # One that still runs was cancelled; it is closed when its thread lets go of it.
+        # A sync iterator that is still running was canceled; it is closed when its thread is done with it.
         if isinstance(iterator, GeneratorType) and not iterator.gi_running:
             iterator.close()

@@ -1,4 +1,4 @@
-"""Chooses the backend. One that was asked for is never replaced by another."""
+"""Chooses the backend. A requested backend is never replaced by another."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def choose_backend(
 ) -> BackendChoice:
     """The backend named `asked_for` (by `asked_by`: an option, a variable, a file), or the default.
 
-    The default is the only backend that is installed, else the first shipped one. Raises `BackendError` if the backend
-    is not installed, if several distributions claim its name, or if there is no default.
+    The default is the only installed backend, otherwise the first shipped one. Raises `BackendError` if the backend is
+    not installed, if several distributions claim its name, or if there is no default.
     """
     if asked_for is not None:
         return BackendChoice(_named(asked_for, installed, asked_by), asked_by)

@@ -1,4 +1,4 @@
-"""Descriptions of installed backends. Each is imported in its own process, so that a broken one cannot do harm."""
+"""Describes installed backends. Each is imported in a separate process, so that a broken one cannot do harm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PATIENCE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class DescribedBackend:
-    """An installed backend with its description, or a sentence on why it cannot be used."""
+    """An installed backend with its description, or a sentence that explains why it cannot be used."""
 
     installed: InstalledBackend
     info: BackendInfo | None
@@ -45,7 +45,7 @@ class DescribedBackend:
 def describe_backends(
     installed: Sequence[InstalledBackend], *, seconds: float = PATIENCE
 ) -> tuple[DescribedBackend, ...]:
-    """Describe all of them in their order, without importing any into this process."""
+    """Describe all of them in order, without importing any into this process."""
     deadline = time.monotonic() + seconds
     children = [(backend, _start(backend)) for backend in installed]
     try:

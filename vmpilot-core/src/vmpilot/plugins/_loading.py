@@ -13,13 +13,13 @@ from vmpilot.plugins._installed import InstalledBackend, InstalledPlugin
 
 
 class PluginError(Exception):
-    """A plugin cannot be used; the message completes a sentence that starts with its name."""
+    """A plugin cannot be used; the message continues a sentence that starts with its name."""
 
 
 def load_backend(installed: InstalledBackend) -> Backend:
     """The backend, imported and checked.
 
-    Raises `BackendError` with the distribution, what is wrong with it, and the command that fixes it.
+    Raises `BackendError` with the distribution, the problem, and the command that fixes it.
     """
     try:
         backend = Backend(installed, load_hooks(installed, needed="generate_responses"))
@@ -35,7 +35,7 @@ def load_backend(installed: InstalledBackend) -> Backend:
 
 
 def load_hooks(installed: InstalledPlugin, *, needed: str) -> pluggy.HookRelay:
-    """The hooks of this plugin alone. Raises `PluginError`, also if it lacks the hook `needed`."""
+    """The hooks of this plugin alone. Raises `PluginError`, including if it lacks the hook `needed`."""
     return _register(_import_plugin(installed), installed.name, needed=needed)
 
 

@@ -30,7 +30,7 @@ _LONGEST_TEXT = 40_000
 
 @dataclass(frozen=True, slots=True)
 class LoadedTools:
-    """The tools of all working plugins, and a sentence for the user on each broken one."""
+    """The tools of all working plugins, and a sentence for the user about each broken one."""
 
     tools: tuple[Tool, ...]
     problems: tuple[str, ...]
@@ -39,7 +39,7 @@ class LoadedTools:
 def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> LoadedTools:
     """Import all installed tool plugins and get their tools. `taken` are names of tools that exist already.
 
-    If a plugin has one bad tool, none of its tools are used. Blocks for as long as the plugins take.
+    If a plugin has one bad tool, none of its tools are used. Blocks until all plugins are loaded.
     """
     tools: dict[str, PluginTool] = {}
     problems: list[str] = []
@@ -62,7 +62,7 @@ def load_tool_plugins(context: ToolContext, *, taken: Collection[str] = ()) -> L
 
 
 class PluginTool:
-    """A plugin's tool for the core, which decides by itself what its effect is and how it is shown."""
+    """A plugin's tool for the core, which determines its effect and title itself."""
 
     folder = None
 
