@@ -88,7 +88,7 @@ def test_the_package_is_small_and_clean(package: Path) -> None:
 def test_an_invalid_name_is_rejected(name: str, here: Any, tmp_path: Path) -> None:
     ran = here("backends", "new", "--cwd", str(tmp_path / "empty"), "--", name)
     assert (ran.code, ran.out, (tmp_path / "empty").exists()) == (2, "", False)
-    assert "cannot be a backend's name" in ran.err
+    assert "is not a valid backend name" in ran.err
 
 
 @pytest.mark.parametrize("name", ["bare", "langchain", "litellm"])

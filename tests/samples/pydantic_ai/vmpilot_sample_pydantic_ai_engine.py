@@ -71,7 +71,7 @@ class Turn:
 
 
 async def ask_server(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    """One call to the model. It raises the contract's errors and nothing else, and does not retry."""
+    """One call to the model. It raises only the contract's errors and does not retry."""
     target = find_target(call)
     target.check_key()
     if target.base_url is None:

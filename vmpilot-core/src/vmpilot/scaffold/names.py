@@ -14,7 +14,7 @@ _LONGEST = 30
 
 @dataclass(frozen=True, slots=True)
 class PackageNames:
-    """A backend's name, and by it those of its distribution and of its Python package."""
+    """A backend's name, from which its distribution and Python package are named."""
 
     backend: str
 
@@ -33,7 +33,7 @@ def choose_names(backend: str, *, taken: Collection[str]) -> PackageNames:
     """The names for a new backend. Raises `UsageError` if its name is invalid or among those `taken`."""
     if not _NAME.fullmatch(backend) or len(backend) > _LONGEST:
         raise UsageError(
-            f"{backend!r:.80} cannot be a backend's name: take up to {_LONGEST} of a-z, 0-9 and single hyphens, "
+            f"{backend!r:.80} is not a valid backend name: use up to {_LONGEST} of a-z, 0-9 and single hyphens, "
             f"a letter first"
         )
     if backend in taken:

@@ -51,16 +51,16 @@ async def generate_responses(
     toolbox: Toolbox,
     model_calls: ModelCalls,
 ) -> None:
-    """Run one turn: ask the model, run what it asks for, until it answers."""
+    """Run one turn: call the model and run its tool calls until it answers."""
     history: list[Message] = [*request.messages]
     while (answer := await model_calls.ask(ask_model, history)).tool_calls:
         history += [answer, *await toolbox.call_all(answer.tool_calls)]
 
 
 async def ask_model(call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-    """Make one call: deltas as they come, then one `MessageCompleted`.
+    """Make one call: deltas as they arrive, then one `MessageCompleted`.
 
-    It raises the contract's errors and nothing else, and does not retry.
+    It raises only the contract's errors and does not retry.
     """
     target = choose_target(call)
     key = target.key.reveal() if target.key else NO_KEY
@@ -99,11 +99,11 @@ def choose_target(call: ModelCall) -> ModelTarget:
 
 
 def find_address(target: ModelTarget) -> str:
-    """Where the server is."""
+    """The server's address."""
     known = find_provider(target.name.provider)
     address = target.base_url or known.base_url
     if address is None:
-        raise ModelNotFound(f"No address is known for {target}: set VMPILOT_BASE_URL")
+        raise ModelNotFound(f"Unknown address for {target}: set VMPILOT_BASE_URL")
     return address.rstrip("/")
 
 
