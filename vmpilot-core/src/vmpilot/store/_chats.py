@@ -1,4 +1,4 @@
-"""Everything but appending that can be done with stored conversations; each method is one transaction."""
+"""All operations on stored conversations except appending; each method is one transaction."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Chats:
         return found
 
     def holder(self, conversation_id: str) -> str:
-        """Who writes to the conversation, as text."""
+        """The conversation's current writer, as text."""
         query = select(conversations.c.holder).where(conversations.c.id == conversation_id)
         with self.database.reading() as connection:
             return describe_holder(connection.scalars(query).first() or "")

@@ -78,11 +78,11 @@ class ConversationLog:
 
 
 class ConversationStore:
-    """The conversations in one database: an SQLite file below a data folder, or what `database_url` names.
+    """The conversations in one database: an SQLite file below a data folder, or the database at `database_url`.
 
-    All database work runs in the store's own thread, in the order of the calls. A conversation is named by its id or a
-    prefix of it. The first call raises `UsageError` if the folder is not writable, `database_url` is invalid or its
-    driver is missing; any call raises `StoreError` if the database cannot be used.
+    All database work runs in the store's own thread, in the order of the calls. A conversation is identified by its id
+    or a prefix of it. The first call raises `UsageError` if the folder is not writable, `database_url` is invalid or
+    its driver is missing; any call raises `StoreError` if the database cannot be used.
     """
 
     def __init__(self, folder: Path, *, database_url: Secret | None = None) -> None:
@@ -124,26 +124,26 @@ class ConversationStore:
         return await self.run(lambda: self.chats.chat(self.chats.find(conversation_id)))
 
     async def list_chats(self, *, limit: int | None = None, failed: bool = False) -> tuple[Chat, ...]:
-        """The conversations, the one that was used last first; with `failed` also those where every request failed."""
+        """The conversations, most recently used first; with `failed`, also those in which every request failed."""
         return await self.run(lambda: self.chats.list(limit, failed=failed))
 
     async def events(self, conversation_id: str) -> tuple[Event, ...]:
-        """All events of a conversation, also while another process writes to it."""
+        """All events of a conversation, even while another process writes to it."""
         return await self.run(lambda: self.chats.events(self.chats.find(conversation_id)))
 
     async def search(self, words: str, *, limit: int = 50) -> tuple[Hit, ...]:
-        """The entries in which each of the words begins a word, newest first; case and accents do not count.
+        """The entries that contain words starting with each of the words, newest first; case and accents are ignored.
 
         Raises `UsageError` if there is no word to search for.
         """
         return await self.run(lambda: self.chats.search(words, limit))
 
     async def export(self, conversation_id: str) -> str:
-        """The conversation as a JSON document that `import_document` takes."""
+        """The conversation as a JSON document for `import_document`."""
         return await self.run(lambda: self.chats.export(self.chats.find(conversation_id)))
 
     async def import_document(self, data: str | bytes) -> Chat:
-        """Store an exported conversation under its own id, or a new one if that is taken.
+        """Store an exported conversation under its id, or under a new one if that is taken.
 
         Its turns and commands are not counted in `costs` and `audit`: they happened elsewhere or are counted already.
         Raises `UsageError` if it is not such a document, or is from a newer version.
@@ -153,28 +153,28 @@ class ConversationStore:
     async def fork(self, conversation_id: str, *, at: int | None = None) -> Chat:
         """A new conversation that starts with all entries of another one, or those of its first `at` turns.
 
-        The other one does not change. Raises `UsageError` if it has fewer turns.
+        The original does not change. Raises `UsageError` if it has fewer turns.
         """
         return await self.run(lambda: self.chats.fork(self.chats.find(conversation_id), at))
 
     async def rename(self, conversation_id: str, title: str) -> Chat:
-        """Give a conversation another title, cut to one line of 80 characters. Raises `UsageError` for an empty one."""
+        """Change a conversation's title, cut to one line of 80 characters. Raises `UsageError` for an empty one."""
         return await self.run(lambda: self.chats.rename(self.chats.find(conversation_id), title))
 
     async def delete(self, conversation_id: str) -> Chat:
-        """Delete a conversation and return what it was. Raises `UsageError` while another process writes to it."""
+        """Delete a conversation and return its summary. Raises `UsageError` while another process writes to it."""
         return await self.run(lambda: self._delete(self.chats.find(conversation_id)))
 
     async def costs(self, by: CostBy = "day", *, since: float = 0.0) -> tuple[Cost, ...]:
-        """The total cost of the turns that started since then (seconds since the epoch)."""
+        """The total cost of the turns that started since a time (seconds since the epoch)."""
         return await self.run(lambda: self.chats.costs(by, since))
 
     async def audit(self, *, conversation_id: str | None = None, limit: int | None = None) -> tuple[Command, ...]:
-        """The commands that were started or denied, the newest `limit` of them, oldest first."""
+        """The last `limit` commands that were started or denied, oldest first."""
         return await self.run(lambda: self.chats.audit(conversation_id, limit))
 
     async def close(self) -> None:
-        """Wait for the work under way and close the database."""
+        """Wait for pending work and close the database."""
         if not self._closed:
             self._closed = True
             await self.run(self._close)

@@ -1,4 +1,4 @@
-"""The interface of a database: transactions, locks, and errors that say what to do."""
+"""The interface of a database: transactions, locks, and errors with advice for the user."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vmpilot.store._word_index import WordIndex
 
 
 class Lock(Protocol):
-    """The right to write to one conversation; the system releases it when its holder dies."""
+    """The right to write to one conversation; the operating system releases it when its holder dies."""
 
     def is_held(self) -> bool:
-        """Whether it is still ours; takes it again if a broken connection lost it."""
+        """Whether the lease is still held; acquires it again if a broken connection lost it."""
 
     def release(self) -> None:
         """Release it; never raises."""
@@ -68,11 +68,11 @@ class Database(ABC):
 
     @abstractmethod
     def lock(self, conversation_id: str) -> Lock | None:
-        """The lock of a conversation, None if it is held elsewhere."""
+        """The lock of a conversation, or None if it is held elsewhere."""
 
     @abstractmethod
     def forget_lock(self, conversation_id: str) -> None:
-        """Remove what is left of the lock of a deleted conversation; the caller holds it."""
+        """Remove the files of a deleted conversation's lock; the caller holds the lock."""
 
     @abstractmethod
     def failure(self, error: SQLAlchemyError) -> VMPilotError:

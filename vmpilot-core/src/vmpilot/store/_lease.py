@@ -1,4 +1,4 @@
-"""File locks between processes, which the kernel releases when the holder dies; who holds a conversation's lease."""
+"""File locks between processes, which the kernel releases when the holder dies, and the holder of a lease."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DISK_ERRORS = {EDQUOT, EIO, ENOSPC}
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who writes to a conversation; `since` is seconds since the epoch."""
+    """The process that writes to a conversation; `since` is in seconds since the epoch."""
 
     pid: int
     host: str
@@ -55,7 +55,7 @@ class FileLock:
 
     @classmethod
     def take(cls, path: Path) -> FileLock | None:
-        """Take it; None if another process or task holds it. Raises `UsageError` if the file is not writable."""
+        """Acquire it; None if another process or task holds it. Raises `UsageError` if the file is not writable."""
         while True:
             descriptor = _open_file(path)
             try:

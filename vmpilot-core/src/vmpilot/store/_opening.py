@@ -1,4 +1,4 @@
-"""Open the database that the settings name with the current schema. Alembic is imported only for an older one."""
+"""Opens the database selected in the settings, with the current schema. Alembic is imported only for an older one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_database(path: Path, database_url: Secret | None = None) -> AnyDatabase
 def _prepare_schema(database: AnyDatabase) -> None:
     """Create the schema in an empty database, or upgrade an older one, in one transaction.
 
-    Raises `StoreError` if a newer VMPilot made it.
+    Raises `StoreError` if a newer VMPilot created it.
     """
     if _checked_version(database) == SCHEMA_VERSION:
         return

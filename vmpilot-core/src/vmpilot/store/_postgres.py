@@ -85,7 +85,7 @@ class PostgresDatabase(Database):
             return _AdvisoryLock(self, key) if self._locks.take(key) else None
 
     def has_lock(self, key: int) -> bool:
-        """Whether we still hold the lock."""
+        """Whether the lock is still held."""
         with self.guarded():
             return self._locks.has(key)
 
@@ -118,7 +118,7 @@ class PostgresDatabase(Database):
 
 
 class _AdvisoryLocks:
-    """Locks of one session, which ends with the process, so that none can be left behind."""
+    """Locks of one session, which ends with the process, so that no lock can be left behind."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -160,7 +160,7 @@ class _AdvisoryLocks:
         return _try_lock(self._begin(), key)
 
     def _begin(self) -> Connection:
-        """Start a session and take again the locks that the last one held, as far as they are free."""
+        """Start a session and reacquire the locks of the last session, as far as they are free."""
         session = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             self._held = {key for key in self._held if _try_lock(session, key)}

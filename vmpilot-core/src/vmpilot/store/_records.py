@@ -57,9 +57,9 @@ class Cost(msgspec.Struct, frozen=True):
 class Command(msgspec.Struct, frozen=True):
     """A tool call that was allowed or denied. `command` is the shell's command line, for other tools the call's title.
 
-    `denied_by` says who denied it, and is empty if it was allowed. `exit_code` and `seconds` are None if the tool has
-    none or no result was stored; `finished` says which. `is_error` is also true for a call that was `interrupted` and
-    may have partial effects.
+    `denied_by` is the source of a denial, and empty if it was allowed. `exit_code` and `seconds` are None if they do
+    not apply or no result was stored; `finished` tells these apart. `is_error` is also true for a call that was
+    `interrupted` and may have partial effects.
     """
 
     conversation_id: str

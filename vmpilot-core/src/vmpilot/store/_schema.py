@@ -21,7 +21,7 @@ conversations = Table(
     Column(
         "lease", Integer, nullable=False, server_default="1"
     ),  # incremented by each writer, so that an older one cannot commit
-    Column("holder", Text, nullable=False, server_default="{}"),  # JSON: who took the last lease
+    Column("holder", Text, nullable=False, server_default="{}"),  # JSON: the last lease's holder
     Column("title", Text, nullable=False, server_default='""'),  # JSON
     Column("model", Text, nullable=False, server_default='""'),  # JSON: the last turn's
     Column("turns", Integer, nullable=False, server_default="0"),

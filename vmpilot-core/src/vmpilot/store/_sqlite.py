@@ -65,7 +65,7 @@ class SqliteFile(Database):
                 self._preparing = False
 
     def before_upgrade(self, version: int) -> None:
-        """Copy the file to one beside it, named by its schema and the time."""
+        """Copy the file to the same folder, with the schema and the time in its name."""
         copy = _free_name(self.path, f"schema{version}")
         descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         os.close(descriptor)

@@ -74,7 +74,7 @@ def words_in(text: str) -> list[str]:
 
 
 def fold(word: str) -> str:
-    """The form in which words are compared."""
+    """The form used to compare words."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", word) if not unicodedata.combining(letter))
     kept = (letter for letter in plain.casefold() if letter.isalnum())
     return "".join(letter if letter.isascii() else f"x{ord(letter):x}" for letter in kept)[:_WORD_LENGTH]

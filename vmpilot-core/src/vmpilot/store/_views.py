@@ -25,7 +25,7 @@ _STARTED = '{"type":"turn_started"'
 def list_chats(
     connection: Connection, *, limit: int | None = None, ids: Sequence[str] | None = None, failed: bool = True
 ) -> list[Chat]:
-    """The conversations, the last used one first; all of them, or those with these ids.
+    """The conversations, most recently used first; all of them, or those with these ids.
 
     Without `failed`, conversations in which every request failed are omitted, unless they were imported or forked.
     """
@@ -98,7 +98,7 @@ def add_up_costs(connection: Connection, by: CostBy, *, since: float = 0.0) -> l
 def list_commands(
     connection: Connection, *, limit: int | None = None, conversation_id: str | None = None
 ) -> list[Command]:
-    """The commands that were started or denied, the newest `limit` of them, oldest first."""
+    """The last `limit` commands that were started or denied, oldest first."""
     begun, ended = entries.alias(), entries.alias()
     query = (
         select(commands.c.conversation_id, commands.c.number, begun.c.body, ended.c.body)

@@ -1,4 +1,4 @@
-"""The word index: FTS5 in SQLite, tsvector in PostgreSQL. Both hold the words of `vmpilot.store._text.words_in`."""
+"""The word index: FTS5 in SQLite, tsvector in PostgreSQL. Both store the words of `vmpilot.store._text.words_in`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""How older schemas become the present one: Alembic revisions, run by `vmpilot.store._opening` and by nobody else."""
+"""Upgrades older schemas to the current one: Alembic revisions, run only by `vmpilot.store._opening`."""
