@@ -92,11 +92,11 @@ async def test_a_changed_tool_is_not_called_before_the_user_approved_it(
         "  description: Something new.\n    | - echo is gone\n"
         '  parameters: {"type": "object", "properties": {}}'
     )
-    with pytest.raises(ToolError, match="the change that waits for approval is"):
+    with pytest.raises(ToolError, match="the change waiting for approval is"):
         accept.effect({"server": "raw", "change": "0" * 12})
     outcome = await call(tools, "mcp_accept_changes", **arguments)
     assert "mcp__raw__echo: Say it again, and send it to me too." in outcome.text
-    with pytest.raises(ToolError, match="no change waits for approval"):
+    with pytest.raises(ToolError, match="no change is waiting for approval"):
         accept.effect(arguments)
 
     assert (await call(tools, "mcp__raw__echo", a=1)).text == '{"a": 1}'

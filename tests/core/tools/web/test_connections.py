@@ -39,7 +39,7 @@ async def test_a_redirect_to_another_place_is_reported_and_not_followed(site: Si
     site.sends_on("/a", target.format(port=site.port))
     found = await fetch(site.url("/a"))
     wanted = target.format(port=site.port)
-    assert f"redirects to another place: {wanted if ':' in wanted[:6] else 'http:' + wanted}\n" in found.text
+    assert f"redirects to another site: {wanted if ':' in wanted[:6] else 'http:' + wanted}\n" in found.text
     assert len(site.seen) == 1
 
 

@@ -57,9 +57,9 @@ async def test_one_engine_is_asked_and_its_results_are_given(engine: Engine) -> 
 
 async def test_no_results_may_be_a_refusal(engine: Engine) -> None:
     engine.site.has("/html/", "<html><body>nothing", kind=HTML)
-    assert "may also be refusing programs" in (await engine.search()).text
+    assert "may also be blocking programs" in (await engine.search()).text
     engine.site.has("/html/", "slow down", kind=HTML, status=202)
-    assert "may also be refusing programs" in (await engine.search()).text
+    assert "may also be blocking programs" in (await engine.search()).text
 
 
 async def test_an_unreachable_engine_is_an_error_without_the_proxys_password() -> None:

@@ -24,12 +24,12 @@ _MOST_REMEMBERED = 32
 
 
 class CommandRunner:
-    """Runs commands and background jobs. It costs nothing before the first one; `close` ends all of them.
+    """Runs commands and background jobs. It costs nothing before the first command; `close` ends all of them.
 
-    `environment` is the commands' whole one, scrubbed. `masker` masks secrets in the output; with `outputs`, a folder
-    for this conversation alone, long output is kept there in full. A runner that is not `lasting` need not be closed
-    if it starts no jobs, but each command takes 30 ms longer. `kept` stores the jobs that outlive VMPilot; without it
-    none can be started.
+    `environment` is the complete, scrubbed environment of the commands. `masker` masks secrets in the output; with
+    `outputs`, a folder for this conversation alone, long output is kept there in full. A runner that is not `lasting`
+    needs no `close` if it starts no jobs, but each command takes 30 ms longer. `kept` stores the jobs that outlive
+    VMPilot; without it, kept jobs cannot be started.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class CommandRunner:
         confinement: Confinement = "host",
         on_output: Callable[[str], None] = lambda _: None,
     ) -> CommandOutcome:
-        """See `run_command`. Raises `ToolError` if it must be confined and no sandbox works."""
+        """See `run_command`. Raises `ToolError` if it requires a sandbox and none works."""
         return await run_command(
             command,
             folder=folder,
@@ -93,7 +93,7 @@ class CommandRunner:
     ) -> Job:
         """Start `command` as `run` does, but with a standard input to write to; do not wait for it.
 
-        Raises `ToolError` if too many jobs run, and what `run` raises. If the shell cannot be started, `Job.problem`
+        Raises `ToolError` if too many jobs run, and the errors of `run`. If the shell cannot be started, `Job.problem`
         says so a moment later. A job that is kept outlives VMPilot.
         """
         confine = self._confined(confinement, folder)
@@ -135,14 +135,14 @@ class CommandRunner:
         return [describe(job) for job in jobs]
 
     def take_ended_jobs(self) -> list[str]:
-        """Give a line for each job that has ended since the last time."""
+        """Return a line for each job that has ended since the last call."""
         ended = [job for job in self._jobs.values() if job.over and not job.reported]
         for job in ended:
             job.reported = True
         return [describe(job) for job in ended]
 
     def describe_end(self) -> list[str]:
-        """A sentence for the user about each running job, before all except the kept ones are ended."""
+        """A sentence for the user about each running job, before all jobs except kept ones are ended."""
         return [
             f"Job {job.number} keeps running: $ {shorten(job.command)} (see `vmpilot jobs`)"
             if job.keep
@@ -167,7 +167,7 @@ class CommandRunner:
         if level == "host":
             return None
         if confine is None:
-            raise ToolError("Not run: it may only run in a sandbox, and none works on this machine.")
+            raise ToolError("Not run: it may only run in a sandbox, and no sandbox works on this machine.")
         return lambda launch, resources: confine(launch, resources, level, folder)
 
     def _start_job(
@@ -203,7 +203,7 @@ class CommandRunner:
         return job
 
     def _look_for_earlier(self) -> None:
-        """Find kept jobs of others. A known one keeps its read position."""
+        """Find kept jobs started elsewhere. A known job keeps its read position."""
         found = () if self._kept is None else self._kept.all()
         self._earlier = {
             job.number: self._earlier.get(job.number, job) for job in found if job.number not in self._jobs

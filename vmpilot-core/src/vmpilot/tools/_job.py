@@ -26,8 +26,9 @@ _CLOSING_GRACE = 0.4
 class Job:
     """A command that runs in the background until its last process has ended.
 
-    `number` is its id for the model, `remark` a note on its start, `reported` whether the model knows of its end. A
-    `kept` job's supervisor reads its output and watches its time; `output`, the reading end, is then closed here.
+    `number` is its id for the model, `remark` a note about its start, `reported` whether the model knows that it ended.
+    A `kept` job's supervisor reads its output and enforces its time limit; `output`, the reading end, is then closed
+    here.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Job:
         os.set_blocking(input_, False)
 
     def begin(self, *, masker: Masker, outputs: Path | None, timeout: float | None, resources: ExitStack) -> None:
-        """Watch it; `resources` are released when it is over."""
+        """Watch it; `resources` are released when it ends."""
         self._resources = resources
         self._supervised.watch(self._note)
         if self._kept is not None:
@@ -84,7 +85,7 @@ class Job:
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell; None while it runs, if a signal ended it, or if its supervisor was killed."""
+        """The exit code of its shell; None while it runs, if a signal ended it, or if its supervisor was killed."""
         code = self._supervised.exit_code
         return code if code is not None and code >= 0 else None
 
@@ -115,9 +116,9 @@ class Job:
         return self._new.total_chars + len(self._unfinished)
 
     def read(self, lines: int | None = None) -> str:
-        """Give the output since the last read or, with `lines`, the last lines of all output.
+        """Return the output since the last read or, with `lines`, the last lines of all output.
 
-        An unfinished line at the end is given, and is unread again.
+        An unfinished line at the end is returned, but stays unread.
         """
         if self._kept is not None:
             return self._kept.read(lines)
@@ -149,13 +150,13 @@ class Job:
             self._close_input()
 
     async def wait(self, seconds: float) -> None:
-        """Wait until it is over, but no longer than that."""
+        """Wait until it ends, up to a time limit."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._over.wait()
 
     async def end(self, *, closing: bool = False) -> int:
-        """End all its processes; give the number that could not be ended."""
+        """End all its processes; return the number that could not be ended."""
         if self.over:
             return 0
         self.ended_by = self.ended_by or "ended by the tool jobs"

@@ -13,7 +13,7 @@ from vmpilot.tools._job import Job
 from vmpilot.tools.kept_jobs import KeptJob
 
 _SETTLING = 0.3
-"""Seconds in which a job may answer its input, so that the answer is in the same result."""
+"""Seconds to wait for a job's response to its input, so that it is in the same result."""
 
 JOBS_SPEC = ToolSpec(
     name="jobs",

@@ -1,4 +1,4 @@
-"""Recognizes prompts that could not be answered in a command's output, and what to do instead."""
+"""Recognizes unanswerable prompts in a command's output, and suggests what to do instead."""
 
 import re
 
@@ -53,6 +53,6 @@ _HINTS = (
 
 
 def explain_question(output: str) -> str | None:
-    """What to do if this output ends with a prompt or a failure to show one, None otherwise."""
+    """Advice if this output ends with a prompt or a failure to show one, otherwise None."""
     end = output[-_EXAMINED:]
     return next((hint for pattern, hint in _HINTS if pattern.search(end)), None)

@@ -51,7 +51,7 @@ class KeptJob:
 
     @property
     def exit_code(self) -> int | None:
-        """That of its shell; None while it runs, if a signal ended it, or if it is unknown."""
+        """The exit code of its shell; None while it runs, if a signal ended it, or if it is unknown."""
         code = read_state(self.folder).get("code")
         return code if isinstance(code, int) and code >= 0 else None
 
@@ -80,7 +80,7 @@ class KeptJob:
         return max(0, output_length(self.folder) - self._position)
 
     def read(self, lines: int | None = None) -> str:
-        """The output since the last read, without its middle if it is long; or the last lines of all output."""
+        """The output since the last read, without the middle if it is long; or the last lines of all output."""
         start, end = self._position, output_length(self.folder)
         self._position = end
         if lines is not None:
@@ -167,7 +167,7 @@ def _number(folder: Path) -> int:
 
 
 def _end_process(number: int, state: dict[str, object], *, name: str) -> bool:
-    """End the supervisor, which ends the whole job, or a shell without one with its group. Whether it is gone."""
+    """End the supervisor, which ends the entire job, or else the shell's process group. Returns success."""
     try:
         descriptor = os.pidfd_open(number)
     except ProcessLookupError:

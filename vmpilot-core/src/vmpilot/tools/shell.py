@@ -69,9 +69,9 @@ SHELL_SPEC = ToolSpec(
 
 
 class ShellTool:
-    """Runs commands in a workspace, which moves to the folder that a command ends in.
+    """Runs commands in a workspace, which moves to the folder in which a command ends.
 
-    With an environment instead of a runner it is the bare tool, which starts no jobs.
+    With an environment instead of a runner, it is the basic tool without jobs.
     """
 
     def __init__(self, workspace: Workspace, runner: CommandRunner | Mapping[str, str]) -> None:

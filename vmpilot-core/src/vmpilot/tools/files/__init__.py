@@ -1,4 +1,4 @@
-"""The file tools: read, create, edit, find, search. They use exactly the paths that the permission was decided on."""
+"""The file tools: read, create, edit, find, search. They use exactly the paths for which permission was decided."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def file_tools(workspace: Workspace, memory: FileMemory, environment: Mapping[str, str]) -> tuple[Tool, ...]:
-    """All file tools; `memory` is the conversation's, `environment` the one for programs, without secrets."""
+    """All file tools; `memory` is the conversation's, `environment` is for programs, without secrets."""
     return (
         ReadFileTool(workspace, memory),
         CreateFileTool(workspace, memory),

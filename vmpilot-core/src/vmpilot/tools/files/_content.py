@@ -1,4 +1,4 @@
-"""Reads whole files of bounded size, and remembers what a conversation has seen of files."""
+"""Reads complete files of bounded size, and remembers the file contents that a conversation has seen."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class FileMemory:
         self._digests: dict[Path, bytes | None] = {}
 
     def note(self, path: Path, data: bytes | None) -> None:
-        """Remember this content as seen; None if the file was too large to be read whole."""
+        """Remember this content as seen; None if the file was too large to read completely."""
         self._digests[path] = None if data is None else digest_of(data)
 
     def is_stale(self, path: Path, data: bytes) -> bool:
-        """Whether the file was seen in this conversation, and not with this content."""
+        """Whether the file was seen in this conversation with different content."""
         return path in self._digests and self._digests[path] != digest_of(data)
 
 
@@ -54,7 +54,7 @@ def digest_of(data: bytes) -> bytes:
 
 
 def read_content(path: Path, *, limit: int) -> Content:
-    """The whole file. Raises OSError, and `TooLarge` beyond `limit` bytes, whatever size the file reports."""
+    """The complete file. Raises OSError, and `TooLarge` beyond `limit` bytes, whatever size the file reports."""
     with opened_folder(path.parent) as folder:
         descriptor, facts = open_regular(folder, path.name)
     try:

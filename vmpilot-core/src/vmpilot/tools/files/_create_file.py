@@ -1,4 +1,4 @@
-"""The tool `create_file`: creates a new file, whole or not at all, and never overwrites one."""
+"""The tool `create_file`: creates a new file, completely or not at all, and never overwrites one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CreateFileTool(FileTool):
             "type": "object",
             "properties": {
                 "path": {"type": "string", "minLength": 1, "description": "The file, relative to the working folder."},
-                "content": {"type": "string", "description": "The whole content."},
+                "content": {"type": "string", "description": "The complete content."},
             },
             "required": ["path", "content"],
             "additionalProperties": False,

@@ -16,7 +16,7 @@ NEW = -1
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A piece of a document's `plain` text, and its replacement."""
+    """A span of a document's `plain` text, and its replacement."""
 
     start: int
     end: int
@@ -24,7 +24,7 @@ class Span:
 
 
 class Document:
-    r"""A file's text. `plain` is what edits see: each line ends in `\n`, also if it ends in `\r\n` in the file."""
+    r"""A file's text. `plain` is what edits see: each line ends in `\n`, even if it ends in `\r\n` in the file."""
 
     def __init__(self, text: str) -> None:
         self.before = tuple(split_lines(text))
@@ -34,7 +34,7 @@ class Document:
 
     @property
     def text(self) -> str:
-        """The whole text as it goes into the file."""
+        """The complete text as written to the file."""
         return "".join(self.lines)
 
     def line_at(self, offset: int) -> int:
@@ -109,12 +109,12 @@ def _count_equal(pairs: Iterable[tuple[str, str]]) -> int:
 
 _CONTEXT = 3
 _REFINED = 400
-"""Lines of a changed piece up to which equal lines are searched within it."""
+"""Maximum lines of a changed section in which equal lines are searched."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """Lines `old` of the former text became lines `new` of the present one."""
+    """Lines `old` of the original text became lines `new` of the current text."""
 
     old: range
     new: range

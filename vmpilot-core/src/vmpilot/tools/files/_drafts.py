@@ -1,4 +1,4 @@
-"""Makes edits in memory: reads the files, finds the places, replaces them. Nothing is written."""
+"""Makes edits in memory: reads the files, finds the matches, replaces them. Nothing is written."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUOTED_LINES = 12
 _QUOTED_CHARACTERS = 300
 _PLACES = 8
 _EXAMINED = 1_000
-"""Characters of a line in which something that looks like the search text is looked for."""
+"""Maximum length of a line that is searched for text that looks like the search text."""
 _NUMBERED = re.compile(r"\s*\d+\t")
 _SECONDS = 0.5
 """Time for finding similar lines."""
@@ -86,7 +86,7 @@ def read_draft(path: Path, shown: str, memory: FileMemory) -> Draft:
 
 
 def apply_edits(draft: Draft, edits: Iterable[Edit]) -> None:
-    """Make the edits in order. Raises `ToolError` at the first that does not match."""
+    """Make the edits in order. Raises `ToolError` at the first edit that does not match."""
     document = draft.document
     for edit in edits:
         where = f"{draft.shown}{edit.label}"
@@ -111,7 +111,7 @@ def apply_edits(draft: Draft, edits: Iterable[Edit]) -> None:
 
 
 def _trimmed(document: Document, spans: Iterable[Span]) -> Iterable[Span]:
-    """The spans without what stays the same at their ends."""
+    """The spans without unchanged text at their ends."""
     for span in spans:
         old, new = document.plain[span.start : span.end], span.text
         shorter = min(len(old), len(new))
@@ -136,7 +136,7 @@ def _explain_missing(document: Document, search: str) -> str:
 
 
 def _find_look_alike(document: Document, wanted: list[str]) -> str | None:
-    """Where the file has something that looks like the first missing line of the search text."""
+    """The position of file text that looks like the first missing line of the search text."""
     missing = next((line for line in wanted if line not in document.plain), "")
     for number, line in enumerate(document.plain_lines, 1):
         if (line.isascii() and missing.isascii()) or len(line) > _EXAMINED:
@@ -161,7 +161,7 @@ def _find_nearest(lines: Sequence[str], search: str) -> range | None:
 
 
 def _find_by_equal_lines(present: Sequence[str], wanted: Sequence[str]) -> int | None:
-    """The start at which most of the wanted lines are where they should be; rare and long lines count more."""
+    """The start at which most of the wanted lines are in the right position; rare and long lines count more."""
     places = {line: list[int]() for line in wanted if line}
     for index, line in enumerate(present):
         if line in places:

@@ -1,4 +1,4 @@
-"""The tool `edit_file`: replaces pieces of text in many files at once, all or nothing."""
+"""The tool `edit_file`: replaces text in many files at once, all or nothing."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class EditFileTool(FileTool):
     spec = ToolSpec(
         name="edit_file",
         description=(
-            "Replace text in files: each edit replaces `search` with `replace`. `search` is an exact copy of a piece "
-            "of the file, best whole lines, long enough to be unique. All are made, or none if one does not match."
+            "Replace text in files: each edit replaces `search` with `replace`. `search` is an exact copy of text "
+            "in the file, preferably complete lines, long enough to be unique. If one edit does not match, none is made."
         ),
         parameters={
             "type": "object",
@@ -52,7 +52,7 @@ class EditFileTool(FileTool):
     )
 
     def title(self, arguments: Mapping[str, Any]) -> str:
-        """The whole diff; the run refuses if the files have changed since.
+        """The complete diff; the run fails if the files have changed since.
 
         If an edit does not match: the edits as given. A call that may be denied must not show the file's content.
         """

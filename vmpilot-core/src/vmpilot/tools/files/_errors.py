@@ -1,4 +1,4 @@
-"""File errors in words for the model: what happened to which file, and what to do next."""
+"""Explains file errors to the model: what happened to which file, and what to do next."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _similar_names(path: Path) -> str:
-    """The most similar names beside it: the model may have mistyped it, or forgotten the extension."""
+    """The most similar names in its folder: the model may have mistyped it, or forgotten the extension."""
     folder = path.parent
     while not folder.is_dir() and folder != folder.parent:
         path, folder = folder, folder.parent

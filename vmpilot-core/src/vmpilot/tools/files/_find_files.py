@@ -1,4 +1,4 @@
-"""The tool `find_files`: names that match a glob, in stable order, without what ignore files exclude."""
+"""The tool `find_files`: names that match a glob, in stable order, without files excluded by ignore files."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class FindFilesTool(FileTool):
 
 
 def describe_unreadable(names: list[str]) -> list[str]:
-    """A remark on unreadable entries, if there are any."""
+    """A remark about unreadable entries, if any."""
     if not names:
         return []
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""

@@ -23,10 +23,10 @@ def compile_glob(pattern: str) -> re.Pattern[str]:
 
 
 def translate(glob: str) -> str:
-    """The regular expression of a glob over a whole path, without braces. Raises `BadGlob`.
+    """The regular expression of a glob over a complete path, without braces. Raises `BadGlob`.
 
-    What follows a star is matched at its first place without backtracking (atomic groups), which keeps the time linear.
-    That is never wrong, because another star or the end comes after it.
+    The part after a star is matched at its first occurrence without backtracking (atomic groups), which keeps the time
+    linear. That is never wrong, because it is followed by another star or the end.
     """
     pieces: list[list[str]] = [[]]
     for part in glob.split("/"):

@@ -1,4 +1,4 @@
-"""Finds the places of an edit: the exact text, else the same lines with different indentation."""
+"""Finds the matches of an edit: the exact text, or else the same lines with different indentation."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Reindent: TypeAlias = Callable[[str], str]
 _WIDTHS = (4, 2, 8, 3)
 
 MOST = 10_000
-"""Places after which the search stops."""
+"""Number of matches after which the search stops."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The places of a search text with their replacements. `loose`: the indentation differed."""
+    """The matches of a search text with their replacements. `loose`: the indentation differed."""
 
     spans: tuple[Span, ...]
     loose: bool = False
@@ -34,9 +34,9 @@ class Found:
 
 
 def find_places(document: Document, search: str, replace: str, *, overlapping: bool = False) -> Found:
-    r"""The places of `search`, which is not blank, up to `MOST`; both texts have `\n` line endings.
+    r"""The matches of `search`, which is not blank, up to `MOST`; both texts have `\n` line endings.
 
-    Count `overlapping` places to find out whether a text is unique: `ababa` has two of `aba`.
+    Count `overlapping` matches to find out whether a text is unique: `ababa` has two of `aba`.
     """
     step = 1 if overlapping else len(search)
     spans = tuple(islice(_find_exact(document.plain, search, replace, step=step), MOST))
@@ -72,7 +72,7 @@ def _find_loose(document: Document, search: str, replace: str) -> Iterator[Span]
 
 
 def _loose_span(document: Document, start: int, end: int, search: str, replace: str) -> Span:
-    """The whole lines, with the last line ending if the search text has one."""
+    """Complete lines, with the last line ending if the search text has one."""
     begin = document.starts[start]
     finish = document.starts[end - 1] + len(document.plain_lines[end - 1])
     has_end = document.plain_lines[end - 1].endswith("\n")

@@ -1,4 +1,4 @@
-"""The base of the file tools: paths are resolved once, with the effect of a call, and the run uses exactly these."""
+"""The base of the file tools: paths are resolved once, for a call's effect, and the run uses exactly those."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vmpilot.tools.files._errors import explain_os_errors
 
 @dataclass(slots=True)
 class PlannedCall:
-    """A call's paths, in the order of its arguments, and what the user was shown of the files, by digest."""
+    """A call's paths, in the order of its arguments, and digests of the file contents shown to the user."""
 
     arguments: Mapping[str, Any]
     paths: tuple[Path, ...]
@@ -26,8 +26,8 @@ class FileTool:
     """A tool whose calls name paths in a workspace.
 
     The user approves a call between its effect and its run: a link that is swapped meanwhile must not redirect it. A
-    call is known by the identity of its arguments. Denied calls stay in memory: they are small, and a tool lasts for
-    a turn.
+    call is identified by its arguments object. Denied calls stay in memory: they are small, and a tool lasts for a
+    turn.
     """
 
     def __init__(self, workspace: Workspace, memory: FileMemory | None = None) -> None:
@@ -52,11 +52,11 @@ class FileTool:
         return call
 
     def look(self, arguments: Mapping[str, Any], *texts: str) -> PlannedCall:
-        """The call as it was last planned, or else as it is now."""
+        """The call as last planned, or else as planned now."""
         return self._known(arguments) or PlannedCall(arguments, tuple(map(self._resolve, texts)))
 
     def take(self, arguments: Mapping[str, Any], *texts: str) -> PlannedCall:
-        """`look`, for the run, after which the call is forgotten."""
+        """The same for the run, after which the call is forgotten."""
         call = self.look(arguments, *texts)
         self._planned.pop(id(arguments), None)
         return call
@@ -66,7 +66,7 @@ class FileTool:
         return self.workspace.show(path)
 
     def describe_substitution(self, text: str, path: Path) -> str:
-        """That `path` was used for `text` because it looks the same; empty if it is the same."""
+        """A note that `path` was used for `text` because it looks the same; empty if they are equal."""
         difference = describe_look_alike(text, path)
         return f"used instead of {show_name(text)}: its name has {difference}" if difference else ""
 

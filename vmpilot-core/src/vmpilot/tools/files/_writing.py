@@ -1,7 +1,7 @@
-"""Writes changed files, all or none: new content goes beside each file first, then all are replaced, or all restored.
+"""Writes changed files, all or none: new content is first written next to each file, then all are replaced or restored.
 
-A file that must keep its identity (hard links, an owner that we cannot set, a mount point) is written in place. What
-`kill -9` leaves in the middle are whole files, old or new, and one named `.NAME.vmpilot-…` beside them.
+A file that must keep its identity (hard links, an owner that cannot be set, a mount point) is written in place. After a
+`kill -9`, all files are complete, old or new, and a file named `.NAME.vmpilot-…` may be next to them.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from vmpilot.tools.files._threads import Watch
 
 _NO_TEMPORARY = {errno.EACCES, errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EROFS, errno.EXDEV}
 _NO_TEMPORARY |= {errno.ENOENT}  # in /proc
-"""Errors after which no second name can be made beside this file, but the file itself may be writable."""
+"""Errors that rule out a second name next to this file, although the file itself may be writable."""
 _NO_REPLACING = {errno.EBUSY, errno.EXDEV}
 
 
 class _ChangedMeanwhile(Exception):
-    """The file is not what it was when it was read."""
+    """The file has changed since it was read."""
 
 
 class _OwnerLost(Exception):
@@ -37,7 +37,7 @@ class _OwnerLost(Exception):
 
 
 class PartialChange(ToolError):
-    """A change failed, and another one that was made could not be undone."""
+    """A change failed, and an earlier change could not be undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +50,14 @@ class Change:
 
 
 class _Staged(Protocol):
-    """A change that is ready to be made; `undo` reverts as much of it as was made."""
+    """A change that is ready to apply; `undo` reverts the applied part."""
 
     def apply(self) -> None: ...
     def undo(self) -> None: ...
 
 
 def commit_changes(changes: Sequence[Change], watch: Watch) -> None:
-    """Make all changes or none. Raises `ToolError` if none was made, `PartialChange` otherwise."""
+    """Make all changes or none. Raises `ToolError` if no change remains, `PartialChange` otherwise."""
     with ExitStack() as stack:
         staged = [(change, stack.enter_context(_staged(change))) for change in changes]
         watch.check()  # from here on it cannot be canceled
@@ -90,7 +90,7 @@ def _explained(change: Change) -> Iterator[None]:
 
 @contextmanager
 def _staged(change: Change) -> Iterator[_Staged]:
-    """Does everything that can fail and changes nothing yet."""
+    """Does everything that can fail, without changing anything yet."""
     path = change.before.path
     with ExitStack() as stack, _explained(change):
         folder = stack.enter_context(opened_folder(path.parent))
@@ -104,7 +104,7 @@ def _staged(change: Change) -> Iterator[_Staged]:
 
 
 class _InPlace:
-    """Writes into the file itself, whose blocks can hold the old content again."""
+    """Writes into the file itself, whose blocks have room for the old content again."""
 
     def __init__(self, descriptor: int, change: Change) -> None:
         self._descriptor = descriptor
@@ -128,7 +128,7 @@ class _InPlace:
 
 
 class _Replacement:
-    """Renames a new file over the old one, which keeps a second name until the end."""
+    """Renames a new file over the old one, which keeps a second name until all changes are made."""
 
     def __init__(self, folder: int, change: Change, *, new: str, old: str, in_place: _InPlace) -> None:
         self._folder = folder
@@ -184,9 +184,9 @@ def _replacement(folder: int, descriptor: int, change: Change) -> Iterator[_Repl
 
 
 def write_new(path: Path, data: bytes, watch: Watch) -> list[Path]:
-    """Create a file, whole or not at all; give the folders that were created for it.
+    """Create a file, completely or not at all; return the folders that were created for it.
 
-    Raises OSError, `FileExistsError` if anything has the name, even a link. The mode is 0666 less the umask.
+    Raises OSError, `FileExistsError` if anything has the name, even a link. The mode is 0666 minus the umask.
     """
     made: list[Path] = []
     try:
@@ -222,7 +222,7 @@ def _write_new(folder: int, path: Path, *, data: bytes, watch: Watch) -> None:
 
 
 def _copy_attributes(source: int, target: int) -> None:
-    """Give the new file owner, extended attributes (access lists among them) as far as possible, and mode of the old.
+    """Copy owner, extended attributes (including access lists) as far as possible, and mode to the new file.
 
     Raises `_OwnerLost`, OSError.
     """
@@ -242,7 +242,7 @@ def _copy_attributes(source: int, target: int) -> None:
 
 @contextmanager
 def _new_file(folder: int, name: str, *, mode: int) -> Iterator[int]:
-    """Create the file and give its descriptor."""
+    """Create the file and return its descriptor."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, mode, dir_fd=folder)
     try:
@@ -258,7 +258,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 
 
 def _temporary_name(path: Path) -> str:
-    """For a file beside `path`; a long name is cut."""
+    """The name of a temporary file next to `path`; a long name is cut."""
     beginning = os.fsdecode(os.fsencode(path.name)[:200])
     return f".{beginning}.vmpilot-{secrets.token_hex(6)}"
 

@@ -1,4 +1,4 @@
-"""Why a request to GitHub failed and what to do next, by the response's status, headers and body.
+"""Explains why a request to GitHub failed and what to do next, from the response's status, headers and body.
 
 https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api, .../rate-limits-for-the-rest-api
 """
@@ -20,11 +20,11 @@ _ADVICE = {
     422: "Correct what it names, then repeat the call.",
 }
 _SECONDARY_PAUSE = 60
-"""GitHub's recommendation if a response names no time."""
+"""GitHub's recommendation if a response contains no time."""
 
 
 def describe_error(answer: HttpResponse, *, now: datetime) -> str:
-    """What GitHub said, and what to do."""
+    """GitHub's message, and what to do next."""
     try:
         body = json.loads(answer.body)
     except (ValueError, RecursionError):
@@ -67,7 +67,7 @@ def _describe_status(answer: HttpResponse) -> str:
 
 
 def _describe_permission(headers: Mapping[str, str]) -> str | None:
-    """The permission that the token lacks, if the response names it."""
+    """The permission that the token lacks, if the response specifies it."""
     if headers.get("x-github-sso", "").startswith("required"):
         return "The user has to authorize GITHUB_TOKEN for the organization's single sign-on."
     if needed := headers.get("x-accepted-github-permissions"):

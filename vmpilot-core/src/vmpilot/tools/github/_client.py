@@ -1,4 +1,4 @@
-"""GitHub's API: the library `gidgethub` over our bounded requests. Import it only when needed."""
+"""GitHub's API: the library `gidgethub` over VMPilot's bounded requests. Import it only when needed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def _json_of(answer: HttpResponse) -> bytes:
-    """The body if it is JSON. Of an error that is not, such as a proxy's, only status and headers count."""
+    """The body if it is JSON. For errors without JSON, such as a proxy's, only status and headers count."""
     if answer.cut:
         raise ToolError(f"GitHub's response exceeds {_SIZE // 1024**2} MB; ask for less.")
     try:

@@ -1,6 +1,6 @@
 """The read-only actions: lists of issues and pull requests, and single ones with their discussion.
 
-The texts are for the model; what is cut is counted.
+The texts are for the model and state how much was cut.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def describe_login(user: User | None) -> str:
 
 
 def describe_line(item: Issue | PullRequest) -> str:
-    """An issue or pull request on one line of a list."""
+    """An issue or pull request as one line of a list."""
     facts = [f"by {describe_login(item.user)}", f"updated {item.updated_at[:10]}"]
     if isinstance(item, PullRequest):
         facts.append(f"{item.head.label or item.head.ref} -> {item.base.ref}")
@@ -173,7 +173,7 @@ def describe_labels(labels: Iterable[Label | str]) -> str:
 
 
 def describe_body(body: str | None, *, longest: int = LONGEST_BODY) -> str:
-    """A body; of a long one the beginning."""
+    """A body; only the start of a long one."""
     text = clean(body or "")
     if not text:
         return "(no text)"

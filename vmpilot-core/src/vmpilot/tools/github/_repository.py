@@ -1,6 +1,6 @@
-"""The repository that a call names, or that the working folder was cloned from.
+"""The repository named in a call, or from which the working folder was cloned.
 
-It is read from git's files. Git itself, which may run other programs, is not run.
+It is read from git's files, without running git, which may run other programs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NAME_IT = "Specify `repository` (OWNER/NAME)."
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository by its owner and name."""
+    """A repository, identified by owner and name."""
 
     owner: str
     name: str
@@ -37,7 +37,7 @@ class Repository:
 
 
 def read_repository(text: str) -> Repository:
-    """Read OWNER/NAME. Raises `ToolError`."""
+    """Parse OWNER/NAME. Raises `ToolError`."""
     owner, slash, name = text.strip().partition("/")
     if not slash or not all(_PART.fullmatch(part) and part.strip(".") for part in (owner, name)):
         raise ToolError(f"Expected OWNER/NAME as repository, not {text[:200]!r}.")
@@ -61,14 +61,14 @@ def find_repository(folder: Path, host: str) -> Repository:
 
 
 def web_host(api_url: str) -> str:
-    """The host of a GitHub's pages and remotes, from the address of its API: `github.com` for `api.github.com`."""
+    """The host of a GitHub's web pages and remotes, from its API's address: `github.com` for `api.github.com`."""
     host = (urlsplit(api_url).hostname or "").lower()
     hosted = host == "api.github.com" or (host.startswith("api.") and host.endswith(".ghe.com"))
     return host.removeprefix("api.") if hosted else host
 
 
 def _read_remote(url: str, host: str) -> Repository | None:
-    """The repository of a remote's URL, None if it is not on the host."""
+    """The repository of a remote's URL, or None if it is not on the host."""
     try:
         parts = urlsplit(url)
         if "://" in url:
@@ -102,7 +102,7 @@ def read_remotes(folder: Path) -> Mapping[str, str]:
 
 
 def _find_config(git: Path) -> str | None:
-    """The configuration; `.git` is a folder, or a file that names one (a worktree, a submodule)."""
+    """The configuration; `.git` is a folder, or a file with the path of one (a worktree, a submodule)."""
     if (pointer := _read(git)) is not None and pointer.startswith("gitdir:"):
         git = git.parent / pointer.removeprefix("gitdir:").strip()
         if (common := _read(git / "commondir")) is not None:

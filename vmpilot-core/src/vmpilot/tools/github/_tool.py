@@ -35,7 +35,7 @@ _Perform: TypeAlias = "Callable[[GitHubClient, Repository, Mapping[str, Any]], A
 
 
 class GitHub:
-    """Issues and pull requests by the REST API at `api_url`, on behalf of the token's owner."""
+    """Issues and pull requests through the REST API at `api_url`, on behalf of the token's owner."""
 
     spec = GITHUB_SPEC
     folder = None
@@ -64,7 +64,7 @@ class GitHub:
         if token is None or not token.reveal().strip():
             return "no token: set GITHUB_TOKEN"
         if not _keeps_secrets(api_url):
-            return f"the token would go unencrypted to {api_url}: use an https:// address"
+            return f"the token would be sent unencrypted to {api_url}: use an https:// address"
         return None
 
     def title(self, arguments: Mapping[str, Any]) -> str:
@@ -107,7 +107,7 @@ class GitHub:
                 raise self._explain(client, repository) from error
 
     def _explain(self, client: GitHubClient, repository: Repository) -> ToolError:
-        """What GitHub's last response means, without the token in case GitHub repeats it."""
+        """The meaning of GitHub's last response, without the token in case GitHub repeats it."""
         if client.latest is None or client.latest.status < 300:
             return ToolError("Unexpected response from GitHub. The user has to check the API's address.")
         text = f"{repository}: {describe_error(client.latest, now=self._now())}"

@@ -32,7 +32,7 @@ async def create_pull_request(client: GitHubClient, repository: Repository, argu
 
 
 async def comment(client: GitHubClient, repository: Repository, arguments: Mapping[str, Any]) -> str:
-    """Comment on an issue or a pull request, which are the same to GitHub here."""
+    """Comment on an issue or a pull request, which GitHub treats alike here."""
     path = f"{repository.path}/issues/{arguments['number']}/comments"
     made = read(await client.post(path, data={"body": arguments["body"]}), Created)
     return f"Commented on #{arguments['number']} in {repository}: {made.html_url}"
@@ -95,7 +95,7 @@ def check_branch(name: str) -> str:
 
 
 async def _find(client: GitHubClient, repository: Repository, branch: str) -> str | None:
-    """The commit of a branch, None if there is no such branch."""
+    """The commit of a branch, or None if the branch does not exist."""
     try:
         found = await client.getitem(f"{repository.path}/git/ref/heads/{quote(branch, safe='/')}", None)
     except BadRequest as error:
@@ -106,7 +106,7 @@ async def _find(client: GitHubClient, repository: Repository, branch: str) -> st
 
 
 async def _make_linked(client: GitHubClient, name: str, commit: str, *, issue: Issue, facts: RepositoryFacts) -> bool:
-    """Whether GitHub created the branch. It does not say why not; the REST API, which is called next, does."""
+    """Whether GitHub created the branch. It does not explain failures; the REST API, which is called next, does."""
     fields = {"issue": issue.node_id, "oid": commit, "name": name, "repository": facts.node_id}
     try:
         made = await client.graphql(_LINK, endpoint=client.graphql_url, **fields)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vmpilot.tools.mcp._session import Session
 
 START_SECONDS = 60.0
-"""For starting a server and listing its tools: some are downloaded at their first start."""
+"""Time limit for starting a server and listing its tools: some are downloaded at their first start."""
 
 _CANCEL_PATIENCE = 0.4
 _CLOSE_PATIENCE = 1.5
@@ -28,13 +28,13 @@ _PING_SECONDS = 2.0
 _MOST_PAGES = 20
 _LONGEST_REASON = 2_000
 _NO_SESSION = 404
-"""The status of an HTTP server that does not know the session, for example after a restart."""
+"""The status returned by an HTTP server that does not recognize the session, for example after a restart."""
 
 T = TypeVar("T")
 
 
 class McpError(Exception):
-    """A request to a server failed; the message says why. `lost`: the session is over."""
+    """A request to a server failed; the message explains why. `lost`: the session is over."""
 
     def __init__(self, text: str, *, lost: bool = False) -> None:
         super().__init__(text)
@@ -47,7 +47,7 @@ class NoResponse(McpError):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The tools that a server lists, as it sent them, and a sentence for each fault of the list."""
+    """The tools that a server lists, unchanged, and a sentence for each fault of the list."""
 
     tools: Sequence[Any]
     faults: tuple[str, ...]
@@ -99,7 +99,7 @@ class Connection:
             await asyncio.wait([self._task], timeout=_CLOSE_PATIENCE)
 
     async def list_tools(self) -> Listing:
-        """All tools of the server, up to 20 pages and within a minute. Raises `McpError`."""
+        """All tools of the server, up to 20 pages within a minute. Raises `McpError`."""
         before, self.tools_changed = self.tools_changed, False
         try:
             return await self._list_pages()
@@ -155,7 +155,7 @@ class Connection:
         return read_result(result)
 
     async def answers(self) -> bool:
-        """Whether the server responds at all, within two seconds."""
+        """Whether the server responds within two seconds."""
         try:
             await self._answer(self._session.ping(), _PING_SECONDS)
         except NoResponse:
@@ -246,7 +246,7 @@ class Connection:
 
 
 def _identify(tool: Any) -> str:
-    """Identifies a listed tool, so that one which is listed twice counts once."""
+    """Identifies a listed tool, so that a tool listed twice counts once."""
     try:
         return json.dumps(tool, sort_keys=True)
     except RecursionError:
@@ -254,7 +254,7 @@ def _identify(tool: Any) -> str:
 
 
 def _find_cursor_fault(following: Any, asked: Sequence[str | None]) -> str | None:
-    """Why the next page of a tool list is not requested, although there is one."""
+    """The reason for not requesting the next page of a tool list, although there is one."""
     if following is None or (following == "" and following in asked):
         return None
     if not isinstance(following, str):
@@ -281,7 +281,7 @@ def _take_exception(task: asyncio.Task[Any]) -> None:
 
 
 def _describe(error: BaseException | None) -> str:
-    """The error for the user; the first one of a group, as task groups raise them."""
+    """The error for the user; for an exception group, as raised by task groups, its first error."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if error is None:

@@ -28,7 +28,7 @@ _DATA = frozenset({"const", "default", "enum", "examples"})
 
 
 class Definition(msgspec.Struct, frozen=True):
-    """A tool by the server's name for it, as the model sees it."""
+    """A tool under the server's name for it, as the model sees it."""
 
     name: str
     description: str
@@ -40,7 +40,7 @@ class Definition(msgspec.Struct, frozen=True):
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """What is stored of a server: the approved definitions, and the faults of its tool list."""
+    """The stored state of a server: the approved definitions, and the faults of its tool list."""
 
     fingerprint: str
     tools: tuple[Definition, ...]
@@ -49,7 +49,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The tools that a server lists (`listed`), compared with the approved ones."""
+    """The listed tools of a server (`listed`), compared with the approved ones."""
 
     approved: tuple[Definition, ...]
     listed: tuple[Definition, ...]
@@ -69,7 +69,7 @@ class Changes:
         return hashlib.sha256(msgspec.json.encode((self.approved, self.listed), order="deterministic")).hexdigest()[:12]
 
     def describe(self) -> str:
-        """All of it for the user, with nothing hidden or shortened."""
+        """The complete changes for the user, with nothing hidden or shortened."""
         before = {definition.name: definition for definition in self.approved}
         after = {definition.name: definition for definition in self.listed}
         return "\n".join(
@@ -84,7 +84,7 @@ class DefinitionFolder:
         self._folder = folder
 
     def load(self, server: str, fingerprint: str) -> Kept | None:
-        """What is stored of the server as it is configured now, None if nothing is or the file is corrupt."""
+        """The stored state for the server's current configuration, or None if it is missing or the file is corrupt."""
         try:
             kept = msgspec.json.decode(self._path(server).read_bytes(), type=Kept)
         except (OSError, msgspec.DecodeError):
@@ -108,7 +108,7 @@ class DefinitionFolder:
 
 
 def read_definitions(server: str, listed: Iterable[Any]) -> tuple[tuple[Definition, ...], tuple[str, ...]]:
-    """The tools that can be offered, of a server's list, and a sentence for each one that is skipped."""
+    """The usable tools in a server's list, and a sentence for each skipped tool."""
     found: dict[str, Definition] = {}
     faults: list[str] = []
     for number, tool in enumerate(listed, 1):
@@ -173,7 +173,7 @@ def _refuse_to_fetch(address: str) -> NoReturn:
 
 
 def _visible_words(schema: dict[str, Any], depth: int = 0) -> dict[str, Any]:
-    """The schema with its descriptions made visible; values that it compares with stay as they are."""
+    """The schema with hidden characters in its descriptions made visible; values used for comparison stay unchanged."""
     return {key: _visible_part(key, value, depth) for key, value in schema.items()}
 
 
@@ -209,7 +209,7 @@ def _describe(name: str, before: Definition | None, after: Definition | None) ->
 
 
 def _indented(text: str) -> str:
-    """Text of a server, indented so that no line looks like one of ours."""
+    """Text of a server, indented so that no line looks like one of VMPilot's."""
     return text.replace("\n", "\n    | ")
 
 

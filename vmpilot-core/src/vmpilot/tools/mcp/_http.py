@@ -96,7 +96,7 @@ async def _repair(response: httpx2.Response) -> None:
 
 
 def _request_id(request: httpx2.Request) -> RequestId | None:
-    """The id of the JSON-RPC request that was sent, None if it was not a request."""
+    """The id of the JSON-RPC request that was sent, or None if it was not a request."""
     if request.method != "POST":
         return None
     sent = json.loads(request.content)
@@ -120,7 +120,7 @@ async def _bounded(body: httpx2.AsyncByteStream) -> AsyncGenerator[bytes, None]:
 async def _repaired_body(
     body: httpx2.AsyncByteStream, request: RequestId, *, refused: bool
 ) -> AsyncGenerator[bytes, None]:
-    """The reply. If HTTP `refused` the request, a body that is not a reply stays as it is."""
+    """The reply. If HTTP `refused` the request, a body that is not a reply stays unchanged."""
     import httpx2
 
     data = bytearray()

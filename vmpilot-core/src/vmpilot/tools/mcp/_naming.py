@@ -28,7 +28,7 @@ def tool_name(server: str, tool: str) -> str:
 
 
 def visible(text: str) -> str:
-    """`text` with escapes for what a screen would not show; see `escape_invisible`."""
+    """`text` with escapes for characters that a screen would not show; see `escape_invisible`."""
     return escape_invisible(text, exact=True)
 
 
@@ -38,10 +38,10 @@ def visible_line(text: str) -> str:
 
 
 def shown_arguments(arguments: Mapping[str, Any]) -> str:
-    """The whole arguments as JSON on one line."""
+    """The complete arguments as JSON on one line."""
     return visible(json.dumps(dict(arguments), ensure_ascii=False))
 
 
 def cut(text: str, limit: int) -> str:
-    """The first `limit` characters, and how many were cut."""
+    """The first `limit` characters, and the number of characters cut."""
     return text if len(text) <= limit else f"{text[:limit]}[… {len(text) - limit:,} characters cut …]"

@@ -23,8 +23,8 @@ _EXIT_PATIENCE = 0.3
 
 
 class ServerProcess:
-    """A running server, with our ends of its three streams. `on_exit` is called a moment after its exit, when its last
-    output has had time to arrive.
+    """A running server, with VMPilot's ends of its three streams. `on_exit` is called a moment after its exit, when its
+    last output has had time to arrive.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class ServerProcess:
     async def start(
         cls, server: McpServer, environment: Mapping[str, str], *, on_exit: Callable[[], None]
     ) -> ServerProcess:
-        """Start it. Raises OSError if that fails, ValueError for arguments that no program can get."""
+        """Start it. Raises OSError if that fails, ValueError for arguments that cannot be passed to a program."""
         variables = _environment(server, environment)
         with ExitStack() as resources:
             supervisor = Supervisor()
@@ -67,8 +67,8 @@ class ServerProcess:
         return process
 
     async def end(self, *, politely: bool) -> None:
-        """End it and all that it started, within a second; `politely` first waits for it to exit by itself, because its
-        standard input is closed.
+        """End it and everything that it started, within a second; `politely` first waits for it to exit by itself,
+        because its standard input is closed.
         """
         with self._resources:
             try:
@@ -87,7 +87,7 @@ class ServerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """As in `subprocess`, negative for a signal. None while it runs, or if its end was not observed."""
+        """As in `subprocess`, negative for a signal. None while it runs, or if its exit was not observed."""
         return self._supervised.exit_code
 
     def _note_news(self) -> None:
@@ -97,7 +97,7 @@ class ServerProcess:
             asyncio.get_running_loop().call_later(_EXIT_PATIENCE, self._on_exit)
 
     async def _wait_for(self, done: Callable[[], bool], *, seconds: float | None = None) -> None:
-        """Wait until it is done, or the seconds are over."""
+        """Wait until it is done, or for this many seconds."""
         try:
             async with asyncio.timeout(seconds):
                 while not done():
@@ -107,13 +107,13 @@ class ServerProcess:
             return
 
     async def _sleep(self, seconds: float) -> None:
-        """Wait until there is news, or the seconds are over."""
+        """Wait until there is news, or for this many seconds."""
         self._news.clear()
         await self._wait_for(self._news.is_set, seconds=seconds)
 
 
 def _open_pipes(theirs: ExitStack, ours: ExitStack) -> tuple[tuple[int, int, int], tuple[IO[bytes], ...]]:
-    """The server's ends of its standard streams, and our ends."""
+    """The server's ends of its standard streams, and VMPilot's ends."""
     streams: list[int] = []
     pipes: list[IO[bytes]] = []
     for writes in (True, False, False):

@@ -1,4 +1,4 @@
-"""The result of a server's tool as bounded text for the model: text as it is, everything else described.
+"""The result of a server's tool as bounded text for the model: text unchanged, everything else described.
 
 Read from the raw result, so that a server that is newer or sloppier than the SDK loses no text.
 Format: https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result
@@ -38,8 +38,8 @@ _NO_ERROR = (None, False, "false")
 
 
 def _says(texts: list[str], content: Any) -> bool:
-    """Whether a text says the same, as servers send it for older clients: as JSON, or, if the content is only a result
-    in an object, that result.
+    """Whether a text has the same content, as servers send it for older clients: as JSON, or, if the content is an
+    object with only a result, that result.
     """
     inner = content["result"] if isinstance(content, dict) and content.keys() == {"result"} else content
     return any(text == inner or _is_json_of(text, content, inner) for text in texts)
@@ -72,7 +72,7 @@ def _describe(block: Any) -> str:
 
 
 def _describe_other(block: Mapping[str, Any]) -> str:
-    """A block that is malformed or of unknown type: its type, and its text if it has one."""
+    """A block that is malformed or of unknown type: its type, and its text, if any."""
     kind = block.get("type")
     name = cut(visible_line(kind), _LONGEST_KIND) if isinstance(kind, str) and kind else "untyped"
     if isinstance(text := block.get("text"), str):

@@ -1,4 +1,4 @@
-"""One configured server: started when it is needed, and restarted when it has gone away.
+"""One configured server: started when needed, and restarted if it has exited.
 
 Its tools are compared with the approved ones at each start: a changed tool is not called.
 """
@@ -21,7 +21,7 @@ ACCEPT_TOOL = "mcp_accept_changes"
 
 _LONGEST_PAUSE = 300.0
 _LEARNING_PAUSE = 600.0
-"""Seconds in which no turn waits again for a server whose tools could not be listed."""
+"""Seconds before a turn waits again for a server whose tools could not be listed."""
 _PROGRESS_LINES = 200
 
 
@@ -36,7 +36,7 @@ class ServerReport:
 
 
 class Server:
-    """A server by its name in the configuration. `problem` is its last failure, None once it works.
+    """A server under its name in the configuration. `problem` is its last failure, or None once it works.
 
     `news` are new problems that have not been reported yet.
     """
@@ -66,13 +66,13 @@ class Server:
         self._learn_from = 0.0
 
     def approved(self) -> tuple[Definition, ...] | None:
-        """The approved definitions, None if the server has never been asked."""
+        """The approved definitions, or None if the server's tools have never been listed."""
         kept = self._load()
         return None if kept is None else kept.tools
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Its known problems, also from earlier runs."""
+        """Its known problems, including those of earlier runs."""
         kept = self._load()
         found = [self.problem] if self.problem else []
         found += kept.faults if kept is not None else ()
@@ -86,7 +86,7 @@ class Server:
         return tuple(definition for definition in self.approved() or () if definition.name not in changed)
 
     async def learn(self) -> None:
-        """Ask the server for its tools, unless they are known, or that has just failed."""
+        """List the server's tools, unless they are known or listing has just failed."""
         now = asyncio.get_running_loop().time()
         if now >= self._learn_from and self.approved() is None:
             try:
@@ -96,7 +96,7 @@ class Server:
                 self._learn_from = asyncio.get_running_loop().time() + _LEARNING_PAUSE
 
     async def check(self) -> ServerReport:
-        """Start it and compare its tools with what was approved, as a call does."""
+        """Start it and compare its tools with the approved ones, as a call does."""
         count = None
         with suppress(ToolError):
             await self._connect()
@@ -123,7 +123,7 @@ class Server:
         return outcome
 
     def accept(self, digest: str) -> tuple[Definition, ...]:
-        """Approve the changes with this digest. Gives the new and changed definitions.
+        """Approve the changes with this digest. Returns the new and changed definitions.
 
         Raises `ToolError` if there are no such changes.
         """
@@ -139,9 +139,9 @@ class Server:
     def find_changes(self, digest: str) -> Changes:
         """The changes with this digest. Raises `ToolError` for an unknown digest."""
         if self.changes is None:
-            raise self._error("no change waits for approval")
+            raise self._error("no change is waiting for approval")
         if self.changes.digest != digest:
-            raise self._error(f'the change that waits for approval is "{self.changes.digest}"')
+            raise self._error(f'the change waiting for approval is "{self.changes.digest}"')
         return self.changes
 
     async def close(self) -> None:
@@ -180,7 +180,7 @@ class Server:
         return connection
 
     async def _compare(self, connection: Connection) -> None:
-        """Compare the server's tools with the approved ones. The first list is approved: the user named the server."""
+        """Compare the server's tools with the approved ones. The first list counts as approved by the configuration."""
         try:
             listing = await connection.list_tools()
         except McpError as problem:
@@ -218,7 +218,7 @@ class Server:
         self._folder.save(self.name, Kept(self.settings.fingerprint, tools, faults))
 
     def _note_failure(self, problem: str) -> None:
-        """The first failure is retried at once; after more the pauses double."""
+        """The first failure is retried at once; after further failures, the pauses double."""
         self.problem = problem
         self._failures += 1
         pause = min(2.0 ** (self._failures - 1), _LONGEST_PAUSE) if self._failures > 1 else 0.0

@@ -94,7 +94,7 @@ class McpServers:
     """The servers of the user's configuration. A server starts when it is needed; `close` ends all.
 
     `folder` stores the approved definitions. Servers get a scrubbed part of `environment`, which is VMPilot's own.
-    `on_notice` gets a phrase for everything that takes a while.
+    `on_notice` receives a phrase for each slow operation.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class McpServers:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Why no server can be used although some are configured, None otherwise."""
+        """Why no server can be used although some are configured, or None."""
         if self._servers and find_spec("mcp") is None:
             return (
                 "MCP servers are configured, but the library for them is missing: "
@@ -132,7 +132,7 @@ class McpServers:
         return (*found, *self._left_out)
 
     def take_news(self) -> tuple[str, ...]:
-        """The new problems since the last call, each one once; at most ten and how many more."""
+        """The new problems since the last call, each one once; up to ten, and the number of further ones."""
         found = [self.unavailable_reason] if self.unavailable_reason else []
         for server in self._servers:
             found += [_named(server, problem) for problem in server.news]

@@ -67,7 +67,7 @@ class Session:
         await self._session.__aexit__(*error)
 
     async def handshake(self) -> None:
-        """The handshake that all servers know, else the newer one."""
+        """The handshake that all servers support, or else the newer one."""
         try:
             await self._session.initialize()
         except MCPError as error:
@@ -76,7 +76,7 @@ class Session:
             await self._session.discover()
 
     async def list_page(self, cursor: str | None) -> tuple[Mapping[str, Any], frozenset[str]]:
-        """A page of the tool list as it was sent, and the names of tools that the protocol says to skip."""
+        """A page of the tool list as sent, and the names of tools that the protocol requires to skip."""
         params = None if cursor is None else PaginatedRequestParams(cursor=cursor)
         page = await self._session.list_tools(params=params)
         raw = (page.meta or {})[_RAW]
@@ -163,7 +163,7 @@ def _with_headers(raw: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _schema_with_headers(schema: Any) -> dict[str, Any] | None:
-    """The schema without what the session would reject; None if it has no header, or cannot be offered anyway."""
+    """The schema without parts that the session would reject; None if it has no header, or cannot be offered anyway."""
     try:
         repaired = object_schema(schema)
     except ValueError:
@@ -175,7 +175,7 @@ def _schema_with_headers(schema: Any) -> dict[str, Any] | None:
 
 
 def _other_version(error: MCPError) -> str | None:
-    """The newest version that both sides know, if the server rejected ours and lists its own."""
+    """The newest version that both sides support, if the server rejected VMPilot's and lists its own."""
     data = error.error.data
     supported = data.get("supported") if isinstance(data, dict) and error.code == INVALID_PARAMS else None
     known = [version for version in HANDSHAKE_PROTOCOL_VERSIONS if isinstance(supported, list) and version in supported]

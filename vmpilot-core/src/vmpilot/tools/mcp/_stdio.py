@@ -43,7 +43,7 @@ _STDERR_SHOWN = 1_500
 class StdioTransport:
     """The connection to a server process: an async context manager that gives the SDK its two streams.
 
-    `on_end` is called when the connection is over; `remark` then says why, if known.
+    `on_end` is called when the connection ends; `remark` is then the reason, if known.
     """
 
     def __init__(self, server: McpServer, environment: Mapping[str, str], *, on_end: Callable[[], None]) -> None:
@@ -81,7 +81,7 @@ class StdioTransport:
         self._end()
 
     def remark(self) -> str:
-        """Why the connection ended, with the end of the server's standard error; empty if unknown."""
+        """The reason why the connection ended, with the end of the server's standard error; empty if unknown."""
         facts = [self._fault] if self._fault else []
         code = self._process.exit_code if self._process and not self._fault else None
         if code is not None:
@@ -127,7 +127,7 @@ class StdioTransport:
         self._outputs.append(errors)
 
     async def receive(self) -> SessionMessage | None:
-        """The next message, None if there will be none."""
+        """The next message, or None at the end."""
         from mcp.shared.message import SessionMessage
         from mcp_types import jsonrpc_message_adapter
 
@@ -255,7 +255,7 @@ class _BrokenLines:
 
 
 class _Stream:
-    """What the SDK's two kinds of streams share; the transport closes itself."""
+    """The common part of the SDK's two kinds of streams; the transport closes itself."""
 
     def __init__(self, transport: StdioTransport) -> None:
         self._transport = transport
@@ -306,7 +306,7 @@ class _InputWatch(asyncio.BaseProtocol):
 
 
 class _Stderr(asyncio.Protocol):
-    """Reads a server's standard error, so that it never blocks, and keeps the last of it."""
+    """Reads a server's standard error, so that it never blocks, and keeps the end of it."""
 
     def __init__(self, fail: Callable[[str], None]) -> None:
         self._fail = fail

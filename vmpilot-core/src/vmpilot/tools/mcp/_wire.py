@@ -1,7 +1,7 @@
-"""JSON-RPC messages as servers really write them, repaired to what the SDK accepts.
+"""JSON-RPC messages as servers actually write them, repaired to a form that the SDK accepts.
 
 Format: https://www.jsonrpc.org/specification. The SDK silently drops a message that it finds invalid, so the call that
-it answers would wait for its whole timeout.
+it answers would wait for its entire timeout.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _LOOKED_AT = 4_096
 
 
 def read_messages(data: bytes) -> list[Message]:
-    """The messages in a line, a body or an event: one, or those of a batch. Raises ValueError for anything else.
+    """The messages in a line, a body or an event: a single one, or a batch. Raises ValueError for anything else.
 
-    Invalid UTF-8 and lone surrogates become U+FFFD; a reply without a usable result becomes an error that says so.
+    Invalid UTF-8 and lone surrogates become U+FFFD; a reply without a usable result becomes an error that reports it.
     """
     value = _read_json(data)
     entries = value if isinstance(value, list) else [value]
     messages = [message for entry in entries if (message := _repaired(entry)) is not None]
     if not messages:
-        raise ValueError("no JSON-RPC message")
+        raise ValueError("not a JSON-RPC message")
     return messages
 
 
@@ -65,7 +65,7 @@ def error_reply(request: RequestId | None, text: str) -> Message:
 
 
 def find_reply_id(start: bytes, end: bytes | None = None) -> int | None:
-    """The id of a reply that is invalid JSON or too long, if it is where serializers write it.
+    """The id of a reply that is invalid JSON or too long, if it is where serializers usually write it.
 
     `start` and `end` are its first and last bytes, of which a few thousand are examined.
     """
@@ -114,7 +114,7 @@ def _without_surrogates(value: Any) -> Any:
 
 
 def _repaired(entry: Any) -> Message | None:
-    """None for what is not a message, such as a log line that happens to be JSON."""
+    """None if it is not a message, such as a log line that happens to be JSON."""
     if not isinstance(entry, dict) or ("jsonrpc" not in entry and not entry.keys() <= _REPLY):
         return None
     request = _read_id(entry.get("id"))
@@ -134,7 +134,7 @@ def _repaired(entry: Any) -> Message | None:
 
 
 def _read_id(value: Any) -> RequestId | None:
-    """The id as we sent it, also if the server returns 3 as "3" or 3.0."""
+    """The id as sent, even if the server returns 3 as "3" or 3.0."""
     match value:
         case bool():
             return None

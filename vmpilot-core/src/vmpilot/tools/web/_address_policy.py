@@ -1,4 +1,4 @@
-"""The IP addresses that the web tools may connect to: the public internet, and what the constructor allows."""
+"""The IP addresses that the web tools may connect to: the public internet and explicitly allowed addresses."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def resolve_host(host: str, port: int) -> Sequence[str]:
 
 
 class AddressPolicy:
-    """Checks the addresses of a host. `opened` are addresses or networks allowed besides the public internet."""
+    """Checks the addresses of a host. `opened` are addresses or networks allowed in addition to the public internet."""
 
     def __init__(self, resolve: Resolve = resolve_host, *, opened: Sequence[str] = ()) -> None:
         self._resolve = resolve
@@ -81,7 +81,7 @@ class AddressPolicy:
 
 
 def find_closed(address: IPv4Address | IPv6Address) -> str | None:
-    """The kind of an address that is not on the public internet, None for a public one."""
+    """The kind of an address that is not on the public internet, or None for a public one."""
     if isinstance(address, IPv4Address):
         return next((what for network, what in _CLOSED_V4 if address in network), None)
     if address in _MAPPED or address in _NAT64:
@@ -92,7 +92,7 @@ def find_closed(address: IPv4Address | IPv6Address) -> str | None:
 
 
 def _is_own(address: IPv4Address | IPv6Address) -> bool:
-    """Whether a public address is this machine's; sends nothing."""
+    """Whether a public address belongs to this machine; sends nothing."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -1,4 +1,4 @@
-"""Web addresses in one spelling, so that what is approved, checked and fetched is the same."""
+"""Normalized web addresses, so that the approved, checked and fetched addresses are the same."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WebAddress:
 
 
 def read_address(text: str, *, base: WebAddress | None = None) -> WebAddress:
-    """Read an address, a relative one against `base`. Raises `ToolError` for one that may not be fetched."""
+    """Parse an address; a relative one is resolved against `base`. Raises `ToolError` if it may not be fetched."""
     text = text.strip()
     if len(text) > _LONGEST or not text.isprintable() or "\\" in text:
         raise ToolError(f"Invalid web address (unusual characters, or more than {_LONGEST:,}): {text[:200]!r}")
@@ -59,7 +59,7 @@ def read_address(text: str, *, base: WebAddress | None = None) -> WebAddress:
     except ValueError as error:
         raise ToolError(f"Invalid web address ({error}): {text!r}") from error
     if parts.scheme not in DEFAULT_PORTS:
-        raise ToolError(f"Expected a whole http or https address (https://HOST/…), not {text!r}")
+        raise ToolError(f"Expected a complete http or https address (https://HOST/…), not {text!r}")
     if "@" in parts.netloc:
         raise ToolError(f"Addresses with a user name or password are not fetched: {parts.scheme}://…@{host}")
     if port == 0:

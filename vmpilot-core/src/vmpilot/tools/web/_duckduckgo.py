@@ -1,4 +1,4 @@
-"""Searches DuckDuckGo's public page, which needs no key, with the library `ddgs`."""
+"""Searches DuckDuckGo's public page, which requires no key, with the library `ddgs`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vmpilot.tools.web._results import SearchResult
 from vmpilot.tools.web._worker import run_program
 
 ENGINE = "duckduckgo"
-"""One engine, so that only the party that the user approved gets the query."""
+"""A single engine, so that only the service that the user approved receives the query."""
 ENGINE_URL = "https://html.duckduckgo.com/html/"
 
 _PROGRAM = Path(__file__).with_name("programs") / "search_duckduckgo.py"
@@ -20,7 +20,7 @@ _SECONDS = 20
 async def search_duckduckgo(
     query: str, count: int, *, proxies: Proxies, certificates: Path | None = None
 ) -> list[SearchResult]:
-    """Get results. An empty list may also mean that DuckDuckGo refuses programs. Raises `ToolError`."""
+    """Get results. An empty list may also mean that DuckDuckGo is blocking programs. Raises `ToolError`."""
     try:
         proxy = proxies.find(ENGINE_URL)
     except UsageError as error:

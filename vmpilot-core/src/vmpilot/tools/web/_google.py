@@ -85,7 +85,7 @@ def _advise(status: int, reasons: set[str]) -> str:
     if status == 400:
         return "The query or GOOGLE_CSE_ID is invalid: try a simpler query, else the user has to correct GOOGLE_CSE_ID."
     if status in {404, 410}:
-        return "The API does not exist or has been shut down; without GOOGLE_API_KEY, DuckDuckGo is searched."
+        return "The API does not exist or has been shut down; without GOOGLE_API_KEY, DuckDuckGo is used."
     return "Try again later." if status >= 500 else "The user has to look into it."
 
 

@@ -1,4 +1,4 @@
-"""The tool `web_search`: asks Google if the user has a key for it, else DuckDuckGo."""
+"""The tool `web_search`: uses Google if the user has a key for it, otherwise DuckDuckGo."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SEARCH_SPEC = ToolSpec(
 
 
 class WebSearch:
-    """Searches with Google if there is an account, else with DuckDuckGo."""
+    """Searches with Google if there is an account, otherwise with DuckDuckGo."""
 
     spec = SEARCH_SPEC
     folder = None
@@ -79,7 +79,7 @@ class WebSearch:
             results = await search_duckduckgo(query, count, proxies=self._proxies, certificates=self._certificates)
         if results:
             return ToolOutcome(describe_results(query, self._engine, results[:count]))
-        hint = "" if self._google else " It may also be refusing programs at the moment."
+        hint = "" if self._google else " It may also be blocking programs at the moment."
         return ToolOutcome(f"{self._engine} found nothing for {query!r}.{hint} Try other or fewer words.")
 
     @property

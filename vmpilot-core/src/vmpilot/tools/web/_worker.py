@@ -1,4 +1,5 @@
-"""Runs our programs in a separate process: for libraries that may run long, use much memory, or ignore cancellation.
+"""Runs VMPilot's programs in a separate process, for libraries that may be slow, use much memory, or ignore
+cancellation.
 
 A program reads a JSON object from standard input and writes one to standard output. Its environment is empty.
 """
@@ -30,7 +31,7 @@ _MEMORY = 1024**3
 
 
 async def run_program(program: Path, task: Mapping[str, Any], *, seconds: int) -> dict[str, Any]:
-    """Give the program its task and return its answer; canceling kills it.
+    """Send the program its task and return its answer; cancellation kills it.
 
     Raises `ToolError` if it does not end properly within the seconds and 1 GiB of memory.
     """

@@ -62,7 +62,7 @@ class TextContent:
 
 @dataclass(frozen=True, slots=True)
 class BinaryContent:
-    """Not text; `what` it is, as a phrase."""
+    """Not text; `what` describes it as a phrase."""
 
     what: str
 
@@ -73,7 +73,7 @@ def may_be_text(media_type: str) -> bool:
 
 
 def read_content(answer: HttpResponse) -> TextContent | BinaryContent:
-    """Decode a response's body, or say what it is."""
+    """Decode a response's body, or describe its kind."""
     media_type, body = answer.media_type, answer.body
     if not may_be_text(media_type):
         named = next((what for start, what in _TYPES if media_type.startswith(start)), "not text")
@@ -119,9 +119,9 @@ def _decode(answer: HttpResponse, *, is_html: bool) -> str:
 
 
 def _real_encoding(name: str) -> str:
-    """The encoding that a page means by a name: browsers read Latin-1 and ASCII as Windows-1252.
+    """The encoding meant by a name in a page: browsers read Latin-1 and ASCII as Windows-1252.
 
-    Raises LookupError also for Python codecs that no page is written in, some of which take quadratic time.
+    Also raises LookupError for Python codecs that pages never use, some of which take quadratic time.
     """
     known = codecs.lookup(name).name
     if known in {"iso8859-1", "ascii"}:

@@ -47,9 +47,9 @@ class HttpResponse:
 
 
 class HttpConnector:
-    """How requests leave this machine: by which proxies, if any, and with which trusted certificates.
+    """Connection settings for requests: proxies, if any, and trusted certificates.
 
-    `certificates` is a PEM file; without one the system's certificates are trusted.
+    `certificates` is a PEM file; without one, the system's certificates are trusted.
     """
 
     def __init__(self, *, proxies: Proxies = Proxies(), certificates: Path | None = None) -> None:  # noqa: B008  frozen
