@@ -29,7 +29,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a program did from start to end."""
+    """A program's run from start to end."""
 
     requests: tuple[Request, ...]
     whole: Finished

@@ -1,6 +1,7 @@
-"""How long the permission policy takes for a shell line: `python bench/gate.py`. It runs none of the lines.
+"""Measures the time that the permission policy takes for a shell line: `python bench/gate.py`. It runs none of the
+lines.
 
-Each line is new to the policy each time, as a model's lines are; remembered decisions are measured separately.
+Each line is new to the policy each time, like a model's lines; remembered decisions are measured separately.
 """
 
 from __future__ import annotations

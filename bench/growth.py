@@ -1,4 +1,4 @@
-"""What must not grow with a conversation: the cost of an append, and of opening it without the database's cost."""
+"""Checks costs that must not grow with a conversation: an append, and opening it excluding the database's cost."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ async def _filled(database: Database) -> AsyncIterator[list[ConversationLog]]:
 
 
 async def _time_appends(logs: Sequence[ConversationLog]) -> Mapping[int, tuple[list[float], list[float]]]:
-    """Milliseconds, wall and CPU, by length; the conversations alternate, so that a slow moment affects all of them."""
+    """Milliseconds, wall and CPU, by length; the conversations alternate, so that a slow period affects all of them."""
     times: dict[int, tuple[list[float], list[float]]] = {length: ([], []) for length in LENGTHS}
     for event in islice(_events(), _APPENDS):
         for log, (walls, cpus) in zip(logs, times.values(), strict=True):

@@ -1,4 +1,4 @@
-"""The machine during the measurements: its speed, its load, and a folder on a disk."""
+"""The machine during the measurements: speed, load, and a folder on a disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def find_disk() -> Path:
 
 
 def _time_fixed_work() -> float:
-    # Processors of rented machines are at times half as fast; CPU seconds do not show it, this does.
+    # Processors of rented machines are sometimes half as fast; CPU seconds do not show this, but fixed work does.
     started = time.process_time()
     texts: dict[int, str] = {}
     for number in range(100_000):

@@ -69,7 +69,7 @@ def _take_answer(program: Program, folder: Path) -> Figures:
 
 
 def take_steps(program: Program, folder: Path) -> Figures:
-    """Ten steps with a command each, like most requests."""
+    """Ten steps with one command each, like most requests."""
     script = [_with_call(f"true {number}", Reply()) for number in range(10)]
     done = hold_conversation(program, [*script, Reply("Done.")], folder=folder)
     return _step_figures(done, range(10))
@@ -133,7 +133,7 @@ def _step_figures(done: Conversation, steps: range) -> dict[str, float]:
 
 
 def _turn_figures(done: Conversation, turns: range) -> dict[str, float]:
-    """Medians over turns of two requests: the program's time from the answer before to the turn's last request."""
+    """Medians over turns of two requests: the program's time from the previous answer to the turn's last request."""
     triples = [done.requests[2 * turn - 1 : 2 * turn + 2] for turn in turns]
     waits = [behind.arrived - first.answered + first.arrived - before.answered for before, first, behind in triples]
     return {
@@ -195,10 +195,10 @@ MEASURES = (
         (
             Row("early_wall", "a turn near message 10, wall", "ms"),
             Row("late_wall", "a turn near message 1,000, wall", "ms"),
-            Row("more_wall", "what it is more, wall", "ms", AtMostMore(10.0), beside="bare stdlib"),
+            Row("more_wall", "increase, wall", "ms", AtMostMore(10.0), beside="bare stdlib"),
             Row("early_cpu", "a turn near message 10, CPU", "ms"),
             Row("late_cpu", "a turn near message 1,000, CPU", "ms"),
-            Row("more_cpu", "what it is more, CPU", "ms", AtMostMore(10.0), beside="bare stdlib"),
+            Row("more_cpu", "increase, CPU", "ms", AtMostMore(10.0), beside="bare stdlib"),
             Row("late_size", "request near message 1,000", "KiB"),
         ),
         _take_turns,

@@ -19,7 +19,7 @@ _SPAWN = Path(__file__).with_name("spawn.py")
 
 
 class RunFailed(Exception):
-    """A program did not do what the measure expects; the message says what it did."""
+    """A program did not behave as the measure expects; the message describes what it did."""
 
 
 @dataclass(frozen=True, slots=True)

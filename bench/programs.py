@@ -1,4 +1,4 @@
-"""The compared programs: VMPilot with each backend, and a bare loop on the same library."""
+"""The compared programs: VMPilot with each backend, and a bare loop that uses the same library."""
 
 from __future__ import annotations
 

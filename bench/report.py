@@ -1,4 +1,4 @@
-"""The results: a table for people, JSON for programs, and which aims are met."""
+"""The results: a table for users, JSON for programs, and the aims that are met."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python bench/run.py`: measures VMPilot beside bare loops and says which aims are met. See README.md."""
+"""`python bench/run.py`: compares VMPilot with bare loops and reports which aims are met. See README.md."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="bench/run.py", description="Measure VMPilot beside bare loops.")
+    parser = argparse.ArgumentParser(prog="bench/run.py", description="Compare VMPilot with bare loops.")
     measures, programs = [*(measure.name for measure in MEASURES), _GROWTH], [program.name for program in PROGRAMS]
     parser.add_argument(
         "--only", nargs="+", choices=measures, default=measures, metavar="NAME", help=" ".join(measures)

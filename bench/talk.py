@@ -1,4 +1,4 @@
-"""A conversation of many turns with VMPilot, as a server holds it: `talk.py BACKEND BASE_URL REQUEST…`."""
+"""A conversation of many turns with VMPilot, as in a server: `talk.py BACKEND BASE_URL REQUEST…`."""
 
 from __future__ import annotations
 
