@@ -147,7 +147,7 @@ def test_a_text_is_shortened_once_with_its_head_its_tail_and_the_number_of_what_
     assert shorten_text(short, limit) == short
     if short != text * 3:
         assert short.startswith((text * 3)[: int(limit * 0.7)])
-        assert f"{len(text) * 3 - limit:,} characters left out" in short
+        assert f"{len(text) * 3 - limit:,} characters omitted" in short
 
 
 def test_only_results_of_tools_are_shortened() -> None:

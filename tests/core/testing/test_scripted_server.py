@@ -127,7 +127,7 @@ def test_concurrent_requests_each_get_one_step(client: httpx.Client, ask: Ask) -
 
 def test_base_url_needs_a_start() -> None:
     server = ScriptedServer([])
-    with pytest.raises(RuntimeError, match="before it is started"):
+    with pytest.raises(RuntimeError, match="until it is started"):
         _ = server.base_url
 
 

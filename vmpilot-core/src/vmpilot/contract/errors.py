@@ -1,4 +1,4 @@
-"""Everything that can go wrong with a backend or its model, drawn once::
+"""All errors of backends and their models::
 
     VMPilotError                        exit_code  retryable
     ├── UsageError                      2          no     wrong option, configuration or argument

@@ -53,7 +53,7 @@ class ToolCallDelta(msgspec.Struct, frozen=True, tag="tool_call_delta", tag_fiel
 
 
 class MessageCompleted(msgspec.Struct, frozen=True, tag="message_completed", tag_field="type", omit_defaults=True):
-    """One call to the model is over. `usage` is None if the provider did not report it.
+    """One model call is complete. `usage` is None if the provider did not report it.
 
     `model` is the fallback model that answered, or empty if it was the turn's model; the core sets it.
     """
@@ -189,7 +189,7 @@ class HistoryCompacted(msgspec.Struct, frozen=True, tag="history_compacted", tag
 
     @property
     def text(self) -> str:
-        """What happened, in words for the user."""
+        """A description for the user."""
         what = "the conversation so far was summarized" if self.summary else "old tool outputs were shortened"
         return f"{what}: {self.tokens_before:,} → {self.tokens_after:,} tokens"
 

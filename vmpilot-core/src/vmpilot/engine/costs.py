@@ -68,7 +68,7 @@ class CostTracker:
 
     @property
     def spent(self) -> float:
-        """US dollars, with assumed prices and estimated tokens for what is unknown."""
+        """US dollars, with assumed prices and estimated tokens for unknown values."""
         return sum(max(self._charge(model, usage), 0.0) for model, usage in self._counted.items())
 
     def knows_price(self, model: str) -> bool:

@@ -1,4 +1,4 @@
-"""A turn's messages as they are sent: compacted, valid for any provider, with tool output marked as data.
+"""A turn's messages as sent: compacted, valid for any provider, with tool output marked as data.
 
 Each message is prepared and estimated once.
 """
@@ -23,7 +23,7 @@ class Prepared:
         ] = {}  # keeps the message alive, so that its id is not reused
 
     def of(self, message: Message) -> tuple[Message, int]:
-        """The message as it is sent, and its estimate."""
+        """The message as sent, and its estimate."""
         known = self._known.get(id(message))
         if known is None:
             ready = sendable(message)

@@ -21,7 +21,7 @@ _UTF8_MARK = b"\xef\xbb\xbf"
 
 
 def dump_json(value: object) -> bytes:
-    """Compact JSON in UTF-8; lone surrogates, which UTF-8 cannot hold, make it fall back to ASCII escapes."""
+    """Compact JSON in UTF-8; lone surrogates, which UTF-8 cannot encode, make it fall back to ASCII escapes."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:

@@ -102,7 +102,7 @@ class Reply(msgspec.Struct, frozen=True, tag="reply", tag_field="type", forbid_u
 
     def __post_init__(self) -> None:
         if isinstance(self.chunks, tuple) and self.text and "".join(self.chunks) != self.text:
-            raise ValueError("a Reply's chunks, joined, are not its text; give only one of the two")
+            raise ValueError("a Reply's joined chunks are not its text; pass only one of the two")
 
     @property
     def whole_text(self) -> str:

@@ -69,7 +69,7 @@ class TimedStream:
     async def next_event(self) -> BackendEvent:
         """The next event.
 
-        Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and whatever the stream raises.
+        Raises `ModelTimeout`, `BadResponse` if the stream ends without a message, and the stream's errors.
         """
         if not self._arrived:
             await self._wait()

@@ -32,7 +32,7 @@ _NO_SIGNATURE = MappingProxyType(
 )
 """Required by Google on calls that its model did not make (https://ai.google.dev/gemini-api/docs/thought-signatures)."""
 _SIGNED_ID = "__thought__"
-"""Stands in ids of LiteLLM's proxy, between the id and the signature."""
+"""Separates the id from the signature in ids of LiteLLM's proxy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

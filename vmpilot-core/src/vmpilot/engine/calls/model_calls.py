@@ -143,7 +143,7 @@ class SupervisedModelCalls:
             try:
                 return await self._attempt(stream_once, call, emit, attempt=backoff.attempt)
             except (MessagesRefused, ParameterRefused, ToolsUnsupported) as error:
-                _log.debug("trying again without what was refused")
+                _log.debug("retrying without the rejected part")
                 notice = self._chain.adapt(error)
                 call = make_call()
                 emit.take_back(str(error), attempt=backoff.attempt)
@@ -151,7 +151,7 @@ class SupervisedModelCalls:
                     emit(notice)
             except ModelError as error:
                 delay = backoff.delay_after(error)
-                _log.debug("trying again in %.1f s", delay)
+                _log.debug("retrying in %.1f s", delay)
                 emit(Retrying(backoff.attempt, delay, str(error), discard=emit.shown))
                 await asyncio.sleep(delay)
 

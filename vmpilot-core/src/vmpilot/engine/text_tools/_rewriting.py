@@ -24,7 +24,7 @@ from vmpilot.engine.text_tools._mark import CallMark
 
 
 def without_tools(call: ModelCall, mark: CallMark) -> ModelCall:
-    """The call as it is sent."""
+    """The call to send."""
     prompt = text_tools_prompt(tools=call.tools, word=mark.word)
     system = f"{mark.struck_from(call.system)}\n\n{prompt}".strip()
     return msgspec.structs.replace(call, system=system, messages=tuple(_rewritten(call.messages, mark)), tools=())

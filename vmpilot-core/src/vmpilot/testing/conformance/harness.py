@@ -275,5 +275,5 @@ def find_role(messages: Sequence[dict[str, Any]], role: str) -> list[dict[str, A
 
 
 def describe(turn: TurnResult) -> str:
-    """The turn's events in a few words, for a sentence on what happened."""
+    """The turn's events in a few words, for a message."""
     return shown([type(event).__name__ for event in turn.events])
