@@ -1,5 +1,4 @@
-"""Measures the time that the permission policy takes for a shell line: `python bench/gate.py`. It runs none of the
-lines.
+"""Times the permission policy's decisions on shell lines: `python bench/gate.py`. The lines are not run.
 
 Each line is new to the policy each time, like a model's lines; remembered decisions are measured separately.
 """

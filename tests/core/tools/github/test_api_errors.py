@@ -69,7 +69,7 @@ IN_TEN_MINUTES = str(int(NOW.timestamp()) + 600)
             "502 Bad Gateway. GitHub has a problem",
         ),
         (Reply("<html>Denied</html>", 403, {"content-type": "text/html"}), "GITHUB_TOKEN lacks the permission"),
-        (Reply("nothing", 422, {"content-type": "text/odd; charset=klingon"}), "Correct what it names"),
+        (Reply("nothing", 422, {"content-type": "text/odd; charset=klingon"}), "Correct the fields that it names"),
         (Reply({"message": f"Bad {TOKEN}"}, 400), "('Bad [token]'). The user has to look into it."),
     ],
 )

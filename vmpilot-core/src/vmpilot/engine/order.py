@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class CallOrder:
-    """Calls are decided in the order in which they were made, each after all earlier calls that run alone have
-    finished.
+    """Calls are decided in the order in which they were made, each after all earlier calls that run alone.
 
     A decision stays valid: nothing that it depends on, such as the folder, changes before the call runs.
     """
@@ -40,8 +39,7 @@ class CallTurn:
         self.decided: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def decide(self, *, alone: bool) -> bool:
-        """A call that runs `alone` waits for all earlier calls, and all later calls wait for it; others run
-        concurrently.
+        """A call that runs `alone` waits for all earlier calls and delays all later ones; others run concurrently.
 
         Returns whether it had to wait.
         """

@@ -12,7 +12,7 @@ _EVENTS = msgspec.json.Decoder(Event)
 
 
 def decode(body: str) -> Event:
-    """`decode_event`, ten times as fast for what UTF-8 can carry. Raises `ValueError` if it is not an event."""
+    """`decode_event`, ten times as fast for text that UTF-8 can encode. Raises `ValueError` if it is not an event."""
     try:
         event: Event = _EVENTS.decode(body)
     except msgspec.DecodeError:  # a lone surrogate or an infinite number, which only the slow decoder accepts

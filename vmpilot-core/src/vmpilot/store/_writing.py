@@ -143,7 +143,7 @@ def rebuild_views(connection: Connection, index: WordIndex) -> None:
 
 
 def describe_conversation(connection: Connection, conversation_id: str, events: Sequence[Event]) -> None:
-    """Add what the events say to the conversation's row."""
+    """Update the conversation's row from the events."""
     if summary := _summarize(events):
         connection.execute(DESCRIBE, {"conversation": conversation_id} | summary)
 

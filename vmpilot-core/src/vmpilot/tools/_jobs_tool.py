@@ -1,4 +1,4 @@
-"""The tool `jobs`: lists, reads, writes to and ends what the shell tool started in the background."""
+"""The tool `jobs`: lists, reads, writes to and ends background commands of the shell tool."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETTLING = 0.3
 JOBS_SPEC = ToolSpec(
     name="jobs",
     description=(
-        "Manage commands that the tool shell started with background: true. Actions: list; output (what a job printed "
+        "Manage commands that the shell tool started with background: true. Actions: list; output (what a job printed "
         "since it was last read, or its last lines); input (write to its standard input); kill (end it with all its "
         "processes)."
     ),
@@ -33,7 +33,7 @@ JOBS_SPEC = ToolSpec(
                 "maximum": 1_000,
                 "description": "For output: the last lines, also those already read.",
             },
-            "text": {"type": "string", "description": "For input: what to write; end lines with a line break."},
+            "text": {"type": "string", "description": "For input: the text to write; end lines with a line break."},
             "close": {"type": "boolean", "description": "For input: close the standard input afterwards."},
         },
         "required": ["action"],

@@ -92,8 +92,7 @@ class Compactor:
         self._tried_at = outgoing.estimate
 
     async def recover(self, outgoing: Outgoing, ask: Ask, *, error: ContextOverflow, tries: int) -> None:
-        """Compact a conversation that exceeded the window; `tries` counts earlier attempts, after which a summary is
-        used.
+        """Compact a conversation that exceeded the window, with a summary if `tries` earlier attempts failed.
 
         If that cannot help, raises `ContextOverflow`, or, if the model failed to write the summary, a `ModelError` that
         lets another model try.

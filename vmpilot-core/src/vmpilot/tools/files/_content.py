@@ -31,7 +31,7 @@ class Content:
 
 
 class FileMemory:
-    """Digests of the files that one conversation has read or written: an edit of a file changed since is refused.
+    """Digests of the files that a conversation has read or written: edits of files changed since are rejected.
 
     Contents count, not times: a file that was only touched, or restored, has not changed.
     """

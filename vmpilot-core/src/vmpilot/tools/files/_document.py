@@ -1,4 +1,4 @@
-"""A text under edit, as lines that know their origin, so line endings are kept and its diff takes linear time."""
+"""A text being edited, as lines that know their origin, so line endings are kept and its diff takes linear time."""
 
 from __future__ import annotations
 

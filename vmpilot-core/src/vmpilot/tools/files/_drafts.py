@@ -91,7 +91,7 @@ def apply_edits(draft: Draft, edits: Iterable[Edit]) -> None:
     for edit in edits:
         where = f"{draft.shown}{edit.label}"
         if not edit.search.strip():
-            blank = "Give text from the file, and repeat it in replace together with the new text."
+            blank = "Use text from the file, and repeat it in replace together with the new text."
             empty = "The file is empty: delete it, then create it with create_file."
             raise ToolError(f"{where}: search is blank. {blank if document.plain.strip() else empty}")
         found = find_places(document, edit.search, edit.replace, overlapping=not edit.everywhere)

@@ -23,8 +23,8 @@ class EditFileTool(FileTool):
     spec = ToolSpec(
         name="edit_file",
         description=(
-            "Replace text in files: each edit replaces `search` with `replace`. `search` is an exact copy of text "
-            "in the file, preferably complete lines, long enough to be unique. If one edit does not match, none is made."
+            "Replace text in files: each edit replaces `search` with `replace`. `search` is an exact copy of text in "
+            "the file, preferably complete lines, long enough to be unique. If one edit does not match, none is made."
         ),
         parameters={
             "type": "object",

@@ -27,7 +27,7 @@ class FindFilesTool(FileTool):
         name="find_files",
         description=(
             "Find files below a folder by name: *.py (at any depth), src/**/*.ts, *.{yml,yaml}; end the pattern with / "
-            "to find folders. Includes hidden files; skips .git and what .gitignore excludes."
+            "to find folders. Includes hidden files; skips .git and files excluded by .gitignore."
         ),
         parameters={
             "type": "object",

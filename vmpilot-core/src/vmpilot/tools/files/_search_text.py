@@ -28,7 +28,7 @@ _SPEC = ToolSpec(
     name="search_text",
     description=(
         "Search the files below a folder, or one file, for a regular expression, line by line (no look-around, no "
-        "backreferences). Hidden files are searched; binary files, .git and what .gitignore excludes are not."
+        "backreferences). Searches hidden files; skips binary files, .git and files excluded by .gitignore."
     ),
     parameters={
         "type": "object",
@@ -119,7 +119,8 @@ class SearchTextTool(FileTool):
 def _show_files(folder: int, prefix: str, matches: Sequence[Match]) -> Iterator[tuple[str, bool]]:
     """Each file's name, and its matching lines.
 
-    The lines are read again, without following links, so that only what was allowed is shown, whatever ripgrep opened.
+    The lines are read again, without following links, so that only allowed content is shown, regardless of the files
+    that ripgrep opened.
     """
     for path, of_file in groupby(matches, key=lambda match: match.path):
         try:

@@ -45,7 +45,7 @@ def check_fields(arguments: Mapping[str, Any]) -> Action:
         raise ToolError(f"{name} requires {' and '.join(missing)}.")
     if odd := sorted(given.keys() - _COMMON - {*action.needs, *action.takes}):
         takes = ", ".join((*action.needs, *action.takes))
-        raise ToolError(f"{name} does not accept {', '.join(odd)}. Besides repository it accepts: {takes}.")
+        raise ToolError(f"{name} does not accept {', '.join(odd)}. In addition to repository, it accepts: {takes}.")
     return action
 
 

@@ -17,7 +17,7 @@ _ADVICE = {
     401: "GITHUB_TOKEN is invalid or has expired; the user has to renew it.",
     404: "It does not exist, or GITHUB_TOKEN may not see it (GitHub does not say which). Check repository and number.",
     410: "It was deleted, or issues are disabled in this repository.",
-    422: "Correct what it names, then repeat the call.",
+    422: "Correct the fields that it names, then repeat the call.",
 }
 _SECONDARY_PAUSE = 60
 """GitHub's recommendation if a response contains no time."""

@@ -58,7 +58,7 @@ class GitHub:
 
     @staticmethod
     def unavailable_reason(token: Secret | None, api_url: str = GITHUB_API_URL) -> str | None:
-        """Why the tool cannot be offered, as a phrase with what to do; None if it can."""
+        """Why the tool is unavailable, as a phrase with advice; None if it is available."""
         if missing := [name for name in ("gidgethub", "httpx2") if find_spec(name) is None]:
             return f"{', '.join(missing)} not installed: {install_command('vmpilot-core[github]')}"
         if token is None or not token.reveal().strip():

@@ -1,7 +1,7 @@
 """The SDK's session on a dispatcher that keeps a server's responses away from the SDK's validators.
 
-They reject a whole response for one part of it. The session gets the minimum that it needs, and the raw response with
-it. This module imports the SDK, which takes most of a second: import it when a server is started.
+They reject an entire response because of one part of it. The session gets the minimum that it needs, and the raw
+response with it. This module imports the SDK, which takes most of a second: import it when a server is started.
 """
 
 from __future__ import annotations

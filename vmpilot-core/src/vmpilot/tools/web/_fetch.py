@@ -171,7 +171,7 @@ class WebFetch:
 
     @staticmethod
     def unavailable_reason() -> str | None:
-        """Why the tool cannot be offered, as a phrase with what to do; None if it can."""
+        """Why the tool is unavailable, as a phrase with advice; None if it is available."""
         missing = [name for name in ("httpx2", "lxml_html_clean", "trafilatura") if find_spec(name) is None]
         return f"{', '.join(missing)} not installed: {install_command('vmpilot-core[web]')}" if missing else None
 

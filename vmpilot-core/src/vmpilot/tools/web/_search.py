@@ -25,7 +25,7 @@ SEARCH_SPEC = ToolSpec(
     parameters={
         "type": "object",
         "properties": {
-            "query": {"type": "string", "minLength": 1, "maxLength": 500, "description": "What to search for."},
+            "query": {"type": "string", "minLength": 1, "maxLength": 500, "description": "The search query."},
             "count": {
                 "type": "integer",
                 "minimum": 1,
@@ -59,7 +59,7 @@ class WebSearch:
 
     @staticmethod
     def unavailable_reason(google: GoogleAccount | None = None) -> str | None:
-        """Why the tool cannot be offered, as a phrase with what to do; None if it can."""
+        """Why the tool is unavailable, as a phrase with advice; None if it is available."""
         library = "ddgs" if google is None else "httpx2"
         return None if find_spec(library) else f"{library} not installed: {install_command('vmpilot-core[web]')}"
 

@@ -1,5 +1,4 @@
-"""Runs VMPilot's programs in a separate process, for libraries that may be slow, use much memory, or ignore
-cancellation.
+"""Runs programs in a separate process: for libraries that are slow, use much memory, or ignore cancellation.
 
 A program reads a JSON object from standard input and writes one to standard output. Its environment is empty.
 """
