@@ -172,7 +172,7 @@ async def turns_at_once(harness: Harness) -> None:
     for text, one in zip(asked, turn, strict=True):
         if one.error is not None:
             raise one.error
-        check_equal(one.answer.text, f"You said {text}.", "the answer of its own turn,")
+        check_equal(one.answer.text, f"You said {text}.", "the answer of the same turn,")
         check_equal(len(one.messages), 1, "messages of each turn:")
 
 
