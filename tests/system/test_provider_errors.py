@@ -344,7 +344,7 @@ async def test_a_broken_answer_in_one_piece(backends: list[Backend], model: str,
 
 
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_server_that_is_not_there(backends: list[Backend], model: str) -> None:
+async def test_an_unreachable_server_is_an_error(backends: list[Backend], model: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"

@@ -210,7 +210,7 @@ async def test_a_server_that_dropped_a_part_of_the_account(redis: RedisServer, l
         assert redis.ask("KEYS", "*").splitlines()[0] == "*0"
 
 
-async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with opened("disk", tmp_path / "file" / "answers") as cache:
         assert "(Not a directory)" in await trouble_of(cache)
