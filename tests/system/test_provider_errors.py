@@ -387,7 +387,7 @@ async def test_a_missing_key(backends: list[Backend], monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("key", ["sk-1\nsk-2", "schlüssel"])
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_key_that_cannot_be_sent(backends: list[Backend], model: str, key: str) -> None:
+async def test_a_key_with_invalid_characters_is_an_error(backends: list[Backend], model: str, key: str) -> None:
     error = await _fail(backends, _request(model, "http://127.0.0.1:9", api_key=Secret(key)))
     assert type(error) is AuthenticationFailed
     assert "perhaps a line break: set VMPILOT_API_KEY" in str(error)
