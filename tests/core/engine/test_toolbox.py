@@ -60,7 +60,7 @@ async def test_a_call_without_a_recorded_message_is_not_run(make_bench: MakeBenc
     assert tool.runs == []
 
 
-async def test_a_repeated_call_gets_the_same_result_and_does_not_run_again(
+async def test_a_repeated_call_returns_the_same_result_without_running_again(
     make_bench: MakeBench, fake_tool: MakeTool
 ) -> None:
     tool = fake_tool(done)

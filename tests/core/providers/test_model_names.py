@@ -1,4 +1,4 @@
-"""One spelling of models for every backend."""
+"""One format of model names for every backend."""
 
 from __future__ import annotations
 

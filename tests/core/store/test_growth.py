@@ -32,7 +32,7 @@ from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
 SHORT, LONG = 10, 3_000
 INSTRUCTIONS = 10
-"""SQLite tells us of its work each time it has done this many instructions."""
+"""SQLite reports its work each time it has executed this many instructions."""
 
 
 @dataclass

@@ -262,7 +262,7 @@ def test_every_answer_has_new_ids(client: httpx.Client, ask: Ask) -> None:
     assert answers[0]["id"] != answers[1]["id"]
 
 
-def test_odd_calls(client: httpx.Client, ask: Ask) -> None:
+def test_unusual_calls(client: httpx.Client, ask: Ask) -> None:
     calls = (ScriptedCall(None, "[]", id=None, index=None), ScriptedCall("", "{}", id="", index=0, chunks=1))
     with ScriptedServer([Reply(tool_calls=calls)] * 2) as server:
         whole = post(client, server, ask()).json()["choices"][0]["message"]
@@ -278,7 +278,7 @@ def test_odd_calls(client: httpx.Client, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_model_refusal_and_odd_text(client: httpx.Client, ask: Ask, *, stream: bool) -> None:
+def test_finish_reason_model_refusal_and_unusual_text(client: httpx.Client, ask: Ask, *, stream: bool) -> None:
     replies = [
         Reply("half", finish="length", model="other"),
         Reply("no end", framing=Framing(finish=False)),

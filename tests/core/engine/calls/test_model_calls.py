@@ -351,7 +351,7 @@ async def test_a_rejected_parameter_is_omitted_from_then_on_and_costs_no_attempt
     assert omitted[1:] == [("parallel_tool_calls",), *[("parallel_tool_calls", "temperature")] * 2]
 
 
-async def test_one_name_of_the_token_limit_may_be_rejected() -> None:
+async def test_one_name_of_the_token_limit_can_be_rejected() -> None:
     names = ("max_tokens", "max_completion_tokens")
     scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
     stream = Stream(*scripts, [FINE])
@@ -407,7 +407,7 @@ async def test_the_same_rejection_twice_is_an_error() -> None:
     assert [call.system for call in stream.calls] == ["Be brief.", ""]
 
 
-async def test_a_fallback_may_accept_what_another_model_rejects() -> None:
+async def test_a_fallback_can_accept_messages_that_another_model_rejects() -> None:
     script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
     stream = Stream(script, script, [FINE])
     events = await run_turn(stream, supervise(chain=line_up(fallback("n"))))

@@ -57,7 +57,7 @@ def test_each_case_is_a_test_and_only_claimed_levels_count(tmp_path: Path) -> No
 
 
 def test_a_known_failure_is_expected_until_it_passes(tmp_path: Path) -> None:
-    body = '    known_failures = {"core.model_name": "it asks nobody", "core.answers": "it is shy"}\n'
+    body = '    known_failures = {"core.model_name": "it calls no model", "core.answers": "it is shy"}\n'
     said = run_pytest(tmp_path, body, only="answers or model_name")
     assert "XFAIL test_yes.py::TestYes::test_core_model_name" in said
     assert "FAILED test_yes.py::TestYes::test_core_answers" in said
@@ -81,7 +81,7 @@ def test_required_levels_must_be_claimed(tmp_path: Path) -> None:
 
 def test_a_replaced_case_runs_the_method_of_the_class(tmp_path: Path) -> None:
     body = """
-    replaced = {"core.model_name": "it asks nobody"}
+    replaced = {"core.model_name": "it calls no model"}
 
     def test_core_model_name(self):
         assert self.subject().backend.name == "Yes"

@@ -55,7 +55,7 @@ async def test_one_engine_is_queried_and_its_results_are_returned(engine: Engine
     assert WebSearch().effect({"query": "a"}) == Fetches(f"https://{HOST}/html/")
 
 
-async def test_no_results_may_be_a_rejection(engine: Engine) -> None:
+async def test_no_results_can_mean_a_rejection(engine: Engine) -> None:
     engine.site.has("/html/", "<html><body>nothing", kind=HTML)
     assert "may also be refusing programs" in (await engine.search()).text
     engine.site.has("/html/", "slow down", kind=HTML, status=202)

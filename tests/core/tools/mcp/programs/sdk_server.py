@@ -41,7 +41,7 @@ def add(a: int, b: int) -> str:
 
 @server.tool()
 def weather(city: str) -> Weather:
-    """Tell the weather."""
+    """Return the weather."""
     return Weather(city=city, degrees=21)
 
 
