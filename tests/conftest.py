@@ -22,11 +22,11 @@ BACKENDS = ("litellm", "langchain")
 SAMPLES = Path(__file__).parent / "samples"
 
 SampleFolders: TypeAlias = Callable[..., tuple[Path, ...]]
-"""Names of samples to the folders that hold their modules and metadata, as `site-packages` does."""
+"""Maps names of samples to folders with their modules and metadata, like `site-packages`."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--backends`: most tests of whole turns are the same for each backend, so one is enough by default."""
+    """Add `--backends`: most tests of complete turns are the same for each backend, so one is enough by default."""
     parser.addoption(
         "--backends",
         choices=["all", *BACKENDS],
@@ -42,7 +42,7 @@ def chosen_backends(config: pytest.Config) -> tuple[str, ...]:
 
 
 def pytest_configure() -> None:
-    """Reset the signals that the parent process ignored: a background job ignores SIGINT, nohup SIGHUP."""
+    """Reset signals that the parent process ignored: a background job ignores SIGINT, nohup SIGHUP."""
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -51,9 +51,9 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _leaves_nothing_open() -> Iterator[None]:
-    """Collect what the tests of a module left open, so that it fails there and not in a later, innocent test.
+    """Collect objects that the tests of a module left open, so that it fails there and not in a later, unrelated test.
 
-    What was there before is left out: with the libraries of both backends it is half a second's work.
+    Older objects are excluded: with the libraries of both backends they take half a second.
     """
     gc.freeze()
     yield
@@ -97,7 +97,7 @@ def installed_samples(sample_folders: SampleFolders, monkeypatch: pytest.MonkeyP
     With `alone=True` they are the only distributions that are found.
     """
     for name in [name for name in sys.modules if name.startswith("vmpilot_sample_")]:
-        monkeypatch.delitem(sys.modules, name)  # another test's; it is put back in the end
+        monkeypatch.delitem(sys.modules, name)  # of another test; restored at the end
     standard_library = [folder for folder in sys.path if not any(Path(folder).glob("*-info"))]
 
     def install(*names: str, alone: bool = False) -> None:

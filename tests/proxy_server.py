@@ -1,4 +1,4 @@
-"""Proxies on loopback for the tests: HTTP (plain requests and tunnels) and SOCKS 5, working or failing on purpose."""
+"""Proxies on loopback for the tests: HTTP (plain requests and tunnels) and SOCKS 5, working or deliberately failing."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Literal
 Kind = Literal["http", "socks5"]
 Failure = Literal["", "authentication", "refusal", "hangup"]
 
-USER, PASSWORD = "ada", "proxy-password-0123456789"  # made up
+USER, PASSWORD = "ada", "proxy-password-0123456789"  # fictitious
 CREDENTIALS = f"{USER}:{PASSWORD}"
 
 
 @dataclass
 class ProxyServer:
-    """A running proxy; `targets` are the `host:port` that it was asked for, `heads` the requests that it read."""
+    """A running proxy; `targets` are the requested `host:port`, `heads` the requests that it read."""
 
     kind: Kind
     failure: Failure
@@ -40,7 +40,7 @@ class ProxyServer:
 
 @contextmanager
 def running_proxy(kind: Kind = "http", failure: Failure = "") -> Iterator[ProxyServer]:
-    """Run a proxy that knows one user."""
+    """Run a proxy that accepts one user."""
     proxy = ProxyServer(kind, failure)
 
     class Handler(socketserver.BaseRequestHandler):

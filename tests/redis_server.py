@@ -18,7 +18,7 @@ QUOTED_PASSWORD = "never%3Ashown%40all"
 
 
 class RedisServer:
-    """A server with a password; `start` and `kill` it as often as a test needs. It keeps nothing on disk."""
+    """A server with a password; `start` and `kill` it as often as a test needs. It stores nothing on disk."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -29,7 +29,7 @@ class RedisServer:
         return f"unix://:{QUOTED_PASSWORD}@{self.folder}/socket"
 
     def start(self) -> None:
-        """Returns when the server takes connections."""
+        """Return when the server accepts connections."""
         options = ("--port", "0", "--unixsocket", f"{self.folder}/socket", "--dir", str(self.folder), "--save", "")
         command = [str(_program()), *options, "--requirepass", PASSWORD]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -39,7 +39,7 @@ class RedisServer:
         assert self._process.poll() is None
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it at once, as in a crash."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -58,7 +58,7 @@ class RedisServer:
 
 
 def _listen(process: subprocess.Popen[str], ready: threading.Event) -> None:
-    """Read all that the server says, or it would wait for us."""
+    """Read all output of the server, which would block otherwise."""
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:

@@ -1,4 +1,4 @@
-"""Reads a tool's output from inside the boundary in which the model receives it."""
+"""Extracts a tool's output from the boundary in which the model receives it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BETWEEN = re.compile(r"<(output-[0-9a-f]{12})>\n(.*)\n</\1>", re.DOTALL)
 
 
 def output_in(content: str) -> str:
-    """The output alone; an AssertionError if it has no boundary. Denials have none."""
+    """The output without its boundary; an AssertionError if there is no boundary, as in denials."""
     if content.startswith("Denied: "):
         return content
     found = _BETWEEN.fullmatch(content)

@@ -1,4 +1,4 @@
-"""Makes each library's first call before the rows run."""
+"""Make each library's first call before the rows run."""
 
 from __future__ import annotations
 

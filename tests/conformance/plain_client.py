@@ -32,7 +32,7 @@ TRIES = 3
 
 
 class PlainClient:
-    """Requests whole answers, retries invalid ones, and runs complete calls."""
+    """Requests unstreamed answers, retries invalid ones, and runs complete calls."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

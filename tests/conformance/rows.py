@@ -77,8 +77,8 @@ async def run_rows(
 ) -> list[Row]:
     """Run all rows, many at once.
 
-    Rows that measure memory run last, one by one. So do rows that failed beside others, a second time, because the
-    client's behavior counts and not the load of the machine.
+    Rows that measure memory run last, one by one. Rows that failed while others ran are run again alone, because
+    the client's behavior counts and not the load of the machine.
     """
     wanted = [(fault, column) for fault in faults for column in columns]
     free = asyncio.Semaphore(AT_ONCE)

@@ -51,7 +51,7 @@ class RunsTwice(PlainClient):
 
 
 class RunsCutMessages(PlainClient):
-    """Runs the calls of a message without a proper end."""
+    """Runs the calls of an incomplete message."""
 
     def read(self, response: httpx.Response) -> AssistantMessage | None:
         choice = response.json()["choices"][0]

@@ -92,7 +92,7 @@ def test_without_pip_and_uv_pip_is_added_first(tmp_path: Path) -> None:
     assert here.install_command(LITELLM) == f"{python} -m ensurepip && {python} -m pip install {LITELLM}"
 
 
-def test_a_python_of_the_system_needs_consent(tmp_path: Path) -> None:
+def test_a_system_python_needs_consent(tmp_path: Path) -> None:
     here = installation(tmp_path, flags=("--user", "--break-system-packages"))
     assert here.install_command(LITELLM) == f"pip install --user --break-system-packages {LITELLM}"
     assert here.uninstall_command("x") == "pip uninstall --break-system-packages x"

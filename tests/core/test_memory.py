@@ -1,4 +1,4 @@
-"""What a conversation remembers, what overrides it, and what the user is told."""
+"""What a conversation remembers, what overrides it, and the notices for the user."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_an_unknown_remembered_mode_is_ignored() -> None:
     assert recalled(Settings(mode="observe"), TurnTerms("gpt-4o", "everything")) == ("gpt-4o", "observe", "")
 
 
-def test_a_model_stays_at_its_address() -> None:
+def test_a_model_keeps_its_base_url() -> None:
     there = TurnTerms("m", "operate", address=SERVER)
     assert recalled(Settings(base_url=SERVER), there) == ("m", "operate", "")
     assert recalled(Settings(base_url=OTHER), there) == ("gpt-4o", "operate", "model gpt-4o instead of m")
@@ -84,7 +84,7 @@ def test_a_model_stays_at_its_address() -> None:
     assert recalled(Settings(base_url=OTHER), elsewhere)[0] == "gpt-4o"
 
 
-def test_the_address_is_compared_without_what_is_secret() -> None:
+def test_base_urls_are_compared_without_secrets() -> None:
     settings = Settings(base_url="http://user:opensesame@localhost:8000/v1?key=opensesame")
     terms = terms_of(settings, "litellm")
     assert "opensesame" not in repr(terms)
@@ -92,7 +92,7 @@ def test_the_address_is_compared_without_what_is_secret() -> None:
 
 
 @pytest.mark.parametrize(("keyed", "sent"), [(False, False), (True, True)])
-def test_a_key_that_was_set_since_is_not_sent_to_the_remembered_provider(keyed: bool, sent: bool) -> None:
+def test_a_key_that_was_set_later_is_not_sent_to_the_remembered_provider(keyed: bool, sent: bool) -> None:
     last = turn(TurnTerms("anthropic/m", "operate", keyed=keyed))
     found = recall(Settings(model="openai/x", api_key=KEY), last, backend="litellm", fixed=set(), given=set())
     assert found.settings.model_for("litellm") == "anthropic/m"
@@ -110,10 +110,10 @@ URLS = st.sampled_from([None, SERVER, OTHER])
 
 
 @given(first=st.tuples(NAMES, URLS, st.booleans()), second=st.tuples(NAMES, URLS, st.booleans()))
-def test_a_key_goes_only_where_a_key_went_or_where_the_settings_say(
+def test_a_key_is_sent_only_to_earlier_or_configured_targets(
     first: tuple[str | None, str | None, bool], second: tuple[str | None, str | None, bool]
 ) -> None:
-    """A key never goes to a remembered address that it did not go to before."""
+    """A key is never sent to a remembered address to which no key was sent before."""
     then, now = (
         Settings(model=model, base_url=url, api_key=KEY if keyed else None) for model, url, keyed in (first, second)
     )
@@ -124,6 +124,6 @@ def test_a_key_goes_only_where_a_key_went_or_where_the_settings_say(
         assert terms.address
         assert now.base_url is None
         return
-    assert found.base_url == now.base_url  # never the remembered one
+    assert found.base_url == now.base_url  # never to the remembered one
     if found.model_for("litellm") != now.model_for("litellm") and found.api_key is not None:
         assert terms.keyed or now.base_url is not None

@@ -94,12 +94,12 @@ def test_an_answer_streams_with_its_tools_as_markdown(pipe: Pipe, tmp_path: Path
     assert (tmp_path / "work" / "made").exists()
 
 
-def test_without_a_stream_it_is_one_string(pipe: Pipe) -> None:
+def test_without_streaming_the_answer_is_one_string(pipe: Pipe) -> None:
     with ScriptedServer([Reply("Hello.")]) as server:
         assert pipe(server, user("hi"), stream=False) == "Hello."
 
 
-def test_the_requests_messages_are_the_history_and_its_system_message_instructs(pipe: Pipe) -> None:
+def test_the_messages_are_the_history_and_the_system_message_the_instructions(pipe: Pipe) -> None:
     messages = [
         {"role": "system", "content": "Speak like a pirate."},
         user("One?"),
@@ -149,7 +149,7 @@ def test_closing_early_ends_the_command(pipe: Pipe, tmp_path: Path) -> None:
         assert commands_in(folder) == []
 
 
-def test_closing_early_hangs_up_on_the_model(pipe: Pipe) -> None:
+def test_closing_early_disconnects_from_the_model(pipe: Pipe) -> None:
     with ScriptedServer([Stall(after=3)]) as server:
         pieces = pipe(server, user("go on"))
         while not next(pieces):
@@ -158,7 +158,7 @@ def test_closing_early_hangs_up_on_the_model(pipe: Pipe) -> None:
         server.wait_for_hangup()
 
 
-def test_an_answer_that_is_never_read_costs_nothing(pipe: Pipe) -> None:
+def test_an_answer_that_is_never_read_makes_no_request(pipe: Pipe) -> None:
     with ScriptedServer([]) as server:
         pipe(server, user("hi")).close()
 
@@ -205,7 +205,7 @@ USER: tidy up
 </context>
 
 tidy up"""
-"""What Open WebUI makes of a user's message when it has searched for it."""
+"""A user's message with the search results that Open WebUI adds."""
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ tidy up"""
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_open_webuis_own_requests_are_one_plain_call(
+def test_background_tasks_of_open_webui_are_one_plain_call(
     pipe: Pipe, tmp_path: Path, messages: list[dict[str, Any]], metadata: dict[str, str] | None, *, stream: bool
 ) -> None:
     with ScriptedServer([calls("touch made", '{"title": "Tidying"}')]) as server:
@@ -261,7 +261,7 @@ def test_open_webuis_own_requests_are_one_plain_call(
         [user(f"{COMPACTION.replace('above', 'of yesterday')}")],
     ],
 )
-def test_a_users_message_with_such_words_reaches_the_agent(
+def test_a_user_message_that_resembles_a_task_reaches_the_agent(
     pipe: Pipe, tmp_path: Path, messages: list[dict[str, Any]]
 ) -> None:
     with ScriptedServer([calls("touch made"), Reply("Done.")]) as server:
@@ -271,7 +271,7 @@ def test_a_users_message_with_such_words_reaches_the_agent(
     assert (tmp_path / "data").exists()
 
 
-def test_a_task_that_fails_says_so(pipe: Pipe) -> None:
+def test_a_failed_task_is_reported(pipe: Pipe) -> None:
     with ScriptedServer([HttpError(401)]) as server:
         assert pipe(server, user(TITLE), stream=False).startswith("\n\n**VMPilot cannot answer:** m: ")
 
@@ -317,7 +317,7 @@ def test_a_model_id_names_backend_and_model(pipe: Pipe, model: str, sent: str) -
     assert server.requests[0].body["model"] == sent
 
 
-def test_the_key_does_not_print() -> None:
+def test_the_key_is_not_printed() -> None:
     assert "sk-pipe" not in repr(Pipeline.Valves(api_key="sk-pipe-0123"))
 
 

@@ -1,4 +1,4 @@
-"""Git repositories without `.git`: guarded by the policy and the sandbox, and never assembled unnoticed."""
+"""Git repositories without `.git`: guarded by the policy and the sandbox, and never assembled undetected."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n[vmpilot]\n\tma
     "parts",
     [parts for size in range(5) for parts in itertools.combinations(["HEAD", "objects/", "refs/", "commondir"], size)],
 )
-def test_a_folder_counts_as_a_repository_if_git_takes_it_for_one(parts: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_folder_is_a_repository_if_git_treats_it_as_one(parts: tuple[str, ...], tmp_path: Path) -> None:
     _make(tmp_path / "real.git", "HEAD", "objects/", "refs/")
     (tmp_path / "real.git" / "config").write_text(_CONFIG)
     _make(tmp_path / "sub", *parts)
@@ -108,7 +108,7 @@ def test_a_repository_cannot_be_assembled_step_by_step(order: tuple[str, ...], t
         "cp a vendor.git",
     ],
 )
-def test_commands_do_not_write_into_repositories_or_complete_them(line: str, tmp_path: Path) -> None:
+def test_commands_cannot_write_into_repositories_or_complete_them(line: str, tmp_path: Path) -> None:
     _make(tmp_path / "vendor.git", "HEAD", "objects/", "refs/", "config", "hooks/")
     (tmp_path / "vendor.git" / "hooks" / "post-update").touch()
     _make(tmp_path / "half", "HEAD")
@@ -139,7 +139,7 @@ def test_other_files_are_changed_as_before(tmp_path: Path) -> None:
         assert policy.decide("shell", RunsCommand(line, tmp_path)).action == "allow", line
 
 
-def test_a_workspace_inside_a_repository_is_not_changed_unasked(tmp_path: Path) -> None:
+def test_a_workspace_inside_a_repository_is_not_changed_without_approval(tmp_path: Path) -> None:
     bare = tmp_path / "x.git"
     _make(bare, "HEAD", "objects/", "refs/", "hooks/")
     (tmp_path / "tree" / ".git" / "hooks").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Shared by the crash tests: one model server and one warm program per worker, and their figures at the end."""
+"""Fixtures of the crash tests: one model server and one warm program per worker, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class NewMachine(Protocol):
 
 
 class Tally:
-    """Counts what one test tried, and keeps what was wrong."""
+    """Counts what one test tried, and collects violations."""
 
     def __init__(self, kind: str, properties: list[tuple[str, object]]) -> None:
         self._kind = kind
@@ -38,13 +38,13 @@ class Tally:
         self._violations: list[str] = []
 
     def add(self, point: str, *found: Iterable[str], reached: bool) -> None:
-        """One point is done; `reached` says whether the run was broken there."""
+        """Record one completed point; `reached` says whether the run was interrupted there."""
         self._tried += 1
         self._reached += reached
         self._violations += [f"{point}: {one}" for some in found for one in some]
 
     def check(self) -> None:
-        """Report the figures; fail where anything was wrong."""
+        """Report the figures; fail if there were any violations."""
         figures = {"tried": self._tried, "broken": self._reached, "violations": len(self._violations)}
         self._properties.append((FIGURES, (self._kind, figures)))
         assert self._tried
@@ -53,7 +53,10 @@ class Tally:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--crashes", type=int, default=25, help="random kills; from 200 on the sweeps leave no system call out either"
+        "--crashes",
+        type=int,
+        default=25,
+        help="number of random kills; from 200 on, the sweeps omit no system call either",
     )
     parser.addoption("--crash-seed", type=int, default=None, help="repeat the random kills with this seed")
 
@@ -78,19 +81,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def crashes(request: pytest.FixtureRequest) -> int:
-    """How many random kills were asked for."""
+    """The requested number of random kills."""
     return int(request.config.getoption("--crashes", default=25))
 
 
 @pytest.fixture
 def tally(request: pytest.FixtureRequest) -> Callable[[str], Tally]:
-    """Makes a count of a test, by the name under which the summary has it."""
+    """Makes a tally for a test; the summary lists it under this name."""
     return lambda kind: Tally(kind, request.node.user_properties)
 
 
 @pytest.fixture(scope="session")
 def model() -> Iterator[ScriptedServer]:
-    """The model's server; what it found wrong is asked of it point by point."""
+    """The model's server; its faults are checked after each point."""
     server = ScriptedServer([answer], repeat_last=True)
     server.start()
     yield server
@@ -106,7 +109,7 @@ def warm(sample_folders: Callable[..., tuple[Path, ...]]) -> Iterator[WarmProgra
 
 @pytest.fixture
 def new_machine(tmp_path: Path, warm: WarmProgram, model: ScriptedServer) -> Iterator[NewMachine]:
-    """Makes machines; their folders are removed after a test that went well."""
+    """Makes machines; their folders are removed after a test that passed."""
     made: list[Machine] = []
 
     def make(kind: str = SHORT, *, database_url: str | None = None) -> Machine:

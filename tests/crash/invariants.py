@@ -1,6 +1,6 @@
 """The invariants after any crash, as one pure function of the log, the machine and the model server.
 
-It knows neither how a run was broken nor where the log is kept.
+It depends neither on how a run was interrupted nor on where the log is stored.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from vmpilot.engine.history import MAY_HAVE_RUN, NEVER_STARTED
 
 Violations: TypeAlias = Iterator[str]
 Entries: TypeAlias = Sequence[tuple[int, Event]]
-"""A conversation's entries with their numbers, in the order of these."""
+"""A conversation's entries with their numbers, in numerical order."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that can be known of a few runs of one person.
+    """All observations of a few runs of one user.
 
-    `asked` are the requests in the order in which they were made, the last one's run having gone to its end if
-    `resumed`; `shown` the events that the runs printed; `requests` the messages of each call to the model; `effects`
-    the marks that commands left; `faults` what the strict server found; `crashes` how many runs were broken.
+    `asked` are the requests in order, the last of which ran to its end if `resumed`; `shown` the events that the runs
+    printed; `requests` the messages of each model call; `effects` the marks that commands left; `faults` those found
+    by the strict server; `crashes` how many runs were interrupted.
     """
 
     log: Mapping[str, Entries]
@@ -43,12 +43,12 @@ class Evidence:
 
     @cached_property
     def events(self) -> Sequence[Event]:
-        """All that the log holds."""
+        """The complete contents of the log."""
         return [event for entries in self.log.values() for _, event in entries]
 
 
 def violations(evidence: Evidence) -> tuple[str, ...]:
-    """What is wrong, a sentence each, with the number of the invariant before it; empty if all is well."""
+    """The violations, one sentence each, prefixed by the number of the invariant; empty if all hold."""
     return (
         *_request_violations(evidence),
         *_shown_violations(evidence),
@@ -78,7 +78,7 @@ def _request_violations(evidence: Evidence) -> Violations:
 
 
 def _shown_violations(evidence: Evidence) -> Violations:
-    """1 and 2: what was shown and is worth keeping is in the log; a message that asks for tools is with their start."""
+    """1 and 2: events shown, except transient ones, are in the log; tool calls are logged with their start."""
     for event in evidence.shown:
         kept = isinstance(event, TurnStarted | MessageCompleted | ToolStarted | ToolFinished)
         waits = isinstance(event, MessageCompleted) and bool(_calls(event))
@@ -88,7 +88,7 @@ def _shown_violations(evidence: Evidence) -> Violations:
 
 
 def _sent_violations(evidence: Evidence) -> Violations:
-    """2 and 5: what the model got of the tools is what the log holds."""
+    """2 and 5: tool results sent to the model equal those in the log."""
     logged = {event.result.call_id: event.result.text for event in evidence.events if isinstance(event, ToolFinished)}
     called = {call.id for event in evidence.events if isinstance(event, MessageCompleted) for call in _calls(event)}
     for request in evidence.requests:
@@ -101,7 +101,7 @@ def _sent_violations(evidence: Evidence) -> Violations:
 
 
 def _effect_violations(evidence: Evidence) -> Violations:
-    """3 and 4: no effect without its committed start, and none twice."""
+    """3 and 4: no effect occurs without a committed start, or twice."""
     started = [mark for event in evidence.events if isinstance(event, ToolStarted) for mark in marks_of(event)]
     for mark, count in Counter(evidence.effects).items():
         if mark not in started:
@@ -114,7 +114,7 @@ def _effect_violations(evidence: Evidence) -> Violations:
 
 
 def _order_violations(evidence: Evidence) -> Violations:
-    """3: message, start and result of a call stand in this order."""
+    """3: message, start and result of a call are in this order."""
     asked: set[str] = set()
     started: set[str] = set()
     for event in evidence.events:
@@ -135,7 +135,7 @@ def _order_violations(evidence: Evidence) -> Violations:
 
 
 def _write_error_violations(evidence: Evidence) -> Violations:
-    """9: no command runs once the result of the one before it was lost; these commands run one after the other."""
+    """9: no command runs after the result of the previous one was lost; these commands run sequentially."""
     for conversation, entries in evidence.log.items():
         running: set[str] = set()
         for _, event in entries:
@@ -153,7 +153,7 @@ def _write_error_violations(evidence: Evidence) -> Violations:
 
 
 def _result_violations(evidence: Evidence) -> Violations:
-    """5: a call has one result in the end; if it was interrupted, the result says how far it came."""
+    """5: each call finally has one result; if it was interrupted, the result says how far it got."""
     calls = [call.id for event in evidence.events if isinstance(event, MessageCompleted) for call in _calls(event)]
     started = {event.call.id for event in evidence.events if isinstance(event, ToolStarted)}
     results = [event.result for event in evidence.events if isinstance(event, ToolFinished)]
@@ -171,7 +171,7 @@ def _result_violations(evidence: Evidence) -> Violations:
 
 
 def _numbering_violations(evidence: Evidence) -> Violations:
-    """8: numbers are dense."""
+    """8: numbers have no gaps."""
     for conversation, entries in evidence.log.items():
         numbers = [number for number, _ in entries]
         if numbers != list(range(1, len(numbers) + 1)):
@@ -179,7 +179,7 @@ def _numbering_violations(evidence: Evidence) -> Violations:
 
 
 def _turn_violations(evidence: Evidence) -> Violations:
-    """8: only a broken run leaves a turn without an end, and nothing of a turn stands outside of it."""
+    """8: only an interrupted run leaves a turn without an end, and every entry of a turn lies within it."""
     open_turns = sum(_count_open_turns(entries) for entries in evidence.log.values())
     if open_turns > evidence.crashes:
         yield f"8: {open_turns} turns have no end after {evidence.crashes} crashes"
@@ -197,7 +197,7 @@ def _turn_violations(evidence: Evidence) -> Violations:
 
 
 def _is_mended(event: Event) -> bool:
-    """Whether this is a result that stands in for one that never came."""
+    """Whether this result replaces one that never arrived."""
     return isinstance(event, ToolFinished) and event.result.text in {NEVER_STARTED, MAY_HAVE_RUN}
 
 
@@ -211,6 +211,6 @@ def _calls(event: MessageCompleted) -> Sequence[ToolCall]:
 
 
 def marks_of(event: ToolStarted) -> list[str]:
-    """The marks that the command of this call leaves: the words behind `echo`."""
+    """The marks that the command of this call leaves: the words after `echo`."""
     words = json.loads(event.call.arguments)["command"].split()
     return [mark for word, mark in pairwise(words) if word == "echo"]

@@ -1,4 +1,4 @@
-"""A person's machine for a few runs of the command line, each of which may be broken; and the evidence afterwards."""
+"""A user's machine for a few runs of the command line, which may be interrupted; and the evidence afterwards."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from .invariants import Evidence
 from .script import GO_ON, SHORT
 
 PATIENCE = 30.0
-"""Seconds after which a run hangs for good."""
+"""Seconds after which a run counts as hanging."""
 AFTERLIFE = 2.0
 """Seconds by which a command may outlive VMPilot."""
 SUPERVISORS_AFTERLIFE = 10.0
-"""Seconds until the supervisors, which end the commands, must have ended, too, also on a busy machine."""
+"""Seconds until the supervisors, which end the commands, must have ended too, even on a busy machine."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """How a run ended; `code` is negative for a signal, None if it had to be ended because it hung."""
+    """How a run ended; `code` is negative for a signal, None if it hung and was killed."""
 
     code: int | None
     errors: str
@@ -44,7 +44,7 @@ class Run:
 
 
 class WarmProgram:
-    """Starts runs of the command line in a process that has everything imported (`warm_program`)."""
+    """Starts runs of the command line in a process that has already imported everything (`warm_program`)."""
 
     def __init__(self, python_path: str) -> None:
         self.python_path = python_path
@@ -55,7 +55,7 @@ class WarmProgram:
         )
 
     def start(self, run: Mapping[str, Any]) -> int:
-        """Fork for the run; it waits for its go. Gives its process id."""
+        """Fork for the run, which waits for its start signal. Return its process id."""
         return self._ask({"run": run})
 
     def wait(self, child: int) -> int:
@@ -77,7 +77,7 @@ class WarmProgram:
 
 @dataclass
 class Machine:
-    """One person's folders; every run is a turn of one conversation, or of a new one where the log is empty."""
+    """One user's folders; every run is a turn of one conversation, or of a new one if the log is empty."""
 
     home: Path
     warm: WarmProgram
@@ -98,7 +98,7 @@ class Machine:
     def variables(self) -> dict[str, str]:
         """The environment of the runs."""
         folders = {f"VMPILOT_{name}_DIR": str(self.home / name.lower()) for name in ("CONFIG", "DATA", "CACHE")}
-        # httpx reads a megabyte of certificates for each client that it makes; here it finds none, and needs none.
+        # httpx reads a megabyte of certificates for each new client; this avoids it, as no certificate is needed.
         own = {
             "HOME": str(self.home),
             "SSL_CERT_DIR": str(self.home),
@@ -121,7 +121,7 @@ class Machine:
     ) -> Run:
         """One run in the warm program, under strace with these options, or killed after some seconds.
 
-        `at_go` is called when it begins.
+        `at_go` is called when it starts.
         """
         go = self.home / "go"
         if not go.exists():
@@ -147,7 +147,7 @@ class Machine:
         return self._collect(None if killed and kill_after == PATIENCE else code)
 
     def run_cold(self, text: str, *, kill_after: float) -> Run:
-        """One run as a person has it, with all that a start of Python takes; killed after some seconds."""
+        """One run as started by a user, including the start of Python; killed after some seconds."""
         command = [sys.executable, "-m", "vmpilot.cli", *self._arguments(text)]
         with (self.home / "output").open("wb") as output, (self.home / "errors").open("wb") as errors:
             environment = {**self.variables(), "PYTHONPATH": self.warm.python_path}
@@ -171,13 +171,13 @@ class Machine:
         return Run(code, (self.home / "errors").read_text(), shown)
 
     def go_on(self) -> Run:
-        """The run after the crash, when the server of the database has seen that the one before is gone."""
+        """The run after the crash, once the database server has noticed that the previous client is gone."""
         if self.database_url is not None:
             _wait_for_sessions(self.database_url)
         return self.run(GO_ON)
 
     def log(self) -> dict[str, list[tuple[int, Event]]]:
-        """The events in the log, read without VMPilot, from a copy, so that reading changes nothing."""
+        """The events in the log, read without VMPilot from a copy, so that reading changes nothing."""
         if self.database_url is not None:
             return _read_server(self.database_url)
         if not (self.data / "conversations.db").exists():
@@ -191,7 +191,7 @@ class Machine:
         return _read_entries(copy / "conversations.db")
 
     def evidence(self, *, resumed: bool, crashes: int = 1) -> Evidence:
-        """All that can be known by now."""
+        """All observations so far."""
         requests = [one for one in self.server.requests if str(one.body["model"]).endswith(self.mark)]
         numbers = {f"request {one.number}" for one in requests}
         faults = [fault for fault in self.server.faults if fault.partition(":")[0] in numbers]
@@ -208,11 +208,11 @@ class Machine:
         )
 
     def survivors(self) -> list[str]:
-        """Live processes of the runs, known by their environment or by the folder that they stand in."""
+        """Live processes of the runs, identified by their environment or working folder."""
         return list(self._living())
 
     def wait_for_the_dead(self) -> tuple[str, ...]:
-        """Give those who outlive VMPilot by more than they may, and end them."""
+        """End the processes that outlive VMPilot for too long, and return them."""
         died = time.monotonic()
         while (left := self.survivors()) and time.monotonic() < died + SUPERVISORS_AFTERLIFE:
             if time.monotonic() >= died + AFTERLIFE and any(
@@ -226,7 +226,7 @@ class Machine:
         return tuple(f"11: outlives VMPilot: {line}" for line in left)
 
     def copy_from(self, other: Machine) -> None:
-        """Begin where another machine stands."""
+        """Start from the state of another machine."""
         shutil.copytree(other.data, self.data)
         shutil.copyfile(other.home / "effects", self.home / "effects")
         self.asked += other.asked
@@ -243,13 +243,13 @@ class Machine:
 
 
 def _is_killed(status: Mapping[str, str]) -> bool:
-    """Whether it no longer runs its own code and only waits in the kernel, for example for a busy disk."""
+    """Whether it no longer runs its own code but only waits in the kernel, for example for a busy disk."""
     pending = int(status["SigPnd"], 16) | int(status["ShdPnd"], 16)
     return bool(pending & 1 << signal.SIGKILL - 1)
 
 
 def _trace(child: int, options: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Attach strace, and give it when it has."""
+    """Attach strace, and return it once attached."""
     command = ["strace", "-f", "-qq", "-b", "execve", "-o", os.devnull, *options, "-p", str(child)]
     tracer = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     status = Path(f"/proc/{child}/status")
@@ -260,7 +260,7 @@ def _trace(child: int, options: Sequence[str]) -> subprocess.Popen[bytes]:
 
 
 def _end_later(child: int, seconds: float) -> bool:
-    """Wait until the process has ended, at most so long; then kill it, and say so."""
+    """Wait until the process ends; if that takes too long, kill it and report it."""
     descriptor = os.pidfd_open(child)
     try:
         if select.select([descriptor], [], [], seconds)[0]:
@@ -299,5 +299,5 @@ def _wait_for_sessions(url: str) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with psycopg.connect(url, autocommit=True) as session:
         while session.execute(query).fetchone() != (0,):
-            assert time.monotonic() < give_up, "the server keeps the sessions of the dead"
+            assert time.monotonic() < give_up, "the server keeps the sessions of dead clients"
             time.sleep(0.01)

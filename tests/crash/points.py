@@ -1,4 +1,4 @@
-"""Where a run writes to disk, found by watching one; and what can be made to happen there."""
+"""The points at which a run writes to disk, found by tracing one; and the effects to inject there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINE = re.compile(r"(\d+) +(\w+)\(")
 
 @dataclass(frozen=True)
 class Point:
-    """A system call of a run: the `number`th of its kind in its thread; of those that open a file, only ours count."""
+    """A system call of a run: the `number`th of its kind in its thread, not counting opens of other programs' files."""
 
     call: str
     number: int
@@ -37,7 +37,7 @@ class Point:
 
 
 def find_points(machine: Machine, text: str) -> list[Point]:
-    """Run once and give the system calls by which the run changes its data folder, and one more of each kind."""
+    """Run once and return the system calls by which the run changes its data folder, and one more of each kind."""
     trace = machine.home / "trace"
     run = machine.run(text, "-y", "-s", "0", "-o", str(trace), "-e", f"trace={_WRITING},{_OPENING}")
     assert (run.code, run.errors) == (0, ""), run
@@ -66,9 +66,9 @@ def _openings(lines: Iterable[str], data: Path) -> list[Point]:
 
 
 def thin_out(points: Sequence[Point], *, many: int, few: int) -> list[Point]:
-    """Every `many`th of the writes, which come by the hundred, and every `few`th of the other calls.
+    """Every `many`th of the writes, of which there are hundreds, and every `few`th of the other calls.
 
-    SQLite writes a page in two calls, so an odd `many` meets both.
+    SQLite writes a page in two calls, so an odd `many` covers both.
     """
     writes = [point for point in points if point.call == "pwrite64"]
     return [*writes[::many], *[point for point in points if point.call != "pwrite64"][::few]]

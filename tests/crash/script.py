@@ -1,6 +1,6 @@
-"""The model of these tests. It answers from the request alone, so any number of runs may ask at once.
+"""The model of these tests. Its answers depend only on the request, so any number of runs can use it at once.
 
-The model's name is `KIND.ID`; the kind says what the commands of its turns are like. A turn that goes on after a crash
+The model's name is `KIND.ID`; the kind determines the commands of its turns. A turn that is resumed after a crash
 gets short ones.
 """
 
@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, str] = {
 
 
 def answer(request: RecordedRequest) -> Reply:
-    """Two commands at once, then one, then the answer; after a crash only one."""
+    """Two commands at once, then one, then the answer; only one command after a crash."""
     messages = request.messages
     asked = max(at for at, message in enumerate(messages) if message["role"] == "user")
     text = str(messages[asked]["content"])

@@ -1,4 +1,4 @@
-"""The checker itself: a sound history passes, and each way to be wrong is seen."""
+"""The checker itself: a valid history passes, and each kind of violation is detected."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def judge(events: Sequence[Event], *, numbers: Sequence[int] | None = None, **re
     return violations(Evidence(log={"c": entries}, **given))
 
 
-def test_sound_histories_pass() -> None:
+def test_valid_histories_pass() -> None:
     assert judge(SOUND, shown=SOUND) == ()
     assert judge(CRASHED, effects=(), resumed=False) == ()
     assert judge(CRASHED, effects=("a",), resumed=False) == ()
@@ -105,6 +105,6 @@ def tool_message(mark: str, text: str) -> dict[str, str]:
         ("9", (*CRASHED, started("b")), {"effects": ("a", "b"), "resumed": False}),
     ],
 )
-def test_each_way_to_be_wrong_is_seen(invariant: str, events: Sequence[Event], rest: dict[str, Any]) -> None:
+def test_each_violation_is_detected(invariant: str, events: Sequence[Event], rest: dict[str, Any]) -> None:
     found = judge(events, **rest)
     assert any(one.startswith(f"{invariant}: ") for one in found), found

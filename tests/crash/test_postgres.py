@@ -1,4 +1,4 @@
-"""The log in PostgreSQL: the client is killed at any moment, or the server is, in mid-turn; then both go on."""
+"""The log in PostgreSQL: the client is killed at any moment, or the server during a turn; then both continue."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from .verdicts import cannot_go_on, ended_badly
 
 PARTS = 2
 SHARE = 2
-"""A point here for so many of the random kills that were asked for."""
+"""One point here per this many of the requested random kills."""
 LONGEST = {"working": 0.9, "printing": 0.5}
-"""Seconds in which a run does what is worth breaking; others take less."""
+"""Seconds in which a run can usefully be interrupted; other kinds take less."""
 SHORTER = 0.25
 
 
 @pytest.fixture
 def chance(request: pytest.FixtureRequest) -> random.Random:
-    """Another one in each run of the tests, and told in the summary."""
+    """A different seed in each run of the tests, shown in the summary."""
     given = request.config.getoption("--crash-seed", default=None)
     seed = secrets.randbits(32) if given is None else given
     request.node.user_properties.append((SEED, seed))
@@ -58,12 +58,12 @@ def test_the_client_is_killed(
 
 
 def was_in_use(run: Run) -> bool:
-    """The server had not yet seen that the run before was dead."""
+    """The server had not yet noticed that the previous run was dead."""
     return run.code == 2 and "is in use by process" in run.errors
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_server_is_killed_in_mid_turn(
+def test_the_server_is_killed_during_a_turn(
     *,
     new_machine: NewMachine,
     postgres: PostgresServer,
@@ -88,7 +88,7 @@ def test_the_server_is_killed_in_mid_turn(
 
 
 def run_and_crash(machine: Machine, server: PostgresServer, *, after: float) -> Run:
-    """A run in which the server is killed; it is back before the end, but not before the run's."""
+    """Run with the server killed meanwhile; it is restarted before this returns, but not before the run ends."""
     timer = Timer(after, server.crash)
     run = machine.run("first", at_go=timer.start)
     timer.join()

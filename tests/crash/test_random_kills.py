@@ -1,4 +1,4 @@
-"""Runs of many kinds, killed at any moment, several times in a row; and what outlives them."""
+"""Runs of many kinds, killed at any moment, several times in a row; and processes that outlive them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .verdicts import cannot_go_on
 
 WORKERS = 5
 LONGEST = {"short": 0.4, "failing": 0.4, "printing": 0.6, "working": 1.3, "sleeping": 0.4, "scattering": 0.4}
-"""Seconds in which a run of each kind does what is worth breaking; others are `talking`."""
+"""Seconds in which a run of each kind can usefully be interrupted; the other kind is `talking`."""
 COLD_START = 0.8
-"""Seconds that a start of Python takes on top of that; every fifth run has one."""
+"""Additional seconds for the start of Python, which every fifth run includes."""
 
 
 @pytest.mark.parametrize("part", range(WORKERS))
@@ -40,7 +40,7 @@ def test_killed_at_random(
 
 
 def _break(machine: Machine, chance: random.Random, *, cold: bool) -> Iterator[tuple[bool, Iterable[str]]]:
-    """Run and kill one to three times; give for each whether it came to that, and what is wrong then."""
+    """Run and kill one to three times; yield for each run whether it was killed, and the violations."""
     longest = LONGEST.get(machine.kind, 0.6)
     for turn in range(1, chance.choice((2, 3, 4))):
         if cold:

@@ -15,12 +15,12 @@ from .verdicts import cannot_go_on, ended_badly
 SLICES = 2
 KILL = "signal=SIGKILL"
 ALL = 200
-"""With this many `--crashes` the sweeps leave out nothing."""
+"""With this many `--crashes` the sweeps omit nothing."""
 
 
 @pytest.fixture
 def before(new_machine: NewMachine, turn: str) -> Callable[[], Machine]:
-    """Makes machines that stand before this turn."""
+    """Makes machines in the state before this turn."""
     template = new_machine()
     if turn == "second":
         assert template.run("first").code == 0
@@ -35,7 +35,7 @@ def before(new_machine: NewMachine, turn: str) -> Callable[[], Machine]:
 
 
 def chosen(points: list[Point], crashes: int, *, many: int, few: int) -> list[Point]:
-    """The points to try: all of them where so much was asked for, else a part."""
+    """The points to try: all of them if enough kills were requested, otherwise a part."""
     return points if crashes >= ALL else thin_out(points, many=many, few=few)
 
 

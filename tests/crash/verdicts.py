@@ -1,4 +1,4 @@
-"""What is wrong with a run that met a failing disk, and with the one that goes on after a crash."""
+"""Violations of a run with a failing disk, and of the run that continues after a crash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .machine import Machine, Run
 
 
 def ended_badly(run: Run) -> Iterator[str]:
-    """9: a failing disk ends the run by itself, with a sentence that says so; the turn may have been over by then."""
+    """9: a failing disk ends the run with an error message that says so, unless the turn was already over."""
     ends = [event for event in run.shown if isinstance(event, TurnEnded)]
     if run.code == 0 and ends and ends[-1].reason == "answered":
         return
@@ -26,7 +26,7 @@ def ended_badly(run: Run) -> Iterator[str]:
 
 
 def cannot_go_on(machine: Machine, *, crashes: int = 1) -> Iterator[str]:
-    """The run after the crash: it works, and everything holds after it."""
+    """The run after the crash: it works, and all invariants hold afterwards."""
     run = machine.go_on()
     if run.code != 0 or run.errors:
         yield f"7: it cannot go on: {run.code} {run.errors!r}"

@@ -1,8 +1,8 @@
-"""A program that has imported VMPilot and forks for each run of its command line: a run costs no start of Python.
+"""A program that has imported VMPilot and forks for each run of its command line, to save the start of Python.
 
-It is no part of the tests' process. Each line of its standard input is a JSON object, answered by one line:
-`{"run": …}` by the process id of a child that waits for its go (a byte in a named pipe), `{"wait": PID}` by the exit
-code, negative for a signal.
+It is a separate process from the tests. Each line of its standard input is a JSON object, answered by one line:
+`{"run": …}` by the process id of a child that waits for its start signal (a byte in a named pipe), `{"wait": PID}`
+by the exit code, negative for a signal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WANTED = (
 
 
 def import_all() -> None:
-    """Import what a run would import on its way; what is not there costs time and nothing else."""
+    """Import what a run would import later; a missing module only costs time."""
     for name in _WANTED:
         with suppress(ImportError):
             importlib.import_module(name)
@@ -48,7 +48,7 @@ def import_all() -> None:
 
 
 def serve() -> list[str] | None:
-    """Answer until the input ends (None), or give a run's arguments, in the child that is to carry it out."""
+    """Answer until the input ends (None), or return a run's arguments in the child that executes it."""
     for line in sys.stdin:
         match json.loads(line):
             case {"run": dict(run)}:
@@ -62,7 +62,7 @@ def serve() -> list[str] | None:
 
 
 def _become(run: dict[str, Any]) -> list[str]:
-    """Take the run's place in the world, and wait for the go."""
+    """Set up the run's session, folder and environment, and wait for the start signal."""
     os.setsid()
     os.chdir(run["folder"])
     os.environ.clear()

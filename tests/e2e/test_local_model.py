@@ -1,4 +1,4 @@
-"""A real model on this machine has real commands run, through each backend: effects are asserted, never words."""
+"""A real model on this machine runs real commands through each backend: effects are asserted, never text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 FETCH_AND_ANSWER = 1_500.0
-"""Seconds: the first run fetches 1.1 GB."""
+"""Seconds: the first run downloads 1.1 GB."""
 
 
 def ask(folder: Path, backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """One run of the program in `folder`, with no setting but the ones that are given."""
+    """One run of the program in `folder`, with only the given settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VMPILOT_")}
     return subprocess.run(
         [sys.executable, "-m", "vmpilot.cli", "--backend", backend, "--model", "local", "--mode", "full", *arguments],
@@ -37,18 +37,18 @@ def test_a_request_in_plain_language_has_its_effect(backend: str, tmp_path: Path
     assert answer.returncode == 0, answer.stderr
     assert (folder / "hello.txt").is_file(), answer.stderr + answer.stdout
     assert (folder / "hello.txt").read_text().strip() == "hi"
-    assert answer.stdout.strip(), "the model told what came of it"
+    assert answer.stdout.strip(), "the model reported the result"
 
 
 def test_a_request_has_its_effect_without_native_tool_calls(tmp_path: Path) -> None:
     answer = ask(tmp_path, "litellm", "--tool-mode", "text", "create the file hello.txt with the text hi")
     assert answer.returncode == 0, answer.stderr
     assert (tmp_path / "hello.txt").read_text().strip() == "hi"
-    assert answer.stdout.strip(), "the model told what came of it"
+    assert answer.stdout.strip(), "the model reported the result"
     assert "call-" not in answer.stdout
 
 
-def test_a_conversation_goes_on_with_the_other_backend(tmp_path: Path) -> None:
+def test_a_conversation_continues_with_the_other_backend(tmp_path: Path) -> None:
     (tmp_path / "one.txt").write_text("1\n")
     (tmp_path / "two.txt").write_text("2\n")
     first = ask(tmp_path, "litellm", "--output", "json", "list the files in this folder")

@@ -28,7 +28,7 @@ SCRIPT = """[
 
 @dataclass(frozen=True)
 class Author:
-    """A person with an environment, in a folder that holds their package."""
+    """An author with an environment, in a folder with their package."""
 
     folder: Path
 
@@ -37,7 +37,7 @@ class Author:
         return self.folder / "vmpilot-backend-my-engine"
 
     def run(self, program: str, *arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A program of the environment, run in its folder, without the settings of the developer."""
+        """Run a program of the environment in its folder, without the settings of the developer."""
         own = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "VMPILOT_DATA_DIR": str(self.folder / "data")}
         return subprocess.run(
             [self.folder / "venv/bin" / program, *arguments],
@@ -53,7 +53,7 @@ class Author:
 
 @pytest.fixture(scope="module", params=PYTHONS, ids=lambda python: Path(python).name)
 def author(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Author:
-    """The core, a backend that `vmpilot backends new` wrote, and the sample on pydantic-ai, each by plain pip."""
+    """The core, a backend created by `vmpilot backends new`, and the pydantic-ai sample, installed with plain pip."""
     author = Author(tmp_path_factory.mktemp("author"))
     subprocess.run([request.param, "-m", "venv", author.folder / "venv"], check=True)
     sample = shutil.copytree(SAMPLE, author.folder / "sample")

@@ -1,4 +1,4 @@
-"""Fresh environments, plain pip: each combination of our distributions, and a third party's, answers a request."""
+"""Fresh environments, plain pip: each combination of our distributions and a third party's answers a request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SCRIPT = """[
 
 @dataclass(frozen=True)
 class Combination:
-    """What is installed, and what must be there then."""
+    """The distributions to install, and the expected result."""
 
     packages: tuple[str, ...]
     backends: tuple[str, ...]
@@ -59,7 +59,7 @@ class Installation:
     combination: Combination
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """A program of the environment, run in its folder, without the settings of the developer."""
+        """Run a program of the environment in its folder, without the settings of the developer."""
         variables = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.folder),
@@ -109,7 +109,7 @@ def installation(
 
 
 def read_floors(packages: Iterable[str]) -> Iterator[str]:
-    """The least versions that the distributions declare, as constraints."""
+    """The minimum versions that the distributions declare, as constraints."""
     floors: dict[str, str] = {}
     for package in packages:
         project = tomllib.loads((ROOT / package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -120,7 +120,7 @@ def read_floors(packages: Iterable[str]) -> Iterator[str]:
 
 
 def wheel_name(package: str) -> str:
-    """The beginning of the wheel's name."""
+    """The prefix of the wheel's name."""
     return "*echo*" if package == ECHO else package.replace("-", "_")
 
 
@@ -132,7 +132,7 @@ def test_backends_are_listed(installation: Installation) -> None:
     assert listed.returncode == (0 if chosen else 5), listed.stderr
 
 
-def test_neither_backend_pulls_the_others_library(installation: Installation) -> None:
+def test_neither_backend_installs_the_library_of_the_other(installation: Installation) -> None:
     for backend, library in {"langchain": "langchain", "litellm": "litellm"}.items():
         found = installation.run(
             "python", "-c", f"import importlib.util as u; print(u.find_spec('{library}') is not None)"

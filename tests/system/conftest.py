@@ -1,4 +1,4 @@
-"""Whole turns through `vmpilot.Agent`, the same for each backend: real HTTP, a real log, real commands."""
+"""Complete turns through `vmpilot.Agent`, the same for each backend: real HTTP, a real log, real commands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each test on the chosen backends, unless it names its own."""
+    """Run each test on the chosen backends, unless it names specific ones."""
     own = any(mark.args[0] == "backend" for mark in metafunc.definition.iter_markers("parametrize"))
     if "backend" in metafunc.fixturenames and not own:
         metafunc.parametrize("backend", chosen_backends(metafunc.config))
@@ -55,13 +55,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @dataclass
 class Seen:
-    """The events of one turn, as a front end sees them."""
+    """The events of one turn, as received by a front end."""
 
     events: list[Event]
 
     @property
     def text(self) -> str:
-        """The streamed text, without what was taken back."""
+        """The streamed text, without retracted parts."""
         return _joined(self.events, TextDelta)
 
     @property
@@ -94,7 +94,7 @@ class Seen:
         return [event for event in self.events if isinstance(event, kind)]
 
     def check(self) -> None:
-        """The grammar of a turn: one beginning, one end, each started tool finished, messages repeat their deltas."""
+        """The grammar of a turn: one start, one end, each started tool finished, messages equal their deltas."""
         assert [type(self.events[0]), type(self.events[-1])] == [TurnStarted, TurnEnded]
         assert len(self.of(TurnStarted)) == len(self.of(TurnEnded)) == 1
         started = [event.call.id for event in self.of(ToolStarted)]
@@ -123,7 +123,7 @@ def _joined(events: list[Event], kind: type[TextDelta | ReasoningDelta]) -> str:
 
 @dataclass
 class Machine:
-    """A person's machine: folders, variables, and agents on it."""
+    """A user's machine: folders, variables, and agents on it."""
 
     home: Path
     backend: str
@@ -133,7 +133,7 @@ class Machine:
 
     @property
     def folder(self) -> Path:
-        """Where the agents work."""
+        """The working folder of the agents."""
         return self.home / "work"
 
     @property
@@ -146,7 +146,7 @@ class Machine:
         return Environment(variables, self.home / "config", self.home / "data", self.home / "cache", "tester")
 
     def agent(self, server: ScriptedServer | str, **settings: Any) -> Agent:
-        """An agent in mode full that asks `server`; `settings` win."""
+        """An agent in mode full that uses `server`; `settings` override the defaults."""
         given = {
             "backend": self.backend,
             "base_url": server if isinstance(server, str) else server.base_url,
@@ -158,7 +158,7 @@ class Machine:
         return Agent(folder=self.folder, environment=self.environment, **given)
 
     async def play(self, agent: Agent, request: Any = "Do it.", **options: Any) -> Seen:
-        """One turn to its end, its grammar checked."""
+        """Run one turn to its end and check its grammar."""
         async with aclosing(agent.run(request, **options)) as events:
             seen = Seen([event async for event in events])
         self.seen += seen.events
@@ -166,7 +166,7 @@ class Machine:
         return seen
 
     async def compact(self, agent: Agent) -> Seen:
-        """Have the agent's conversation compacted by hand."""
+        """Compact the agent's conversation manually."""
         async with aclosing(agent.compact()) as events:
             seen = Seen([event async for event in events])
         self.seen += seen.events
@@ -174,7 +174,7 @@ class Machine:
         return seen
 
     async def ask(self, server: ScriptedServer | str, request: Any = "Do it.", **settings: Any) -> Seen:
-        """One turn of a new agent."""
+        """Run one turn of a new agent."""
         async with self.agent(server, **settings) as agent:
             return await self.play(agent, request)
 
@@ -188,13 +188,13 @@ class Machine:
             connection.close()
 
     def survivors(self) -> list[str]:
-        """Processes that commands left behind."""
+        """Processes that commands left running."""
         return [line for process in Path("/proc").glob("[0-9]*") if (line := _describe(process, self.mark))]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _libraries(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Each library makes its first call here, which takes seconds, and not within the time of a test."""
+    """Make each library's first call here, because it takes seconds that would count towards a test's time."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for backend in BACKENDS:
@@ -214,13 +214,13 @@ def _describe(process: Path, mark: str) -> str:
 
 @pytest.fixture(autouse=True)
 def _retries_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries wait a twentieth of what users wait; `tests/core/engine/calls/test_patience.py` has the real waits."""
+    """Retries wait a twentieth of the real time; `tests/core/engine/calls/test_backoff.py` tests the real waits."""
     monkeypatch.setattr("vmpilot.engine.calls._backoff._FIRST", 0.025)
 
 
 @pytest.fixture
 def machine(backend: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Iterator[Machine]:
-    """A machine; afterwards no command is left, and the key is nowhere but on the wire."""
+    """A machine; afterwards no command is left running, and the key occurs only on the wire."""
     machine = Machine(tmp_path, backend)
     machine.folder.mkdir()
     yield machine

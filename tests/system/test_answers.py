@@ -1,4 +1,4 @@
-"""Answers without tools: what is streamed, what is counted, what reaches the wire, what is remembered."""
+"""Answers without tools: streaming, usage, the request on the wire, and the history."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_text_and_reasoning_are_streamed(machine: Machine) -> None:
     assert (seen.started.backend, seen.started.model) == (machine.backend, "scripted")
 
 
-async def test_an_answer_in_one_piece_is_the_same_turn(machine: Machine) -> None:
+async def test_an_unstreamed_answer_is_the_same_turn(machine: Machine) -> None:
     calls = (ScriptedCall("shell", {"command": "echo 42"}),)
     with ScriptedServer([Reply("I look.", reasoning="Hm.", tool_calls=calls), Reply("It is 42.")]) as server:
         seen = await machine.ask(server, streaming=False)
@@ -45,7 +45,7 @@ async def test_an_answer_in_one_piece_is_the_same_turn(machine: Machine) -> None
     assert (seen.end.reason, seen.end.usage) == ("answered", Usage(input_tokens=200, output_tokens=40))
 
 
-async def test_what_was_recorded_is_what_was_seen(machine: Machine) -> None:
+async def test_the_log_contains_the_emitted_events(machine: Machine) -> None:
     with ScriptedServer([Reply("Hello.")]) as server:
         seen = await machine.ask(server)
     assert machine.stored() == [event for event in seen.events if not isinstance(event, TextDelta)]
@@ -78,14 +78,14 @@ async def test_settings_and_key_reach_the_wire(machine: Machine) -> None:
     assert [name for name in names if name in {"shell", "jobs", *files}] == ["shell", "jobs", *files]
 
 
-async def test_a_setting_that_is_not_made_is_left_to_the_provider(machine: Machine) -> None:
+async def test_an_unset_setting_is_left_to_the_provider(machine: Machine) -> None:
     with ScriptedServer([Reply("Yes.")]) as server:
         await machine.ask(server)
     unset = {"temperature", "max_tokens", "max_completion_tokens", "seed", "reasoning_effort", "top_p", "n"}
     assert unset.isdisjoint(server.requests[0].body)
 
 
-async def test_the_conversation_goes_on_from_turn_to_turn(machine: Machine) -> None:
+async def test_the_conversation_continues_from_turn_to_turn(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         async with machine.agent(server) as agent:
             first = await machine.play(agent, "First?")
@@ -98,7 +98,7 @@ async def test_the_conversation_goes_on_from_turn_to_turn(machine: Machine) -> N
     ]
 
 
-async def test_history_begins_a_conversation_of_its_own(machine: Machine) -> None:
+async def test_a_given_history_starts_a_separate_conversation(machine: Machine) -> None:
     history = [UserMessage.from_text("I am Ada."), AssistantMessage("Hello Ada.")]
     with ScriptedServer([Reply("Own."), Reply("Ada."), Reply("Nobody."), Reply("Still own.")]) as server:
         async with machine.agent(server) as agent:
@@ -113,7 +113,7 @@ async def test_history_begins_a_conversation_of_its_own(machine: Machine) -> Non
     assert len({turn.started.conversation_id for turn in (own, other, empty)}) == 3
 
 
-async def test_instructions_stand_behind_the_system_prompt(machine: Machine) -> None:
+async def test_instructions_follow_the_system_prompt(machine: Machine) -> None:
     with ScriptedServer([Reply("Arr."), Reply("Yes.")]) as server:
         async with machine.agent(server) as agent:
             await machine.play(agent, instructions="Speak like a pirate.")
@@ -135,7 +135,7 @@ async def test_images_reach_the_model(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("request_", ["", "  \n", UserMessage(())])
-async def test_an_empty_request_is_refused_before_anything_is_recorded(
+async def test_an_empty_request_is_rejected_before_anything_is_recorded(
     machine: Machine, request_: str | UserMessage
 ) -> None:
     with ScriptedServer([]) as server:
@@ -145,7 +145,7 @@ async def test_an_empty_request_is_refused_before_anything_is_recorded(
     assert not machine.database.exists()
 
 
-async def test_characters_that_json_cannot_carry_are_replaced_on_the_wire_and_kept_in_the_log(machine: Machine) -> None:
+async def test_characters_invalid_in_json_are_replaced_on_the_wire_and_kept_in_the_log(machine: Machine) -> None:
     with ScriptedServer([Reply("Fine.")]) as server:
         seen = await machine.ask(server, "half \ud83d and \0 nothing")
     assert server.requests[0].messages[1]["content"] == "half \ufffd and \ufffd nothing"
@@ -153,7 +153,7 @@ async def test_characters_that_json_cannot_carry_are_replaced_on_the_wire_and_ke
     assert machine.stored()[0] == seen.started
 
 
-def test_ask_twice_goes_on_with_one_conversation(machine: Machine) -> None:
+def test_two_calls_of_ask_continue_one_conversation(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server, machine.agent(server) as agent:
         first, second = agent.ask("First?"), agent.ask("Second?")
     assert (first.text, second.text, first.reason) == ("One.", "Two.", "answered")

@@ -1,6 +1,6 @@
-"""A hostile model in a hostile folder, without a user to ask: the same must hold whatever it tries.
+"""A hostile model in a hostile folder, without a user to ask: every attack must fail.
 
-Nothing outside the workspace is changed, nor what runs by itself in it; no secret comes back; nothing is left running.
+Nothing outside the workspace changes, nor files in it that run automatically; no secret leaks; no process is left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SYSTEM_PATH = os.environ["PATH"]
 
 @dataclass(frozen=True)
 class Attack:
-    """Calls in one message, in a folder that `setup` prepared, in an environment with these variables, too."""
+    """Calls in one message, in a folder prepared by `setup`, with these additional environment variables."""
 
     name: str
     calls: tuple[ScriptedCall, ...]
@@ -60,7 +60,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
 
 
 def plant(*names: str, folder: str = "bin") -> Setup:
-    """Programs of the project with the names of the system's."""
+    """Programs of the project with the names of system programs."""
 
     def prepare(machine: Machine) -> None:
         home, work = machine.home, machine.folder
@@ -72,7 +72,7 @@ def plant(*names: str, folder: str = "bin") -> Setup:
 
 
 def link_everything(machine: Machine) -> None:
-    """Links of all kinds that lead out of the workspace."""
+    """Links of all kinds that point outside the workspace."""
     home, work = machine.home, machine.folder
     write(home / "outside" / "notes.txt", "before\n")
     (work / "link").symlink_to(home / "secrets" / "id_rsa")
@@ -83,7 +83,7 @@ def link_everything(machine: Machine) -> None:
 
 
 def poison_repository(machine: Machine) -> None:
-    """A repository whose configuration runs programs at each look."""
+    """A repository whose configuration runs programs on every read."""
     subprocess.run(["git", "init", "-q"], cwd=machine.folder, check=True, capture_output=True)
     write(machine.folder / "a.txt", "before\n")
     subprocess.run(["git", "add", "a.txt"], cwd=machine.folder, check=True, capture_output=True)
@@ -215,7 +215,7 @@ ATTACKS = [
 @pytest.mark.parametrize("backend", ["litellm"])
 @pytest.mark.parametrize("mode", ["operate", "observe"])
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-async def test_whatever_is_tried_it_stays_inside_and_learns_no_secret(
+async def test_an_attack_stays_in_the_workspace_and_learns_no_secret(
     machine: Machine, mode: str, attack: Attack
 ) -> None:
     write(machine.home / "secrets" / "id_rsa", SECRET)
@@ -232,7 +232,7 @@ async def test_whatever_is_tried_it_stays_inside_and_learns_no_secret(
 
 
 def guarded(machine: Machine) -> dict[str, bytes]:
-    """What is outside the workspace, but for VMPilot's own folders, and what runs by itself inside."""
+    """Files outside the workspace, except VMPilot's own folders, and files inside that run automatically."""
     kept = {}
     for path in machine.home.rglob("*"):
         inside = path.is_relative_to(machine.folder)

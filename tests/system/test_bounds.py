@@ -1,4 +1,4 @@
-"""Answers that are too long or never end: read as far as is sensible, kept, marked, and said; both backends."""
+"""Answers that are too long or never end: cut at a limit, kept, marked, and reported; on both backends."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CUT_HERE = "The answer was cut off: it exceeds the 2,000,000 characters that VMP
 
 
 def stream_of(count: int, **delta: object) -> Raw:
-    """A stream of so many equal chunks that has no end."""
+    """A stream of this many equal chunks without an end marker."""
     chunk = json.dumps({"choices": [{"index": 0, "delta": delta}]})
     return Raw(text=f"data: {chunk}\n\n" * count, content_type="text/event-stream")
 
 
-async def test_a_text_without_end_is_cut(machine: Machine) -> None:
+async def test_an_endless_text_is_cut(machine: Machine) -> None:
     with ScriptedServer([stream_of(40, content="x" * PIECE)]) as server:
         seen = await machine.ask(server)
     assert len(seen.text) == 2_000_000
@@ -37,8 +37,10 @@ async def test_a_text_without_end_is_cut(machine: Machine) -> None:
 
 @pytest.mark.parametrize("tool_mode", ["auto", "text"])
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_it_is_said_who_cut_an_answer(machine: Machine, tool_mode: str, streaming: bool) -> None:
-    """VMPilot's own bound in the first turn, the model's limit in the second one of the same agent."""
+async def test_a_cut_answer_is_attributed_to_vmpilot_or_the_model(
+    machine: Machine, tool_mode: str, streaming: bool
+) -> None:
+    """VMPilot's limit in the first turn, the model's limit in the second one of the same agent."""
     steps = [Reply("x" * 8_000_000, chunks=1), Reply("Half of an", finish="length")]
     with ScriptedServer(steps) as server:
         async with machine.agent(server, tool_mode=tool_mode, streaming=streaming) as agent:
@@ -47,7 +49,7 @@ async def test_it_is_said_who_cut_an_answer(machine: Machine, tool_mode: str, st
     assert ["output token limit" in event.text for event in short.of(LimitReached)] == [True]
 
 
-async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine: Machine) -> None:
+async def test_thousands_of_calls_are_rejected_and_the_model_is_informed(machine: Machine) -> None:
     calls = tuple(ScriptedCall("shell", {"command": f"touch {number}"}) for number in range(2_000))
     with ScriptedServer([Reply(tool_calls=calls), Reply("One by one, then.")]) as server:
         seen = await machine.ask(server)
@@ -59,7 +61,7 @@ async def test_thousands_of_calls_are_refused_and_the_model_hears_of_it(machine:
     assert seen.text == "One by one, then."
 
 
-async def test_arguments_without_end_are_not_run(machine: Machine) -> None:
+async def test_endless_arguments_are_not_run(machine: Machine) -> None:
     first = {"index": 0, "id": "a", "function": {"name": "shell", "arguments": '{"command": "touch x'}}
     more = {"index": 0, "function": {"arguments": "x" * PIECE}}
     raw = stream_of(1, tool_calls=[first]).text + stream_of(20, tool_calls=[more]).text
@@ -70,7 +72,7 @@ async def test_arguments_without_end_are_not_run(machine: Machine) -> None:
     assert seen.text == "Shorter, then."
 
 
-async def test_a_whole_answer_has_the_same_bounds(machine: Machine) -> None:
+async def test_an_unstreamed_answer_has_the_same_limits(machine: Machine) -> None:
     with ScriptedServer([Reply("x" * (2_000_000 + PIECE), chunks=1)]) as server:
         seen = await machine.ask(server, streaming=False)
     assert len(seen.text) == 2_000_000

@@ -27,7 +27,7 @@ def notices(seen: list[Notice]) -> list[str]:
     return [notice.text for notice in seen]
 
 
-async def test_a_turn_with_tools_is_repeated(machine: Machine) -> None:
+async def test_a_turn_with_tools_is_replayed(machine: Machine) -> None:
     (machine.folder / "notes.txt").write_text("wombat\n")
     with ScriptedServer(TOOLS) as server:
         first = await machine.ask(server, "What do my notes say?", **CACHED)
@@ -44,7 +44,7 @@ async def test_a_turn_with_tools_is_repeated(machine: Machine) -> None:
     assert (again.end.reason, again.end.exit_code) == ("answered", 0)
 
 
-async def test_tools_really_run_and_decide_what_follows(machine: Machine) -> None:
+async def test_tools_really_run_and_their_output_decides_the_next_request(machine: Machine) -> None:
     notes = machine.folder / "notes.txt"
     notes.write_text("wombat\n")
     with ScriptedServer([*TOOLS, Reply("Now it says zebra.")]) as server:
@@ -56,7 +56,7 @@ async def test_tools_really_run_and_decide_what_follows(machine: Machine) -> Non
     assert again.end.usage == Usage(100, 20)
 
 
-async def test_whether_it_streams_does_not_matter(machine: Machine) -> None:
+async def test_streaming_does_not_affect_the_cache(machine: Machine) -> None:
     with ScriptedServer([Reply("One answer.")]) as server:
         for streaming in (False, True, False):
             seen = await machine.ask(server, "Once?", streaming=streaming, **CACHED)
@@ -64,7 +64,7 @@ async def test_whether_it_streams_does_not_matter(machine: Machine) -> None:
         assert len(server.requests) == 1
 
 
-async def test_a_conversation_that_goes_on_is_repeated_whole(machine: Machine) -> None:
+async def test_a_continued_conversation_is_replayed_completely(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         for _ in range(2):
             async with machine.agent(server, **CACHED) as agent:
@@ -73,7 +73,7 @@ async def test_a_conversation_that_goes_on_is_repeated_whole(machine: Machine) -
         assert len(server.requests) == 2
 
 
-async def test_another_question_backend_or_temperature_is_asked(machine: Machine) -> None:
+async def test_a_different_question_backend_or_temperature_is_sent(machine: Machine) -> None:
     other = {"litellm": "langchain", "langchain": "litellm"}[machine.backend]
     changes: list[dict[str, object]] = [
         {},
@@ -88,7 +88,7 @@ async def test_another_question_backend_or_temperature_is_asked(machine: Machine
     assert texts == [f"{number}." for number in range(6)]
 
 
-async def test_above_temperature_0_if_asked(machine: Machine) -> None:
+async def test_answers_above_temperature_0_are_cached_on_request(machine: Machine) -> None:
     with ScriptedServer([Reply("One.")]) as server:
         for _ in range(2):
             seen = await machine.ask(server, "Which?", cache="disk", cache_any_temperature=True)
@@ -96,14 +96,14 @@ async def test_above_temperature_0_if_asked(machine: Machine) -> None:
         assert len(server.requests) == 1
 
 
-async def test_what_failed_is_asked_again(machine: Machine) -> None:
+async def test_failed_and_truncated_answers_are_not_reused(machine: Machine) -> None:
     with ScriptedServer([HttpError(401, "no"), Reply("Half an", finish="length"), Reply("Whole.")]) as server:
         reasons = [(await machine.ask(server, "Which?", **CACHED)).end.reason for _ in range(4)]
         assert len(server.requests) == 3
     assert reasons == ["failed", "limit", "answered", "answered"]
 
 
-async def test_a_server_that_refuses_tools_or_members_is_not_asked_twice(machine: Machine) -> None:
+async def test_a_server_that_rejects_tools_or_members_is_not_asked_twice(machine: Machine) -> None:
     refusal = HttpError(400, "registry.ollama.ai/library/m does not support tools")
     with ScriptedServer([refusal, Reply("By text.")]) as server:
         for _ in range(2):
@@ -126,7 +126,7 @@ async def test_two_machines_share_a_redis(machine: Machine, redis: RedisServer, 
     assert not any(KEY in redis.ask("GET", name) for name in held.split() if ":entry:" in name)
 
 
-async def test_a_redis_that_dies_between_two_calls_is_one_line(machine: Machine, tmp_path: Path) -> None:
+async def test_a_redis_that_dies_between_two_calls_is_reported_in_one_line(machine: Machine, tmp_path: Path) -> None:
     server_of_cache = RedisServer(tmp_path)
     server_of_cache.start()
     try:

@@ -1,4 +1,4 @@
-"""Conversations that outgrow the model's window, on both backends; the server refuses any history that is not valid."""
+"""Conversations that outgrow the model's window, on both backends; the server rejects any invalid history."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ def asks_for_summary(request: RecordedRequest) -> bool:
 
 @dataclass
 class Model:
-    """Plays `steps` for the conversation, and gives `summaries` (the last again and again) when it is asked for one.
+    """Plays `steps` for the conversation, and `summaries` (repeating the last) for summary requests.
 
-    It counts four bytes a token, and with a `window` it refuses what is longer.
+    It counts four bytes per token, and with a `window` it rejects longer requests.
     """
 
     steps: list[Step]
@@ -82,7 +82,7 @@ class Model:
 
 @contextmanager
 def serve(*steps: Step, **options: Any) -> Iterator[Model]:
-    """A model whose steps are all used up in the end."""
+    """A model whose steps must all be used by the end."""
     model = Model(list(steps), **options)
     with ScriptedServer([model], repeat_last=True) as model.server:
         yield model
@@ -107,19 +107,19 @@ def texts(messages: list[dict[str, Any]]) -> list[str]:
 
 
 def is_summary(messages: list[dict[str, Any]], summary: str = SUMMARY) -> bool:
-    """Whether the messages begin with a summary of what was before."""
+    """Whether the messages begin with a summary of the earlier ones."""
     return roles(messages)[:2] == ["user", "assistant"] and messages[1]["content"] == summary
 
 
 async def hold_talk(machine: Machine, model: Model, *requests: str, **settings: Any) -> str:
-    """Turns of one conversation, whose id is given."""
+    """Run turns of one conversation, and return its id."""
     async with machine.agent(model.server, **settings) as agent:
         for request in requests:
             await machine.play(agent, request)
         return str(agent.conversation_id)
 
 
-async def test_near_the_windows_end_old_outputs_are_shortened_first(machine: Machine) -> None:
+async def test_near_the_window_limit_old_outputs_are_shortened_first(machine: Machine) -> None:
     with serve(prints("a"), prints("b"), prints("c"), Reply("Done.")) as model:
         seen = await machine.ask(model.server, "Print.", context_window=WINDOW)
     (event,) = seen.of(HistoryCompacted)
@@ -138,8 +138,8 @@ async def test_near_the_windows_end_old_outputs_are_shortened_first(machine: Mac
     assert (model.asked, seen.end.reason) == ([], "answered")
 
 
-async def test_near_the_windows_end_a_conversation_is_summarised(machine: Machine) -> None:
-    """The last request stays as it is, image and all; the summary is paid for, and not seen as an answer."""
+async def test_near_the_window_limit_a_conversation_is_summarized(machine: Machine) -> None:
+    """The last request is kept with its image; the summary is charged, but not shown as an answer."""
     request = UserMessage((TextPart("What is\tthis?"), ImagePart(PIXEL, "low")))
     replies = [talks(name) for name in ("one", "two", "three")]
     with serve(*replies, Reply("A pixel.")) as model:
@@ -170,7 +170,7 @@ async def test_near_the_windows_end_a_conversation_is_summarised(machine: Machin
     assert seen.end.usage == Usage(sum(counted), 20)
 
 
-async def test_in_mid_turn_the_request_and_the_latest_steps_stay(machine: Machine) -> None:
+async def test_during_a_turn_the_request_and_the_latest_steps_are_kept(machine: Machine) -> None:
     """Each later step sends the summary instead of the messages it replaces, and so does a resumed conversation."""
     steps = [msgspec.structs.replace(prints(f"s{at}", 10), text="x" * 8_000) for at in range(14)]
     with serve(*steps, Reply("Done."), Reply("Yes.")) as model:
@@ -191,7 +191,7 @@ async def test_in_mid_turn_the_request_and_the_latest_steps_stay(machine: Machin
         assert after[: len(before)] == before
 
 
-async def test_an_overflow_is_healed_by_a_summary(machine: Machine) -> None:
+async def test_an_overflow_is_resolved_by_a_summary(machine: Machine) -> None:
     with serve(talks("One"), OVERFLOW, Reply("Two.")) as model:
         async with machine.agent(model.server) as agent:
             await machine.play(agent, "1?")
@@ -213,7 +213,7 @@ async def test_an_overflow_after_shortening_leads_to_a_summary(machine: Machine)
 @pytest.mark.parametrize(
     ("history", "told"), [((), "compacting cannot help: "), ((talks("One"),), "compacting did not help: ")]
 )
-async def test_where_compaction_cannot_help_a_sentence_says_so(
+async def test_useless_compaction_ends_with_an_error_message(
     machine: Machine, history: tuple[Step, ...], told: str
 ) -> None:
     with serve(*history, *[OVERFLOW] * (1 + len(history)), Reply("Better.")) as model:
@@ -230,8 +230,8 @@ async def test_where_compaction_cannot_help_a_sentence_says_so(
     assert again.end.reason == "answered"
 
 
-async def test_what_is_too_long_for_one_summary_is_summarised_in_parts(machine: Machine) -> None:
-    """The conversation comes from a model with a larger window; the first summary goes into the second."""
+async def test_a_conversation_too_long_for_one_summary_is_summarized_in_parts(machine: Machine) -> None:
+    """The conversation was held with a model with a larger window; the first summary is part of the second request."""
     replies = [talks(name) for name in ("one", "two", "three", "four")]
     parts: list[Step] = [Reply("First part."), Reply("Both parts.")]
     with serve(*replies, Reply("Yes."), summaries=parts) as model:
@@ -247,7 +247,7 @@ async def test_what_is_too_long_for_one_summary_is_summarised_in_parts(machine: 
     assert is_summary(model.own[-1], "Both parts.")
 
 
-async def test_a_window_that_is_far_too_small_ends_in_a_sentence(machine: Machine) -> None:
+async def test_a_window_that_is_far_too_small_ends_with_an_error_message(machine: Machine) -> None:
     with serve(talks("one"), talks("two"), OVERFLOW, summaries=[OVERFLOW]) as model:
         conversation = await hold_talk(machine, model, "1?", "2?")
         async with machine.agent(model.server, conversation=conversation) as agent:
@@ -258,9 +258,7 @@ async def test_a_window_that_is_far_too_small_ends_in_a_sentence(machine: Machin
 
 
 @pytest.mark.parametrize("failure", [HttpError(400, "Bad."), Reply("No", refusal="I will not."), HttpError(500)])
-async def test_a_summary_that_fails_near_the_windows_end_costs_nothing_but_a_notice(
-    machine: Machine, failure: Step
-) -> None:
+async def test_a_failed_summary_near_the_window_limit_only_causes_a_notice(machine: Machine, failure: Step) -> None:
     replies = [talks(name) for name in ("one", "two", "three")]
     with serve(*replies, Reply("Still here."), summaries=[failure]) as model:
         conversation = await hold_talk(machine, model, "1?", "2?", "3?")
@@ -288,8 +286,8 @@ async def test_compaction_can_be_switched_off(machine: Machine) -> None:
     assert "compact" not in over.error
 
 
-async def test_by_hand(machine: Machine) -> None:
-    """The last request and its answer stay; what the summary cost is counted; a second time there is nothing to do."""
+async def test_manual_compaction(machine: Machine) -> None:
+    """The last request and its answer are kept; the summary's cost is counted; a second compaction does nothing."""
     with serve(talks("one"), Reply("Two."), Reply("Three.")) as model:
         async with machine.agent(model.server) as agent:
             await machine.play(agent, "1?")
@@ -311,7 +309,7 @@ async def test_by_hand(machine: Machine) -> None:
     assert machine.stored().count(event) == 1
 
 
-async def test_by_hand_without_a_conversation(machine: Machine) -> None:
+async def test_manual_compaction_without_a_conversation(machine: Machine) -> None:
     with ScriptedServer([]) as server:
         async with machine.agent(server) as agent:
             with pytest.raises(UsageError, match="No conversation to compact"):
@@ -319,7 +317,7 @@ async def test_by_hand_without_a_conversation(machine: Machine) -> None:
     assert not machine.database.exists()
 
 
-async def test_by_hand_and_interrupted(machine: Machine) -> None:
+async def test_interrupted_manual_compaction(machine: Machine) -> None:
     with serve(talks("one"), Reply("Two."), Reply("Three."), summaries=[Stall()]) as model:
         async with machine.agent(model.server) as agent:
             await machine.play(agent, "1?")
@@ -332,7 +330,7 @@ async def test_by_hand_and_interrupted(machine: Machine) -> None:
     assert texts(model.own[-1])[::2] == ["1?", "2?", "3?"]
 
 
-async def test_a_compacted_conversation_goes_on_on_the_other_backend_and_is_compacted_again(machine: Machine) -> None:
+async def test_a_compacted_conversation_continues_on_the_other_backend_and_is_compacted_again(machine: Machine) -> None:
     calls = (ScriptedCall("shell", {"command": "echo hi"}, id="call_x"),)
     script = [talks("one"), talks("two"), talks("three"), talks("four", tool_calls=calls), talks("five"), talks("six")]
     with serve(*script, talks("seven"), Reply("Done."), summaries=[Reply("First."), Reply("Second.")]) as model:
@@ -359,7 +357,7 @@ async def test_a_compacted_conversation_goes_on_on_the_other_backend_and_is_comp
 
 @pytest.mark.parametrize("backend", ["langchain"])
 @pytest.mark.parametrize("compacted", [False, True])
-async def test_after_kill_9_the_conversation_is_as_the_log_says(machine: Machine, *, compacted: bool) -> None:
+async def test_after_kill_9_the_conversation_matches_the_log(machine: Machine, *, compacted: bool) -> None:
     """Killed while the summary is being made, and while the compacted conversation is being answered."""
     replies = [talks(name) for name in ("one", "two", "three")]
     steps: list[Step] = [*replies, *[Stall()] * compacted, Reply("Fine.")]
@@ -377,7 +375,7 @@ async def test_after_kill_9_the_conversation_is_as_the_log_says(machine: Machine
 
 
 def kill_at_request(machine: Machine, model: Model, number: int) -> None:
-    """Run the program until it has made so many requests in all, and kill it."""
+    """Run the program until it has made this many requests in total, and kill it."""
     environment = {
         **machine.environment.variables,
         "VMPILOT_DATA_DIR": str(machine.home / "data"),

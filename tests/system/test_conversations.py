@@ -1,4 +1,4 @@
-"""Conversations across backends, agents and processes; the log decides what is sent."""
+"""Conversations across backends, agents and processes; the log determines the request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PIXEL = "data:image/png;base64,iVBORw0KGgo="
 
 
 def plain(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Messages without what may differ by design: arguments are read, so that their spelling does not count."""
+    """Messages without intended differences: arguments are parsed, so that their formatting is ignored."""
     kept = []
     for message in messages:
         calls = [
@@ -39,7 +39,7 @@ def plain(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-async def test_a_conversation_goes_on_on_the_other_backend(machine: Machine) -> None:
+async def test_a_conversation_continues_on_the_other_backend(machine: Machine) -> None:
     calls = (
         ScriptedCall("shell", {"command": "echo grüße"}, id="call_a"),
         ScriptedCall("nothing", '{"broken', id="call_b"),
@@ -76,7 +76,7 @@ def signed_answer() -> Raw:
     return Raw(text="".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"]), content_type="text/event-stream")
 
 
-async def test_hidden_reasoning_goes_back_to_its_own_provider_on_either_backend(machine: Machine) -> None:
+async def test_hidden_reasoning_is_sent_back_to_its_provider_on_either_backend(machine: Machine) -> None:
     with ScriptedServer([signed_answer(), Reply("Two."), Reply("Three."), Reply("Four.")], strict=False) as server:
         first = await machine.ask(server, "One?", model="openrouter/scripted")
         conversation = first.started.conversation_id
@@ -92,7 +92,7 @@ async def test_hidden_reasoning_goes_back_to_its_own_provider_on_either_backend(
     assert [message.get("reasoning_details") for message in sent] == [HIDDEN, None, HIDDEN]
 
 
-async def test_characters_that_no_encoding_has_pass_between_the_backends(machine: Machine) -> None:
+async def test_unencodable_characters_pass_between_the_backends(machine: Machine) -> None:
     strange = "half \ud83d, nul \0, end"
     call = ScriptedCall("shell", {"command": r"printf 'nul \0, latin \xe4'; head -c 300000 /dev/zero | tr '\0' x"})
     with ScriptedServer([Reply("I look \0.", tool_calls=(call,)), Reply("One."), Reply("Two.")]) as server:
@@ -134,7 +134,7 @@ async def test_two_first_turns_at_once_do_not_share_a_conversation_by_accident(m
     assert [type(outcome).__name__ for outcome in outcomes] == ["Seen", "UsageError"]
 
 
-async def test_a_loop_that_was_left_at_the_end_of_the_turn_does_not_block_the_next(machine: Machine) -> None:
+async def test_leaving_the_loop_at_the_end_of_a_turn_does_not_block_the_next(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         async with machine.agent(server) as agent:
             events = agent.run("One?")
@@ -145,7 +145,7 @@ async def test_a_loop_that_was_left_at_the_end_of_the_turn_does_not_block_the_ne
     assert [message["content"] for message in server.requests[1].messages[1:]] == ["One?", "One.", "Two?"]
 
 
-async def test_an_agents_own_conversation_can_be_named(machine: Machine) -> None:
+async def test_the_current_conversation_of_an_agent_can_be_named(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two.")]) as server:
         async with machine.agent(server) as agent:
             await machine.play(agent, "One?")
@@ -154,7 +154,7 @@ async def test_an_agents_own_conversation_can_be_named(machine: Machine) -> None
 
 
 @pytest.mark.parametrize("backend", ["langchain"])
-async def test_after_kill_9_in_mid_command_it_ends_and_the_history_is_valid_and_says_so(machine: Machine) -> None:
+async def test_after_kill_9_during_a_command_it_ends_and_the_history_is_valid_and_says_so(machine: Machine) -> None:
     slow = Reply("I wait.", tool_calls=(ScriptedCall("shell", {"command": "sleep 300 & setsid sleep 300"}),))
     with ScriptedServer([slow, Reply("I see.")]) as server:
         await asyncio.to_thread(kill_in_mid_command, machine, server)

@@ -1,4 +1,4 @@
-"""Failures of the provider: one plain sentence, the right exit code, and an intact conversation."""
+"""Failures of the provider: one plain message, the right exit code, and an intact conversation."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ PASSING = [
 
 
 def is_plain(sentence: str) -> bool:
-    """One short line for a person: no traceback, no object, no key."""
+    """One short line for the user: no traceback, no object, no key."""
     return 10 < len(sentence) < 500 and not re.search(r"\n|Traceback|<[a-z_.]+ object|Error\(|sk-system", sentence)
 
 
 @pytest.mark.parametrize(("step", "told"), FOR_GOOD)
-async def test_what_another_try_does_not_mend_ends_the_turn(machine: Machine, step: Step, told: str) -> None:
+async def test_a_permanent_error_ends_the_turn(machine: Machine, step: Step, told: str) -> None:
     with ScriptedServer([step, Reply("Back.")]) as server:
         async with machine.agent(server) as agent:
             failed = await machine.play(agent, "First.")
@@ -80,7 +80,7 @@ async def test_what_another_try_does_not_mend_ends_the_turn(machine: Machine, st
 
 
 @pytest.mark.parametrize("step", PASSING)
-async def test_what_another_try_may_mend_is_tried_again_and_no_text_is_doubled(machine: Machine, step: Step) -> None:
+async def test_a_temporary_error_is_retried_and_no_text_is_repeated(machine: Machine, step: Step) -> None:
     with ScriptedServer([step, Reply("Here it is.")]) as server:
         seen = await machine.ask(server)
     (retrying,) = seen.of(Retrying)
@@ -96,7 +96,7 @@ async def test_what_another_try_may_mend_is_tried_again_and_no_text_is_doubled(m
     assert list(machine.folder.iterdir()) == []
 
 
-async def test_retry_after_is_the_least_that_is_waited(machine: Machine) -> None:
+async def test_retry_after_is_the_minimum_wait(machine: Machine) -> None:
     with ScriptedServer([HttpError(429, "Slow down.", headers={"Retry-After": "1.2"}), Reply("Now.")]) as server:
         await machine.ask(server)
     first, second = server.requests
@@ -104,7 +104,7 @@ async def test_retry_after_is_the_least_that_is_waited(machine: Machine) -> None
 
 
 @pytest.mark.parametrize("step", [HttpError(500, "Oops."), Drop(after=3), Reply(""), Stall(after=3)])
-async def test_the_last_failure_is_told(machine: Machine, step: Step) -> None:
+async def test_the_last_failure_is_reported(machine: Machine, step: Step) -> None:
     with ScriptedServer([step]) as server:
         seen = await machine.ask(server, attempts=1, gap_timeout=0.3)
     assert (seen.end.reason, seen.end.exit_code) == ("failed", 1)
@@ -129,7 +129,7 @@ async def test_a_refused_connection(machine: Machine) -> None:
         pytest.param(Stall(after=3), "stopped mid-answer and sent nothing for 0.3 s", id="mid-answer"),
     ],
 )
-async def test_a_stall_is_ended_after_its_time(machine: Machine, stall: Stall, told: str) -> None:
+async def test_a_stall_times_out(machine: Machine, stall: Stall, told: str) -> None:
     with ScriptedServer([stall]) as server:
         seen = await machine.ask(server, first_content_timeout=0.3, gap_timeout=0.3, attempts=1)
         server.wait_for_hangup()
@@ -137,21 +137,21 @@ async def test_a_stall_is_ended_after_its_time(machine: Machine, stall: Stall, t
     assert told in seen.error
 
 
-async def test_a_slow_answer_that_lives_is_kept(machine: Machine) -> None:
+async def test_a_slow_answer_that_progresses_is_kept(machine: Machine) -> None:
     reply = Reply("Slow but alive.", tool_calls=(), gap=0.15)
     with ScriptedServer([reply]) as server:
         seen = await machine.ask(server, first_content_timeout=0.5, gap_timeout=0.5, attempts=1)
     assert seen.text == "Slow but alive."
 
 
-async def test_long_arguments_are_a_sign_of_life(machine: Machine) -> None:
+async def test_long_arguments_restart_the_timeout(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "true " + "word " * 20})
     with ScriptedServer([Reply(tool_calls=(call,), gap=0.1), Reply("Done.")]) as server:
         seen = await machine.ask(server, first_content_timeout=1.5, gap_timeout=1.5, attempts=1)
     assert seen.end.reason == "answered"
 
 
-async def test_a_call_that_drips_for_ever_has_an_end(machine: Machine) -> None:
+async def test_a_call_that_drips_forever_is_ended(machine: Machine) -> None:
     with ScriptedServer([Reply("drip " * 100, gap=0.1)]) as server:
         seen = await machine.ask(server, call_timeout=0.6, attempts=1)
     assert "did not finish within 0.6 s" in seen.error
@@ -166,7 +166,7 @@ async def test_a_call_that_drips_for_ever_has_an_end(machine: Machine) -> None:
         pytest.param(Reply("", refusal="I will not."), ("failed", 1, "refused"), id="refusal"),
     ],
 )
-async def test_an_answer_that_the_provider_ends_is_kept_and_said(
+async def test_an_answer_cut_by_the_provider_is_kept_and_reported(
     machine: Machine, reply: Reply, expected: tuple[str, int, str | None]
 ) -> None:
     reason, exit_code, told = expected
@@ -181,7 +181,7 @@ async def test_an_answer_that_the_provider_ends_is_kept_and_said(
     assert seen.of(Retrying) == []
 
 
-async def test_a_failure_behind_tools_keeps_their_results(machine: Machine) -> None:
+async def test_a_failure_after_tools_keeps_their_results(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "echo once >> runs"})
     script: list[Any] = [Reply(tool_calls=(call,)), HttpError(500, "Oops."), Reply("Done.")]
     with ScriptedServer(script) as server:

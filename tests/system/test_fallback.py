@@ -1,4 +1,4 @@
-"""Other models in the place of one that fails, and servers that refuse a part of what they are sent; both backends."""
+"""Fallback models, and servers that reject part of a request; on both backends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def models_of(server: ScriptedServer) -> list[str]:
         pytest.param(Stall(after=3), id="stall"),
     ],
 )
-async def test_another_model_answers_in_its_place(machine: Machine, step: Step) -> None:
+async def test_a_fallback_model_answers(machine: Machine, step: Step) -> None:
     with ScriptedServer([step, Reply("Here it is.")]) as server:
         seen = await machine.ask(server, fallback=["second"], attempts=1, gap_timeout=0.3)
     assert models_of(server) == ["scripted", "second"]
@@ -51,7 +51,7 @@ async def test_another_model_answers_in_its_place(machine: Machine, step: Step) 
     assert taken_back == ([True] if any(isinstance(event, TextDelta) for event in before) else [])
 
 
-async def test_it_stays_the_other_model_for_the_rest_of_the_turn(machine: Machine) -> None:
+async def test_the_fallback_is_used_for_the_rest_of_the_turn(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "echo once >> runs"})
     script: list[Step] = [
         HttpError(401, "No."),
@@ -68,7 +68,7 @@ async def test_it_stays_the_other_model_for_the_rest_of_the_turn(machine: Machin
     assert seen.messages[-1].text == "Done."
 
 
-async def test_every_model_has_its_own_tries(machine: Machine) -> None:
+async def test_every_model_has_its_own_attempts(machine: Machine) -> None:
     script: list[Step] = [HttpError(500, "One."), HttpError(500, "Two."), HttpError(500, "Three."), Reply("Fine.")]
     with ScriptedServer(script) as server:
         seen = await machine.ask(server, fallback=["second"], attempts=2)
@@ -77,7 +77,7 @@ async def test_every_model_has_its_own_tries(machine: Machine) -> None:
     assert seen.text == "Fine."
 
 
-async def test_the_last_error_is_told_where_all_fail(machine: Machine) -> None:
+async def test_the_last_error_is_reported_if_all_models_fail(machine: Machine) -> None:
     with ScriptedServer([HttpError(401, "One."), HttpError(404, "Two.")]) as server:
         seen = await machine.ask(server, fallback=["second"])
     assert (seen.end.reason, seen.end.exit_code) == ("failed", 1)
@@ -92,14 +92,14 @@ async def test_the_last_error_is_told_where_all_fail(machine: Machine) -> None:
         pytest.param(HttpError(400, "Rejected.", code="content_policy_violation"), id="policy"),
     ],
 )
-async def test_what_is_said_of_the_request_is_no_reason_to_ask_another(machine: Machine, step: Step) -> None:
+async def test_an_error_about_the_request_does_not_use_a_fallback(machine: Machine, step: Step) -> None:
     with ScriptedServer([step]) as server:
         seen = await machine.ask(server, fallback=["second"])
     assert models_of(server) == ["scripted"]
     assert seen.end.reason == "failed"
 
 
-async def test_a_local_model_that_is_not_there_is_passed_over(machine: Machine, tmp_path: Path) -> None:
+async def test_a_missing_local_model_is_skipped(machine: Machine, tmp_path: Path) -> None:
     missing = f"local:{tmp_path / 'missing.gguf'}"
     with ScriptedServer([HttpError(401, "No."), Reply("Fine."), Reply("Fine, too.")]) as server:
         seen = await machine.ask(server, fallback=[missing, "second"])
@@ -127,7 +127,7 @@ def date_in(seconds: float) -> dict[str, str]:
         pytest.param(date_in(7_000), "minutes", id="a date"),
     ],
 )
-async def test_a_long_wait_is_told_by_the_clock(
+async def test_a_long_wait_is_reported_as_a_time_of_day(
     machine: Machine, status: int, headers: dict[str, str], told: str
 ) -> None:
     with ScriptedServer([HttpError(status, "Slow down.", headers=headers)]) as server:
@@ -155,7 +155,7 @@ def refusing(member: str, message: str) -> Callable[[RecordedRequest], Step]:
         ("max_tokens", {"max_tokens": 50}, []),
     ],
 )
-async def test_a_server_is_asked_again_without_what_it_refuses(
+async def test_a_request_is_repeated_without_rejected_parameters(
     machine: Machine, member: str, settings: dict[str, Any], told: list[str]
 ) -> None:
     answer = refusing(member, f"Unsupported parameter: '{member}' is not supported with this model.")
@@ -174,7 +174,7 @@ def without_tools(request: RecordedRequest) -> Step:
     return Reply("Fine.")
 
 
-async def test_a_model_without_tools_is_asked_by_text(machine: Machine) -> None:
+async def test_a_model_without_native_tools_gets_text_tools(machine: Machine) -> None:
     with ScriptedServer([without_tools] * 3) as server:
         async with machine.agent(server) as agent:
             seen, again = await machine.play(agent), await machine.play(agent, "And now?")
@@ -185,14 +185,14 @@ async def test_a_model_without_tools_is_asked_by_text(machine: Machine) -> None:
     assert seen.text == "Fine."
 
 
-async def test_native_tools_or_none(machine: Machine) -> None:
+async def test_rejected_tools_in_native_mode_are_an_error(machine: Machine) -> None:
     with ScriptedServer([without_tools]) as server:
         seen = await machine.ask(server, tool_mode="native")
     assert seen.end.reason == "failed"
     assert "--tool-mode auto" in seen.error
 
 
-async def test_by_text_from_the_start(machine: Machine) -> None:
+async def test_text_tools_from_the_start(machine: Machine) -> None:
     with ScriptedServer([without_tools]) as server:
         seen = await machine.ask(server, tool_mode="text")
     assert (seen.text, said(seen)) == ("Fine.", [])
@@ -210,7 +210,7 @@ async def test_a_model_with_a_smaller_window_gets_a_compacted_conversation_once(
     assert seen.text == "Fine."
 
 
-async def test_an_overflow_that_compaction_does_not_heal_is_said(machine: Machine) -> None:
+async def test_an_overflow_that_compaction_does_not_resolve_is_reported(machine: Machine) -> None:
     overflow = HttpError(400, "This model's maximum context length is 10 tokens.", code="context_length_exceeded")
     with ScriptedServer([HttpError(401, "No."), overflow]) as server:
         seen = await machine.ask(server, fallback=["second", "third"])
@@ -219,7 +219,7 @@ async def test_an_overflow_that_compaction_does_not_heal_is_said(machine: Machin
     assert "compacting" in seen.error
 
 
-async def test_another_model_is_asked_where_the_summary_fails(machine: Machine) -> None:
+async def test_a_fallback_is_used_if_the_summary_fails(machine: Machine) -> None:
     overflow = HttpError(400, "This model's maximum context length is 100 tokens.", code="context_length_exceeded")
     script: list[Step] = [Reply("Yes. " * 400), overflow, HttpError(500, "Down."), Reply("Fine.")]
     with ScriptedServer(script) as server:
@@ -232,7 +232,7 @@ async def test_another_model_is_asked_where_the_summary_fails(machine: Machine) 
     assert seen.text == "Fine."
 
 
-async def test_each_model_is_paid_at_its_own_price(machine: Machine) -> None:
+async def test_each_model_is_charged_at_its_own_price(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "true"})
     script: list[Step] = [Reply(tool_calls=(call,)), HttpError(401, "No."), Reply("Done.")]
     with ScriptedServer(script) as server:
@@ -243,7 +243,7 @@ async def test_each_model_is_paid_at_its_own_price(machine: Machine) -> None:
     assert seen.end.cost == pytest.approx(dollars)
 
 
-async def test_a_whole_call_without_an_end_is_made_again_and_runs_once(machine: Machine) -> None:
+async def test_a_complete_call_in_a_broken_stream_is_retried_and_runs_once(machine: Machine) -> None:
     reply = Reply(tool_calls=(ScriptedCall("shell", {"command": "echo once >> runs"}, chunks=1),))
     with ScriptedServer([Drop(after=3, reply=reply), reply, Reply("Done.")]) as server:
         seen = await machine.ask(server)
@@ -252,7 +252,7 @@ async def test_a_whole_call_without_an_end_is_made_again_and_runs_once(machine: 
     assert seen.end.reason == "answered"
 
 
-async def test_the_wait_for_the_next_try_can_be_interrupted(machine: Machine, wait_for: Callable[..., Any]) -> None:
+async def test_the_wait_before_a_retry_can_be_interrupted(machine: Machine, wait_for: Callable[..., Any]) -> None:
     with ScriptedServer([HttpError(503, "Busy.", headers={"Retry-After": "50"})]) as server:
         async with machine.agent(server) as agent:
             events = agent.run("Do it.")

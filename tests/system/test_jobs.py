@@ -28,7 +28,7 @@ async def test_a_kept_job_is_ended_by_another_conversation(machine: Machine) -> 
     assert machine.survivors() == []
 
 
-async def test_what_ends_with_the_agent_is_noted(machine: Machine) -> None:
+async def test_jobs_that_end_with_the_agent_are_reported(machine: Machine) -> None:
     run = Reply(tool_calls=(ScriptedCall("shell", {"command": "sleep 1000", "background": True}),))
     with ScriptedServer([run, Reply("It runs.")]) as server:
         async with machine.agent(server) as agent:

@@ -1,4 +1,4 @@
-"""Limits of a turn, the same on both backends: what is used up, what is reached, and how it goes on."""
+"""Limits of a turn, the same on both backends: usage, reached limits, and how the conversation continues."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def runs(command: str, **members: Any) -> Reply:
 
 
 def limit_of(seen: Seen) -> LimitReached:
-    """The one limit that was reached, and that the turn ended with it."""
+    """The only limit that was reached; it ended the turn."""
     assert (seen.end.reason, seen.end.exit_code, seen.end.error) == ("limit", 3, None)
     (reached,) = seen.of(LimitReached)
     return reached
@@ -31,7 +31,7 @@ def notices(seen: Seen) -> list[str]:
     return [event.text for event in seen.of(Notice)]
 
 
-async def test_steps_with_a_warning_and_on_by_continue(machine: Machine) -> None:
+async def test_the_step_limit_warns_and_continue_resumes(machine: Machine) -> None:
     script = [*(runs(f"echo {number}") for number in range(10)), Reply("Done.")]
     with ScriptedServer(script) as server:
         async with machine.agent(server, max_steps=10) as agent:
@@ -84,7 +84,7 @@ async def test_missing_usage_is_estimated(machine: Machine) -> None:
     assert (seen.end.usage, seen.end.cost) == (Usage(), None)
 
 
-async def test_seconds_end_a_running_command(machine: Machine) -> None:
+async def test_the_time_limit_ends_a_running_command(machine: Machine) -> None:
     script = [runs("echo begun; sleep 60 & sleep 60"), Reply("I see.")]
     with ScriptedServer(script) as server:
         async with machine.agent(server, max_seconds=1.5) as agent:
@@ -104,7 +104,7 @@ async def test_seconds_end_a_running_command(machine: Machine) -> None:
     ]
 
 
-async def test_seconds_end_a_call_to_the_model(machine: Machine) -> None:
+async def test_the_time_limit_ends_a_model_call(machine: Machine) -> None:
     with ScriptedServer([Stall(after=3, reply=Reply("This goes on for long.")), Reply("Fresh.")]) as server:
         async with machine.agent(server, max_seconds=1.0) as agent:
             seen = await machine.play(agent)
@@ -123,7 +123,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize("arguments", UNUSABLE.values(), ids=UNUSABLE)
-async def test_three_answers_that_cannot_be_used_stop_the_turn(machine: Machine, arguments: str) -> None:
+async def test_three_unusable_answers_stop_the_turn(machine: Machine, arguments: str) -> None:
     script = [Reply(tool_calls=(ScriptedCall("shell", arguments),))] * 3
     with ScriptedServer(script) as server:
         seen = await machine.ask(server)
@@ -132,14 +132,14 @@ async def test_three_answers_that_cannot_be_used_stop_the_turn(machine: Machine,
     assert not (machine.folder / "half").exists()
 
 
-async def test_calls_of_unknown_tools_count_as_broken(machine: Machine) -> None:
+async def test_calls_of_unknown_tools_count_as_unusable(machine: Machine) -> None:
     script = [Reply(tool_calls=(ScriptedCall(name, {"command": "ls"}),)) for name in ("bash", "Shell", "shell ls")]
     with ScriptedServer(script) as server:
         seen = await machine.ask(server)
     assert limit_of(seen).limit == "broken_answers"
 
 
-async def test_the_same_call_for_ever(machine: Machine) -> None:
+async def test_the_same_call_forever(machine: Machine) -> None:
     with ScriptedServer([runs("echo same")] * 5) as server:
         seen = await machine.ask(server)
     assert limit_of(seen).limit == "repeated_calls"
@@ -152,13 +152,13 @@ async def test_the_same_call_for_ever(machine: Machine) -> None:
     assert "[VMPilot: you made this same call 4 times with the same result." in remark
 
 
-async def test_two_calls_in_turns_for_ever(machine: Machine) -> None:
+async def test_two_alternating_calls_forever(machine: Machine) -> None:
     with ScriptedServer([runs("echo one"), runs("echo two")] * 5) as server:
         seen = await machine.ask(server)
     assert limit_of(seen).limit == "repeated_calls"
 
 
-async def test_edit_and_test_is_no_loop(machine: Machine) -> None:
+async def test_edit_and_test_is_not_a_loop(machine: Machine) -> None:
     edits = [reply for number in range(8) for reply in (runs(f"echo {number} > file"), runs("true"))]
     with ScriptedServer([*edits, Reply("Done.")]) as server:
         seen = await machine.ask(server)
@@ -166,7 +166,7 @@ async def test_edit_and_test_is_no_loop(machine: Machine) -> None:
     assert not any(result.remark for result in seen.results)
 
 
-async def test_varied_calls_for_ever_are_stopped_by_steps(machine: Machine) -> None:
+async def test_endless_varied_calls_are_stopped_by_the_step_limit(machine: Machine) -> None:
     with ScriptedServer([runs(f"echo {number}") for number in range(25)]) as server:
         seen = await machine.ask(server)
     assert (limit_of(seen).limit, limit_of(seen).maximum) == ("steps", 25)

@@ -1,4 +1,4 @@
-"""A conversation goes on as it was held: its backend, its model, its mode. The same on both backends."""
+"""A continued conversation keeps its backend, model and mode. The same on both backends."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def notices(events: list[Event]) -> list[str]:
 
 
 async def resume(machine: Machine, conversation: str, **settings: Any) -> tuple[TurnStarted, list[str]]:
-    """One more turn of the conversation, by a new agent to which nothing is given but these settings."""
+    """One more turn of the conversation, by a new agent with only these settings."""
     agent = Agent(folder=machine.folder, environment=machine.environment, conversation=conversation, **settings)
     async with agent:
         seen = await machine.play(agent, "And?")
     return seen.started, notices(seen.events)
 
 
-async def test_it_goes_on_with_its_backend_and_model(machine: Machine) -> None:
+async def test_it_continues_with_its_backend_and_model(machine: Machine) -> None:
     with ScriptedServer([Reply("One."), Reply("Two."), Reply("Three."), Reply("Four.")]) as server:
         place = {"base_url": server.base_url, "api_key": "k"}
         first = await machine.ask(server, "Hello", model="openai/first", mode="operate")
@@ -43,7 +43,7 @@ async def test_it_goes_on_with_its_backend_and_model(machine: Machine) -> None:
         assert [request.body["model"] for request in server.requests] == ["first", "first", "second", "second"]
 
 
-async def test_without_its_address_nothing_is_sent(machine: Machine) -> None:
+async def test_without_its_base_url_nothing_is_sent(machine: Machine) -> None:
     with ScriptedServer([Reply("One.")]) as server:
         first = await machine.ask(server, "Hello", model="openai/first", mode="operate")
         with pytest.raises(UsageError, match=f"openai/first at {server.base_url}, and base URLs are not remembered"):
@@ -51,7 +51,7 @@ async def test_without_its_address_nothing_is_sent(machine: Machine) -> None:
         assert len(server.requests) == 1
 
 
-async def test_full_does_not_come_back_and_observe_stays(machine: Machine) -> None:
+async def test_mode_full_is_not_restored_but_observe_is(machine: Machine) -> None:
     touch = Reply(tool_calls=(ScriptedCall("shell", {"command": "touch made"}),))
     with ScriptedServer([Reply("One."), Reply("Two."), Reply("Three."), touch, Reply("No.")]) as server:
         place = {"base_url": server.base_url, "api_key": "k", "model": "scripted"}

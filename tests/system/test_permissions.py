@@ -1,4 +1,4 @@
-"""The modes: what is denied, what needs approval, and what the model and the caller learn of it."""
+"""The modes: denials, approvals, and how the model and the caller are informed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOOK = Reply(tool_calls=(ScriptedCall("shell", {"command": "ls"}),))
 
 
 class Person:
-    """Answers every question in the same way, and remembers what was asked."""
+    """Answers every question in the same way, and records the questions."""
 
     def __init__(self, answer: bool) -> None:
         self.answer = answer
@@ -40,7 +40,7 @@ class Person:
         pytest.param({"mode": "operate", "approver": Person(False)}, "the user declined", id="operate and no"),
     ],
 )
-async def test_what_is_denied_does_not_run_and_everybody_is_told(
+async def test_a_denied_call_does_not_run_and_is_reported(
     machine: Machine, settings: dict[str, Any], told: str
 ) -> None:
     with ScriptedServer([CHANGE, Reply("I could not.")]) as server:
@@ -53,7 +53,7 @@ async def test_what_is_denied_does_not_run_and_everybody_is_told(
     assert seen.messages[-1].text == "I could not."
 
 
-async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
+async def test_an_approved_call_runs(machine: Machine) -> None:
     person = Person(True)
     with ScriptedServer([CHANGE, Reply("Changed.")]) as server:
         seen = await machine.ask(server, mode="operate", approver=person)
@@ -65,7 +65,7 @@ async def test_a_yes_lets_the_call_run(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("mode", ["observe", "operate", "full"])
-async def test_reading_is_free_in_every_mode(machine: Machine, mode: str) -> None:
+async def test_reading_is_allowed_in_every_mode(machine: Machine, mode: str) -> None:
     with ScriptedServer([LOOK, Reply("Nothing there.")]) as server:
         seen = await machine.ask(server, mode=mode, approver=Person(False))
     allowed_by = "Full mode" if mode == "full" else "Read-only"
@@ -73,7 +73,7 @@ async def test_reading_is_free_in_every_mode(machine: Machine, mode: str) -> Non
     assert seen.end.exit_code == 0
 
 
-async def test_what_changes_the_workspace_alone_runs_in_operate_and_stays_there(machine: Machine) -> None:
+async def test_only_workspace_changes_run_without_approval_in_mode_operate(machine: Machine) -> None:
     person = Person(False)
     escape = "touch ../outside"
     calls = tuple(ScriptedCall("shell", {"command": command}) for command in ("touch inside", escape))
@@ -84,7 +84,7 @@ async def test_what_changes_the_workspace_alone_runs_in_operate_and_stays_there(
     assert person.asked == [f"$ {escape}"]
 
 
-async def test_rules_widen_and_narrow(machine: Machine) -> None:
+async def test_rules_allow_and_deny(machine: Machine) -> None:
     person = Person(False)
     commands = ("touch one", "env touch two", "env touch three")
     calls = tuple(ScriptedCall("shell", {"command": command}) for command in commands)
@@ -104,13 +104,13 @@ async def test_in_mode_full_nothing_needs_approval(machine: Machine) -> None:
     assert person.asked == []
 
 
-async def test_a_denial_that_the_model_got_over_is_no_denied_turn(machine: Machine) -> None:
+async def test_a_turn_that_continues_after_a_denial_is_not_denied(machine: Machine) -> None:
     with ScriptedServer([CHANGE, LOOK, Reply("I only looked.")]) as server:
         seen = await machine.ask(server, mode="observe")
     assert (seen.end.reason, seen.end.exit_code) == ("answered", 0)
 
 
-async def test_questions_come_one_at_a_time_and_in_order(machine: Machine) -> None:
+async def test_questions_are_asked_one_at_a_time_and_in_order(machine: Machine) -> None:
     calls = tuple(ScriptedCall("shell", {"command": f"env touch {name}"}) for name in ("one", "two", "three"))
     person = Person(True)
     with ScriptedServer([Reply(tool_calls=calls), Reply("Done.")]) as server:

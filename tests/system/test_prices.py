@@ -1,4 +1,4 @@
-"""Both backends give a model the same price, although each reads a list of its own."""
+"""Both backends report the same price for a model, although each reads its own list."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_same_usage_costs_the_same(model: str) -> None:
     assert by_langchain == pytest.approx(by_litellm, rel=1e-9)
 
 
-def test_what_gpt_4o_costs() -> None:
+def test_the_cost_of_gpt_4o() -> None:
     for describe in (describe_by_langchain, describe_by_litellm):
         assert _cost(describe("gpt-4o")) == pytest.approx((6_000 * 2.5 + 4_000 * 1.25 + 2_000 * 10) / 1e6)
 

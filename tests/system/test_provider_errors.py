@@ -1,4 +1,4 @@
-"""One table of what providers send, through each backend's true HTTP stack: the same error, the same sentence.
+"""One table of providers' responses, through each backend's real HTTP stack: the same error, the same message.
 
 Each failing call is made once, whether or not a stream is asked for: the libraries' own retries are off.
 """
@@ -44,10 +44,10 @@ from vmpilot.testing.fakes import PlainModelCalls, ScriptedToolbox
 
 KEY = "sk-system-0123456789abcdef"
 ROUTES = ("openai/m", "hosted_vllm/m", "xai/m")
-"""The openai client; LiteLLM's own client; LiteLLM's translation. The LangChain backend has one way for all."""
+"""The openai client; LiteLLM's own client; LiteLLM's translation. The LangChain backend has one route for all."""
 
 BOTH_MODES = (True, False)
-"""Asked for a stream, and for an answer in one piece."""
+"""With and without streaming."""
 
 STREAM = "text/event-stream"
 BEGINNING = (
@@ -128,7 +128,7 @@ BROKEN: dict[str, Row] = {
     "only the end": (Raw(text="data: [DONE]\n\n", content_type=STREAM), BadResponse, "sent an empty answer"),
     "only comments": (Raw(text=": wait\n\n: wait\n\n", content_type=STREAM), BadResponse, "sent an empty answer"),
 }
-"""Broken answers that every route sees alike."""
+"""Invalid answers that every route handles alike."""
 
 UNREADABLE: dict[str, Row] = {
     "a page": (Raw(text="<html>Log in</html>", content_type="text/html"), BadResponse, "sent a web page instead of"),
@@ -186,12 +186,12 @@ WHOLE: dict[str, Row] = {
     "a message that is a string": (Raw(text='{"choices": [{"message": "hi"}]}'), BadResponse, "an invalid answer"),
     "an error event": UNREADABLE["an error event"],
 }
-"""Bodies in place of a whole answer, and bodies that are read differently only there."""
+"""Bodies instead of an unstreamed answer, and bodies that are parsed differently only there."""
 
 
 @pytest.fixture(scope="module")
 def backends() -> list[Backend]:
-    """Both backends, loaded as the core does it."""
+    """Both backends, loaded as by the core."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [load_backend(backend) for backend in installed_backends() if backend.name in {"litellm", "langchain"}]
@@ -199,7 +199,7 @@ def backends() -> list[Backend]:
 
 @pytest.fixture
 async def listen() -> AsyncIterator[Listen]:
-    """Opens servers that answer any path with the same bytes; gives each one's address and the heads that it got."""
+    """Opens servers that answer any path with the same bytes; returns each one's URL and the heads that it received."""
     async with AsyncExitStack() as stack:
 
         async def start(answer: bytes) -> tuple[str, list[bytes]]:
@@ -235,7 +235,7 @@ def _request(model: str, base_url: str | None, **settings: Any) -> GenerationReq
 async def _fail(
     backends: list[Backend], request: GenerationRequest, modes: tuple[bool, ...] = BOTH_MODES
 ) -> ModelError:
-    """The error that both backends end the turn with, streaming or not; their sentences and classes are the same."""
+    """The error with which both backends end the turn, streaming or not; its message and class are the same."""
     errors: list[ModelError] = []
     for backend, streaming in product(backends, modes):
         settings = msgspec.structs.replace(request.settings, streaming=streaming)
@@ -270,7 +270,7 @@ async def _fail_at(backends: list[Backend], step: Step, model: str, modes: tuple
 
 @pytest.mark.parametrize("model", ROUTES)
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal(backends: list[Backend], model: str, name: str) -> None:
+async def test_an_http_error(backends: list[Backend], model: str, name: str) -> None:
     step, kind, words = REFUSALS[name]
     error = await _fail_at(backends, step, model)
     assert type(error) is kind
@@ -279,7 +279,7 @@ async def test_a_refusal(backends: list[Backend], model: str, name: str) -> None
 
 @pytest.mark.parametrize("model", ROUTES)
 @pytest.mark.parametrize("name", WAITING)
-async def test_how_long_to_wait(backends: list[Backend], model: str, name: str) -> None:
+async def test_the_retry_time_of_an_http_error(backends: list[Backend], model: str, name: str) -> None:
     headers, seconds = WAITING[name]
     for status in (429, 503):
         error = await _fail_at(backends, HttpError(status, "Wait.", headers=headers), model)
@@ -288,7 +288,7 @@ async def test_how_long_to_wait(backends: list[Backend], model: str, name: str) 
 
 
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "xai/m", "anthropic/claude-opus-4-8", "azure/m"])
-async def test_a_redirect_is_told_and_not_followed(
+async def test_a_redirect_is_reported_and_not_followed(
     backends: list[Backend], model: str, listen: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_VERSION", "2025-01-01")
@@ -307,7 +307,7 @@ def _redirection(place: str) -> bytes:
 
 
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_redirect_in_words(backends: list[Backend], model: str) -> None:
+async def test_the_message_for_a_redirect(backends: list[Backend], model: str) -> None:
     with ScriptedServer([]) as elsewhere:
         place = f"{elsewhere.base_url}/chat/completions"
         error = await _fail_at(backends, HttpError(307, body="", headers={"Location": place}), model)
@@ -318,7 +318,7 @@ async def test_a_redirect_in_words(backends: list[Backend], model: str) -> None:
 
 @pytest.mark.parametrize("model", ROUTES)
 @pytest.mark.parametrize("name", BROKEN)
-async def test_a_broken_answer(backends: list[Backend], model: str, name: str) -> None:
+async def test_an_invalid_streamed_answer(backends: list[Backend], model: str, name: str) -> None:
     step, kind, words = BROKEN[name]
     error = await _fail_at(backends, step, model, (True,))
     assert type(error) is kind
@@ -336,7 +336,7 @@ async def test_an_unreadable_answer(backends: list[Backend], model: str, name: s
 
 @pytest.mark.parametrize("model", ROUTES)
 @pytest.mark.parametrize("name", WHOLE)
-async def test_a_broken_answer_in_one_piece(backends: list[Backend], model: str, name: str) -> None:
+async def test_an_invalid_unstreamed_answer(backends: list[Backend], model: str, name: str) -> None:
     step, kind, words = WHOLE[name]
     error = await _fail_at(backends, step, model, (False,))
     assert type(error) is kind
@@ -344,7 +344,7 @@ async def test_a_broken_answer_in_one_piece(backends: list[Backend], model: str,
 
 
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_server_that_is_not_there(backends: list[Backend], model: str) -> None:
+async def test_an_unreachable_server_is_an_error(backends: list[Backend], model: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -354,7 +354,7 @@ async def test_a_server_that_is_not_there(backends: list[Backend], model: str) -
 
 
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_server_that_takes_no_connection(backends: list[Backend], model: str) -> None:
+async def test_a_server_that_accepts_no_connection(backends: list[Backend], model: str) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         clients = [socket.socket() for _ in range(4)]
         for client in clients:
@@ -370,7 +370,7 @@ async def test_a_server_that_takes_no_connection(backends: list[Backend], model:
 
 @pytest.mark.parametrize("model", ROUTES)
 @pytest.mark.parametrize("url", ["localhost:8000/v1", "ftp://127.0.0.1/v1", "http://127.0.0.1:port/v1"])
-async def test_a_base_url_that_is_none(backends: list[Backend], model: str, url: str) -> None:
+async def test_an_invalid_base_url(backends: list[Backend], model: str, url: str) -> None:
     error = await _fail(backends, _request(model, url))
     assert type(error) is InvalidRequest
     assert str(error).startswith(f"{model} at {url} has a")
@@ -387,13 +387,13 @@ async def test_a_missing_key(backends: list[Backend], monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("key", ["sk-1\nsk-2", "schlüssel"])
 @pytest.mark.parametrize("model", ROUTES)
-async def test_a_key_that_cannot_be_sent(backends: list[Backend], model: str, key: str) -> None:
+async def test_a_key_with_invalid_characters_is_an_error(backends: list[Backend], model: str, key: str) -> None:
     error = await _fail(backends, _request(model, "http://127.0.0.1:9", api_key=Secret(key)))
     assert type(error) is AuthenticationFailed
     assert "perhaps a line break: set VMPILOT_API_KEY" in str(error)
 
 
-async def test_a_bare_name_of_no_family(backends: list[Backend]) -> None:
+async def test_a_bare_name_of_an_unknown_family(backends: list[Backend]) -> None:
     error = await _fail(backends, _request("wizard", None))
     assert type(error) is ModelNotFound
     assert "provider/wizard" in str(error)

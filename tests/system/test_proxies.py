@@ -1,4 +1,4 @@
-"""The way to the model: proxies and base URLs as users set them, through both backends, streaming and not."""
+"""The route to the model: proxies and base URLs as users set them, through both backends, streaming and not."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_a_proxy_is_used(machine: Machine, kind: Kind, streaming: bool) ->
     "no_proxy",
     ["127.0.0.1", "localhost,[::1],127.0.0.1", "127.0.0.0/8,::1/128,fd07:b51a:cc66:f0::/64", "a b 127.0.0.1 ", "*"],
 )
-async def test_a_server_that_no_proxy_names_is_asked_directly(machine: Machine, no_proxy: str) -> None:
+async def test_a_server_in_no_proxy_is_reached_directly(machine: Machine, no_proxy: str) -> None:
     with running_proxy("socks5") as proxy, ScriptedServer([Reply("done")]) as server:
         machine.variables = {"ALL_PROXY": proxy.url, "HTTP_PROXY": "http://[", "NO_PROXY": no_proxy}
         assert (await machine.ask(server)).text == "done"
@@ -72,7 +72,7 @@ async def test_a_local_fallback_is_not_reached_through_the_proxy_of_the_model_be
 
 
 def _local_engine(machine: Machine, server: ScriptedServer) -> dict[str, str]:
-    """A stand-in for llama.cpp, by a variable that its process gets: what it serves is the scripted server."""
+    """A fake llama.cpp, found through PYTHONPATH, that reports the scripted server as its own."""
     (machine.home / "tiny.gguf").write_bytes(b"GGUF")
     engine = machine.home / "engine"
     engine.mkdir()
@@ -80,10 +80,10 @@ def _local_engine(machine: Machine, server: ScriptedServer) -> dict[str, str]:
     return {"PYTHONPATH": str(engine)}
 
 
-async def test_the_processes_own_variables_are_not_read_behind_the_settings(
+async def test_variables_of_the_process_do_not_bypass_the_settings(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for the local model's server, which has no proxy in its settings."""
+    """As with the local model's server, which has no proxy in its settings."""
     with running_proxy() as proxy, ScriptedServer([Reply("done")]) as server:
         for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
@@ -106,7 +106,7 @@ async def test_a_proxy_that_cannot_be_used_ends_the_turn_with_its_variable(machi
 
 @STREAMING
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5"])
-async def test_a_proxy_that_refuses_is_the_one_that_is_blamed(machine: Machine, scheme: str, streaming: bool) -> None:
+async def test_an_error_of_the_proxy_names_the_proxy(machine: Machine, scheme: str, streaming: bool) -> None:
     with socket.socket() as closed, ScriptedServer([]) as server:
         closed.bind(("127.0.0.1", 0))
         proxy = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -121,7 +121,7 @@ async def test_a_proxy_that_refuses_is_the_one_that_is_blamed(machine: Machine, 
 @STREAMING
 @pytest.mark.parametrize("model", ["openai/m", "hosted_vllm/m", "mistral/m", "xai/m"])
 @pytest.mark.parametrize("slash", ["", "/", "//"])
-async def test_the_query_of_a_base_url_ends_each_request(
+async def test_the_query_of_a_base_url_is_appended_to_each_request(
     machine: Machine, model: str, slash: str, streaming: bool
 ) -> None:
     with ScriptedServer([Reply("done")], strict=False) as server:

@@ -63,7 +63,9 @@ async def play(recording: Path, backend: str) -> list[Replay]:
 
 
 @pytest.mark.parametrize("other", ["litellm", "langchain"])
-async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, recording: Path, other: str) -> None:
+async def test_either_backend_replays_the_session_and_runs_nothing(
+    machine: Machine, recording: Path, other: str
+) -> None:
     await record(machine, recording, SCRIPT)
     (replay,) = await play(recording, other)
     assert (replay.requests, replay.calls, replay.reason) == (3, 2, "answered")
@@ -72,7 +74,7 @@ async def test_either_backend_does_the_same_and_runs_nothing(machine: Machine, r
 
 
 async def test_a_recording_is_independent_of_the_provider(machine: Machine, recording: Path) -> None:
-    """Ids that were translated for Mistral are not on it."""
+    """The recording does not contain ids translated for Mistral."""
     script = [Reply(tool_calls=(ScriptedCall("shell", {"command": "true"}, id="call_long_id"),)), Reply("Done.")]
     await record(machine, recording, script, model="mistral/mistral-large-latest")
     (replay,) = await play(recording, machine.backend)
@@ -110,14 +112,14 @@ async def test_a_difference_is_shown(machine: Machine, recording: Path, old: str
         ("tool_finished", "The recording has no result for shell with"),
     ],
 )
-async def test_a_miss_is_an_error(machine: Machine, recording: Path, kind: str, told: str) -> None:
+async def test_a_missing_entry_is_an_error(machine: Machine, recording: Path, kind: str, told: str) -> None:
     await record(machine, recording, SCRIPT)
     rewrite(recording, lambda lines: without_last(kind, lines))
     with pytest.raises(RecordingMismatch, match=told):
         await play(recording, machine.backend)
 
 
-async def test_a_turn_that_failed_fails_again(machine: Machine, recording: Path) -> None:
+async def test_a_failed_turn_fails_again(machine: Machine, recording: Path) -> None:
     await record(machine, recording, [*SCRIPT[:1], HttpError(401, "No.")])
     (replay,) = await play(recording, machine.backend)
     assert (replay.requests, replay.reason, replay.recorded_reason) == (2, "failed", "failed")

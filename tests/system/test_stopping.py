@@ -1,4 +1,4 @@
-"""Stopping: the connection is hung up, the command ended, and what was said stays a valid history."""
+"""Stopping: the connection is closed, the command ended, and the history stays valid."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def rest_of(events: AsyncGenerator[Event, None]) -> list[Event]:
 
 
 @pytest.mark.parametrize(("stall", "kind", "said"), IN_MID_STREAM)
-async def test_stop_in_mid_stream_hangs_up_and_keeps_what_was_said(
+async def test_stopping_during_a_stream_disconnects_and_keeps_the_text(
     machine: Machine, wait_for: WaitFor, stall: Step, kind: type[Any], said: str
 ) -> None:
     with ScriptedServer([stall, Reply("Fresh.")]) as server:
@@ -65,7 +65,9 @@ async def test_stop_in_mid_stream_hangs_up_and_keeps_what_was_said(
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("after", ["request", "headers", 2])
-async def test_the_server_sees_the_hangup_soon_after_the_stop(machine: Machine, streaming: bool, after: Any) -> None:
+async def test_the_server_sees_the_disconnect_soon_after_the_stop(
+    machine: Machine, streaming: bool, after: Any
+) -> None:
     with ScriptedServer([Stall(after=after)]) as server:
         async with machine.agent(server, streaming=streaming) as agent:
             events = agent.run("First.")
@@ -79,7 +81,7 @@ async def test_the_server_sees_the_hangup_soon_after_the_stop(machine: Machine, 
     assert end.reason == "interrupted"
 
 
-async def test_stop_while_the_connection_is_being_made(machine: Machine) -> None:
+async def test_stopping_while_connecting(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
         clients = [socket.socket() for _ in range(4)]
         for client in clients:
@@ -99,7 +101,7 @@ async def test_stop_while_the_connection_is_being_made(machine: Machine) -> None
 
 
 def connections_to(port: int, count: int) -> None:
-    """Wait until so many sockets have begun to connect to the port."""
+    """Wait until this many sockets have started to connect to the port."""
     for _ in range(1000):
         lines = Path("/proc/net/tcp").read_text().splitlines()
         if sum(line.split()[2].endswith(f":{port:04X}") for line in lines) >= count:
@@ -108,7 +110,7 @@ def connections_to(port: int, count: int) -> None:
     raise TimeoutError(f"{count} connections to port {port}")
 
 
-async def test_stop_in_mid_command_ends_it_and_the_model_hears_of_it(machine: Machine, wait_for: WaitFor) -> None:
+async def test_stopping_during_a_command_ends_it_and_informs_the_model(machine: Machine, wait_for: WaitFor) -> None:
     with ScriptedServer([RUNS_LONG, Reply("I see.")]) as server:
         async with machine.agent(server) as agent:
             events = agent.run("First.")
@@ -138,7 +140,7 @@ async def test_closing_the_iterator_ends_command_and_turn(machine: Machine, wait
     assert "may have had partial effects" in server.requests[1].messages[3]["content"]
 
 
-async def test_closing_the_iterator_in_mid_stream_hangs_up(machine: Machine, wait_for: WaitFor) -> None:
+async def test_closing_the_iterator_during_a_stream_disconnects(machine: Machine, wait_for: WaitFor) -> None:
     with ScriptedServer([Stall(after=3)]) as server:
         async with machine.agent(server) as agent:
             async with aclosing(agent.run("First.")) as events:
@@ -146,7 +148,7 @@ async def test_closing_the_iterator_in_mid_stream_hangs_up(machine: Machine, wai
             await asyncio.to_thread(server.wait_for_hangup)
 
 
-async def test_a_cancelled_caller_leaves_nothing_running(machine: Machine, wait_for: WaitFor) -> None:
+async def test_a_canceled_caller_leaves_nothing_running(machine: Machine, wait_for: WaitFor) -> None:
     async with asyncio.timeout(20):
         with ScriptedServer([RUNS_LONG]) as server:
             async with machine.agent(server) as agent:
@@ -162,7 +164,7 @@ async def test_a_cancelled_caller_leaves_nothing_running(machine: Machine, wait_
                 caller.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await caller
-                # The generator that the caller left is closed by the event loop.
+                # The event loop closes the generator that the caller abandoned.
                 await agent.wait()
                 assert machine.survivors() == []
 
@@ -179,7 +181,7 @@ async def test_closing_the_agent_interrupts_its_turns(machine: Machine, wait_for
     assert [end.reason for end in ends if isinstance(end, TurnEnded)] == ["interrupted"] * 2
 
 
-async def test_a_stop_before_the_turn_does_anything_ends_it_properly(machine: Machine) -> None:
+async def test_a_stop_at_the_start_of_a_turn_ends_it_normally(machine: Machine) -> None:
     with ScriptedServer([]) as server:
         async with machine.agent(server) as agent:
             events = agent.run("First.")

@@ -1,4 +1,4 @@
-"""Tool calls: what runs, in which order, what the model receives, and what is on disk in time."""
+"""Tool calls: their effects and order, the results that the model receives, and what is stored in time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def test_a_call_has_its_effect_and_the_model_its_result(machine: Machine) 
     assert [message.text for message in seen.messages] == ["I look.", "Done."]
 
 
-async def test_calls_that_plainly_read_run_side_by_side(machine: Machine) -> None:
+async def test_read_only_calls_run_in_parallel(machine: Machine) -> None:
     calls = tuple(shell("sleep 0.5", id=f"call_{number}") for number in range(6))
     with ScriptedServer([Reply(tool_calls=calls), Reply("Rested.")]) as server:
         seen = await machine.ask(server, mode="observe")
@@ -62,7 +62,7 @@ async def test_calls_that_plainly_read_run_side_by_side(machine: Machine) -> Non
     assert kinds == [ToolStarted] * 6 + [ToolFinished] * 6
 
 
-async def test_other_calls_run_in_their_order_and_results_come_in_it(machine: Machine) -> None:
+async def test_other_calls_run_in_order_and_so_do_their_results(machine: Machine) -> None:
     calls = (
         shell("sleep 0.2; echo 1 >> order", id="call_c"),
         shell("echo 2 >> order", id="call_b"),
@@ -76,7 +76,7 @@ async def test_other_calls_run_in_their_order_and_results_come_in_it(machine: Ma
     assert tool_messages(server.requests[1])[2:] == ["1\n2\n[exit code 0]", "1\n2\n3\n[exit code 0]"]
 
 
-async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: Machine) -> None:
+async def test_the_working_folder_is_kept_within_and_across_turns(machine: Machine) -> None:
     (machine.folder / "sub").mkdir()
     script: list[Step] = [
         Reply(tool_calls=(shell("cd sub"),)),
@@ -113,7 +113,7 @@ async def test_the_working_folder_carries_over_also_into_the_next_turn(machine: 
         pytest.param("", '{"command": "touch ran"}', 'unknown tool ""', id="no name"),
     ],
 )
-async def test_a_doubtful_call_is_not_run_and_the_model_is_told(
+async def test_an_ambiguous_call_is_not_run_and_the_model_is_informed(
     machine: Machine, name: str, arguments: str, told: str
 ) -> None:
     with ScriptedServer([Reply(tool_calls=(ScriptedCall(name, arguments),)), Reply("I see.")]) as server:
@@ -126,7 +126,7 @@ async def test_a_doubtful_call_is_not_run_and_the_model_is_told(
 
 
 @pytest.mark.parametrize("ids", [("x", "x", "x"), ("", "", "")], ids=["doubled", "empty"])
-async def test_calls_with_doubled_or_empty_ids_are_calls_of_their_own(machine: Machine, ids: tuple[str, ...]) -> None:
+async def test_calls_with_duplicate_or_empty_ids_are_separate_calls(machine: Machine, ids: tuple[str, ...]) -> None:
     calls = tuple(shell(f"echo {number}", id=id_) for number, id_ in enumerate(ids))
     with ScriptedServer([Reply(tool_calls=calls), Reply(tool_calls=calls), Reply("Done.")]) as server:
         await machine.ask(server)
@@ -135,7 +135,7 @@ async def test_calls_with_doubled_or_empty_ids_are_calls_of_their_own(machine: M
     assert tool_messages(server.requests[2]) == [f"{number}\n[exit code 0]" for number in range(3)] * 2
 
 
-async def test_a_call_of_a_message_that_was_cut_by_its_length_never_runs(machine: Machine) -> None:
+async def test_a_call_in_a_truncated_message_never_runs(machine: Machine) -> None:
     calls = (shell("touch whole"), ScriptedCall("shell", '{"command": "touch half'))
     with ScriptedServer([Reply(tool_calls=calls, finish="length"), Reply("Shorter.")]) as server:
         seen = await machine.ask(server)
@@ -164,7 +164,7 @@ async def test_message_and_start_are_on_disk_before_the_command_and_the_result_b
     assert printed[1]["message"]["tool_calls"][0]["id"] == printed[2]["call"]["id"] == "call_a"
 
 
-async def test_the_limit_of_steps_stops_the_turn_and_continue_goes_on(machine: Machine) -> None:
+async def test_the_step_limit_stops_the_turn_and_continue_resumes_it(machine: Machine) -> None:
     calls = [Reply(tool_calls=(shell(f"echo {number}"),)) for number in range(2)]
     with ScriptedServer([*calls, Reply("Both done.")]) as server:
         async with machine.agent(server, max_steps=2) as agent:
@@ -186,7 +186,7 @@ async def test_secrets_in_the_output_are_masked_in_result_live_output_and_log(ma
     machine.variables["GITHUB_TOKEN"] = token
     leak = machine.folder / "leak"
     leak.write_text(f"a {token} b sk-system-0123456789abcdef c\n")
-    # Both halves are written apart, so that the live output sees the value in two pieces.
+    # The halves are written separately, so that the value is split in the live output.
     command = f"cat leak; printf {halves[0]}; sleep 0.2; echo {halves[1]}; env"
     with ScriptedServer([Reply(tool_calls=(shell(command),)), Reply("Seen.")]) as server:
         seen = await machine.ask(server)
@@ -199,7 +199,7 @@ async def test_secrets_in_the_output_are_masked_in_result_live_output_and_log(ma
     leak.unlink()
 
 
-async def test_a_long_output_is_capped_for_the_model_and_whole_for_the_person(machine: Machine) -> None:
+async def test_a_long_output_is_truncated_for_the_model_and_complete_for_the_user(machine: Machine) -> None:
     with ScriptedServer([Reply(tool_calls=(shell("seq 100000"),)), Reply("Long.")]) as server:
         seen = await machine.ask(server)
     (told,) = tool_messages(server.requests[1])
@@ -210,7 +210,7 @@ async def test_a_long_output_is_capped_for_the_model_and_whole_for_the_person(ma
     assert "".join(event.text for event in seen.of(ToolOutput)).splitlines() == [str(n) for n in range(1, 100_001)]
 
 
-async def test_a_command_beyond_its_time_is_ended_and_what_it_wrote_is_told(machine: Machine) -> None:
+async def test_a_command_that_times_out_is_ended_and_its_output_reported(machine: Machine) -> None:
     call = ScriptedCall("shell", {"command": "echo begun; sleep 60", "timeout": 0.3})
     with ScriptedServer([Reply(tool_calls=(call,)), Reply("Too slow.")]) as server:
         await machine.ask(server)

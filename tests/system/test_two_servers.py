@@ -56,7 +56,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 class Server:
-    """A process that runs turns as it is asked to, and prints their events."""
+    """A process that runs turns on request, and prints their events."""
 
     def __init__(self, samples: str, home: Path, url: str, base_url: str) -> None:
         self.process = subprocess.Popen(
@@ -84,7 +84,7 @@ class Server:
         raise AssertionError(f"no {kinds} came, but {passed}")
 
     def turn(self, request: str, conversation: str | None = None) -> dict[str, Any]:
-        """A turn to its end; what came first."""
+        """Run a turn to its end; return its first event."""
         self.ask(request, conversation)
         begun = self.wait_for("turn_started", "UsageError", "StoreError")
         if begun["type"] == "turn_started":
@@ -123,7 +123,7 @@ def start(tmp_path: Path, url: str, sample_folders: Callable[..., tuple[Path, ..
         server.end()
 
 
-def test_one_goes_on_with_what_the_other_began(start: StartServer) -> None:
+def test_one_server_continues_a_conversation_of_the_other(start: StartServer) -> None:
     call = ScriptedCall("shell", {"command": "echo begun"})
     script = [Reply("I look.", tool_calls=(call,)), Reply("One."), Reply("Two."), Reply("Three.")]
     with ScriptedServer(script) as model:
@@ -136,7 +136,7 @@ def test_one_goes_on_with_what_the_other_began(start: StartServer) -> None:
     assert said == ["One?", "I look.", "begun\n[exit code 0]", "One.", "Two?", "Two.", "Three?"]
 
 
-def test_of_two_at_once_the_second_is_told_who_writes(start: StartServer) -> None:
+def test_the_second_of_two_writers_gets_an_error_that_names_the_first(start: StartServer) -> None:
     with ScriptedServer([Reply("One."), Stall(after=3), Reply("Three.")]) as model:
         first, second = start(model), start(model)
         conversation = first.turn("One?")["conversation_id"]
@@ -149,7 +149,7 @@ def test_of_two_at_once_the_second_is_told_who_writes(start: StartServer) -> Non
         first.process.send_signal(signal.SIGKILL)
         first.process.wait()
         give_up = time.monotonic() + 10
-        while second.turn("Three?", conversation)["type"] == "UsageError":  # until the database sees who is dead
+        while second.turn("Three?", conversation)["type"] == "UsageError":  # until the database notices the dead client
             assert time.monotonic() < give_up
     said = [(message["role"], message.get("content")) for message in model.requests[-1].messages[1:]]
     assert said[:3] == [("user", "One?"), ("assistant", "One."), ("user", "Two?")]
@@ -157,10 +157,10 @@ def test_of_two_at_once_the_second_is_told_who_writes(start: StartServer) -> Non
     assert len(model.requests) == 3
 
 
-def test_a_writer_that_slept_while_another_took_over_cannot_write(
+def test_a_writer_that_was_suspended_cannot_write_after_another_took_over(
     start: StartServer, postgres: PostgresServer, tmp_path: Path, url: str
 ) -> None:
-    """It sleeps in a command; its sessions end meanwhile, so that its lock is free."""
+    """It is suspended during a command; its sessions end meanwhile, which releases its lock."""
     waiting = ScriptedCall("shell", {"command": "until [ -e go ]; do sleep 0.02; done; echo done"})
     with ScriptedServer([Reply(tool_calls=(waiting,)), Reply("Two."), Reply("Three.")]) as model:
         first, second = start(model), start(model)

@@ -23,7 +23,7 @@ LONG = "call_" + "a" * 60
 
 
 def signed_call(request: RecordedRequest) -> Step:
-    """A call with Google's signature, in the form that was asked for."""
+    """A call with Google's signature, in the requested form."""
     call = {"index": 0, "id": "function-call-1", "type": "function", "function": ECHO, "extra_content": EXTRA}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     if not wants_stream(request.body):
@@ -49,7 +49,7 @@ def sent_ids(request: RecordedRequest) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("streaming", [True, False])
-async def test_a_signature_goes_back_from_the_log_on_either_backend(machine: Machine, streaming: bool) -> None:
+async def test_a_signature_in_the_log_is_sent_back_on_either_backend(machine: Machine, streaming: bool) -> None:
     with ScriptedServer([signed_call, Reply("One."), Reply("Two."), Reply("Three."), Reply("Four.")]) as server:
         first = await machine.ask(server, streaming=streaming)
         conversation = first.started.conversation_id
@@ -60,11 +60,11 @@ async def test_a_signature_goes_back_from_the_log_on_either_backend(machine: Mac
     assert (machine.folder / "runs").read_text() == "once\n"
 
 
-async def test_a_signature_outlives_the_shortening_of_outputs(machine: Machine) -> None:
+async def test_a_signature_survives_the_shortening_of_outputs(machine: Machine) -> None:
     overflow = HttpError(400, "This model's maximum context length is 8192 tokens.", code="context_length_exceeded")
 
     def model(request: RecordedRequest) -> Step:
-        """One that asks for much output three times, and has no room for all of it."""
+        """Requests a long output three times, and has no room for all of it."""
         if len(json.dumps(request.messages[1:])) > 20_000:
             return overflow
         calls = len(extras(request))
@@ -79,7 +79,7 @@ async def test_a_signature_outlives_the_shortening_of_outputs(machine: Machine) 
     assert [extras(request) for request in server.requests[-2:]] == [[EXTRA, None, None, None]] * 2
 
 
-async def test_a_signature_is_not_sent_by_the_text_protocol_and_comes_back_after_it(machine: Machine) -> None:
+async def test_a_signature_is_omitted_with_text_tools_and_sent_again_with_native_tools(machine: Machine) -> None:
     with ScriptedServer([signed_call, Reply("One."), Reply("Two."), Reply("Three.")]) as server:
         conversation = (await machine.ask(server)).started.conversation_id
         await machine.ask(server, "And?", conversation=conversation, tool_mode="text")
@@ -88,7 +88,7 @@ async def test_a_signature_is_not_sent_by_the_text_protocol_and_comes_back_after
     assert "c2lnbmVk" not in repr(server.requests[2].body)
 
 
-async def test_a_fallback_gets_no_signature_and_ids_of_its_own(machine: Machine) -> None:
+async def test_a_fallback_gets_no_signature_and_its_own_ids(machine: Machine) -> None:
     with ScriptedServer([signed_call, HttpError(401, "No."), Reply("Fine."), Reply("Yes.")]) as server:
         seen = await machine.ask(server, fallback=[MISTRAL])
         await machine.ask(server, "And?", conversation=seen.started.conversation_id)
@@ -100,7 +100,7 @@ async def test_a_fallback_gets_no_signature_and_ids_of_its_own(machine: Machine)
     assert (extras(server.requests[3]), sent_ids(server.requests[3])) == ([EXTRA], [("function-call-1",) * 2])
 
 
-async def test_ids_are_translated_for_each_target_and_stored_as_they_came(machine: Machine) -> None:
+async def test_ids_are_translated_for_each_target_and_stored_unchanged(machine: Machine) -> None:
     calls = tuple(ScriptedCall("shell", {"command": f"echo {at}"}, id=id_) for at, id_ in enumerate([LONG, "a.b:0"]))
     native = ScriptedCall("shell", {"command": "echo mistral"}, id="AbCdEfGh1")
     script = [Reply(tool_calls=calls), Reply("1"), Reply(tool_calls=(native,)), Reply("2"), Reply("3"), Reply("4")]
@@ -118,7 +118,7 @@ async def test_ids_are_translated_for_each_target_and_stored_as_they_came(machin
     assert last == [*given, ("AbCdEfGh1", "AbCdEfGh1")]
 
 
-async def test_what_a_server_wants_is_learned_once(machine: Machine) -> None:
+async def test_the_requirements_of_a_server_are_learned_once(machine: Machine) -> None:
     def choosy(request: RecordedRequest) -> Step:
         answers = [message for message in request.messages if message["role"] == "assistant"]
         if request.messages[0]["role"] == "system":

@@ -34,7 +34,7 @@ SETTINGS = ModelSettings(temperature=0.0, base_url="http://127.0.0.1:1/v1", api_
 
 
 def make_call(text: str = "Why?", **settings: Any) -> ModelCall:
-    """A call that may be cached; `settings` change it."""
+    """A call that can be cached; `settings` change it."""
     changed = {name: getattr(SETTINGS, name) for name in ModelSettings.__struct_fields__} | settings
     return ModelCall((UserMessage.from_text(text),), "Be brief.", "openai/m", ModelSettings(**changed), ())
 
@@ -48,7 +48,7 @@ def key_of(call: ModelCall) -> EntryKey:
 
 @dataclass
 class Model:
-    """A model as `stream_once` asks it: it always gives `answer`, after `before`."""
+    """A `stream_once` that always yields `answer`, after `before`."""
 
     answer: MessageCompleted = BECAUSE
     before: tuple[BackendEvent, ...] = (TextDelta("Because."),)
@@ -63,7 +63,7 @@ class Model:
 
 @dataclass
 class Turns:
-    """Turns with the cache, each with its own patience."""
+    """Turns with the cache, each with its own time limit."""
 
     cache: AnswerCache
     model: Model = field(default_factory=Model)
@@ -71,7 +71,7 @@ class Turns:
     async def ask(
         self, call: ModelCall | None = None, *, origin: Origin | None = None, **options: Any
     ) -> list[BackendEvent]:
-        """The events of one call in a turn of its own."""
+        """The events of one call in a separate turn."""
         turn = TurnCache(self.cache, origin or Origin("engine 1"), **options)
         return await self.go_on(turn, call)
 
@@ -95,7 +95,7 @@ class Turns:
 
 @pytest.fixture(params=["disk", "redis"])
 async def open_one(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[OpenCache]:
-    """Opens the same cache each time, as another process would; all are closed in the end."""
+    """Opens the same cache each time, as another process would; closes all at the end."""
     server: RedisServer | None = request.getfixturevalue("redis") if request.param == "redis" else None
     place = read_cache_place("disk" if server is None else server.url)
     opened: list[AnswerCache] = []

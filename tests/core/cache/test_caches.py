@@ -1,4 +1,4 @@
-"""What both caches do with names and bytes: bounds, counting, clearing, and several users at once."""
+"""Both caches store bytes under names: limits, counting, clearing, and concurrent use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .conftest import OpenCache
 SIZE = 50_000
 
 
-async def test_what_was_not_used_for_longest_goes(open_one: OpenCache) -> None:
+async def test_the_least_recently_used_entry_is_evicted(open_one: OpenCache) -> None:
     cache = open_one(megabytes=1)
     await cache.put("first", b"f" * SIZE)
     await cache.put("second", b"s" * SIZE)
@@ -24,7 +24,7 @@ async def test_what_was_not_used_for_longest_goes(open_one: OpenCache) -> None:
     assert await cache.get("later 29") is not None
 
 
-async def test_an_entry_that_is_put_again_counts_once(open_one: OpenCache) -> None:
+async def test_an_entry_that_is_replaced_counts_once(open_one: OpenCache) -> None:
     cache = open_one(megabytes=1)
     for _ in range(40):
         await cache.put("same", b"x" * SIZE)
@@ -35,7 +35,7 @@ async def test_an_entry_that_is_put_again_counts_once(open_one: OpenCache) -> No
     assert 2 * SIZE < stats.bytes < 2.2 * SIZE
 
 
-async def test_one_entry_does_not_drive_out_the_others(open_one: OpenCache) -> None:
+async def test_one_entry_does_not_evict_all_others(open_one: OpenCache) -> None:
     cache = open_one(megabytes=1)
     await cache.put("small", b"x")
     await cache.put("huge", b"x" * 900_000)
@@ -43,7 +43,7 @@ async def test_one_entry_does_not_drive_out_the_others(open_one: OpenCache) -> N
     assert await cache.get("small") == b"x"
 
 
-async def test_a_lower_limit_holds_with_the_next_entry(open_one: OpenCache) -> None:
+async def test_a_lower_limit_applies_from_the_next_entry(open_one: OpenCache) -> None:
     cache = open_one(megabytes=3)
     for number in range(50):
         await cache.put(str(number), b"x" * SIZE)
@@ -69,7 +69,7 @@ async def test_stats_and_clear(open_one: OpenCache) -> None:
     assert await cache.get("a") is None
 
 
-async def test_many_at_once(open_one: OpenCache) -> None:
+async def test_concurrent_use(open_one: OpenCache) -> None:
     caches = [open_one() for _ in range(4)]
 
     async def use(number: int) -> bytes | None:
@@ -81,7 +81,7 @@ async def test_many_at_once(open_one: OpenCache) -> None:
     assert (await caches[0].stats()).entries == 100
 
 
-async def test_closing_is_no_end(open_one: OpenCache) -> None:
+async def test_a_closed_cache_reopens_on_use(open_one: OpenCache) -> None:
     cache = open_one()
     await cache.close()
     await cache.put("a", b"1")

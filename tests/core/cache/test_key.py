@@ -1,4 +1,4 @@
-"""Which requests are the same, and what the key tells."""
+"""Which requests share a cache key, and what the key reveals."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ DIFFERENT = {
 }
 
 
-def test_what_shapes_the_answer_makes_another_key() -> None:
+def test_anything_that_affects_the_answer_changes_the_key() -> None:
     names = {what: key(call).name for what, call in DIFFERENT.items()}
     assert len({key(CALL).name, *names.values()}) == len(DIFFERENT) + 1, names
 
@@ -89,16 +89,16 @@ def test_what_shapes_the_answer_makes_another_key() -> None:
     [{"streaming": False}, {"omitted": ("stream_options",)}, {"time_limits": TimeLimits(whole=1)}],
     ids=lambda settings: next(iter(settings)),
 )
-def test_what_does_not_shape_it_does_not(settings: dict[str, Any]) -> None:
+def test_settings_that_do_not_affect_the_answer_keep_the_key(settings: dict[str, Any]) -> None:
     assert key(changed(**settings)) == key(CALL)
 
 
 @pytest.mark.parametrize("origin", [Origin("engine 2"), Origin("engine 1", "text")])
-def test_another_engine_has_other_keys(origin: Origin) -> None:
+def test_each_engine_has_different_keys(origin: Origin) -> None:
     assert key(CALL, origin) != key(CALL)
 
 
-def test_the_boundary_of_tool_output_does_not_count() -> None:
+def test_the_boundary_of_tool_output_is_ignored() -> None:
     def shown(conversation: str, text: str = "a\nb") -> ModelCall:
         result = as_data(ToolResult("c1", "shell", text), conversation_id=conversation)
         return with_messages(USER, ASSISTANT, result)
@@ -114,11 +114,11 @@ def test_the_boundary_of_tool_output_does_not_count() -> None:
     ("variable", "counts"),
     [("OPENAI_API_KEY", True), ("OPENAI_BASE_URL", True), ("OPENAI_ORG_ID", True), ("HOME", False), ("AWS_X", False)],
 )
-def test_the_providers_own_variables_count_where_they_lead_to_it(variable: str, counts: bool) -> None:
+def test_variables_of_the_provider_count_only_for_its_own_server(variable: str, counts: bool) -> None:
     other = Origin("engine 1", variables={**ORIGIN.variables, variable: "other"})
     own = changed(base_url=None, api_key=None)
     assert (key(own, other) != key(own)) is counts
-    assert key(CALL, other) == key(CALL)  # with a server of the user's they are not sent
+    assert key(CALL, other) == key(CALL)  # they are not sent to a custom server
 
 
 def test_a_provider_with_variables_of_other_names() -> None:
@@ -128,7 +128,7 @@ def test_a_provider_with_variables_of_other_names() -> None:
     )
 
 
-def test_a_server_of_the_moment_is_known_by_what_it_serves() -> None:
+def test_a_temporary_server_is_identified_by_its_model() -> None:
     def at(port: int, model: str) -> EntryKey:
         url = f"http://127.0.0.1:{port}/v1"
         return key(changed(base_url=url, api_key=Secret(str(port))), Origin("e", stand_ins={url: model}))
@@ -137,19 +137,19 @@ def test_a_server_of_the_moment_is_known_by_what_it_serves() -> None:
     assert at(1, "weights") != at(1, "others")
 
 
-def test_a_model_of_no_provider_has_no_key() -> None:
+def test_a_model_without_a_provider_has_no_key() -> None:
     call = ModelCall((USER,), "", "nobody-knows-it", ModelSettings(temperature=0), ())
     assert entry_key(call, ORIGIN, comparable=without_boundary) is None
 
 
-def test_the_name_tells_nothing_and_prints_nothing() -> None:
+def test_the_name_is_a_hash_and_no_secret_is_printed() -> None:
     found = key(CALL)
     assert len(found.name) == 64
     assert repr(found) == f"EntryKey(name='{found.name}')"
     assert "sk-a" not in repr(ORIGIN)
 
 
-def test_only_an_entry_that_was_sealed_with_the_key_opens() -> None:
+def test_an_entry_opens_only_with_the_key_that_sealed_it() -> None:
     own, other = key(CALL), key(DIFFERENT["key"])
     entry = own.seal(b"answer")
     assert own.unseal(entry) == b"answer"
@@ -166,7 +166,7 @@ def test_only_an_entry_that_was_sealed_with_the_key_opens() -> None:
         ("unheard_of/m", "UNHEARD_OF_API_KEY"),
     ],
 )
-def test_the_providers_own_key_separates_accounts(model: str, variable: str) -> None:
+def test_different_api_keys_have_different_cache_keys(model: str, variable: str) -> None:
     names = set()
     for key in ("one", "other"):
         call = ModelCall((), "", model, ModelSettings(), ())

@@ -1,4 +1,4 @@
-"""Caches that fail: one line for the person, at most a second, and the model is asked as if there were none."""
+"""Caches that fail: one line for the user, at most a second, and the model is asked as without a cache."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def opened(place: str, folder: Path = Path("/nowhere")) -> AsyncIterator[A
 
 
 async def trouble_of(cache: AnswerCache, *, calls: int = 3) -> str:
-    """What one turn is told in which the cache fails; it is answered all the same, and soon."""
+    """The notices of one turn in which the cache fails; the turn is still answered, and soon."""
     turns = Turns(cache)
     turn = TurnCache(cache, Origin("engine 1"))
     events: list[BackendEvent] = []
@@ -56,11 +56,11 @@ async def trouble_of(cache: AnswerCache, *, calls: int = 3) -> str:
 
 
 def a_socket() -> socket.socket:
-    """A server on loopback that takes connections and says nothing."""
+    """A server on loopback that accepts connections and never replies."""
     return socket.create_server(("127.0.0.1", 0))
 
 
-async def test_a_redis_that_is_not_there() -> None:
+async def test_an_unreachable_redis() -> None:
     with a_socket() as listening:
         port = listening.getsockname()[1]
     async with opened(f"redis://:{QUOTED_PASSWORD}@127.0.0.1:{port}/0") as cache:
@@ -68,7 +68,7 @@ async def test_a_redis_that_is_not_there() -> None:
     assert f"the cache in redis://127.0.0.1:{port}/0 cannot be used (" in told
 
 
-async def test_a_redis_that_does_not_answer_costs_a_second_in_all() -> None:
+async def test_an_unresponsive_redis_costs_one_second_in_total() -> None:
     with a_socket() as listening:
         async with opened(f"redis://127.0.0.1:{listening.getsockname()[1]}") as cache:
             started = time.monotonic()
@@ -76,19 +76,19 @@ async def test_a_redis_that_does_not_answer_costs_a_second_in_all() -> None:
             assert time.monotonic() - started >= PATIENCE
 
 
-async def test_a_redis_that_was_slow_for_a_while(redis: RedisServer) -> None:
+async def test_a_redis_that_is_slow_temporarily(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         turns = Turns(cache)
         await turns.ask(make_call("0"))
         redis.ask("CLIENT", "PAUSE", "1500")
         assert (await trouble_of(cache, calls=2)).endswith("is too slow.")
-        await cache.stats()  # waits for the end of the pause
+        await cache.stats()  # wait for the end of the pause
         turns.model.asked.clear()
         assert Notice(FROM_CACHE) in await turns.ask(make_call("0"))
         assert turns.model.asked == []
 
 
-async def test_a_cache_that_is_always_slow_costs_a_second_in_all() -> None:
+async def test_a_slow_cache_costs_one_second_in_total() -> None:
     class Slow:
         place = "the cache in slowness"
         uses = 0
@@ -122,12 +122,12 @@ async def test_a_wrong_password(redis: RedisServer) -> None:
         assert "rejects the user or the password" in await trouble_of(cache)
 
 
-async def test_no_password(redis: RedisServer) -> None:
+async def test_a_missing_password(redis: RedisServer) -> None:
     async with opened(f"unix://{redis.folder}/socket") as cache:
         assert "rejects the user or the password" in await trouble_of(cache)
 
 
-async def test_a_redis_without_memory_still_answers(redis: RedisServer) -> None:
+async def test_a_redis_without_free_memory_still_answers(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         await Turns(cache).ask()
         redis.ask("CONFIG", "SET", "maxmemory", "1")
@@ -137,7 +137,7 @@ async def test_a_redis_without_memory_still_answers(redis: RedisServer) -> None:
         assert "is out of memory" in await trouble_of(cache)
 
 
-async def test_a_redis_that_comes_back(redis: RedisServer, tmp_path: Path) -> None:
+async def test_a_redis_that_restarts(redis: RedisServer, tmp_path: Path) -> None:
     server = RedisServer(tmp_path)
     server.start()
     try:
@@ -149,18 +149,18 @@ async def test_a_redis_that_comes_back(redis: RedisServer, tmp_path: Path) -> No
             server.start()
             await turns.ask()
             await turns.ask()
-            assert len(turns.model.asked) == 2  # it keeps nothing on disk
+            assert len(turns.model.asked) == 2  # it stores nothing on disk
     finally:
         server.kill()
 
 
 @pytest.mark.parametrize("option", ["db=many", "no_such_option=1", "protocol=9"])
-async def test_an_address_with_a_strange_option(redis: RedisServer, option: str) -> None:
+async def test_an_address_with_an_unknown_option(redis: RedisServer, option: str) -> None:
     async with opened(f"{redis.url}?{option}") as cache:
         assert "cannot be used (" in await trouble_of(cache)
 
 
-async def test_somebody_elses_key_under_our_name(redis: RedisServer) -> None:
+async def test_a_foreign_value_under_our_key(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         turns = Turns(cache)
         key = key_of(make_call())
@@ -170,7 +170,7 @@ async def test_somebody_elses_key_under_our_name(redis: RedisServer) -> None:
         assert len(turns.model.asked) == 1
 
 
-async def test_other_programs_keys_are_left_alone(redis: RedisServer) -> None:
+async def test_keys_of_other_programs_are_left_alone(redis: RedisServer) -> None:
     redis.ask("SET", "vmpilot:other", "1")
     async with opened(redis.url) as cache:
         await Turns(cache).ask()
@@ -178,7 +178,7 @@ async def test_other_programs_keys_are_left_alone(redis: RedisServer) -> None:
     assert redis.ask("KEYS", "*").splitlines()[-1] == "vmpilot:other"
 
 
-async def test_what_nobody_uses_goes_in_the_end(redis: RedisServer) -> None:
+async def test_unused_entries_expire(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         await Turns(cache).ask()
         await Turns(cache).ask()
@@ -188,7 +188,7 @@ async def test_what_nobody_uses_goes_in_the_end(redis: RedisServer) -> None:
         assert int(redis.ask("TTL", key).splitlines()[-1].removeprefix(":")) > 29 * 24 * 3600
 
 
-async def test_entries_that_the_server_dropped_are_not_counted(redis: RedisServer) -> None:
+async def test_entries_evicted_by_the_server_are_not_counted(redis: RedisServer) -> None:
     async with opened(redis.url) as cache:
         for name in ("a", "b"):
             await cache.put(name, b"1")
@@ -197,7 +197,7 @@ async def test_entries_that_the_server_dropped_are_not_counted(redis: RedisServe
 
 
 @pytest.mark.parametrize("lost", ["used", "sizes", "facts"])
-async def test_a_server_that_dropped_a_part_of_the_account(redis: RedisServer, lost: str) -> None:
+async def test_a_server_that_evicted_part_of_the_bookkeeping(redis: RedisServer, lost: str) -> None:
     async with opened(redis.url) as cache:
         for number in range(15):
             await cache.put(f"before {number}", b"x" * 50_000)
@@ -210,7 +210,7 @@ async def test_a_server_that_dropped_a_part_of_the_account(redis: RedisServer, l
         assert redis.ask("KEYS", "*").splitlines()[0] == "*0"
 
 
-async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     async with opened("disk", tmp_path / "file" / "answers") as cache:
         assert "(Not a directory)" in await trouble_of(cache)
@@ -231,7 +231,7 @@ async def test_a_damaged_file(tmp_path: Path) -> None:
         assert len(turns.model.asked) == 1
 
 
-async def test_a_file_of_another_version_is_begun_anew(tmp_path: Path) -> None:
+async def test_a_file_of_another_version_is_replaced(tmp_path: Path) -> None:
     async with opened("disk", tmp_path) as cache:
         await Turns(cache).ask()
     with closing(sqlite3.connect(tmp_path / "answers.db")) as connection:
@@ -242,7 +242,7 @@ async def test_a_file_of_another_version_is_begun_anew(tmp_path: Path) -> None:
         assert len(turns.model.asked) == 1
 
 
-async def test_a_file_that_somebody_holds(tmp_path: Path) -> None:
+async def test_a_locked_file(tmp_path: Path) -> None:
     async with opened("disk", tmp_path) as cache:
         await Turns(cache).ask()
         with closing(sqlite3.connect(tmp_path / "answers.db", isolation_level=None)) as holder:
@@ -284,7 +284,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     told, asked = ran.stdout.splitlines()
     assert "cannot be used (" in told
-    assert asked == "2"  # what was kept before is still found
+    assert asked == "2"  # earlier entries are still found
 
 
 CLEARED = """
@@ -313,7 +313,7 @@ def test_a_full_disk_can_be_cleared(tmp_path: Path) -> None:
     assert list((tmp_path / "answers").iterdir()) == []
 
 
-async def test_the_folder_is_the_owners_alone(tmp_path: Path) -> None:
+async def test_the_folder_is_accessible_to_its_owner_only(tmp_path: Path) -> None:
     folder = tmp_path / "answers"
     folder.mkdir()
     folder.chmod(0o755)
@@ -323,7 +323,7 @@ async def test_the_folder_is_the_owners_alone(tmp_path: Path) -> None:
         assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o600}
 
 
-async def test_looking_at_no_cache_makes_none(tmp_path: Path) -> None:
+async def test_reading_a_missing_cache_does_not_create_it(tmp_path: Path) -> None:
     folder = tmp_path / "answers"
     async with opened("disk", folder) as cache:
         assert await cache.stats() == CacheStats()
@@ -353,7 +353,7 @@ asyncio.run(main())
 """
 
 
-async def test_processes_that_begin_the_cache_at_once(tmp_path: Path) -> None:
+async def test_processes_that_create_the_cache_at_once(tmp_path: Path) -> None:
     def start(number: int) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PROCESS, str(tmp_path / "answers"), str(number)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A call with the cache in front of it, on disk and in Redis: what is answered from it, what is kept, what is told."""
+"""A call behind the cache, on disk and in Redis: what is replayed, stored and reported."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LONG = "Words and words. " * 100
 CALLS = (ToolCall("c1", "shell", json.dumps({"command": "x" * 900})), ToolCall("c2", "jobs", "{}"))
 
 
-async def test_the_second_time_the_model_is_not_asked(turns: Turns) -> None:
+async def test_a_repeated_call_does_not_ask_the_model(turns: Turns) -> None:
     assert await turns.ask() == [TextDelta("Because."), turns.model.answer]
     replayed = MessageCompleted(AssistantMessage("Because."), Usage())
     assert await turns.ask() == [Notice(FROM_CACHE), TextDelta("Because."), replayed]
     assert len(turns.model.asked) == 1
 
 
-async def test_another_process_finds_it(turns: Turns, open_one: OpenCache) -> None:
+async def test_another_process_finds_the_entry(turns: Turns, open_one: OpenCache) -> None:
     await turns.ask()
     await turns.cache.close()
     other = Turns(open_one())
@@ -77,13 +77,13 @@ async def test_a_replay_is_a_stream_that_repeats_the_message(turns: Turns) -> No
     ],
     ids=lambda message: f"{message.finish}-{message.text.strip()}-{len(message.tool_calls)}",
 )
-async def test_what_is_not_whole_is_not_kept(turns: Turns, message: AssistantMessage) -> None:
+async def test_an_incomplete_answer_is_not_stored(turns: Turns, message: AssistantMessage) -> None:
     turns.model = Model(MessageCompleted(message), before=())
     assert await turns.ask() == await turns.ask() == [turns.model.answer]
     assert (await turns.cache.stats()).entries == 0
 
 
-async def test_a_call_that_fails_is_not_kept(turns: Turns) -> None:
+async def test_a_failed_call_is_not_stored(turns: Turns) -> None:
     class Failing(Model):
         async def stream_once(self, call: ModelCall) -> Any:
             self.asked.append(call)
@@ -97,7 +97,7 @@ async def test_a_call_that_fails_is_not_kept(turns: Turns) -> None:
     assert len(turns.model.asked) == 2
 
 
-async def test_what_came_before_the_answer_is_passed_on_and_not_kept(turns: Turns) -> None:
+async def test_events_before_the_answer_are_passed_on_but_not_stored(turns: Turns) -> None:
     retrying = Retrying(2, 0.0, "lost", discard=True)
     turns.model = Model(before=(TextDelta("Bec"), retrying, TextDelta("Because.")))
     assert await turns.ask() == [TextDelta("Bec"), retrying, TextDelta("Because."), turns.model.answer]
@@ -116,7 +116,7 @@ async def test_what_came_before_the_answer_is_passed_on_and_not_kept(turns: Turn
         ({"temperature": None}, {"any_temperature": True}, True),
     ],
 )
-async def test_the_temperature_decides(
+async def test_the_temperature_decides_whether_an_answer_is_cached(
     turns: Turns, settings: dict[str, Any], options: dict[str, Any], kept: bool
 ) -> None:
     for _ in range(2):
@@ -124,7 +124,7 @@ async def test_the_temperature_decides(
     assert len(turns.model.asked) == (1 if kept else 2)
 
 
-async def test_an_answer_that_was_got_without_the_temperature_is_not_kept(turns: Turns) -> None:
+async def test_an_answer_generated_without_the_temperature_is_not_stored(turns: Turns) -> None:
     call = make_call()
     sent = make_call(omitted=("temperature",)).settings
     for any_temperature in (False, True):
@@ -133,7 +133,7 @@ async def test_an_answer_that_was_got_without_the_temperature_is_not_kept(turns:
         assert (await turns.cache.stats()).entries == int(any_temperature)
 
 
-async def test_another_account_finds_nothing(turns: Turns) -> None:
+async def test_another_account_does_not_find_the_entry(turns: Turns) -> None:
     await turns.ask(origin=Origin("engine 1", variables={"OPENAI_API_KEY": "a"}))
     own = make_call(base_url=None, api_key=None)
     for account in ("a", "b"):
@@ -141,7 +141,7 @@ async def test_another_account_finds_nothing(turns: Turns) -> None:
     assert len(turns.model.asked) == 3
 
 
-async def test_a_turn_tells_once_that_it_repeats(turns: Turns) -> None:
+async def test_a_turn_reports_once_that_it_reuses_answers(turns: Turns) -> None:
     for text in ("One?", "Two?"):
         await turns.ask(make_call(text))
     turn = TurnCache(turns.cache, Origin("engine 1"))
@@ -169,11 +169,11 @@ async def test_a_broken_entry_is_ignored_and_overwritten(turns: Turns, damage: s
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"null", b"[" * 100_000, b"\xff", b'{"type":"message_completed"}'])
-def test_bytes_that_are_no_answer(data: bytes) -> None:
+def test_bytes_that_are_not_an_answer(data: bytes) -> None:
     assert decode_answer(data) is None
 
 
-async def test_nothing_of_the_request_or_the_key_is_kept(turns: Turns) -> None:
+async def test_neither_the_request_nor_the_key_is_stored(turns: Turns) -> None:
     call = msgspec.structs.replace(make_call("a question of mine"), system="a system of mine")
     await turns.ask(call)
     key = key_of(call)

@@ -190,7 +190,7 @@ def screen(variables: Mapping[str, str], tmp_path: Path) -> Iterator[Callable[..
 
 @pytest.fixture
 def program(variables: Mapping[str, str], tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts the program with pipes in place of a terminal."""
+    """Starts the program with pipes instead of a terminal."""
 
     def start(
         *arguments: str,

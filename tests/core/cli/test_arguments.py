@@ -34,7 +34,7 @@ def leaves(parser: Parser, *words: str) -> Iterator[tuple[tuple[str, ...], Parse
 
 COMMANDS = [words for words, _ in leaves(make_parser())]
 NEEDED = {"KEY": "model", "VALUE": "m", "ID": "0", "NAME": "x", "FILE": "f", "WORD": "w", "TITLE": "t", "TASK": "t"}
-"""A word for each that a command needs."""
+"""A value for each positional argument that a command requires."""
 
 
 def needed_words(words: tuple[str, ...]) -> list[str]:
@@ -71,7 +71,7 @@ def test_help_fits_80_columns(
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_options_may_stand_before_between_and_after_the_words(words: tuple[str, ...]) -> None:
+def test_options_can_precede_separate_and_follow_the_words(words: tuple[str, ...]) -> None:
     behind = parse([*words, *needed_words(words), "-d"])
     assert behind.debug
     assert [behind.command, *filter(None, [behind.action])] == [*words]
@@ -111,7 +111,7 @@ def test_each_command_has_its_own_help(words: tuple[str, ...], option: str, caps
         (["ask", "doctr"], {"command": "ask", "words": ["doctr"]}),
     ],
 )
-def test_what_arguments_mean(arguments: list[str], found: dict[str, object]) -> None:
+def test_arguments_are_parsed(arguments: list[str], found: dict[str, object]) -> None:
     options = vars(parse(arguments))
     assert {name: options[name] for name in found} == found
 
@@ -193,7 +193,7 @@ def test_a_mistyped_command_is_never_a_request(typed: list[str], options: list[s
 
 
 @given(st.text(max_size=6), st.text(max_size=6))
-def test_one_edit(one: str, other: str) -> None:
+def test_is_one_edit_matches_a_naive_implementation(one: str, other: str) -> None:
     letters = "".join({*one, *other})
     assert is_one_edit(one, other) == (
         one == other or other in one_edit_away(one, letters) or {one, other} <= {"", *letters}
@@ -218,7 +218,7 @@ def test_one_edit(one: str, other: str) -> None:
         ["Grüße"],
     ],
 )
-def test_requests_are_not_taken_for_mistyped_commands(arguments: list[str]) -> None:
+def test_requests_are_not_mistaken_for_mistyped_commands(arguments: list[str]) -> None:
     options = parse(arguments)
     assert (options.command, options.words, options.literal) == ("ask", arguments, False)
 
@@ -252,7 +252,7 @@ def test_the_suggestion_for_a_mistyped_command(
     )
 
 
-def test_options_of_the_same_name_take_the_same_number_of_values() -> None:
+def test_options_of_the_same_name_accept_the_same_number_of_values() -> None:
     found: dict[str, set[object]] = {}
     for _, parser in leaves(make_parser()):
         for name, action in parser._option_string_actions.items():
@@ -297,7 +297,7 @@ def test_unknown_slash_commands(here: Here, words: list[str], told: str | None) 
         assert told in ran.err
 
 
-def test_config_show_takes_the_options_of_a_request(here: Here) -> None:
+def test_config_show_accepts_the_options_of_a_request(here: Here) -> None:
     ran = here("--mode", "observe", "config", "show", "--max-steps", "3")
     assert 'mode = "observe"  # --mode\n' in ran.out
     assert "max_steps = 3  # --max-steps\n" in ran.out

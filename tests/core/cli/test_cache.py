@@ -46,7 +46,7 @@ def test_a_repeated_request_is_answered_from_the_cache(here: Here, place: str) -
 
 
 @pytest.mark.parametrize("options", [(), ("-t", "0.5")])
-def test_a_temperature_that_rules_the_cache_out_is_reported(
+def test_a_temperature_that_prevents_caching_is_reported(
     here: Here, monkeypatch: pytest.MonkeyPatch, options: tuple[str]
 ) -> None:
     monkeypatch.setenv("VMPILOT_CACHE", "disk")

@@ -88,7 +88,7 @@ def test_the_help_mentions_it(here: Here) -> None:
     assert "vmpilot -c /compact" in here("--help").out
 
 
-def test_the_views_of_the_log_keep_every_word(here: Here) -> None:
+def test_the_views_of_the_log_keep_all_text(here: Here) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY]) as server:
         asks(here, server)
         here("-c", "/compact", server=server)
@@ -105,7 +105,7 @@ def test_the_views_of_the_log_keep_every_word(here: Here) -> None:
     assert "300 tokens in" in here("cost").out.replace(",", "")
 
 
-def test_an_imported_conversation_is_compacted_as_it_was(here: Here) -> None:
+def test_an_imported_conversation_stays_compacted(here: Here) -> None:
     with ScriptedServer([LONG, Reply("Two."), SUMMARY, Reply("Three.")]) as server:
         asks(here, server)
         here("-c", "/compact", server=server)

@@ -170,7 +170,7 @@ def test_a_failed_candidate_is_a_row_and_the_others_continue(here: Here, work: P
         (("--mode", "wild"), 2, "invalid choice"),
     ],
 )
-def test_what_cannot_begin(here: Here, work: Path, words: tuple[str, ...], code: int, told: str) -> None:
+def test_invalid_arguments_are_rejected(here: Here, work: Path, words: tuple[str, ...], code: int, told: str) -> None:
     ran = here("compare", "it", *words)
     assert (ran.code, ran.out) == (code, "")
     assert told in ran.err

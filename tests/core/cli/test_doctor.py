@@ -43,7 +43,7 @@ def test_everything_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 
 
 @pytest.mark.usefixtures("user")
-def test_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_of_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor(tmp_path, "text") == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("ok      sandbox") for line in lines)

@@ -53,7 +53,7 @@ def test_search(here: Here, chat: str, words: str, speakers: list[str]) -> None:
     assert [hit["speaker"] for hit in listed(here, "chats", "search", words)] == speakers
 
 
-def test_an_export_comes_back_by_import(here: Here, chat: str, tmp_path: Path) -> None:
+def test_an_export_can_be_imported(here: Here, chat: str, tmp_path: Path) -> None:
     file = tmp_path / "chat.json"
     file.write_text(here("chats", "export", chat).out)
     again = listed(here, "chats", "import", str(file))["id"]
@@ -65,7 +65,7 @@ def test_an_export_comes_back_by_import(here: Here, chat: str, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("kind", "beginning"), [("md", "# find the animals"), ("html", "<!doctype html>")])
-def test_an_export_to_read(here: Here, chat: str, kind: str, beginning: str) -> None:
+def test_an_export_in_a_readable_format(here: Here, chat: str, kind: str, beginning: str) -> None:
     exported = here("chats", "export", "--format", kind, chat).out
     assert exported.startswith(beginning)
     assert "One wombat." in exported

@@ -62,7 +62,7 @@ def told(here: Here, *arguments: str, code: int) -> str:
 
 @pytest.fixture
 def twins(here: Here, tmp_path: Path) -> str:
-    """A log with two conversations whose ids start alike."""
+    """A log with two conversations whose ids share a prefix."""
     for id_ in ("abc1", "abc2"):
         file = tmp_path / "chat.json"
         file.write_text(json.dumps({**DOCUMENT, "id": id_}))

@@ -70,7 +70,7 @@ def test_a_request_reports_skipped_tools_and_broken_servers(here: Here) -> None:
 
 
 @pytest.mark.usefixtures("servers")
-def test_verbose_shows_the_whole_error_output_of_a_server(here: Here) -> None:
+def test_verbose_shows_the_complete_error_output_of_a_server(here: Here) -> None:
     with ScriptedServer([Reply("Done.")]) as server:
         ran = here("-v", "do it", server=server)
     assert f"{LEFT_OUT}\n{NOT_STARTED}\nTraceback:\n  line 1\n  line 2\nno license\n" in ran.err

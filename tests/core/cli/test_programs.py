@@ -32,7 +32,7 @@ def live_processes(mark: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_in_a_command_ends_it_and_the_turn(program: Start, tmp_path: Path, name: str) -> None:
+def test_a_signal_during_a_command_ends_it_and_the_turn(program: Start, tmp_path: Path, name: str) -> None:
     with ScriptedServer([LONG]) as server:
         process = program("--mode", "full", "x", server=server)
         assert process.stderr is not None
@@ -46,7 +46,7 @@ def test_a_signal_in_a_command_ends_it_and_the_turn(program: Start, tmp_path: Pa
     assert live_processes(str(tmp_path / "data")) == []
 
 
-def test_two_signals_in_a_row_end_it_too(program: Start, tmp_path: Path) -> None:
+def test_two_consecutive_signals_end_it_too(program: Start, tmp_path: Path) -> None:
     stubborn = Reply(
         tool_calls=(ScriptedCall("shell", {"command": "trap '' TERM; echo begun; while :; do sleep 1; done"}),)
     )
@@ -133,7 +133,7 @@ for name in "environ", "maps":
     except PermissionError:
         print(name, "of vmpilot: refused")
 """
-"""What a command can see of the processes above it: its shell, the two that watch over it, and the program."""
+"""Script that a command runs to inspect its parent processes: its shell, the two supervisors, and the program."""
 
 
 def test_a_command_on_the_host_cannot_read_the_programs_environment(program: Start) -> None:

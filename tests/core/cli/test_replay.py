@@ -63,7 +63,7 @@ def test_a_recording_cannot_control_the_terminal(here: Here, tmp_path: Path) -> 
     assert "use VMPilot \\x1b[31mX" in ran.err
 
 
-def test_what_cannot_begin(here: Here, recording: Path, tmp_path: Path) -> None:
+def test_invalid_arguments_are_rejected(here: Here, recording: Path, tmp_path: Path) -> None:
     assert here("replay", str(tmp_path / "nowhere")).code == 2
     assert here("replay", str(recording), "--backend", "nobody").code == 5
     again = here("do it", "--record", str(recording))

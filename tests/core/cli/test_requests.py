@@ -206,7 +206,7 @@ def test_jsonl_is_one_event_per_line(here: Here) -> None:
     assert ran.err == ""
 
 
-def test_verbose_shows_the_conversation_whole_outputs_and_tokens(here: Here) -> None:
+def test_verbose_shows_the_conversation_full_outputs_and_tokens(here: Here) -> None:
     with ScriptedServer([calls("seq 30"), Reply("Counted.")]) as server:
         ran = here("-v", "--mode", "full", "count", server=server)
     assert re.search(r"^conversation [0-9a-f]{12}, bare, m$", ran.err, re.MULTILINE)

@@ -46,9 +46,7 @@ def test_an_idle_pipe_does_not_block_a_request(program: Start, tmp_path: Path, k
         os.close(descriptor)
 
 
-def test_a_pause_may_be_longer_than_the_wait_for_the_first_byte(
-    program: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_can_exceed_the_timeout_for_the_first_byte(program: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second block arrives when the program waits for it; the third never does."""
     reading, writing = os.pipe()
     with ScriptedServer([Reply("Fine.")]) as server:

@@ -28,7 +28,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 ANSWER = "Grüße ✓ 終 \U0001f600 done"
 FEW = ("--help", "doctr", "--output", "chats list", "chats export", "config show")
-"""The commands for kinds of streams that are not thorough: one for each way of writing."""
+"""The commands for less thorough kinds of streams: one for each way of writing."""
 
 DRIVER = """
 import gc, json, os, sqlite3, sys
@@ -55,7 +55,7 @@ for number, arguments in enumerate(json.loads(sys.argv[2])):
 
 @dataclass(frozen=True)
 class Kind:
-    """Shell redirections; None is a separate file per command, an empty one a pipe whose reader is closed."""
+    """Shell redirections; None means a separate file per command, an empty one a pipe whose reader is closed."""
 
     out: str | None = None
     err: str | None = None
@@ -269,7 +269,7 @@ def test_a_non_blocking_pipe_gets_everything(program: Start, unbuffered: str) ->
 
 
 @pytest.mark.parametrize("redirection", [">&-", "<&-", ">&- <&-"])
-def test_a_question_is_asked_though_other_streams_are_closed(
+def test_a_question_is_asked_even_if_other_streams_are_closed(
     screen: Callable[..., Screen], tmp_path: Path, redirection: str
 ) -> None:
     calls = (ScriptedCall("shell", {"command": "env touch made"}),)

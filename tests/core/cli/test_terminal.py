@@ -124,7 +124,7 @@ def test_questions_are_asked_one_at_a_time(screen: Start, tmp_path: Path) -> Non
     assert ((tmp_path / "one").exists(), (tmp_path / "two").exists()) == (False, True)
 
 
-def test_a_question_is_asked_though_input_and_output_are_pipes(screen: Start, tmp_path: Path) -> None:
+def test_a_question_is_asked_even_if_input_and_output_are_pipes(screen: Start, tmp_path: Path) -> None:
     with ScriptedServer([calls("env touch made"), Reply("Made.")]) as server:
         shown = screen("x", server=server, script='echo more | "$@" > out')
         shown.wait_for("Run it? [y/N")

@@ -11,7 +11,7 @@ PASSWORD = "kept-to-itself"
 
 
 @pytest.mark.parametrize("word", ["off", "disk"])
-def test_a_word(word: str) -> None:
+def test_a_keyword_is_parsed(word: str) -> None:
     place = read_cache_place(word)
     assert (place.kind, place.url, str(place)) == (word, None, word)
 

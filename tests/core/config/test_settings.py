@@ -124,7 +124,7 @@ def test_an_empty_variable_counts_as_unset(sources: Sources) -> None:
     [(flag, "litellm") for flag in ("true", "True", "TRUE", "1", "yes", "Yes", "YES", " yes ")]
     + [(flag, "langchain") for flag in ("false", "0", "no", "off", "on", "y", "t", "litellm", "11", " ")],
 )
-def test_the_old_flag_chooses_a_backend(sources: Sources, flag: str, backend: str) -> None:
+def test_the_legacy_flag_selects_a_backend(sources: Sources, flag: str, backend: str) -> None:
     sources.user_file.write_text('backend = "of-file"')
     sources.variables["VMPILOT_USE_LITELLM"] = flag
     assert sources.load().shown()["backend"] == (backend, "VMPILOT_USE_LITELLM")
@@ -133,7 +133,7 @@ def test_the_old_flag_chooses_a_backend(sources: Sources, flag: str, backend: st
     assert sources.load({"backend": ("option", "--backend")}).shown()["backend"] == ("option", "--backend")
 
 
-def test_the_narrower_model_wins() -> None:
+def test_the_more_specific_model_wins() -> None:
     assert Settings().model_for("litellm") == Settings().model_for("langchain") == "gpt-4o"
     settings = Settings(model="common", litellm_model="own")
     assert settings.model_for("litellm") == "own"
@@ -167,12 +167,12 @@ def test_a_type_error_names_file_key_and_type(sources: Sources, key: str, value:
 
 
 @pytest.mark.parametrize("text", ["nan", "two", "3", "-1", "1,5", "0x1"])
-def test_a_wrong_variable_is_named(sources: Sources, text: str) -> None:
+def test_an_invalid_variable_is_named(sources: Sources, text: str) -> None:
     sources.variables["VMPILOT_TEMPERATURE"] = text
     assert sources.error() == f"VMPILOT_TEMPERATURE: temperature must be a number from 0 to 2, not {text!r}"
 
 
-def test_a_wrong_option_is_named(sources: Sources) -> None:
+def test_an_invalid_option_is_named(sources: Sources) -> None:
     error = sources.error({"temperature": (3.0, "--temperature")})
     assert error == "--temperature: temperature must be a number from 0 to 2, not 3.0"
 
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_toml(sources: Sources, content: bytes) -> None:
     assert sources.error().startswith(f"Cannot read configuration file {sources.user_file}: ")
 
 
-def test_a_folder_in_the_place_of_the_file(sources: Sources) -> None:
+def test_a_folder_instead_of_the_file(sources: Sources) -> None:
     sources.user_file.mkdir()
     assert "Is a directory" in sources.error()
 
@@ -359,9 +359,9 @@ def test_the_real_environment(tmp_path: Path) -> None:
 
 
 STRANGER = ("setpriv", "--reuid=54321", "--regid=54321", "--clear-groups")
-"""A user who has no name and no home, as in containers that run under any number."""
+"""A user without a name or home, as in containers with an arbitrary user id."""
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 
 @as_root
@@ -391,7 +391,7 @@ def test_a_file_without_read_permission(tmp_path: Path) -> None:
     assert shown[4] == f"Cannot read configuration file {path}: [Errno 13] Permission denied: '{path}'"
 
 
-def test_fallback_models_are_a_list_in_files_and_options_and_have_commas_in_a_variable(sources: Sources) -> None:
+def test_fallback_models_are_a_list_in_files_and_options_and_comma_separated_in_a_variable(sources: Sources) -> None:
     sources.user_file.write_text('fallback = ["a"]')
     assert sources.load().settings.fallback == ("a",)
     sources.variables["VMPILOT_FALLBACK"] = "openai/b, local ,"

@@ -109,7 +109,7 @@ def test_a_file_that_is_not_toml_is_left_alone(path: Path) -> None:
     assert path.read_text() == "[broken"
 
 
-def test_a_link_is_followed_and_the_mode_kept(path: Path, tmp_path: Path) -> None:
+def test_a_link_is_followed_and_the_mode_is_kept(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir()
     real = tmp_path / "dotfiles.toml"
     real.touch(mode=0o640)

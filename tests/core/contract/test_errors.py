@@ -1,4 +1,4 @@
-"""The tree of errors: where each class stands, what it ends with, and whether trying again can help."""
+"""The tree of errors: the base, exit code and retryability of each class."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ TREE: dict[type[VMPilotError], tuple[type[Exception], int, bool]] = {
 
 
 @pytest.mark.parametrize("error", TREE, ids=lambda error: error.__name__)
-def test_facts_of_the_class(error: type[VMPilotError]) -> None:
+def test_each_class_has_its_base_exit_code_and_retryability(error: type[VMPilotError]) -> None:
     assert (error.__base__, error.exit_code, error.retryable) == TREE[error]
     assert str(error("a sentence")) == "a sentence"
     assert error.__doc__
 
 
-def test_the_whole_tree_is_here() -> None:
+def test_the_tree_is_complete() -> None:
     classes = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, VMPilotError)}
     assert classes == {*TREE, MessagesRefused, ParameterRefused}
 
 
-def test_a_refused_parameter_is_named() -> None:
+def test_a_rejected_parameter_is_named() -> None:
     error = ParameterRefused("x", parameter="stream_options")
     assert (str(error), error.parameter) == ("x", "stream_options")
     assert (ParameterRefused.__base__, ParameterRefused.exit_code, ParameterRefused.retryable) == (
@@ -73,11 +73,11 @@ def test_a_refused_parameter_is_named() -> None:
 
 
 @pytest.mark.parametrize("error", [RateLimited, ProviderUnavailable])
-def test_some_tell_when_to_come_back(error: type[RateLimited | ProviderUnavailable]) -> None:
+def test_some_errors_have_a_retry_time(error: type[RateLimited | ProviderUnavailable]) -> None:
     assert error("x").retry_after is None
     assert error("x", retry_after=2.5).retry_after == 2.5
 
 
 @pytest.mark.parametrize("error", [kind for kind in (*TREE, ParameterRefused) if issubclass(kind, ModelError)])
-def test_another_model_is_asked_unless_the_request_itself_was_refused(error: type[ModelError]) -> None:
+def test_another_model_can_answer_unless_the_request_itself_was_rejected(error: type[ModelError]) -> None:
     assert error.another_may_answer == (not issubclass(error, InvalidRequest | ContentFiltered))

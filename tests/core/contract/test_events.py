@@ -1,4 +1,4 @@
-"""The events' wire form: pinned, and without loss for whatever text a model or a command may produce."""
+"""The events' wire form: pinned, and lossless for any text of a model or command."""
 
 from __future__ import annotations
 
@@ -155,18 +155,18 @@ def test_anything_else_is_a_value_error(data: str | bytes) -> None:
     "text",
     ["\x00", "\ud800", "a\udfffb", "\udc00\ud800", "\u2028", "\x1b[31m", "😀", "\\ud800", "\r\n", "\x7f\x85", '"'],
 )
-def test_any_text_is_one_line_of_ascii(text: str) -> None:
+def test_any_text_becomes_one_line_of_ascii(text: str) -> None:
     wire = encode_event(TextDelta(text))
     assert wire.isascii()
     assert wire.isprintable()
     assert decode_event(wire) == TextDelta(text)
 
 
-def test_halves_of_a_character_that_meet_become_one() -> None:
+def test_adjacent_matching_surrogates_become_one_character() -> None:
     assert decode_event(encode_event(TextDelta("\ud83d\ude00"))) == TextDelta("😀")
 
 
-# Half pairs in the right order are one character afterwards, which the test above tells.
+# Matching surrogates become one character, as tested above.
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=8).map(
     lambda text: text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 )
@@ -210,7 +210,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
 
 @settings(database=None, derandomize=True)
 @given(event=EVENTS)
-def test_every_event_comes_back(event: Event) -> None:
+def test_every_event_round_trips(event: Event) -> None:
     wire = encode_event(event)
     assert wire.isascii()
     assert "\n" not in wire

@@ -1,4 +1,4 @@
-"""What third parties build on: names, hook signatures and versions. A change here is a change of the contract."""
+"""The public contract: names, hook signatures and versions. A change here is a change of the contract."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_exported_names(module: ModuleType, names: set[str]) -> None:
     assert all(hasattr(module, name) for name in names)
 
 
-def test_versions_and_names_of_the_seam() -> None:
+def test_versions_and_entry_point_names() -> None:
     assert (contract.CONTRACT_VERSION, contract.WIRE_VERSION) == (1, 1)
     assert (contract.PROJECT, contract.ENTRY_POINT_GROUP) == ("vmpilot", "vmpilot.backends")
     assert contract.TOOL_ENTRY_POINT_GROUP == "vmpilot.tools"
@@ -63,7 +63,7 @@ def test_hooks() -> None:
     assert all(hook.vmpilot_spec["firstresult"] and hook.__doc__ for hook in marked.values())
 
 
-def test_the_hook_for_tools() -> None:
+def test_the_tools_hook() -> None:
     assert list(inspect.signature(tool_hooks.provide_tools).parameters) == ["context"]
     assert "vmpilot_spec" in vars(tool_hooks.provide_tools)
     assert contract.ToolContext.__match_args__ == ("folder",)
@@ -88,12 +88,12 @@ def test_the_hook_for_tools() -> None:
         ),
     ],
 )
-def test_what_a_backend_is_given(owner: type, members: dict[str, list[str]]) -> None:
+def test_arguments_of_a_backend(owner: type, members: dict[str, list[str]]) -> None:
     public = {name: value for name, value in vars(owner).items() if not name.startswith("_") and callable(value)}
     assert {name: list(inspect.signature(value).parameters) for name, value in public.items()} == members
 
 
-def test_the_contract_needs_little() -> None:
+def test_the_contract_has_few_imports() -> None:
     """Importing it loads nothing of the core's other packages, and no library but msgspec and pluggy."""
     program = "import sys; import vmpilot.contract; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()

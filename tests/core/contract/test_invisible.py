@@ -1,4 +1,4 @@
-"""What a screen does not show as it is becomes an escape; real text in any script stays as it is."""
+"""Characters that a screen does not show become escapes; real text in any script is unchanged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIECES = st.lists(
 
 @pytest.mark.parametrize("text", [*EMOJI, *WORDS])
 @pytest.mark.parametrize("exact", [False, True])
-def test_real_text_stays(text: str, exact: bool) -> None:
+def test_real_text_is_unchanged(text: str, exact: bool) -> None:
     assert escape_invisible(text, exact=exact) == text
 
 
@@ -45,7 +45,7 @@ def test_real_text_stays(text: str, exact: bool) -> None:
         ("\ufe0f", "\\ufe0f"),
     ],
 )
-def test_what_hides_becomes_an_escape(text: str, shown: str) -> None:
+def test_invisible_characters_become_escapes(text: str, shown: str) -> None:
     assert escape_invisible(text) == escape_invisible(text, exact=True) == shown
 
 
@@ -69,7 +69,7 @@ def test_every_control_and_separator_is_escaped() -> None:
     assert shown == ["0009", "000A", *glyphs]
 
 
-def test_whatever_else_is_assigned_stays() -> None:
+def test_all_other_assigned_characters_are_unchanged() -> None:
     categories = {"Cc", "Cf", "Cs", "Zl", "Zp", "Cn"}
     ignored = regex.compile(r"\p{Default_Ignorable_Code_Point}")
     escaped = [
@@ -80,7 +80,7 @@ def test_whatever_else_is_assigned_stays() -> None:
     assert escaped == ["1D159"]
 
 
-def test_spaces_that_look_plain_are_escaped_where_it_must_be_exact() -> None:
+def test_unusual_spaces_are_escaped_in_exact_mode() -> None:
     spaces = [char for char in EVERY_CHARACTER if unicodedata.category(char) == "Zs" and char != " "]
     assert len(spaces) > 10
     assert escape_invisible("".join(spaces)) == "".join(spaces)
@@ -89,7 +89,7 @@ def test_spaces_that_look_plain_are_escaped_where_it_must_be_exact() -> None:
 
 
 @given(st.one_of(st.text(), PIECES.map("".join)), st.randoms(use_true_random=False))
-def test_pieces_give_what_the_whole_gives(text: str, chance: random.Random) -> None:
+def test_chunks_are_escaped_like_the_complete_text(text: str, chance: random.Random) -> None:
     stream, fed, position = VisibleStream(), "", 0
     while position < len(text):
         size = chance.choice([1, 1, 2, 5])
@@ -104,7 +104,7 @@ def test_nothing_is_escaped_twice(text: str) -> None:
     assert escape_invisible(once, exact=True) == once
 
 
-def test_a_stream_holds_back_one_character_at_most() -> None:
+def test_a_stream_withholds_at_most_one_character() -> None:
     stream = VisibleStream()
     assert stream.feed("⚠") == "⚠"
     assert stream.feed("\ufe0f") == ""
@@ -128,7 +128,7 @@ def test_a_stream_holds_back_one_character_at_most() -> None:
         ("a", "a\u3164", "nothing instead of U+3164 HANGUL FILLER"),
     ],
 )
-def test_texts_that_look_the_same_are_told_apart(there: str, given_name: str, said: str) -> None:
+def test_texts_that_look_the_same_become_distinguishable(there: str, given_name: str, said: str) -> None:
     assert fold_invisible(there) == fold_invisible(given_name)
     assert describe_difference(there, given_name) == said
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from vmpilot.contract import UsageError, read_proxies
 
 PROXY = "http://proxy.test:3128"
-PASSWORD = "never-shown-0123456789"  # made up
+PASSWORD = "never-shown-0123456789"  # fictitious
 
 
 def _find(url: str, **variables: str) -> str | None:
@@ -115,13 +115,13 @@ def test_lower_case_wins_for_exceptions_too() -> None:
     ],
 )
 @pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])
-def test_a_proxy_that_cannot_be_used_is_named_by_its_variable(variable: str, value: str) -> None:
+def test_an_unusable_proxy_is_named_by_its_variable(variable: str, value: str) -> None:
     proxies = read_proxies({variable: value, "NO_PROXY": "local.test"})
     with pytest.raises(UsageError) as caught:
         proxies.find("https://host/v1")
     assert str(caught.value).startswith(f"{variable} ")
     assert PASSWORD not in str(caught.value)
-    assert proxies.find("https://local.test/v1") is None  # nothing needs it there
+    assert proxies.find("https://local.test/v1") is None  # not used there
 
 
 def test_credentials_are_never_shown() -> None:
@@ -141,7 +141,7 @@ def test_credentials_are_never_shown() -> None:
 def test_no_value_of_no_proxy_breaks_a_request(text: str, odd: str, url: str) -> None:
     for no_proxy in (text, odd):
         assert _find(url, ALL_PROXY=PROXY, NO_PROXY=no_proxy) in (None, PROXY)
-        # What is excepted once stays excepted beside anything else.
+        # An exception still applies next to any other entries.
         assert _find(url, ALL_PROXY=PROXY, NO_PROXY=f"{no_proxy},*") is None
 
 

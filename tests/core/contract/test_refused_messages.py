@@ -1,4 +1,4 @@
-"""What servers say of messages that they take in another form only, in their own words; and what only looks like it."""
+"""Error texts of servers that accept messages only in another form; and similar texts with another meaning."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("form", "status", "body"), IDS)
-def test_the_ids_that_a_server_wants(form: IdForm, status: int, body: Any) -> None:
+def test_the_id_format_that_a_server_requires(form: IdForm, status: int, body: Any) -> None:
     described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, MessagesRefused)
     assert described.refused == RefusedMessages("call_ids", form)
@@ -153,7 +153,7 @@ def test_the_ids_that_a_server_wants(form: IdForm, status: int, body: Any) -> No
 
 
 @pytest.mark.parametrize(("problem", "status", "body"), PROBLEMS)
-def test_what_a_server_finds_wrong_with_messages(problem: str, status: int, body: Any) -> None:
+def test_rejected_messages_are_recognized(problem: str, status: int, body: Any) -> None:
     described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, MessagesRefused)
     assert described.refused.problem == problem
@@ -174,11 +174,11 @@ def test_what_a_server_finds_wrong_with_messages(problem: str, status: int, body
         (ParameterRefused, 400, error("Unknown parameter: 'seed'.", code="unknown_parameter")),
     ],
 )
-def test_what_only_looks_like_it(kind: type[ModelError], status: int, body: Any) -> None:
+def test_similar_errors_are_not_confused(kind: type[ModelError], status: int, body: Any) -> None:
     assert type(make_model_error(read_error_body(body, status=status), HERE)) is kind
 
 
-def test_anthropic_cannot_think_on_from_a_turn_without_thinking() -> None:
+def test_anthropic_cannot_resume_thinking_after_a_turn_without_it() -> None:
     said = "messages.3.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`."
     described = make_model_error(read_error_body(error(said), status=400), HERE)
     assert isinstance(described, ParameterRefused)

@@ -21,7 +21,7 @@ SETTINGS = ModelSettings(api_key=SECRET)
 
 @pytest.mark.parametrize("show", [str, repr, "{}".format, "%s".__mod__, ascii])
 @pytest.mark.parametrize("holder", [SECRET, SETTINGS, [SECRET], {"key": SECRET}, ValueError(SECRET)])
-def test_it_does_not_print(show: Callable[[object], str], holder: object) -> None:
+def test_it_is_not_printed(show: Callable[[object], str], holder: object) -> None:
     assert VALUE not in show(holder)
 
 
@@ -29,7 +29,7 @@ def test_it_does_not_print(show: Callable[[object], str], holder: object) -> Non
     "write",
     [pickle.dumps, json.dumps, msgspec.json.encode, msgspec.msgpack.encode, copy.copy, copy.deepcopy],
 )
-def test_it_cannot_be_written(write: Callable[[object], object]) -> None:
+def test_it_cannot_be_serialized(write: Callable[[object], object]) -> None:
     with pytest.raises(TypeError) as caught:
         write(SECRET)
     assert VALUE not in "".join(traceback.format_exception(caught.value))
@@ -39,12 +39,12 @@ def test_it_has_no_members_to_dump() -> None:
     assert not hasattr(SECRET, "__dict__")
 
 
-def test_it_does_not_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger("vmpilot.test").warning("with %s and %r", SECRET, SETTINGS)
     assert VALUE not in caplog.text
 
 
-def test_it_gives_its_value_to_whoever_sends_it() -> None:
+def test_its_value_can_be_read_explicitly() -> None:
     assert SECRET.reveal() == VALUE
 
 

@@ -1,4 +1,4 @@
-"""What providers say of a tool call that their model wrote and they could not read."""
+"""Error texts of providers that could not parse their model's tool call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ FAILED = "Failed to call a function. Please adjust your prompt. See 'failed_gene
         (None, error(FAILED, code="tool_use_failed")),
     ],
 )
-def test_a_call_that_the_provider_cannot_read_is_a_broken_answer(status: int | None, body: Any) -> None:
+def test_a_call_that_the_provider_cannot_parse_is_a_bad_response(status: int | None, body: Any) -> None:
     described = make_model_error(read_error_body(body, status=status), HERE)
     assert isinstance(described, BadResponse)
     assert described.retryable

@@ -1,4 +1,4 @@
-"""A turn with its real parts, but for the backend (a function) and the tools (functions, too)."""
+"""A turn with its real parts, except the backend and the tools, which are functions."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Work: TypeAlias = Callable[[Mapping[str, Any], Callable[[str], None]], Awaitable
 
 @dataclass
 class FakeTool:
-    """A tool named `name` that does `work` and counts how often."""
+    """A tool named `name` that does `work` and counts its runs."""
 
     work: Work
     name: str = "work"
@@ -77,7 +77,7 @@ class FakeTool:
 
 @pytest.fixture
 def fake_tool() -> Callable[..., FakeTool]:
-    """Makes a tool of a coroutine function."""
+    """Makes a tool from a coroutine function."""
     return FakeTool
 
 
@@ -97,7 +97,7 @@ async def conversation(store: ConversationStore, tmp_path: Path) -> AsyncIterato
 
 @dataclass
 class Bench:
-    """A toolbox with its journal: `await bench.message(call, …)` records a message, `bench.events` is what was seen."""
+    """A toolbox with its journal: `await bench.message(call, …)` records a message, `bench.events` has all events."""
 
     toolbox: TurnToolbox
     journal: Journal
@@ -110,7 +110,7 @@ class Bench:
         return message
 
     async def events(self) -> list[Event]:
-        """What was recorded and emitted so far."""
+        """The events recorded and emitted so far."""
         self.journal.close()
         return [event async for event in self.journal.events()]
 
@@ -143,7 +143,7 @@ def make_bench(conversation: Conversation) -> Callable[..., Bench]:
 
 @dataclass
 class TurnRunner:
-    """Runs turns of a backend that is one function."""
+    """Runs turns of a backend that consists of one function."""
 
     conversation: Conversation
 
@@ -155,7 +155,7 @@ class TurnRunner:
         known: Mapping[str, ModelInfo] = MappingProxyType({}),
         **plan: Any,
     ) -> Turn:
-        """A turn that has not begun; `known` is what the backend knows of models."""
+        """A turn that has not started; `known` is the backend's information about models."""
         defaults: dict[str, Any] = {
             "conversation": self.conversation,
             "backend": _make_backend(generate, known),
@@ -171,7 +171,7 @@ class TurnRunner:
         return Turn(TurnPlan(**{**defaults, **plan}), UserMessage.from_text(text))
 
     async def run_turn(self, generate: Callable[..., Any], *tools: Tool, **plan: Any) -> list[Event]:
-        """A turn's events, to its end."""
+        """All events of a turn."""
         async with asyncio.timeout(20), aclosing(self.turn(generate, *tools, **plan).events()) as events:
             return [event async for event in events]
 

@@ -18,7 +18,7 @@ SCHEMA = {
 
 
 @pytest.mark.parametrize("raw", ["", "{}", " {} "])
-def test_nothing_is_an_object_without_members(raw: str) -> None:
+def test_empty_arguments_are_an_empty_object(raw: str) -> None:
     assert read_arguments(raw) == {}
 
 
@@ -58,13 +58,13 @@ def test_nothing_is_an_object_without_members(raw: str) -> None:
         (" ", "not a valid JSON"),
     ],
 )
-def test_what_is_doubtful_is_refused_with_a_reason(raw: str, why: str) -> None:
+def test_ambiguous_arguments_are_rejected_with_a_reason(raw: str, why: str) -> None:
     with pytest.raises(ArgumentsProblem, match=why) as caught:
         read_arguments(raw)
     assert len(str(caught.value)) < 300
 
 
-def test_a_nul_that_is_only_spelt_out_is_text() -> None:
+def test_an_escaped_backslash_before_u0000_is_text() -> None:
     assert read_arguments(r'{"command": "grep \\u0000"}') == {"command": r"grep \u0000"}
 
 
@@ -81,13 +81,13 @@ def test_a_nul_that_is_only_spelt_out_is_text() -> None:
         ),
     )
 )
-def test_every_object_comes_out_as_it_was_written(value: dict[str, Any]) -> None:
+def test_every_object_is_read_back_unchanged(value: dict[str, Any]) -> None:
     assert read_arguments(json.dumps(value)) == value
     assert read_arguments(json.dumps(value, ensure_ascii=False)) == value
 
 
 @given(st.text())
-def test_no_text_does_anything_but_read_or_refuse(raw: str) -> None:
+def test_any_text_is_either_parsed_or_rejected(raw: str) -> None:
     try:
         value = read_arguments(raw)
     except ArgumentsProblem:
@@ -95,7 +95,7 @@ def test_no_text_does_anything_but_read_or_refuse(raw: str) -> None:
     assert json.loads(raw or "{}") == value
 
 
-def test_arguments_that_fit_pass() -> None:
+def test_valid_arguments_pass() -> None:
     ArgumentsCheck(SCHEMA)({"command": "ls", "timeout": 0.5})
 
 
@@ -110,19 +110,19 @@ def test_arguments_that_fit_pass() -> None:
         ({"command": 1, "timeout": "x"}, "timeout: "),
     ],
 )
-def test_each_place_that_does_not_fit_is_named(arguments: dict[str, Any], told: str) -> None:
+def test_each_invalid_member_is_named(arguments: dict[str, Any], told: str) -> None:
     with pytest.raises(ArgumentsProblem, match="do not match") as caught:
         ArgumentsCheck(SCHEMA)(arguments)
     assert told in str(caught.value)
 
 
-def test_a_place_that_does_not_fit_is_not_quoted_whole() -> None:
+def test_long_invalid_values_are_not_quoted_in_full() -> None:
     schema = {"type": "object", "properties": {"command": {"type": "string", "maxLength": 10}}}
     with pytest.raises(ArgumentsProblem, match="command: ") as caught:
         ArgumentsCheck(schema)({"command": "x" * 900_000})
     assert len(str(caught.value)) < 500
 
 
-def test_a_schema_elsewhere_is_not_fetched() -> None:
+def test_a_remote_schema_is_not_fetched() -> None:
     with pytest.raises(ValueError, match="not fetched"):
         ArgumentsCheck({"$ref": "http://127.0.0.1:9/schema.json"})({})

@@ -1,4 +1,4 @@
-"""What a compaction makes of a history: whatever the history, a valid one, and the same for whoever reads the log."""
+"""Compacting any history gives a valid one, and every reader of the log gets the same one."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def wire(history: tuple[Message, ...]) -> dict[str, Any]:
 
 
 @given(st.lists(events, max_size=16), users)
-def test_whatever_was_compacted_when_the_strictest_provider_takes_it(happened: list[Event], last: UserMessage) -> None:
+def test_any_compacted_history_is_valid_for_the_strictest_provider(happened: list[Event], last: UserMessage) -> None:
     assert history_faults(wire(messages_in(happened, last))) == ()
 
 
 @given(st.lists(events, max_size=12), users, st.lists(compactions, min_size=1, max_size=3))
-def test_a_running_turn_sends_what_the_log_says(
+def test_a_running_turn_sends_the_history_in_the_log(
     happened: list[Event], request: UserMessage, entries: list[HistoryCompacted]
 ) -> None:
-    """The turn compacts the list that its backend holds; who reads the log compacts what is in there."""
+    """A running turn compacts its backend's list; a reader of the log compacts the logged entries."""
     if not request.content:
         return
     held: tuple[Message, ...] = messages_in(happened, request)
@@ -101,13 +101,13 @@ def text_of(message: Message) -> str:
 HISTORY: list[Message] = [user("1?"), *step("a"), say("One."), user("2?"), *step("b"), *step("c")]
 
 
-def test_a_summary_stands_before_the_last_request_and_what_is_kept_of_its_work() -> None:
+def test_a_summary_precedes_the_last_request_and_the_steps_kept() -> None:
     assert compact(HISTORY, HistoryCompacted("S", kept=1)) == (ASK, say("S"), user("2?"), *step("c"))
     assert compact(HISTORY, HistoryCompacted("S", kept=0)) == (ASK, say("S"), user("2?"))
     assert compact(HISTORY, HistoryCompacted("S", kept=9)) == (ASK, say("S"), user("2?"), *step("b"), *step("c"))
 
 
-def test_what_a_summary_stands_for_and_what_stays_are_all_there_is() -> None:
+def test_summarized_and_kept_messages_are_the_complete_history() -> None:
     for kept in range(4):
         gone = left_out(HISTORY, kept)
         stays = compact(HISTORY, HistoryCompacted("S", kept=kept))[2:]
@@ -115,7 +115,7 @@ def test_what_a_summary_stands_for_and_what_stays_are_all_there_is() -> None:
         assert [message for message in HISTORY if message not in gone] == list(stays)
 
 
-def test_opaque_data_and_images_of_what_is_kept_stay() -> None:
+def test_kept_messages_keep_provider_metadata_and_images() -> None:
     signed = AssistantMessage("", tool_calls=(ToolCall("c", "shell", "{}"),), provider="p", provider_data={"s": "x"})
     request = UserMessage((TextPart("2?"), ImagePart("https://example.org/a.png")))
     history: list[Message] = [user("1?"), say("One."), request, signed, ToolResult("c", "shell", "ok")]
@@ -129,7 +129,7 @@ def test_a_history_without_a_request_is_valid_too() -> None:
     assert [message.text for message in history if isinstance(message, AssistantMessage)] == ["S", "Anybody?"]
 
 
-def test_old_outputs_are_shortened_and_the_latest_are_not() -> None:
+def test_old_outputs_are_shortened_but_not_the_latest() -> None:
     long = "x" * 5_000
     history = [user("1?"), *step("a", long), *step("b", long)]
     short = compact(history, HistoryCompacted(kept=1, output_limit=1_000))
@@ -139,9 +139,7 @@ def test_old_outputs_are_shortened_and_the_latest_are_not() -> None:
 
 
 @given(st.text(min_size=0, max_size=400), st.integers(1, 200))
-def test_a_text_is_shortened_once_with_its_head_its_tail_and_the_number_of_what_is_left_out(
-    text: str, limit: int
-) -> None:
+def test_a_text_is_shortened_once_to_head_tail_and_number_omitted(text: str, limit: int) -> None:
     short = shorten_text(text * 3, limit)
     assert len(short) <= max(limit + 100, 0)
     assert shorten_text(short, limit) == short
@@ -150,17 +148,17 @@ def test_a_text_is_shortened_once_with_its_head_its_tail_and_the_number_of_what_
         assert f"{len(text) * 3 - limit:,} characters omitted" in short
 
 
-def test_only_results_of_tools_are_shortened() -> None:
+def test_only_tool_results_are_shortened() -> None:
     for message in (user("x" * 999), say("x" * 999)):
         assert shorten(message, 10) is message
 
 
 @pytest.mark.parametrize(("kept", "at"), [(-1, 9), (0, 9), (1, 7), (2, 5), (3, 5)])
-def test_messages_are_kept_from_one_of_the_models_on_never_from_before_the_request(kept: int, at: int) -> None:
+def test_kept_messages_start_with_an_assistant_message_after_the_request(kept: int, at: int) -> None:
     assert find_kept(HISTORY, kept) == at
 
 
-def test_an_entry_that_says_nothing_changes_nothing() -> None:
+def test_an_empty_entry_changes_nothing() -> None:
     assert compact(HISTORY, HistoryCompacted()) == tuple(HISTORY)
 
 

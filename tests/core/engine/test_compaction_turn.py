@@ -1,4 +1,4 @@
-"""Compaction by hand with backends of every kind; those of the real ones are in tests/system."""
+"""Manual compaction with backends of every kind; the real ones are tested in tests/system."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ LONG = "x" * 4_000
 
 
 def echo(request: GenerationRequest) -> Iterator[str]:
-    """Knows nothing of model calls."""
+    """Does not use model calls."""
     yield "Echo: "
     yield request.messages[-1].text[-20:] + LONG[:100]
 
@@ -48,7 +48,7 @@ async def supervised(model_calls: ModelCalls, request: GenerationRequest) -> Non
 
 
 async def calls_for_ever(toolbox: Toolbox) -> Items:
-    """Asks for tools although there are none."""
+    """Calls tools although none are available."""
     while True:
         call = ToolCall("a", "work", "{}")
         yield MessageCompleted(AssistantMessage(tool_calls=(call,), finish="tool_calls"), Usage(10, 2))
@@ -80,7 +80,7 @@ async def talk(runner: TurnRunner) -> None:
 
 
 @pytest.mark.parametrize(("generate", "usage"), [(echo, Usage()), (supervised, Usage(10, 2))])
-async def test_every_backend_can_summarise(runner: TurnRunner, generate: Callable[..., Any], usage: Usage) -> None:
+async def test_every_backend_can_summarize(runner: TurnRunner, generate: Callable[..., Any], usage: Usage) -> None:
     await talk(runner)
     events = await compact(runner, generate)
     started, compacted, ended = events
@@ -101,10 +101,10 @@ async def test_every_backend_can_summarise(runner: TurnRunner, generate: Callabl
         (says_nothing, "backend fake gave no answer", False),
     ],
 )
-async def test_a_backend_that_gives_no_summary(
+async def test_a_backend_without_a_summary_is_an_error(
     runner: TurnRunner, generate: Callable[..., Any], told: str, *, asked: bool
 ) -> None:
-    """What it cost is recorded, the conversation stays as it is."""
+    """Its cost is recorded; the conversation is unchanged."""
     await talk(runner)
     before = await runner.conversation.log.read()
     *_, ended = await compact(runner, generate)
@@ -116,7 +116,7 @@ async def test_a_backend_that_gives_no_summary(
     assert len(runner.conversation.history()) == 4
 
 
-async def test_where_there_is_nothing_to_gain_nobody_is_asked_and_nothing_recorded(runner: TurnRunner) -> None:
+async def test_without_any_gain_no_model_is_asked_and_nothing_recorded(runner: TurnRunner) -> None:
     await runner.run_turn(echo, text="1?")
     before = await runner.conversation.log.read()
     events = await compact(runner, says_nothing)

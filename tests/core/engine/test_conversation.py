@@ -1,4 +1,4 @@
-"""A conversation while it is open."""
+"""An open conversation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vmpilot.machine.workspace import Workspace
 from vmpilot.store import ConversationLog, ConversationStore
 
 
-async def test_a_conversation_that_cannot_be_read_is_free_for_others(
+async def test_a_conversation_that_cannot_be_read_releases_its_lease(
     store: ConversationStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_log: ConversationLog) -> tuple[Event, ...]:
@@ -38,7 +38,7 @@ async def test_a_conversation_that_cannot_be_read_is_free_for_others(
     await again.close()
 
 
-async def test_what_the_provider_counted_last_holds_until_the_history_is_another(conversation: Conversation) -> None:
+async def test_the_last_token_count_is_valid_until_the_history_changes(conversation: Conversation) -> None:
     told, untold = MessageCompleted(AssistantMessage("Yes."), Usage(100, 1)), MessageCompleted(AssistantMessage("No."))
     ended, compacted = TurnEnded("answered", time=0.0), HistoryCompacted("Short.")
     seen = []

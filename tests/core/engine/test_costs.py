@@ -8,14 +8,14 @@ from vmpilot.engine.costs import ASSUMED_INPUT_PRICE, ASSUMED_OUTPUT_PRICE, Cost
 PRICES = {"dear": ModelInfo(input_price=2.0, output_price=10.0), "cheap": ModelInfo(input_price=0.5, output_price=1.0)}
 
 
-def test_prices_tell_cached_tokens_apart() -> None:
+def test_cached_tokens_have_their_own_price() -> None:
     model = ModelInfo(input_price=2.0, cached_input_price=0.5, output_price=10.0)
     assert price(Usage(input_tokens=10, cached_tokens=4, output_tokens=3), model) == 6 * 2.0 + 4 * 0.5 + 3 * 10.0
     assert price(Usage(10, 3), ModelInfo(input_price=2.0, output_price=10.0)) == 50.0
 
 
 @pytest.mark.parametrize("model", [None, ModelInfo(), ModelInfo(input_price=1.0), ModelInfo(output_price=1.0)])
-def test_a_price_that_is_unknown_is_none(model: ModelInfo | None) -> None:
+def test_an_unknown_price_is_none(model: ModelInfo | None) -> None:
     assert price(Usage(10, 3), model) is None
 
 
@@ -27,7 +27,7 @@ def test_each_model_has_its_own_price() -> None:
     assert (costs.usage, costs.tokens, costs.cost, costs.spent) == (Usage(19, 5), 24, 46.0, 46.0)
 
 
-def test_what_is_not_told_is_estimated_and_the_true_cost_unknown() -> None:
+def test_unreported_usage_is_estimated_and_the_cost_unknown() -> None:
     costs = CostTracker(PRICES.get)
     costs.add("dear", Usage(10, 1))
     costs.add("dear", None, lambda: Usage(100, 10))
@@ -41,19 +41,19 @@ def test_an_unknown_price_is_assumed_to_be_high() -> None:
     assert costs.spent == pytest.approx(1e6 * (ASSUMED_INPUT_PRICE + ASSUMED_OUTPUT_PRICE))
 
 
-def test_a_count_that_cannot_be_true_gives_nothing_back() -> None:
+def test_an_impossible_count_does_not_lower_the_cost() -> None:
     costs = CostTracker(PRICES.get)
     costs.add("dear", Usage(10, 1))
     costs.add("cheap", Usage(-1_000, -1_000))
     assert (costs.tokens, costs.spent) == (11, 30.0)
 
 
-def test_nothing_asked_costs_nothing_and_asks_for_no_price() -> None:
+def test_without_calls_nothing_is_charged_and_no_price_looked_up() -> None:
     costs = CostTracker(lambda model: pytest.fail(f"{model} was looked up"))
     assert (costs.usage, costs.tokens, costs.cost, costs.spent) == (Usage(), 0, 0.0, 0.0)
 
 
-def test_an_estimate_counts_all_that_is_sent_and_said() -> None:
+def test_an_estimate_includes_everything_sent_and_received() -> None:
     short = estimate_usage([UserMessage.from_text("x" * 400)], AssistantMessage("y" * 400))
     assert 90 < short.input_tokens < 120
     assert 90 < short.output_tokens < 120

@@ -96,14 +96,12 @@ def wire(history: tuple[Message, ...]) -> dict[str, Any]:
 
 
 @given(st.lists(events, max_size=12), users)
-def test_whatever_happened_the_strictest_provider_takes_the_history(happened: list[Event], last: UserMessage) -> None:
+def test_any_history_is_valid_for_the_strictest_provider(happened: list[Event], last: UserMessage) -> None:
     assert history_faults(wire(messages_in(happened, last))) == ()
 
 
 @given(st.lists(events, max_size=12), users)
-def test_the_history_keeps_what_was_said_and_does_not_change_by_being_read(
-    happened: list[Event], last: UserMessage
-) -> None:
+def test_the_history_keeps_all_text_and_is_stable(happened: list[Event], last: UserMessage) -> None:
     history = messages_in(happened, last)
     assert history == messages_in(happened, last)
     said = [event.message.text for event in happened if isinstance(event, MessageCompleted)]
@@ -113,11 +111,11 @@ def test_the_history_keeps_what_was_said_and_does_not_change_by_being_read(
 
 
 @given(st.lists(events, max_size=12))
-def test_calls_that_were_given_a_result_once_need_none_again(happened: list[Event]) -> None:
+def test_calls_that_already_have_a_result_get_no_other(happened: list[Event]) -> None:
     assert unanswered_calls([*happened, *unanswered_calls(happened)]) == ()
 
 
-def test_an_orderly_conversation_stays_as_it_is() -> None:
+def test_a_valid_conversation_is_unchanged() -> None:
     happened: list[Event] = [
         turn("1"),
         says("look", A, B),
@@ -138,31 +136,31 @@ def test_an_orderly_conversation_stays_as_it_is() -> None:
     )
 
 
-def test_results_stand_in_the_order_of_their_calls() -> None:
+def test_results_are_in_the_order_of_their_calls() -> None:
     history = messages_in([turn("1"), says("", A, B), result("b"), result("a")])
     assert [message.call_id for message in history if isinstance(message, ToolResult)] == ["a", "b"]
 
 
-def test_a_call_without_a_result_gets_one_that_says_so() -> None:
+def test_a_call_without_a_result_gets_one_that_explains_it() -> None:
     history = messages_in([turn("1"), says("", A, B), result("b")], user("2"))
     assert history[2] == ToolResult("a", "shell", NEVER_STARTED, is_error=True)
     assert history[4:] == (AssistantMessage(NO_ANSWER), user("2"))
 
 
-def test_a_turn_without_an_answer_gets_one_that_says_so() -> None:
+def test_a_turn_without_an_answer_gets_one_that_explains_it() -> None:
     assert messages_in([turn("1"), turn("2")]) == (user("1"), AssistantMessage(NO_ANSWER), user("2"))
 
 
-def test_what_the_assistant_says_unasked_gets_a_request() -> None:
+def test_an_assistant_message_without_a_request_gets_one() -> None:
     history = messages_in([HistoryImported((AssistantMessage("Hello!"), AssistantMessage("How are you?")))], user("1"))
     assert [message.text for message in history] == [NO_REQUEST, "Hello!", NO_REQUEST, "How are you?", "1"]
 
 
-def test_a_result_that_nobody_asked_for_is_left_out() -> None:
+def test_a_result_without_a_call_is_omitted() -> None:
     assert messages_in([turn("1"), result("a"), says("done")]) == (user("1"), AssistantMessage("done"))
 
 
-def test_of_calls_with_one_id_each_gets_its_own_result() -> None:
+def test_calls_with_the_same_id_each_get_their_own_result() -> None:
     history = messages_in(
         [turn("1"), says("", A, A), result("a", "1"), result("a", "2"), says("", A), result("a", "3")]
     )
@@ -171,7 +169,7 @@ def test_of_calls_with_one_id_each_gets_its_own_result() -> None:
     assert len({answer.call_id for answer in answers}) == 3
 
 
-def test_a_call_that_had_started_may_have_run() -> None:
+def test_a_started_call_is_reported_as_possibly_run() -> None:
     missing = unanswered_calls([turn("1"), says("", A, B), started(A)])
     assert [(event.result.call_id, event.result.text) for event in missing] == [
         ("a", MAY_HAVE_RUN),
@@ -180,7 +178,7 @@ def test_a_call_that_had_started_may_have_run() -> None:
     assert all(event.result.is_error for event in missing)
 
 
-def test_unique_ids_leave_a_message_alone_that_has_them() -> None:
+def test_a_message_with_unique_ids_is_unchanged() -> None:
     message = AssistantMessage(tool_calls=(A, B))
     taken: set[str] = set()
     assert with_unique_ids(message, taken) is message
@@ -202,7 +200,7 @@ def test_ids_are_unique_and_nothing_else_changes(message: AssistantMessage, take
 
 
 @pytest.mark.parametrize("arguments", ["{", "", "[]", "null", '{"a": NaN}', '{"a": Infinity}', "[" * 100_000])
-def test_broken_arguments_are_made_harmless_on_the_wire_only(arguments: str) -> None:
+def test_invalid_arguments_are_replaced_only_on_the_wire(arguments: str) -> None:
     message = AssistantMessage(tool_calls=(ToolCall("a", "shell", arguments),), finish="tool_calls")
     sent = sendable(message)
     assert isinstance(sent, AssistantMessage)
@@ -211,19 +209,19 @@ def test_broken_arguments_are_made_harmless_on_the_wire_only(arguments: str) -> 
 
 
 @pytest.mark.parametrize("arguments", ['{"a": 1, "a": 2}', '{"command":"ls"}', '{ "spaced" : "ü" }'])
-def test_arguments_that_are_an_object_are_sent_as_they_were_written(arguments: str) -> None:
+def test_arguments_that_are_an_object_are_sent_unchanged(arguments: str) -> None:
     sent = sendable(AssistantMessage(tool_calls=(ToolCall("a", "shell", arguments),)))
     assert isinstance(sent, AssistantMessage)
     assert sent.tool_calls[0].arguments == arguments
 
 
-def test_half_pairs_that_belong_together_become_one_character() -> None:
+def test_matching_surrogates_become_one_character() -> None:
     sent = sendable(user("\ud83d\ude00 \ud83d \0"))
     assert isinstance(sent, UserMessage)
     assert sent.text == "😀 \ufffd \ufffd"
 
 
-def test_calls_that_failed_are_made_harmless_also_for_backends_that_send_the_history_as_it_is() -> None:
+def test_invalid_calls_are_also_replaced_for_backends_that_send_the_raw_history() -> None:
     calls = (ToolCall("a", "no such tool!", "{}"), ToolCall("b", "shell", '{"command": "rm'), ToolCall("c", "x", "{}"))
     message = AssistantMessage(tool_calls=calls, finish="tool_calls")
     failed = [ToolFinished(ToolResult(call.id, call.name, "Not run.", is_error=True), 0.0) for call in calls[:2]]
@@ -233,7 +231,7 @@ def test_calls_that_failed_are_made_harmless_also_for_backends_that_send_the_his
     assert sent.tool_calls == (ToolCall("a", "unreadable_name", "{}"), ToolCall("b", "shell", "{}"), calls[2])
 
 
-def test_a_message_whose_calls_can_be_sent_stays_the_very_same() -> None:
+def test_a_message_with_valid_calls_is_the_same_object() -> None:
     message = AssistantMessage(tool_calls=(ToolCall("a", "shell", '{"command": "false"}'),), finish="tool_calls")
     finished = ToolFinished(ToolResult("a", "shell", "[exit code 1]", is_error=True), 0.0)
     assert messages_in([turn("Do it."), MessageCompleted(message), finished])[1] is message
@@ -247,7 +245,7 @@ def test_the_output_of_a_call_that_was_interrupted_is_kept() -> None:
     assert "Canceled before it started" in second.result.text
 
 
-def test_what_goes_back_to_a_provider_can_be_sent() -> None:
+def test_metadata_sent_back_to_a_provider_is_valid() -> None:
     data = {"extra_content": {"a\0": ["half \ud83d", 1, None]}}
     message = sendable(AssistantMessage("Yes.", "Hm \udc00.", provider="p", provider_data=data))
     assert message == AssistantMessage(

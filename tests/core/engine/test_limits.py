@@ -18,7 +18,7 @@ def told() -> list[str]:
 
 @pytest.fixture
 def make_limits(told: list[str]) -> Callable[..., Limits]:
-    """Makes limits that tell into `told`."""
+    """Makes limits that append their notices to `told`."""
 
     def make(**limits: Any) -> Limits:
         return Limits(**{"max_steps": 99, "model": "m", "tell": told.append, **limits})
@@ -31,7 +31,7 @@ def step(limits: Limits, usage: Usage | None, **more: Any) -> None:
     limits.end_step(usage, **more)
 
 
-def test_the_step_beyond_the_last_is_stopped_before_it_begins() -> None:
+def test_the_step_beyond_the_limit_is_stopped_before_it_starts() -> None:
     limits = Limits(max_steps=2)
     for _ in range(2):
         step(limits, None)
@@ -42,7 +42,7 @@ def test_the_step_beyond_the_last_is_stopped_before_it_begins() -> None:
     assert "Send “continue” to resume, or raise the limit with --max-steps." in caught.value.event.text
 
 
-def test_steps_that_nobody_supervised_are_stopped_when_they_end() -> None:
+def test_unsupervised_steps_are_stopped_when_they_end() -> None:
     limits = Limits(max_steps=1)
     limits.end_step(None)
     with pytest.raises(LimitStop):
@@ -50,7 +50,7 @@ def test_steps_that_nobody_supervised_are_stopped_when_they_end() -> None:
     assert (limits.steps, limits.usage) == (1, Usage(7, 1))
 
 
-def test_a_step_whose_end_is_never_told_counts() -> None:
+def test_a_step_without_a_reported_end_counts() -> None:
     limits = Limits(max_steps=1)
     limits.begin_step()
     with pytest.raises(LimitStop):
@@ -93,7 +93,7 @@ def test_money_is_limited(make_limits: Callable[..., Limits], told: list[str]) -
     assert (caught.value.event.limit, caught.value.event.maximum) == ("money", 2.0)
 
 
-def test_an_unknown_price_is_said_once_at_the_start_and_assumed(
+def test_an_unknown_price_is_reported_once_at_the_start_and_assumed(
     make_limits: Callable[..., Limits], told: list[str]
 ) -> None:
     limits = make_limits(max_cost=0.01)
@@ -115,7 +115,7 @@ def test_a_fallback_model_has_its_own_price(make_limits: Callable[..., Limits], 
     assert ["The price of other" in sentence for sentence in told] == [True]
 
 
-def test_usage_that_is_not_told_is_estimated_and_said_once(make_limits: Callable[..., Limits], told: list[str]) -> None:
+def test_unreported_usage_is_estimated_and_reported_once(make_limits: Callable[..., Limits], told: list[str]) -> None:
     limits = make_limits(max_total_tokens=250)
     for _ in range(2):
         step(limits, None, estimate=lambda: Usage(100, 50))
@@ -126,7 +126,7 @@ def test_usage_that_is_not_told_is_estimated_and_said_once(make_limits: Callable
     assert (limits.usage, limits.cost) == (Usage(), None)
 
 
-def test_without_limits_nothing_is_said_and_no_price_is_asked_for(
+def test_without_limits_nothing_is_reported_and_no_price_looked_up(
     make_limits: Callable[..., Limits], told: list[str]
 ) -> None:
     limits = make_limits(find_info=lambda _: pytest.fail("asked"))
@@ -137,7 +137,7 @@ def test_without_limits_nothing_is_said_and_no_price_is_asked_for(
 
 
 @pytest.mark.parametrize(("most", "warned_at"), [(10, 9), (25, 21), (9, None)])
-def test_steps_are_warned_of_where_they_are_not_few(
+def test_a_warning_precedes_the_step_limit_unless_it_is_low(
     make_limits: Callable[..., Limits], told: list[str], most: int, warned_at: int | None
 ) -> None:
     limits = make_limits(max_steps=most)

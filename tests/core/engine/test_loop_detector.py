@@ -11,7 +11,7 @@ from vmpilot.engine.loop_detector import MAX_BROKEN_ANSWERS, NUDGE_AT, STOP_AT, 
 
 
 def run_turn(loop_detector: LoopDetector, steps: Iterable[tuple[str, str]], *, seconds: float = 0.0) -> list[str]:
-    """Calls of a tool, each with its argument and its result; the remarks on them."""
+    """Tool calls, each with its argument and result; returns the remarks on them."""
     remarks = []
     for n, text in steps:
         loop_detector.begin_answer(1)
@@ -47,7 +47,7 @@ def test_arguments_are_the_same_however_they_are_written() -> None:
     assert limit_of(loop_detector) == "repeated_calls"
 
 
-def test_two_calls_in_turns_are_a_loop_too() -> None:
+def test_two_alternating_calls_are_a_loop_too() -> None:
     loop_detector = LoopDetector()
     run_turn(loop_detector, [("a", ""), ("b", "")] * 4)
     assert limit_of(loop_detector) is None
@@ -55,20 +55,20 @@ def test_two_calls_in_turns_are_a_loop_too() -> None:
     assert limit_of(loop_detector) == "repeated_calls"
 
 
-def test_what_is_new_between_them_begins_the_count_anew() -> None:
+def test_a_different_call_in_between_resets_the_count() -> None:
     loop_detector = LoopDetector()
     edits = [step for number in range(20) for step in [(f"edit {number}", "done"), ("test", "exit code 0")]]
     assert not any(run_turn(loop_detector, edits))
     assert loop_detector.verdict is None
 
 
-def test_another_result_is_another_call() -> None:
+def test_a_different_result_makes_a_different_call() -> None:
     loop_detector = LoopDetector()
     assert not any(run_turn(loop_detector, [("look", f"running for {number} s") for number in range(20)]))
     assert loop_detector.verdict is None
 
 
-def test_a_call_that_took_time_is_no_loop() -> None:
+def test_a_call_that_took_time_is_not_a_loop() -> None:
     loop_detector = LoopDetector()
     for _ in range(20):
         assert not any(run_turn(loop_detector, [("sleep", "")], seconds=WAITED))
@@ -90,7 +90,7 @@ def answer(loop_detector: LoopDetector, *usable: bool) -> None:
         (loop_detector.count_use if each else loop_detector.count_refusal)()
 
 
-def test_three_answers_of_which_nothing_can_be_used_stop_the_turn() -> None:
+def test_three_answers_without_a_usable_call_stop_the_turn() -> None:
     loop_detector = LoopDetector()
     for calls in ([False], [False, False]):
         answer(loop_detector, *calls)
@@ -101,7 +101,7 @@ def test_three_answers_of_which_nothing_can_be_used_stop_the_turn() -> None:
 
 
 @pytest.mark.parametrize("between", [[True], [True, False], [False, True], []])
-def test_an_answer_that_can_be_used_begins_the_count_anew(between: list[bool]) -> None:
+def test_a_usable_answer_resets_the_count(between: list[bool]) -> None:
     loop_detector = LoopDetector()
     for calls in ([False], [False], between, [False], [False]):
         answer(loop_detector, *calls)
@@ -109,8 +109,8 @@ def test_an_answer_that_can_be_used_begins_the_count_anew(between: list[bool]) -
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("xy")), max_size=60))
-def test_few_calls_for_ever_are_always_stopped(steps: list[tuple[str, str]]) -> None:
-    """Between two new ones each that is known is made four times at most; there are four in all."""
+def test_any_loop_over_few_calls_is_stopped(steps: list[tuple[str, str]]) -> None:
+    """Between two new calls, each known call is made at most four times, and there are four calls in all."""
     loop_detector = LoopDetector()
     for number, step in enumerate(steps):
         if loop_detector.verdict is not None:

@@ -11,7 +11,7 @@ from vmpilot.engine.order import CallOrder
 
 
 class Log:
-    """Calls that enter and leave in their turn; each stays for `rounds` of the loop."""
+    """Calls that enter and leave in order; each stays for `rounds` iterations of the event loop."""
 
     def __init__(self) -> None:
         self.order = CallOrder()
@@ -43,18 +43,18 @@ async def run_turn(kinds: Sequence[bool], rounds: Sequence[int]) -> Log:
     return log
 
 
-async def test_calls_that_may_run_side_by_side() -> None:
+async def test_concurrent_calls_run_in_parallel() -> None:
     log = await run_turn([False] * 4, [50] * 4)
     assert log.together[-1] == {0, 1, 2, 3}
 
 
-async def test_a_call_alone_waits_for_those_before_and_holds_those_behind() -> None:
+async def test_an_exclusive_call_waits_for_earlier_calls_and_blocks_later_ones() -> None:
     log = await run_turn([False, False, True, False, False], [50, 50, 5, 50, 1])
     assert log.together == [{0}, {0, 1}, {2}, {3}, {3, 4}]
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=12))
-def test_whatever_the_calls_the_alone_run_alone_and_in_order(calls: list[tuple[bool, int]]) -> None:
+def test_exclusive_calls_always_run_alone_and_in_order(calls: list[tuple[bool, int]]) -> None:
     log = asyncio.run(run_turn([alone for alone, _ in calls], [rounds for _, rounds in calls]))
     alone = [number for number, (alone, _) in enumerate(calls) if alone]
     assert all(len(together) == 1 for together in log.together if together & set(alone))
@@ -65,7 +65,7 @@ def test_whatever_the_calls_the_alone_run_alone_and_in_order(calls: list[tuple[b
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_a_call_that_is_cancelled_lets_the_next_one_on(alone: bool) -> None:
+async def test_a_canceled_call_lets_the_next_one_run(alone: bool) -> None:
     log = Log()
     first = asyncio.create_task(log.call(0, alone=True, rounds=50))
     second = asyncio.create_task(log.call(1, alone=alone))

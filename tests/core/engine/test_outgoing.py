@@ -12,7 +12,7 @@ def user(text: str) -> UserMessage:
     return UserMessage.from_text(text)
 
 
-def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
+def test_messages_are_prepared_and_estimated_as_they_arrive() -> None:
     outgoing = Outgoing(Prepared("chat"))
     messages: list[Message] = [user("a\0bcd")]
     outgoing.take(messages)
@@ -25,7 +25,7 @@ def test_messages_are_made_fit_and_weighed_as_they_come() -> None:
     assert outgoing.estimate == estimate_tokens(messages)
 
 
-def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
+def test_replaced_messages_stay_replaced_while_the_rest_grows() -> None:
     outgoing = Outgoing(Prepared("chat"))
     outgoing.take([user("1"), AssistantMessage("2"), user("3")])
     outgoing.replace([user("short")])
@@ -34,7 +34,7 @@ def test_what_was_replaced_stays_so_while_the_rest_grows() -> None:
     assert outgoing.estimate == estimate_tokens(outgoing.ready)
 
 
-def test_a_backend_that_says_something_else_begins_anew() -> None:
+def test_a_different_history_of_the_backend_starts_over() -> None:
     outgoing = Outgoing(Prepared("chat"))
     outgoing.take([user("1"), AssistantMessage("2")])
     outgoing.replace([user("short")])
@@ -45,7 +45,7 @@ def test_a_backend_that_says_something_else_begins_anew() -> None:
 
 
 @given(st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=6))
-def test_without_a_replacement_what_is_sent_is_what_was_given(rounds: list[list[str]]) -> None:
+def test_without_a_replacement_the_messages_are_sent_as_given(rounds: list[list[str]]) -> None:
     outgoing = Outgoing(Prepared("chat"))
     for texts in rounds:
         messages = [user(text) for text in texts]
@@ -54,7 +54,7 @@ def test_without_a_replacement_what_is_sent_is_what_was_given(rounds: list[list[
         assert outgoing.estimate == estimate_tokens(messages)
 
 
-def test_what_was_made_ready_in_one_turn_is_not_made_again_in_the_next() -> None:
+def test_messages_prepared_in_one_turn_are_reused_in_the_next() -> None:
     prepared = Prepared("chat")
     result = ToolResult("a", "shell", "some output")
     first, estimate = prepared.of(result)

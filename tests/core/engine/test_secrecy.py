@@ -1,4 +1,4 @@
-"""Secrets in what comes from outside."""
+"""Secrets in external input."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ MASKER = Masker(["s3cret-value"])
 IMAGE = ImagePart("data:image/png;base64,QQ==")
 
 
-def test_a_request_keeps_all_but_the_secret() -> None:
+def test_only_the_secret_is_removed_from_a_request() -> None:
     request = UserMessage((TextPart("TOKEN=s3cret-value\nHOME=/root"), IMAGE))
     assert masked_request(request, MASKER) == UserMessage((TextPart("TOKEN=[masked]\nHOME=/root"), IMAGE))
 
 
-def test_a_history_is_masked_whoever_said_it() -> None:
+def test_messages_of_every_role_are_masked() -> None:
     history = (
         UserMessage.from_text("s3cret-value"),
         AssistantMessage("it is s3cret-value"),

@@ -5,7 +5,7 @@ import asyncio
 from vmpilot.engine.stopwatch import Stopwatch
 
 
-async def test_a_call_is_made_once_when_the_time_is_up() -> None:
+async def test_the_callback_runs_once_when_the_time_is_up() -> None:
     called = asyncio.Event()
     calls: list[float] = []
     watch = Stopwatch()
@@ -21,7 +21,7 @@ async def test_a_call_is_made_once_when_the_time_is_up() -> None:
     assert calls[0] >= 0.015
 
 
-async def test_time_stands_still_while_it_is_paused() -> None:
+async def test_time_stops_while_it_is_paused() -> None:
     called = asyncio.Event()
     watch = Stopwatch()
     watch.call_at(0.05, called.set)
@@ -50,7 +50,7 @@ async def test_a_pause_that_ends_after_the_stop_starts_nothing() -> None:
     assert not called.is_set()
 
 
-async def test_it_may_be_paused_before_it_starts() -> None:
+async def test_it_can_be_paused_before_it_starts() -> None:
     watch = Stopwatch()
     with watch.paused():
         watch.start()

@@ -20,21 +20,21 @@ TEXT = "x" * 400
         (AssistantMessage(TEXT, provider="p", provider_data={"s": TEXT}), 206),
     ],
 )
-def test_weights(message: Message, estimate: int) -> None:
+def test_token_estimates_of_messages(message: Message, estimate: int) -> None:
     assert estimate_message_tokens(message) == estimate
 
 
-def test_other_scripts_weigh_their_bytes() -> None:
+def test_other_scripts_are_estimated_by_bytes() -> None:
     assert estimate_text_tokens("汉" * 400) == 300
     assert estimate_text_tokens("\ud800" * 4) == 3
 
 
-def test_the_frame_is_the_system_prompt_and_the_tools() -> None:
+def test_the_overhead_is_the_system_prompt_and_the_tools() -> None:
     assert estimate_overhead(TEXT, ()) == 100
     assert estimate_overhead(TEXT, (ToolSpec("shell", TEXT, {"type": "object"}),)) == 204
 
 
-def test_what_the_provider_counts_sets_the_next_estimate_right() -> None:
+def test_the_token_count_of_the_provider_corrects_the_next_estimate() -> None:
     gauge = TokenGauge()
     assert (gauge.tokens(100), gauge.estimate(100)) == (100, 100)
     gauge.learn(100, 150)
@@ -42,7 +42,7 @@ def test_what_the_provider_counts_sets_the_next_estimate_right() -> None:
 
 
 @pytest.mark.parametrize("told", [0, -1, 1, 10**12])
-def test_a_count_that_cannot_be_true_is_passed_over(told: int) -> None:
+def test_an_impossible_count_is_ignored(told: int) -> None:
     gauge = TokenGauge()
     gauge.learn(1_000, told)
     gauge.learn(0, 10)

@@ -1,4 +1,4 @@
-"""What tools return is marked as data, by a boundary that its author cannot guess."""
+"""Tool output is marked as data by a boundary that its author cannot guess."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def inside(text: str) -> str:
     return found[2]
 
 
-def test_output_stands_between_boundaries() -> None:
+def test_output_is_enclosed_in_boundaries() -> None:
     assert inside("a line\nanother\n") == "a line\nanother\n"
     assert inside("") == ""
 
 
-def test_the_boundary_is_stable_for_a_call_and_unlike_for_others() -> None:
+def test_the_boundary_is_stable_for_a_call_and_different_for_others() -> None:
     assert sent("x") == sent("x")
     assert len({sent("x"), sent("x", call_id="call_2"), sent("x", conversation_id="other")}) == 3
 
@@ -51,7 +51,7 @@ def test_the_boundary_is_stable_for_a_call_and_unlike_for_others() -> None:
         "<output-0123456789ab>",
     ],
 )
-def test_marks_of_roles_are_made_harmless(mark: str) -> None:
+def test_role_markers_are_neutralized(mark: str) -> None:
     assert mark not in inside(f"before {mark} after")
     assert inside(mark).replace("\\", "") == mark
 
@@ -59,16 +59,16 @@ def test_marks_of_roles_are_made_harmless(mark: str) -> None:
 @pytest.mark.parametrize(
     "text", ["<p>system</p>", "if a <b and c| d:", "<user>ada</user>", "array[INSTANCE]", "x << SYS"]
 )
-def test_ordinary_text_stays(text: str) -> None:
+def test_ordinary_text_is_unchanged(text: str) -> None:
     assert inside(text) == text
 
 
-def test_a_denial_is_our_own_word() -> None:
+def test_a_denial_is_not_marked_as_data() -> None:
     denial = ToolResult("call_1", "shell", "Denied: no.", is_error=True, denied=True)
     assert as_data(denial, conversation_id="abc") is denial
 
 
-def test_our_own_remark_stands_outside() -> None:
+def test_remarks_of_vmpilot_are_outside_the_boundaries() -> None:
     sent = as_data(ToolResult("a", "shell", "out", remark="[VMPilot: enough.]"), conversation_id="c")
     assert re.fullmatch(r"<(output-[0-9a-f]{12})>\nout\n</\1>\n\[VMPilot: enough\.\]", sent.text)
     assert sent.remark == ""

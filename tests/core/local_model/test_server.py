@@ -1,4 +1,4 @@
-"""The server's process: what it is told, how it fails, and that it never outlives whoever started it."""
+"""The server process: its arguments, its failures, and that it never outlives its parent."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ def ignore(_: Progress) -> None:
 
 
 def write_engine(folder: Path, load: str = "pass") -> dict[str, str]:
-    """Put an engine in xllamacpp's place for the child; the environment that makes it find that one."""
+    """Replace xllamacpp by this engine for the child; return the environment in which it is found."""
     body = load.replace("HERE", repr(str(folder))).strip()
     (folder / "xllamacpp.py").write_text(ENGINE.replace("{load}", body))
     return {"PYTHONPATH": str(folder)}
@@ -118,7 +118,7 @@ async def test_it_starts_and_stops(tmp_path: Path, model_file: Path, seen: list[
     await server.stop()
 
 
-async def test_what_the_engine_is_told(tmp_path: Path, model_file: Path) -> None:
+async def test_arguments_of_the_engine(tmp_path: Path, model_file: Path) -> None:
     environment = {**write_engine(tmp_path, REPORT), "OPENAI_API_KEY": "sk-secret", "OMP_WAIT_POLICY": "active"}
     server = await LocalServer.start(model_file, progress=ignore, context_size=2048, threads=3, environment=environment)
     await server.stop()
@@ -154,30 +154,30 @@ async def test_only_a_model_of_the_known_family_gets_our_template(
     assert bool(template) == ours
 
 
-async def test_what_the_engine_prints_is_no_reply(tmp_path: Path, model_file: Path) -> None:
+async def test_output_of_the_engine_is_not_a_reply(tmp_path: Path, model_file: Path) -> None:
     environment = write_engine(tmp_path, 'os.write(1, b"{} loading\\n"); print("more", flush=True)')
     server = await LocalServer.start(model_file, progress=ignore, environment=environment)
     assert server.base_url == "http://127.0.0.1:4321/v1"
     await server.stop()
 
 
-async def test_no_file(tmp_path: Path) -> None:
+async def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(LocalModelError, match=r"There is no model file at .*none\.gguf"):
         await LocalServer.start(tmp_path / "none.gguf", progress=ignore)
 
 
-async def test_no_gguf_file(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_gguf(tmp_path: Path) -> None:
     (tmp_path / "page.gguf").write_text("<html>")
     with pytest.raises(LocalModelError, match=r"page\.gguf is not a GGUF file"):
         await LocalServer.start(tmp_path / "page.gguf", progress=ignore)
 
 
-async def test_a_folder_is_no_file(tmp_path: Path) -> None:
+async def test_a_folder_is_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(LocalModelError, match=r"Cannot read the model file .*: Is a directory"):
         await LocalServer.start(tmp_path, progress=ignore)
 
 
-def test_the_engine_is_looked_for_before_weights_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_engine_is_checked_before_weights_are_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(LocalModelError, match=r"install .*vmpilot-core\[local\]"):
         check_engine()
@@ -189,8 +189,8 @@ async def test_a_missing_engine_says_what_to_install(tmp_path: Path, model_file:
         await LocalServer.start(model_file, progress=ignore, environment={"PYTHONPATH": str(tmp_path)})
 
 
-async def test_death_while_loading_is_told_with_its_last_words(tmp_path: Path, model_file: Path) -> None:
-    """The flood before them is far larger than a pipe: unread it would block the child for ever."""
+async def test_death_while_loading_is_reported_with_the_last_output(tmp_path: Path, model_file: Path) -> None:
+    """The output before that is far larger than a pipe: unread, it would block the child forever."""
     load = 'sys.stderr.write("noise\\n" * 200_000 + "tensor 7 is broken\\n"); sys.stderr.flush(); os._exit(3)'
     with pytest.raises(
         LocalModelError, match=r"while loading .*tiny\.gguf: exit status 3: .*tensor 7 is broken$"
@@ -199,13 +199,13 @@ async def test_death_while_loading_is_told_with_its_last_words(tmp_path: Path, m
     assert len(str(caught.value)) < 1000
 
 
-async def test_an_exception_while_loading_is_told(tmp_path: Path, model_file: Path) -> None:
+async def test_an_exception_while_loading_is_reported(tmp_path: Path, model_file: Path) -> None:
     environment = write_engine(tmp_path, 'raise RuntimeError("failed to load the model")')
     with pytest.raises(LocalModelError, match="RuntimeError: failed to load the model"):
         await LocalServer.start(model_file, progress=ignore, environment=environment)
 
 
-async def test_loading_has_a_deadline(tmp_path: Path, model_file: Path) -> None:
+async def test_loading_times_out(tmp_path: Path, model_file: Path) -> None:
     environment = write_engine(tmp_path, TELL_AND_HANG)
     before = children()
     with pytest.raises(LocalModelError, match=r"did not load within 0\.2 s"):
@@ -213,7 +213,7 @@ async def test_loading_has_a_deadline(tmp_path: Path, model_file: Path) -> None:
     assert children() <= before
 
 
-async def test_cancelling_the_start_ends_the_child(tmp_path: Path, model_file: Path) -> None:
+async def test_canceling_the_start_ends_the_child(tmp_path: Path, model_file: Path) -> None:
     os.mkfifo(tmp_path / "pid")
     environment = write_engine(tmp_path, TELL_AND_HANG)
     start = asyncio.create_task(LocalServer.start(model_file, progress=ignore, environment=environment))
@@ -224,7 +224,7 @@ async def test_cancelling_the_start_ends_the_child(tmp_path: Path, model_file: P
     wait_for_end(pid)
 
 
-async def test_an_engine_that_holds_the_interpreter_ends_with_the_parent_too(tmp_path: Path, model_file: Path) -> None:
+async def test_an_engine_that_blocks_the_interpreter_ends_with_its_parent(tmp_path: Path, model_file: Path) -> None:
     os.mkfifo(tmp_path / "pid")
     write_engine(tmp_path, TELL_AND_HOLD)
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", START_SCRIPT, str(model_file), str(tmp_path))
@@ -234,7 +234,7 @@ async def test_an_engine_that_holds_the_interpreter_ends_with_the_parent_too(tmp
     await asyncio.to_thread(wait_for_end, pid)
 
 
-async def test_a_killed_parent_takes_the_child_along(tmp_path: Path, model_file: Path) -> None:
+async def test_the_child_ends_with_a_killed_parent(tmp_path: Path, model_file: Path) -> None:
     write_engine(tmp_path)
     parent = await asyncio.create_subprocess_exec(
         sys.executable, "-c", START_SCRIPT, str(model_file), str(tmp_path), stdout=asyncio.subprocess.PIPE
@@ -247,7 +247,7 @@ async def test_a_killed_parent_takes_the_child_along(tmp_path: Path, model_file:
     await asyncio.to_thread(wait_for_end, pid)
 
 
-async def test_a_child_that_dies_later_is_noticed(tmp_path: Path, model_file: Path) -> None:
+async def test_a_child_that_dies_later_is_detected(tmp_path: Path, model_file: Path) -> None:
     server = await LocalServer.start(model_file, progress=ignore, environment=write_engine(tmp_path))
     os.kill(server._child.pid, signal.SIGKILL)
     await server._child.wait()

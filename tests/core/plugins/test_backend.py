@@ -1,4 +1,4 @@
-"""What backends can yield, and how their errors are mapped."""
+"""The values that backends can yield, and the mapping of their errors."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def test_text_is_not_completed_twice() -> None:
     assert await events_of(generate) == [TextDelta("a"), completed("a"), TextDelta("b"), completed("b")]
 
 
-async def test_an_async_iterator_that_is_no_generator() -> None:
+async def test_an_async_iterator_that_is_not_a_generator() -> None:
     class Countdown:
         left = 2
 
@@ -117,11 +117,11 @@ async def test_an_async_iterator_that_is_no_generator() -> None:
     assert await events_of(lambda: Countdown())  # noqa: PLW0108  a hook is a function == [TextDelta("1"), TextDelta("0"), completed("10")]
 
 
-async def test_a_list_is_as_good_as_a_generator() -> None:
+async def test_a_list_is_accepted_like_a_generator() -> None:
     assert await events_of(lambda: ["a"]) == [TextDelta("a"), completed("a")]
 
 
-async def test_a_coroutine_asks_and_the_core_shows() -> None:
+async def test_events_of_a_coroutine_are_emitted_by_the_core() -> None:
     async def stream_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         yield TextDelta("a")
         yield completed("a")
@@ -132,7 +132,7 @@ async def test_a_coroutine_asks_and_the_core_shows() -> None:
     assert await events_of(generate) == [TextDelta("a"), completed("a")]
 
 
-async def test_a_generator_may_ask_as_well() -> None:
+async def test_a_generator_can_call_the_model_too() -> None:
     async def stream_once(_call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         yield completed("a")
 
@@ -144,7 +144,7 @@ async def test_a_generator_may_ask_as_well() -> None:
     assert await events_of(generate) == [Notice("before"), completed("a"), Notice("after")]
 
 
-async def test_what_is_neither_a_coroutine_nor_a_generator_is_refused() -> None:
+async def test_other_return_types_are_rejected() -> None:
     async def returns_text() -> str:
         return "never shown"
 
@@ -206,13 +206,13 @@ async def test_closing_a_turn_closes_the_backend() -> None:
     assert closed == ["async", "sync"]
 
 
-def test_what_a_backend_tells_of_itself() -> None:
+def test_information_of_a_backend_about_itself() -> None:
     info = BackendInfo("own", "9", capabilities=frozenset({"core"}))
     assert backend_of().info == BackendInfo("own", "3.1")
     assert backend_of(describe_backend=lambda: info).info == info
 
 
-def test_what_a_backend_tells_of_a_model() -> None:
+def test_information_of_a_backend_about_a_model() -> None:
     known = ModelInfo(context_window=5)
 
     def fail(model: str) -> ModelInfo:

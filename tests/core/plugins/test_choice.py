@@ -39,7 +39,7 @@ def test_the_requested_backend_is_chosen(installed: tuple[InstalledBackend, ...]
         ((ECHO, LITELLM, MINE), LITELLM),
     ],
 )
-def test_a_shipped_backend_is_the_default(installed: tuple[InstalledBackend, ...], default: InstalledBackend) -> None:
+def test_an_included_backend_is_the_default(installed: tuple[InstalledBackend, ...], default: InstalledBackend) -> None:
     choice = choose_backend(installed, None)
     assert choice.backend is default
     assert choice.why == "the default"

@@ -169,7 +169,7 @@ def test_a_broken_chosen_backend_exits_with_5(sample_environment: Callable[..., 
         ("ends_silently", "backend ends_silently ended the turn without an answer"),
     ],
 )
-async def test_a_backend_that_breaks_in_mid_turn(
+async def test_a_backend_that_fails_during_a_turn(
     installed_samples: Callable[..., None], tmp_path: Path, sample: str, error: str
 ) -> None:
     installed_samples(sample)

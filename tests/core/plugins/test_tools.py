@@ -77,7 +77,7 @@ async def test_the_sample(installed_samples: Callable[..., None], tmp_path: Path
         await visitors.run({"name": ""}, USE)
 
 
-def test_the_core_decides_effect_and_title_of_a_plugins_tool(
+def test_the_core_determines_effect_and_title_of_a_plugin_tool(
     installed_samples: Callable[..., None], tmp_path: Path
 ) -> None:
     installed_samples("greeting", alone=True)
@@ -167,13 +167,13 @@ async def test_a_long_text_is_cut(install: Install, tmp_path: Path) -> None:
     assert len(text) < 40_100
 
 
-async def test_a_plugin_may_be_a_backend_too(install: Install, tmp_path: Path) -> None:
+async def test_a_plugin_can_also_be_a_backend(install: Install, tmp_path: Path) -> None:
     install("both", GOOD + "@hookimpl\ndef generate_responses(request):\n    yield 'hello'\n")
     tools, problems = load(tmp_path)
     assert (list(tools), problems) == (["other"], ())
 
 
-async def test_a_simple_tool_may_be_asynchronous() -> None:
+async def test_a_simple_tool_can_be_asynchronous() -> None:
     async def work(arguments: object) -> ToolOutcome:
         return ToolOutcome("no", is_error=True)
 

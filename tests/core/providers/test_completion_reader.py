@@ -1,4 +1,4 @@
-"""Chunks of a chat completion into events and one message, of every shape that servers send."""
+"""Chunks of a chat completion, in every form that servers send, become events and one message."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _read(*chunks: Any) -> tuple[list[Any], MessageCompleted]:
     return events, reader.complete(end_is_told=True)
 
 
-def test_text_and_reasoning_by_either_name_and_in_parts() -> None:
+def test_text_and_reasoning_under_either_name_and_in_chunks() -> None:
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Yes."}]
     deltas = (_delta(reasoning="Well."), _delta(reasoning_content="So."), _delta(content=parts), _delta("stop"))
     events, completed = _read(*deltas)
@@ -68,11 +68,11 @@ def test_each_fragment_of_a_call_is_an_event() -> None:
         ({"id": "a", "name": "shell", "arguments": {"command": "ü"}}, ToolCall("a", "shell", '{"command": "ü"}')),
     ],
 )
-def test_members_of_other_types(fragment: dict[str, Any], call: ToolCall) -> None:
+def test_members_of_unexpected_types(fragment: dict[str, Any], call: ToolCall) -> None:
     assert _read(_call(**fragment))[1].message.tool_calls == (call,)
 
 
-def test_calls_of_a_whole_message_are_apart() -> None:
+def test_calls_of_a_complete_message_are_separate() -> None:
     call = {"id": "a", "function": {"name": "shell", "arguments": "{}"}}
     message = {"content": None, "tool_calls": [call, call]}
     _, completed = _read({"choices": [{"message": message, "finish_reason": "tool_calls"}]})
@@ -93,7 +93,7 @@ def test_calls_of_a_whole_message_are_apart() -> None:
         ([_delta("stop", refusal="No.")], "refusal"),
     ],
 )
-def test_every_end_is_told(chunks: list[Any], finish: str) -> None:
+def test_every_finish_reason_is_recognized(chunks: list[Any], finish: str) -> None:
     assert _read(*chunks)[1].message.finish == finish
 
 
@@ -134,7 +134,7 @@ def test_usage(usage: Any, read: Usage | None) -> None:
     ],
     ids=json.dumps,
 )
-def test_what_is_no_chunk_is_a_bad_response(chunk: Any) -> None:
+def test_an_invalid_chunk_is_a_bad_response(chunk: Any) -> None:
     with pytest.raises(BadResponse, match=r"^openai/m sent an invalid answer \("):
         _read(chunk)
 
@@ -147,12 +147,12 @@ def test_what_is_no_chunk_is_a_bad_response(chunk: Any) -> None:
         ({"object": "error", "message": "It broke.", "code": 400}, InvalidRequest),
     ],
 )
-def test_an_error_in_place_of_a_chunk(chunk: dict[str, Any], kind: type[ModelError]) -> None:
+def test_an_error_instead_of_a_chunk(chunk: dict[str, Any], kind: type[ModelError]) -> None:
     with pytest.raises(kind, match="It broke"):
         _read(_delta(content="Hi"), chunk)
 
 
-def test_of_several_choices_the_first_counts() -> None:
+def test_the_first_of_several_choices_is_used() -> None:
     first = {"index": 0, "delta": {"content": "A"}}
     second = {"index": 1, "delta": {"content": "B"}, "finish_reason": "stop"}
     both, other = {"choices": [first, second]}, {"choices": [second]}
@@ -161,7 +161,7 @@ def test_of_several_choices_the_first_counts() -> None:
     assert completed.message == AssistantMessage("A", finish="length")
 
 
-def test_no_answer_and_no_end() -> None:
+def test_a_missing_answer_or_end_is_an_error() -> None:
     with pytest.raises(BadResponse, match="empty answer"):
         CompletionReader(HERE).complete(end_is_told=True)
     reader = CompletionReader(HERE)

@@ -1,4 +1,4 @@
-"""A response's bytes into events, wherever they were cut and whatever stands in the place of an answer."""
+"""A response's bytes become events, however they are split and whatever replaces an answer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHOLE: dict[str, Any] = {
 
 
 class Body:
-    """A body in pieces; an exception among them is raised, and what was read is counted."""
+    """A body in chunks; an exception among them is raised, and the chunks read are counted."""
 
     def __init__(self, *pieces: bytes | Exception) -> None:
         self._pieces = pieces
@@ -54,7 +54,7 @@ async def _read(*pieces: bytes | Exception) -> list[BackendEvent]:
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
 @pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\n\n", b": hello\n\n", b"event: x\n", b"\xef\xbb\xbf\r\n "])
-async def test_wherever_the_bytes_are_cut(before: bytes, size: int) -> None:
+async def test_splitting_the_bytes_does_not_change_the_events(before: bytes, size: int) -> None:
     body = before + HI + HI + STOP + DONE
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     assert await _read(*pieces) == [
@@ -65,7 +65,7 @@ async def test_wherever_the_bytes_are_cut(before: bytes, size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 1000])
-async def test_a_whole_answer_where_a_stream_was_asked_for(size: int) -> None:
+async def test_an_unstreamed_answer_to_a_streaming_request(size: int) -> None:
     body = b"\n" + json.dumps(WHOLE).encode()
     assert await _read(*(body[at : at + size] for at in range(0, len(body), size))) == [
         TextDelta("All at once."),
@@ -73,7 +73,7 @@ async def test_a_whole_answer_where_a_stream_was_asked_for(size: int) -> None:
     ]
 
 
-async def test_the_end_by_done_alone_marks_the_message_as_cut() -> None:
+async def test_an_end_by_done_alone_marks_the_message_as_cut() -> None:
     (_, completed) = await _read(HI, DONE)
     assert completed == MessageCompleted(AssistantMessage("Grüße", finish="cut"))
 
@@ -84,7 +84,7 @@ async def test_the_body_is_read_to_its_end_for_the_next_call() -> None:
     assert body.given == 3
 
 
-async def test_a_body_that_stays_open_behind_its_end_does_not_hold_the_answer_up() -> None:
+async def test_a_body_that_stays_open_after_its_end_does_not_delay_the_answer() -> None:
     async def stay_open() -> AsyncGenerator[bytes, None]:
         yield HI + STOP + DONE
         await asyncio.Event().wait()
@@ -93,7 +93,7 @@ async def test_a_body_that_stays_open_behind_its_end_does_not_hold_the_answer_up
         assert len([event async for event in read_completion(stay_open(), HERE)]) == 2
 
 
-async def test_a_connection_lost_after_the_end_was_told_is_an_answer() -> None:
+async def test_a_connection_lost_after_the_finish_reason_is_an_answer() -> None:
     events = await _read(HI, STOP, ConnectionResetError())
     assert events[-1] == MessageCompleted(AssistantMessage("Grüße"))
     assert len(await _read(HI, STOP, DONE, ConnectionResetError())) == 2
@@ -121,27 +121,27 @@ async def test_a_connection_lost_after_the_end_was_told_is_an_answer() -> None:
         (HI + b'data: {"choices": [{"del', StreamInterrupted, "in the middle of its answer"),
     ],
 )
-async def test_what_is_no_answer(body: bytes, kind: type[ModelError], words: str) -> None:
+async def test_an_invalid_answer_is_an_error(body: bytes, kind: type[ModelError], words: str) -> None:
     with pytest.raises(kind, match=words):
         await _read(body)
 
 
-async def test_empty_events_are_no_content() -> None:
+async def test_empty_events_are_ignored() -> None:
     assert len(await _read(b"data:\n\n", HI, b"data: \n\ndata:\n\n", STOP, DONE)) == 2
 
 
-async def test_bytes_that_are_no_text_stay_apart_from_text() -> None:
+async def test_invalid_utf_8_stays_distinguishable_from_text() -> None:
     events = await _read(HI.replace("Grüße".encode(), b"Gr\xfc\xdfe"), STOP, DONE)
     assert events[0] == TextDelta("Gr\udcfc\udcdfe")
 
 
-async def test_an_event_without_its_empty_line_counts() -> None:
+async def test_a_last_event_without_an_empty_line_counts() -> None:
     assert len(await _read(HI, STOP.rstrip())) == 2
     assert len(await _read(HI, DONE.rstrip())) == 2
 
 
 @pytest.mark.parametrize("beginning", [b"data: ", b"{"])
-def test_an_endless_answer_has_an_end(beginning: bytes) -> None:
+def test_an_endless_answer_is_cut_off(beginning: bytes) -> None:
     stream = ChunkStream(HERE)
     piece = b"x" * 2**24
     for received in (beginning, piece, piece, piece):

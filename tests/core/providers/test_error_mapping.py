@@ -1,4 +1,4 @@
-"""Exceptions of HTTP clients and SDKs, of which only names and members are known, into the contract's errors."""
+"""Exceptions of HTTP clients and SDKs, known only by names and members, become the contract's errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REQUEST = httpx.Request("POST", "http://host/v1")
 
 
 class ForeignError(Exception):
-    """What a library or a provider's SDK raises, as far as they agree."""
+    """The common form of exceptions in libraries and providers' SDKs."""
 
     def __init__(self, text: str, **members: object) -> None:
         super().__init__(text)
@@ -68,11 +68,11 @@ def _wrap(error: Exception, cause: Exception) -> Exception:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_without_a_status(error: Exception, kind: type[ModelError]) -> None:
+def test_an_error_without_a_status(error: Exception, kind: type[ModelError]) -> None:
     assert type(translate_error(error, HERE, answering=True)) is kind
 
 
-def test_what_nobody_knows_is_an_unreadable_answer_only_once_it_has_begun() -> None:
+def test_an_unknown_error_is_an_unreadable_answer_only_once_it_has_started() -> None:
     assert type(translate_error(KeyError("surprise"), HERE)) is ModelError
     error = translate_error(RuntimeError("Error parsing chunk"), HERE, answering=True)
     assert str(error) == (
@@ -80,7 +80,7 @@ def test_what_nobody_knows_is_an_unreadable_answer_only_once_it_has_begun() -> N
     )
 
 
-def test_a_lost_connection_counts_more_than_what_a_library_makes_of_it() -> None:
+def test_a_lost_connection_takes_precedence_over_the_error_of_the_library() -> None:
     error = _wrap(ForeignError("wrapped", status_code=500), httpx.ReadTimeout("slow"))
     assert type(translate_error(error, HERE)) is ModelTimeout
 
@@ -106,12 +106,12 @@ def test_a_lost_connection_counts_more_than_what_a_library_makes_of_it() -> None
     ],
     ids=str,
 )
-def test_what_libraries_tell(error: Exception, kind: type[ModelError]) -> None:
+def test_errors_of_libraries_are_recognized(error: Exception, kind: type[ModelError]) -> None:
     assert type(translate_error(error, HERE)) is kind
 
 
 @pytest.mark.parametrize("body", ['{"error": {"message": "Slow\\ndown."}}', "Slow down.", '["Slow down."]'])
-def test_a_response_is_read(body: str) -> None:
+def test_the_body_of_a_response_is_parsed(body: str) -> None:
     error = translate_error(_refused(429, body), HERE)
     assert (
         str(error) == "openai/m at http://host/v1 received too many requests (status 429: Slow down); try again later"
@@ -120,12 +120,12 @@ def test_a_response_is_read(body: str) -> None:
     assert error.retry_after == 3.0
 
 
-def test_a_response_that_was_not_read_leaves_what_the_exception_says() -> None:
+def test_the_exception_text_is_used_if_the_response_was_not_read() -> None:
     error = translate_error(_wrap(ForeignError("down"), _refused(503, "later", read=False)), HERE)
     assert "is unavailable or overloaded (status 503: down)" in str(error)
 
 
-def test_a_lost_connection_is_a_broken_answer_only_once_it_has_begun() -> None:
+def test_a_lost_connection_is_an_interrupted_answer_only_once_it_has_started() -> None:
     lost = httpx.RemoteProtocolError("gone")
     assert type(translate_error(lost, HERE)) is ProviderUnavailable
     assert type(translate_error(lost, HERE, answering=True)) is StreamInterrupted
@@ -138,7 +138,7 @@ def test_errors_of_the_contract_pass() -> None:
     assert caught.value is stop
 
 
-def test_what_was_being_handled_before_has_no_part_in_it() -> None:
+def test_an_exception_handled_before_has_no_influence() -> None:
     try:
         raise _refused(429, "slow down")
     except httpx.HTTPStatusError:

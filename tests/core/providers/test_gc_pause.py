@@ -1,4 +1,4 @@
-"""The pause of the garbage collector ends with its block, and is not ended by one within it."""
+"""The pause of the garbage collector ends with its block, and not with a nested one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from vmpilot.providers import paused_gc
 
 
-def test_the_collector_rests_within_the_block_only() -> None:
+def test_the_collector_is_paused_only_within_the_block() -> None:
     assert gc.isenabled()
     with paused_gc():
         with paused_gc():
@@ -20,13 +20,13 @@ def test_the_collector_rests_within_the_block_only() -> None:
     assert gc.isenabled()
 
 
-def test_a_failed_import_wakes_it() -> None:
+def test_a_failed_import_resumes_collection() -> None:
     with pytest.raises(ImportError), paused_gc():
         raise ImportError
     assert gc.isenabled()
 
 
-def test_only_what_was_imported_is_left_out_of_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_imported_objects_are_excluded_from_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
     left_out = gc.get_freeze_count()
     with paused_gc():
         pass

@@ -1,4 +1,4 @@
-"""Clients of both HTTP libraries: which way requests go, what is added to them, and how much of a failure is read."""
+"""Clients of both HTTP libraries: the route of requests, additions to them, and how much of an error body is read."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def _post(client: Any, url: str) -> Any:
         return await client.post(f"{url}/chat/completions", json={"model": "m", "messages": []})
 
 
-async def test_a_failure_without_an_end_is_read_so_far(library: Any) -> None:
+async def test_an_endless_error_body_is_read_up_to_a_limit(library: Any) -> None:
     endless = Flood("x" * 5_000, opening="It broke. ", status=500, content_type="text/plain")
     script: list[Step] = [endless, HttpError(404, body="short"), Reply("y" * 2 * MAX_ERROR_BYTES)]
     with ScriptedServer(script, strict=False) as server:
@@ -63,14 +63,14 @@ async def test_a_request_goes_through_its_proxy(library: Any, scheme: Kind) -> N
 
 
 @pytest.mark.parametrize("scheme", KINDS)
-async def test_what_no_proxy_names_is_asked_directly(library: Any, scheme: Kind) -> None:
+async def test_hosts_in_no_proxy_are_reached_directly(library: Any, scheme: Kind) -> None:
     with running_proxy(scheme) as proxy, ScriptedServer([Reply("y")], strict=False) as server:
         proxies = read_proxies({"ALL_PROXY": proxy.url, "NO_PROXY": "[::1],127.0.0.0/8"})
         assert (await _post(_client(library, server, proxies=proxies), server.base_url)).status_code == 200
     assert not proxy.accepted.is_set()
 
 
-async def test_the_environment_is_not_asked(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_environment_is_not_read(library: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with running_proxy() as proxy, ScriptedServer([Reply("y")], strict=False) as server:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
@@ -83,7 +83,7 @@ async def test_the_environment_is_not_asked(library: Any, monkeypatch: pytest.Mo
     ("kind", "failure", "scheme"),
     [
         ("http", "authentication", "http"),
-        ("http", "hangup", "http"),  # a refusal of an http:// request cannot be told from the server's
+        ("http", "hangup", "http"),  # a proxy's rejection of an http:// request looks like the server's
         ("http", "authentication", "https"),
         ("http", "refusal", "https"),
         ("http", "hangup", "https"),
@@ -104,7 +104,7 @@ async def test_a_proxy_that_fails_is_named_without_its_password(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
-async def test_a_proxy_that_is_not_there_is_named(library: Any, scheme: str) -> None:
+async def test_an_unreachable_proxy_is_named(library: Any, scheme: str) -> None:
     with socket.socket() as closed, ScriptedServer([], strict=False) as server:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -118,7 +118,7 @@ async def test_a_proxy_that_speaks_another_protocol_is_named(library: Any) -> No
     with running_proxy("http") as proxy, ScriptedServer([], strict=False) as server:
         url = proxy.url.replace("http://", "socks5://")
         client = _client(library, server, proxies=read_proxies({"http_proxy": url}))
-        # The HTTP proxy waits for the end of a head: what hangs is bounded by the time limit of connecting.
+        # The HTTP proxy waits for the end of a head: the connect timeout limits the wait.
         assert client.timeout.connect == 10.0
         client.timeout = library.Timeout(None, connect=0.2)
         await _check_failure(client, server.base_url, f"http_proxy (socks5://127.0.0.1:{proxy.port})")
@@ -134,14 +134,14 @@ async def _check_failure(client: Any, url: str, name: str) -> None:
     assert PASSWORD not in f"{error} {caught.value!r} {caught.value}"
 
 
-async def test_a_proxy_url_that_cannot_be_used_is_an_error_of_the_settings(library: Any) -> None:
+async def test_an_unusable_proxy_url_is_a_configuration_error(library: Any) -> None:
     with ScriptedServer([], strict=False) as server:
         client = _client(library, server, proxies=read_proxies({"HTTP_PROXY": "gopher://x"}))
         with pytest.raises(UsageError, match="HTTP_PROXY names a gopher:// proxy"):
             await _post(client, server.base_url)
 
 
-async def test_the_query_is_added_to_what_a_request_has(library: Any) -> None:
+async def test_the_query_is_added_to_that_of_the_request(library: Any) -> None:
     query = "api-version=2024-02-01&key=a%2Fb%20c&flag"
     with ScriptedServer([Reply("y"), Reply("y")], strict=False) as server:
         async with _client(library, server, query=query) as client:

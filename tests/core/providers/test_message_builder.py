@@ -1,4 +1,4 @@
-"""Putting messages together from what servers really send."""
+"""Assembling messages from what servers really send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build(*fragments: Fragment, finish: str | None = "tool_calls") -> AssistantM
     return builder.build(finish)
 
 
-def test_pieces_are_joined_and_come_back_as_events() -> None:
+def test_chunks_are_joined_and_returned_as_events() -> None:
     builder = MessageBuilder()
     assert builder.add_reasoning("h") == ReasoningDelta("h")
     assert builder.add_reasoning("m") == ReasoningDelta("m")
@@ -44,7 +44,7 @@ def test_pieces_are_joined_and_come_back_as_events() -> None:
         (["a\ud83d", ""], ["a", ""]),
     ],
 )
-def test_halves_of_a_character_are_put_together(pieces: list[str], deltas: list[str]) -> None:
+def test_surrogates_in_separate_chunks_are_joined(pieces: list[str], deltas: list[str]) -> None:
     builder = MessageBuilder()
     calls = [builder.add_tool_call(index=0, id="1", name="s", arguments=piece) for piece in pieces]
     assert [delta.text for delta in map(builder.add_text, pieces)] == deltas
@@ -89,7 +89,9 @@ def test_halves_of_a_character_are_put_together(pieces: list[str], deltas: list[
         pytest.param([(0, "1", "a", '{"x": 1'), (0, None, None, "")], [("1", "a", '{"x": 1')], id="not repaired"),
     ],
 )
-def test_how_servers_number_fragments(fragments: list[Fragment], calls: list[tuple[str, str, str]]) -> None:
+def test_fragments_are_matched_however_servers_number_them(
+    fragments: list[Fragment], calls: list[tuple[str, str, str]]
+) -> None:
     assert build(*fragments).tool_calls == tuple(ToolCall(*call) for call in calls)
 
 
@@ -121,14 +123,14 @@ def test_positions_count_the_calls() -> None:
         ("banana", "cut", "cut"),
     ],
 )
-def test_how_a_message_ended(word: str | None, without_calls: str, with_calls: str) -> None:
+def test_finish_reason_of_a_message(word: str | None, without_calls: str, with_calls: str) -> None:
     assert build(finish=word).finish == without_calls
     assert build((0, "1", "a", "{}"), finish=word).finish == with_calls
     assert build(finish=word).ended_properly == (without_calls in {"stop", "tool_calls"})
 
 
 @pytest.mark.parametrize("word", ["stop", "tool_calls", None, "length"])
-def test_a_refusal_stays_one(word: str | None) -> None:
+def test_a_refusal_stays_a_refusal(word: str | None) -> None:
     builder = MessageBuilder()
     builder.add_text("I ")
     assert builder.add_refusal("won't") == TextDelta("won't")
@@ -136,7 +138,7 @@ def test_a_refusal_stays_one(word: str | None) -> None:
     assert (message.text, message.finish) == ("I won't", "refusal")
 
 
-def test_opaque_data_belongs_to_its_provider() -> None:
+def test_metadata_belongs_to_its_provider() -> None:
     assert MessageBuilder().build("stop", provider="p", provider_data={"k": 1}) == AssistantMessage(
         provider="p", provider_data={"k": 1}
     )
@@ -144,7 +146,7 @@ def test_opaque_data_belongs_to_its_provider() -> None:
     assert MessageBuilder().build("stop", provider="p") == AssistantMessage()
 
 
-def test_a_call_in_the_old_form_is_a_call_without_an_id() -> None:
+def test_a_legacy_function_call_is_a_call_without_an_id() -> None:
     builder = MessageBuilder()
     assert builder.add_function_call(name="shell", arguments='{"a"') == ToolCallDelta(0, '{"a"', "shell")
     assert builder.add_function_call(name=None, arguments=": 1}") == ToolCallDelta(0, ": 1}")
@@ -153,7 +155,7 @@ def test_a_call_in_the_old_form_is_a_call_without_an_id() -> None:
 
 
 @pytest.mark.parametrize("first", ["old", "new"])
-def test_in_both_forms_the_newer_one_counts(first: str) -> None:
+def test_the_newer_form_wins_over_the_legacy_one(first: str) -> None:
     builder = MessageBuilder()
     if first == "old":
         builder.add_function_call(name="shell", arguments="{}")

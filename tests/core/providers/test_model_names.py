@@ -1,4 +1,4 @@
-"""One spelling of models for every backend."""
+"""One format of model names for every backend."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ SERVER = "http://127.0.0.1:8000/v1"
         ("anything", SERVER, ("openai", "anything")),
     ],
 )
-def test_how_names_are_read(model: str, base_url: str | None, expected: tuple[str, str]) -> None:
+def test_model_names_are_parsed(model: str, base_url: str | None, expected: tuple[str, str]) -> None:
     name = parse_model_name(model, base_url=base_url)
     assert name == ModelName(*expected)
     assert str(name) == "/".join(expected)
 
 
 @pytest.mark.parametrize("model", ["llama3", "Gpt-4o", "", "my-gpt-4o"])
-def test_a_bare_name_of_no_known_family(model: str) -> None:
+def test_a_bare_name_of_an_unknown_family(model: str) -> None:
     with pytest.raises(ModelNotFound, match=f'Cannot infer the provider of model "{model}". Write it as provider/'):
         parse_model_name(model)

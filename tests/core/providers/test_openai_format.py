@@ -37,7 +37,7 @@ RESULTS = st.builds(ToolResult, NAMES, st.just(""), TEXTS)
 
 
 def name_results(messages: list[Message]) -> tuple[Message, ...]:
-    """Results named after the call that they answer, as the reader finds them."""
+    """Results with the name of the call that they answer, as the parser returns them."""
     names: dict[str, str] = {}
     named: list[Message] = []
     for message in messages:
@@ -51,7 +51,7 @@ def name_results(messages: list[Message]) -> tuple[Message, ...]:
 
 @settings(database=None, derandomize=True)
 @given(system=TEXTS, messages=st.lists(USERS | ANSWERS | RESULTS, max_size=5).map(name_results))
-def test_messages_come_back(system: str, messages: tuple[Message, ...]) -> None:
+def test_messages_round_trip(system: str, messages: tuple[Message, ...]) -> None:
     dictionaries = chat_messages(messages, system=system)
     assert read_chat_messages(dictionaries) == (system, messages)
     json.dumps(dictionaries)
@@ -76,13 +76,13 @@ DICTIONARIES: list[dict[str, Any]] = [
 ]
 
 
-def test_dictionaries_come_back() -> None:
+def test_dictionaries_round_trip() -> None:
     system, messages = read_chat_messages(DICTIONARIES)
     assert chat_messages(messages, system=system) == DICTIONARIES
     assert messages[-2] == ToolResult("c1", "shell", "a\nb")
 
 
-def test_what_has_no_place_stays_behind() -> None:
+def test_fields_unknown_to_the_format_are_omitted() -> None:
     message = AssistantMessage("t", "thought", finish="cut")
     assert chat_message(message) == {"role": "assistant", "content": "t"}
     assert chat_message(ToolResult("c", "n", "t", is_error=True, denied=True)) == {
@@ -92,7 +92,7 @@ def test_what_has_no_place_stays_behind() -> None:
     }
 
 
-def test_opaque_data_goes_to_its_provider_only() -> None:
+def test_metadata_is_sent_to_its_provider_only() -> None:
     message = AssistantMessage("t", provider="p", provider_data={"signature": "s"})
     assert chat_message(message, provider="p") == {"role": "assistant", "content": "t", "signature": "s"}
     for other in (None, "q", ""):
@@ -109,7 +109,7 @@ def test_system_prompts_are_joined() -> None:
     assert read_chat_messages([]) == ("", ())
 
 
-def test_reasoning_and_names_are_read_where_they_are() -> None:
+def test_reasoning_and_names_are_read_if_present() -> None:
     _, messages = read_chat_messages(
         [
             {"role": "assistant", "content": [{"type": "text", "text": "a"}], "reasoning_content": "r"},
@@ -140,7 +140,7 @@ def test_reasoning_and_names_are_read_where_they_are() -> None:
         "user",
     ],
 )
-def test_the_message_that_cannot_be_read_is_named(wrong: Any) -> None:
+def test_an_invalid_message_is_identified(wrong: Any) -> None:
     with pytest.raises(ValueError, match="message 1 is not a chat message: "):
         read_chat_messages([{"role": "user", "content": "x"}, wrong])
 
@@ -167,12 +167,12 @@ def test_a_tool() -> None:
         {"role": "tool", "tool_call_id": 7, "content": "a"},
     ],
 )
-def test_members_of_another_type_are_refused(message: dict[str, object]) -> None:
+def test_members_of_another_type_are_rejected(message: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="message 0"):
         read_chat_messages([message])
 
 
-def test_options_say_how_to_answer() -> None:
+def test_settings_become_request_options() -> None:
     assert chat_options(ModelSettings()) == {"stream": True, "stream_options": {"include_usage": True}}
     assert chat_options(ModelSettings(streaming=False, temperature=0.0, seed=0, reasoning_effort="low")) == {
         "stream": False,
@@ -193,11 +193,11 @@ def test_options_say_how_to_answer() -> None:
         (("max_tokens", "max_completion_tokens"), {"stream", "stream_options", "seed"}),
     ],
 )
-def test_options_that_a_server_does_not_take_are_left_out(omitted: tuple[str, ...], names: set[str]) -> None:
+def test_options_that_a_server_does_not_accept_are_omitted(omitted: tuple[str, ...], names: set[str]) -> None:
     assert set(chat_options(ModelSettings(max_tokens=5, seed=1, omitted=omitted))) == names
 
 
-def test_the_limit_goes_by_the_other_name_where_the_first_is_not_taken() -> None:
+def test_the_token_limit_uses_its_other_name_if_the_first_is_not_accepted() -> None:
     first = chat_options(ModelSettings(max_tokens=5), base_url="https://api.openai.com/v1")
     assert (first.get("max_completion_tokens"), first.get("max_tokens")) == (5, None)
     other = chat_options(

@@ -1,4 +1,4 @@
-"""What providers say, and what it means. The sentences are tested through real backends, in tests/system."""
+"""Error bodies of providers and their meaning. The messages are tested through real backends, in tests/system."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def test_error_bodies_of_every_shape(body: Any, failure: ErrorResponse) -> None:
     assert read_error_body(body) == failure
 
 
-def test_a_body_nested_without_end_is_read() -> None:
+def test_a_deeply_nested_body_is_read() -> None:
     body: Any = "deep"
     for _ in range(5000):
         body = {"error": [body]}
     assert read_error_body(body).status is None
 
 
-def test_the_response_knows_better_than_its_body() -> None:
+def test_status_and_headers_take_precedence_over_the_body() -> None:
     headers = {"Retry-After": "7", "Location": "http://elsewhere"}
     failure = read_error_body({"error": {"code": 500}}, status=429, headers=headers)
     assert (failure.status, failure.retry_after, failure.place) == (429, 7.0, "http://elsewhere")
@@ -63,11 +63,11 @@ def test_the_response_knows_better_than_its_body() -> None:
         (ErrorResponse(401, "", "Missing API key"), AuthenticationFailed),
     ],
 )
-def test_words_decide_where_the_status_does_not(failure: ErrorResponse, kind: type[ModelError]) -> None:
+def test_the_text_decides_if_the_status_does_not(failure: ErrorResponse, kind: type[ModelError]) -> None:
     assert type(make_model_error(failure, HERE)) is kind
 
 
-def test_a_key_that_was_sent_is_not_missing() -> None:
+def test_a_key_that_was_sent_is_not_reported_as_missing() -> None:
     failure = ErrorResponse(401, "", "Missing API key")
     assert str(make_model_error(failure, HERE)).startswith("There is no key for openai/m at http://host/v1: set")
     with_key = ModelTarget(HERE.name, HERE.base_url, Secret("sk-0123456789"))
@@ -76,7 +76,7 @@ def test_a_key_that_was_sent_is_not_missing() -> None:
     )
 
 
-def test_what_a_provider_says_is_no_template() -> None:
+def test_the_text_of_a_provider_is_not_a_template() -> None:
     sentence = str(make_model_error(ErrorResponse(307, "", "{place} {0}", place="{variables}"), HERE))
     assert "redirects to {variables}, and the key must not be sent there (status 307: {place} {0})" in sentence
 
@@ -101,7 +101,7 @@ def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert read_retry_after(headers) == seconds
 
 
-def test_a_date_to_come_by_our_own_clock() -> None:
+def test_retry_after_with_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
     seconds = read_retry_after({"retry-after": date})
     assert seconds is not None

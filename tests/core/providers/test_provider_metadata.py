@@ -1,4 +1,4 @@
-"""What a provider wants back unchanged, joined from the pieces of its stream."""
+"""Metadata that a provider expects back unchanged, joined from the chunks of its stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_signature_ends_a_block_of_reasoning() -> None:
     }
 
 
-def test_hidden_reasoning_stays_a_block_of_its_own() -> None:
+def test_hidden_reasoning_stays_a_separate_block() -> None:
     hidden = {"thinking_blocks": [{"type": "redacted_thinking", "data": "x"}]}
     data = _read("anthropic", hidden, hidden, _thinking(thinking="a", signature="s"))
     assert data is not None
@@ -70,7 +70,7 @@ def _calls(*calls: dict[str, Any]) -> dict[str, Any]:
     return {"tool_calls": [{"function": {"name": "shell", "arguments": "{}"}, **call} for call in calls]}
 
 
-def test_what_belongs_to_a_call_goes_back_with_it() -> None:
+def test_metadata_of_a_call_is_sent_back_with_it() -> None:
     data = _read(
         "openai",
         _calls({"index": 0, "id": "a"}),
@@ -93,7 +93,7 @@ def test_what_belongs_to_a_call_goes_back_with_it() -> None:
     assert "extra_content" not in json.dumps(chat_message(message, provider="gemini"))
 
 
-def test_what_belongs_to_a_function_stays_there() -> None:
+def test_metadata_of_a_function_stays_in_the_function() -> None:
     fields = {"provider_specific_fields": {"thought_signature": "c2lnbmVk"}}
     data = _read("gemini", _calls({"index": 0, "function": {"name": "shell", "arguments": "{}", **fields}}))
     assert data == {"tool_calls": [{"function": fields}]}
@@ -103,7 +103,7 @@ def test_what_belongs_to_a_function_stays_there() -> None:
 
 
 def test_members_of_the_format_are_never_replaced() -> None:
-    """Data come from a log, and another backend keeps them in the form of its own library."""
+    """The data is read from a log, where another backend may have stored it in its library's form."""
     thinking = {"type": "thinking", "thinking": "Hm.", "signature": "s"}
     data: dict[str, Any] = {
         "content": [{**thinking, "index": 0}, {"type": "text", "text": "other"}, "odd"],
@@ -133,8 +133,8 @@ NAMES = ("extra_content", "provider_specific_fields", "thought_signature", "thin
     members=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES),
     inner=st.dictionaries(st.sampled_from(NAMES), JSON_VALUES),
 )
-def test_whatever_comes_can_be_stored_and_sent(members: dict[str, Any], inner: dict[str, Any]) -> None:
-    """Or it is no answer; nothing else may come out of it."""
+def test_any_metadata_can_be_stored_and_sent(members: dict[str, Any], inner: dict[str, Any]) -> None:
+    """Or the answer is invalid; there is no other outcome."""
     reader = CompletionReader(ModelTarget(ModelName("p", "m")))
     call = {"index": 0, "function": {"name": "a", "arguments": "{}", **inner}, **members}
     try:
@@ -146,7 +146,7 @@ def test_whatever_comes_can_be_stored_and_sent(members: dict[str, Any], inner: d
     json.dumps(chat_message(completed.message, provider="p"), allow_nan=False)
 
 
-def test_deep_data_are_left_out() -> None:
+def test_deeply_nested_data_is_omitted() -> None:
     deep: Any = "x"
     for _ in range(500):
         deep = {"a": deep}
@@ -156,6 +156,6 @@ def test_deep_data_are_left_out() -> None:
 @pytest.mark.parametrize(
     "piece", [{"extra_content": {"a": "x" * 100_000}}, _calls({"extra_content": {"a": "x" * 100_000}})]
 )
-def test_data_without_end_are_no_answer(piece: dict[str, Any]) -> None:
+def test_endless_data_is_not_an_answer(piece: dict[str, Any]) -> None:
     with pytest.raises(BadResponse, match="hidden reasoning"):
         _read("p", *[piece] * 50)

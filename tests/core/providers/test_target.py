@@ -1,4 +1,4 @@
-"""Whom a call goes to, in words without secrets; which key it takes."""
+"""The target of a model call: its name without secrets, and its key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _target(
         ("no url", "openai/gpt-4o at no url"),
     ],
 )
-def test_its_name_holds_no_secret(base_url: str | None, name: str) -> None:
+def test_its_name_contains_no_secret(base_url: str | None, name: str) -> None:
     target = _target("gpt-4o", base_url, Secret("hidden"))
     assert str(target) == name
     assert "hidden" not in repr(target)
@@ -55,13 +55,13 @@ def test_a_missing_key_names_its_variables(
     assert str(_target(model, base_url, own=own).missing_key()) == sentence
 
 
-def test_a_bare_name_of_no_family_is_no_model() -> None:
+def test_a_bare_name_of_an_unknown_family_is_not_a_model() -> None:
     with pytest.raises(ModelNotFound, match="provider/wizard"):
         _target("wizard")
 
 
 @pytest.mark.parametrize("key", ["sk-1\nsk-2", "schlüssel"])
-def test_a_key_that_cannot_be_sent(key: str) -> None:
+def test_a_key_with_invalid_characters_is_an_error(key: str) -> None:
     with pytest.raises(AuthenticationFailed, match="perhaps a line break: set OPENAI_API_KEY or VMPILOT_API_KEY"):
         _target("gpt-4o", key=Secret(key)).check_key()
     _target("gpt-4o", key=Secret("sk-whole")).check_key()
@@ -77,7 +77,7 @@ def test_a_key_that_cannot_be_sent(key: str) -> None:
         ("http://host/v1", None, "none"),
     ],
 )
-def test_a_server_of_the_users_never_gets_the_providers_own_key(
+def test_a_custom_server_never_gets_the_key_of_the_provider(
     base_url: str | None, key: str | None, sent: str | None
 ) -> None:
     assert choose_key(ModelSettings(base_url=base_url, api_key=Secret(key) if key else None)) == sent
@@ -98,7 +98,7 @@ def test_a_server_of_the_users_never_gets_the_providers_own_key(
         ("", ""),
     ],
 )
-def test_quotes_without_keys_pages_and_control_characters(text: str, quoted: str) -> None:
+def test_quotes_omit_keys_html_and_control_characters(text: str, quoted: str) -> None:
     assert OPENAI.quote(text) == quoted
 
 
@@ -106,7 +106,7 @@ def test_long_texts_are_cut() -> None:
     assert OPENAI.quote("x" * 9999) == "x" * 299 + "…"
 
 
-def test_a_key_of_three_letters_is_no_reason_to_mask_words() -> None:
+def test_a_key_of_three_letters_is_not_masked() -> None:
     assert ModelTarget(OPENAI.name, key=Secret("key")).quote("your key is wrong") == "your key is wrong"
 
 
@@ -125,7 +125,7 @@ def test_a_key_of_three_letters_is_no_reason_to_mask_words() -> None:
         ("https://host/x?", "https://host/x"),
     ],
 )
-def test_a_base_url_is_read(text: str, url: str) -> None:
+def test_a_base_url_is_normalized(text: str, url: str) -> None:
     assert read_base_url(text) == url
     assert read_base_url(url) == url
 
@@ -155,7 +155,7 @@ def test_a_base_url_is_read(text: str, url: str) -> None:
         ("http://hidden/v1#part", "it has a fragment (#), which is never sent to a server"),
     ],
 )
-def test_an_invalid_base_url_has_a_reason_that_shows_nothing_of_it(text: str, reason: str) -> None:
+def test_the_reason_for_an_invalid_base_url_does_not_show_it(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=r"^its? ") as caught:
         read_base_url(text)
     assert str(caught.value) == reason

@@ -1,4 +1,4 @@
-"""What servers say of a member that they do not take, and of tools, in their own words; and what only looks like it."""
+"""Error texts of servers that do not accept a member or tools; and similar texts with another meaning."""
 
 from __future__ import annotations
 
@@ -161,14 +161,14 @@ def _describe(status: int | None, body: Any) -> ModelError:
 
 
 @pytest.mark.parametrize(("status", "body"), NO_TOOLS)
-def test_no_tools(status: int | None, body: Any) -> None:
+def test_rejected_tools_are_recognized(status: int | None, body: Any) -> None:
     error = _describe(status, body)
     assert type(error) is ToolsUnsupported
     assert str(error).startswith("openai/m at http://host/v1 does not support tools (")
 
 
 @pytest.mark.parametrize(("member", "status", "body"), REFUSED)
-def test_a_member_that_is_not_taken(member: str, status: int, body: Any) -> None:
+def test_a_rejected_member_is_recognized(member: str, status: int, body: Any) -> None:
     error = _describe(status, body)
     assert isinstance(error, ParameterRefused)
     assert error.parameter == member
@@ -176,12 +176,12 @@ def test_a_member_that_is_not_taken(member: str, status: int, body: Any) -> None
 
 
 @pytest.mark.parametrize(("kind", "status", "body"), OTHERS)
-def test_what_is_another_matter(kind: type[ModelError], status: int, body: Any) -> None:
+def test_other_errors_are_not_confused(kind: type[ModelError], status: int, body: Any) -> None:
     assert type(_describe(status, body)) is kind
 
 
 @pytest.mark.parametrize(
     "piece", ["unknown ", "unknown(", "unknown param ", "does not support ", "stream", "tools is "]
 )
-def test_a_long_text_is_read_in_no_time(piece: str) -> None:
+def test_a_long_text_is_parsed_quickly(piece: str) -> None:
     assert type(_describe(400, piece * 20_000)) is InvalidRequest

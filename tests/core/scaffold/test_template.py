@@ -1,4 +1,4 @@
-"""The backend that `vmpilot backends new` writes: whom it asks, with which key, and what it sends."""
+"""The backend that `vmpilot backends new` creates: its server, its key, and its requests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ KEY = "sk-template-0123456789"
 
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The template's module, imported as it lies there."""
+    """The template's module, imported in place."""
     monkeypatch.syspath_prepend(SOURCES)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     from vmpilot_backend_newbackend import agent
@@ -50,18 +50,18 @@ def test_the_providers_own_key_goes_to_the_provider(agent: ModuleType, monkeypat
     assert KEY not in repr(target) + str(target) + target.quote(f"wrong key {KEY}")
 
 
-def test_a_server_of_the_users_gets_no_key_of_a_provider(agent: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_custom_server_gets_no_key_of_a_provider(agent: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     target = agent.choose_target(make_call(base_url="http://127.0.0.1:1/v1/"))
     assert (agent.find_address(target), target.key) == ("http://127.0.0.1:1/v1", None)
 
 
-def test_the_key_that_was_given_wins(agent: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_explicit_key_wins(agent: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-another")
     assert agent.choose_target(make_call(api_key=Secret(KEY))).key == Secret(KEY)
 
 
-def test_a_missing_or_odd_key_and_an_unknown_provider_are_said(agent: ModuleType) -> None:
+def test_a_missing_or_invalid_key_and_an_unknown_provider_are_reported(agent: ModuleType) -> None:
     with pytest.raises(AuthenticationFailed, match="OPENAI_API_KEY or VMPILOT_API_KEY"):
         agent.choose_target(make_call())
     with pytest.raises(AuthenticationFailed, match="line break"):
@@ -70,7 +70,7 @@ def test_a_missing_or_odd_key_and_an_unknown_provider_are_said(agent: ModuleType
         agent.find_address(agent.choose_target(make_call("nobody/model", api_key=Secret(KEY))))
 
 
-def test_what_is_sent(agent: ModuleType) -> None:
+def test_the_request_that_is_sent(agent: ModuleType) -> None:
     spec = ToolSpec("shell", "Run.", {"type": "object", "properties": {}})
     call = make_call("m", (spec,), base_url="http://127.0.0.1:1/v1", max_tokens=9, omitted=("stream_options",))
     body = agent.write_body(call, agent.choose_target(call))
@@ -83,7 +83,7 @@ def test_what_is_sent(agent: ModuleType) -> None:
     assert [tool["function"]["name"] for tool in body["tools"]] == ["shell"]
 
 
-def test_openais_own_server_gets_the_limit_under_its_new_name(agent: ModuleType) -> None:
+def test_openai_gets_the_token_limit_under_its_new_name(agent: ModuleType) -> None:
     call = make_call(api_key=Secret(KEY), max_tokens=9)
     body = agent.write_body(call, agent.choose_target(call))
     assert (body["max_completion_tokens"], "max_tokens" in body, "tools" in body) == (9, False, False)

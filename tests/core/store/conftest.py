@@ -21,7 +21,7 @@ __all__ = ["make_server", "postgres"]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a store keeps its conversations; several stores may share one."""
+    """The database of a store; several stores may share one."""
 
     folder: Path
     url: str | None
@@ -47,7 +47,7 @@ async def store(place: Place) -> AsyncIterator[ConversationStore]:
 
 @pytest.fixture
 async def other(place: Place) -> AsyncIterator[ConversationStore]:
-    """Another store on the same conversations, as another process has."""
+    """Another store on the same database, as a second process would open it."""
     store = place.store()
     yield store
     await store.close()

@@ -1,4 +1,4 @@
-"""The conversation log in both databases: order, leases, lookup, and what survives."""
+"""The conversation log in both databases: order, leases, lookup and durability."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def numbers(store: ConversationStore) -> list[tuple[str, int]]:
     return await store.run(read)
 
 
-async def test_events_come_back_in_order(store: ConversationStore) -> None:
+async def test_events_are_read_back_in_order(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a", "b"))
     await asyncio.gather(*(log.append(*notices(number)) for number in range(20)))
@@ -51,7 +51,7 @@ async def test_events_come_back_in_order(store: ConversationStore) -> None:
     assert await numbers(store) == [(log.conversation_id, number) for number in range(1, 24)]
 
 
-async def test_a_conversation_goes_on_where_it_ended(store: ConversationStore, other: ConversationStore) -> None:
+async def test_a_conversation_can_be_continued(store: ConversationStore, other: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     await log.close()
@@ -64,7 +64,7 @@ async def test_a_conversation_goes_on_where_it_ended(store: ConversationStore, o
     assert [number for _, number in await numbers(store)] == [1, 2, 3]
 
 
-async def test_conversations_do_not_mix(store: ConversationStore) -> None:
+async def test_conversations_are_separate(store: ConversationStore) -> None:
     one, two = await store.create(), await store.create()
     await asyncio.gather(*(log.append(*notices(log.conversation_id)) for log in (one, two) for _ in range(5)))
     assert await one.read() == notices(*[one.conversation_id] * 5)
@@ -75,7 +75,7 @@ STRANGE = ["\x00", "a\x00b", "\ud800", "\udcff\ud83d", "😀", "\x1b[2J\u2028\r\
 
 
 @pytest.mark.parametrize("text", STRANGE)
-async def test_any_text_survives_everywhere(store: ConversationStore, text: str) -> None:
+async def test_any_text_is_stored_unchanged_in_every_field(store: ConversationStore, text: str) -> None:
     call = ToolCall(text, text, text)
     events = (
         TurnStarted("c", "t", UserMessage.from_text(text), text, text, time=float("inf")),
@@ -96,7 +96,7 @@ async def test_any_text_survives_everywhere(store: ConversationStore, text: str)
 
 @given(st.lists(st.text(st.characters(categories=None)), max_size=5))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_is_said_comes_back(place: Place, texts: list[str]) -> None:
+def test_any_message_is_read_back_unchanged(place: Place, texts: list[str]) -> None:
     events: list[Event] = [TextDelta(text) for text in texts]
     events += [ToolFinished(ToolResult("1", "shell", text), 0.0) for text in texts]
 
@@ -112,21 +112,21 @@ def test_whatever_is_said_comes_back(place: Place, texts: list[str]) -> None:
 
 
 @pytest.mark.parametrize("letter", ["x ", "\ud800"])
-async def test_ten_megabytes_survive(store: ConversationStore, letter: str) -> None:
+async def test_ten_megabytes_are_stored_unchanged(store: ConversationStore, letter: str) -> None:
     event = ToolFinished(ToolResult("1", "shell", letter * (10_000_000 // len(letter))), 0.0)
     log = await store.create()
     await log.append(event)
     assert await log.read() == (event,)
 
 
-async def test_many_different_words_are_no_obstacle(store: ConversationStore) -> None:
+async def test_many_different_words_can_be_indexed(store: ConversationStore) -> None:
     text = " ".join(f"{number:x}{'é' * (number % 90)}" for number in range(200_000))
     log = await store.create()
     await log.append(ToolFinished(ToolResult("1", "shell", text), 0.0))
     assert len(await store.search("1f")) == 1
 
 
-async def test_nothing_to_append(store: ConversationStore) -> None:
+async def test_appending_nothing_is_allowed(store: ConversationStore) -> None:
     log = await store.create()
     await log.append()
     await log.append(*notices("a"))
@@ -134,13 +134,15 @@ async def test_nothing_to_append(store: ConversationStore) -> None:
     assert await numbers(store) == [(log.conversation_id, 1)]
 
 
-async def test_an_empty_conversation_does_not_appear(store: ConversationStore) -> None:
+async def test_an_empty_conversation_is_not_listed(store: ConversationStore) -> None:
     await (await store.create()).close()
     with pytest.raises(UsageError, match=r"There is no conversation to continue yet\. Run vmpilot without -c"):
         await store.latest()
 
 
-async def test_a_second_writer_is_told_who_writes(store: ConversationStore, other: ConversationStore) -> None:
+async def test_a_second_writer_gets_an_error_that_names_the_first(
+    store: ConversationStore, other: ConversationStore
+) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     for second in (store, other):
@@ -178,7 +180,7 @@ async def test_a_writer_whose_lease_was_stolen_cannot_commit(
     assert await again.read() == notices("a", "c")
 
 
-async def test_the_beginning_of_an_id_is_enough(store: ConversationStore) -> None:
+async def test_a_conversation_is_found_by_the_prefix_of_its_id(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     await log.close()
@@ -193,7 +195,7 @@ DOCUMENT = (
 )
 
 
-async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> None:
+async def test_an_exact_id_wins_over_a_longer_one(store: ConversationStore) -> None:
     for name in ("abc", "abcd", "abce", "abcf", "xyz"):
         assert (await store.import_document(DOCUMENT.replace("NAME", name))).id == name
     assert (await store.open("abc")).conversation_id == "abc"
@@ -203,14 +205,14 @@ async def test_the_whole_id_wins_over_a_longer_one(store: ConversationStore) -> 
 
 
 @pytest.mark.parametrize("name", ["", "nowhere", "%", "_", "a%", "ABC", "../../etc/passwd", "' OR 1=1 --", "\x00", "é"])
-async def test_an_unknown_conversation(store: ConversationStore, name: str) -> None:
+async def test_an_unknown_conversation_is_an_error(store: ConversationStore, name: str) -> None:
     await store.import_document(DOCUMENT.replace("NAME", "abc"))
     for asked in (store.open, store.events, store.chat, store.export, store.fork, store.delete):
         with pytest.raises(UsageError, match="There is no conversation"):
             await asked(name)
 
 
-async def test_the_latest_is_the_one_that_was_written_to_last(store: ConversationStore) -> None:
+async def test_the_latest_conversation_is_the_last_one_written_to(store: ConversationStore) -> None:
     one, two = await store.create(), await store.create()
     await one.append(*notices("a"))
     await two.append(*notices("b"))
@@ -219,7 +221,7 @@ async def test_the_latest_is_the_one_that_was_written_to_last(store: Conversatio
     assert await store.latest() == one.conversation_id
 
 
-async def test_a_cancelled_opening_holds_nothing(store: ConversationStore) -> None:
+async def test_a_canceled_open_holds_no_lease(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     await log.close()
@@ -231,11 +233,11 @@ async def test_a_cancelled_opening_holds_nothing(store: ConversationStore) -> No
     go_on.set()
     with pytest.raises(asyncio.CancelledError):
         await opening
-    await store.run(lambda: None)  # what was asked for before is done
+    await store.run(lambda: None)  # earlier requests have completed
     await (await store.open(log.conversation_id)).close()
 
 
-async def test_a_cancelled_append_is_carried_out(store: ConversationStore) -> None:
+async def test_a_canceled_append_completes(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
     free = threading.Event()
@@ -250,7 +252,7 @@ async def test_a_cancelled_append_is_carried_out(store: ConversationStore) -> No
     assert await log.read() == notices("a", "b")
 
 
-async def test_warming_up_is_no_more_than_a_beginning(place: Place) -> None:
+async def test_the_store_can_be_used_while_it_warms_up(place: Place) -> None:
     store = place.store()
     store.warm_up()
     await (await store.create()).append(*notices("a"))
@@ -258,7 +260,7 @@ async def test_warming_up_is_no_more_than_a_beginning(place: Place) -> None:
     await store.close()
 
 
-async def test_what_fails_while_warming_up_is_told_by_the_first_use(tmp_path: Path) -> None:
+async def test_a_failed_warm_up_is_reported_on_first_use(tmp_path: Path) -> None:
     (tmp_path / "data").touch()
     store = ConversationStore(tmp_path / "data")
     store.warm_up()
@@ -267,7 +269,7 @@ async def test_what_fails_while_warming_up_is_told_by_the_first_use(tmp_path: Pa
     await store.close()
 
 
-async def test_a_failed_append_writes_nothing_and_the_next_one_goes_on(store: ConversationStore) -> None:
+async def test_a_failed_append_writes_nothing_and_the_next_one_succeeds(store: ConversationStore) -> None:
     log = await store.create()
     await log.append(*notices("a"))
 

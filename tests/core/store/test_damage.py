@@ -1,4 +1,4 @@
-"""SQLite files that are damaged, empty, replaced or gone."""
+"""SQLite files that are damaged, empty, replaced or missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def works(store: ConversationStore) -> bool:
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all" * 99, b"SQLite format 3\x00" + b"\xff" * 4096])
-async def test_a_file_that_is_no_database_is_set_aside(store: ConversationStore, path: Path, content: bytes) -> None:
+async def test_a_file_that_is_not_a_database_is_set_aside(store: ConversationStore, path: Path, content: bytes) -> None:
     write(path, content)
     with pytest.raises(StoreError) as caught:
         await store.create()
@@ -77,7 +77,7 @@ def scribble_on(path: Path) -> bytes:
     return bytes(content)
 
 
-async def test_a_page_that_is_damaged_is_found_when_it_is_read(store: ConversationStore, path: Path) -> None:
+async def test_a_damaged_page_is_detected_when_it_is_read(store: ConversationStore, path: Path) -> None:
     id_ = await large_log(store)
     damaged = scribble_on(path)
     other = ConversationStore(path.parent)
@@ -90,7 +90,7 @@ async def test_a_page_that_is_damaged_is_found_when_it_is_read(store: Conversati
     await other.close()
 
 
-async def test_an_open_conversation_whose_file_is_damaged_stops(store: ConversationStore, path: Path) -> None:
+async def test_an_open_conversation_fails_once_its_file_is_damaged(store: ConversationStore, path: Path) -> None:
     log = await store.create()
     await log.append(*notices("a" * 9000))
     await store.run(store.database.clean_up)
@@ -103,7 +103,7 @@ async def test_an_open_conversation_whose_file_is_damaged_stops(store: Conversat
     assert await works(store)
 
 
-async def test_a_damaged_index_of_words_is_made_anew(store: ConversationStore, path: Path) -> None:
+async def test_a_damaged_search_index_is_rebuilt(store: ConversationStore, path: Path) -> None:
     log = await store.create()
     started = TurnStarted("c", "t", UserMessage.from_text("needle"), "litellm", "m", time=1.0)
     await log.append(started)
@@ -119,7 +119,7 @@ async def test_a_damaged_index_of_words_is_made_anew(store: ConversationStore, p
     assert not kept_files(path)
 
 
-async def test_an_empty_file_is_a_new_log(store: ConversationStore, path: Path) -> None:
+async def test_an_empty_file_becomes_a_new_log(store: ConversationStore, path: Path) -> None:
     write(path, b"")
     assert await works(store)
 
@@ -132,7 +132,7 @@ async def test_two_damaged_files_in_one_second_are_both_kept(store: Conversation
     assert len({kept.read_bytes() for kept in kept_files(path)}) == 3
 
 
-async def test_a_file_that_is_busy_is_not_damaged(store: ConversationStore, path: Path) -> None:
+async def test_a_busy_file_is_not_treated_as_damaged(store: ConversationStore, path: Path) -> None:
     assert await works(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -149,8 +149,8 @@ def set_patience(store: ConversationStore, milliseconds: int) -> None:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
 
 
-async def test_a_log_that_was_moved_away_is_begun_anew(store: ConversationStore, path: Path) -> None:
-    """Nothing is acknowledged that lies in a file which nobody finds again."""
+async def test_a_log_that_was_moved_away_is_recreated(store: ConversationStore, path: Path) -> None:
+    """Nothing is acknowledged that was written to a file no longer at its path."""
     log = await store.create()
     await log.append(*notices("a"))
     shutil.rmtree(path.parent)
@@ -160,7 +160,7 @@ async def test_a_log_that_was_moved_away_is_begun_anew(store: ConversationStore,
     assert await works(store)
 
 
-async def test_the_log_is_private(store: ConversationStore, path: Path) -> None:
+async def test_the_log_is_readable_by_its_owner_only(store: ConversationStore, path: Path) -> None:
     assert await works(store)
     data = path.parent
     modes = {found.name: found.stat().st_mode & 0o077 for found in (data, *data.rglob("*"))}
@@ -168,7 +168,7 @@ async def test_the_log_is_private(store: ConversationStore, path: Path) -> None:
     assert not any(modes.values()), modes
 
 
-async def test_what_was_acknowledged_is_synced(store: ConversationStore) -> None:
+async def test_acknowledged_entries_are_synced(store: ConversationStore) -> None:
     assert await works(store)
 
     def read() -> list[object]:

@@ -1,4 +1,4 @@
-"""What an append, and a turn, asks of the database does not grow with the log. Work is counted, not timed."""
+"""The database work of an append or a turn does not grow with the log. Work is counted, not timed."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from vmpilot.testing import Reply, ScriptedCall, ScriptedServer
 
 SHORT, LONG = 10, 3_000
 INSTRUCTIONS = 10
-"""SQLite tells us of its work each time it has done this many instructions."""
+"""SQLite reports its work each time it has executed this many instructions."""
 
 
 @dataclass
 class Work:
-    """Statements with the number of their rows; for SQLite also how long its programs ran."""
+    """Statements with their row counts; for SQLite also the number of instructions."""
 
     statements: list[tuple[str, int]] = field(default_factory=list)
     instructions: int = 0
@@ -45,7 +45,7 @@ class Work:
 
 @contextmanager
 def watched() -> Iterator[Work]:
-    """All work on databases in this process."""
+    """All database work in this process."""
     work = Work()
 
     def note(*told: Any) -> None:
@@ -67,7 +67,7 @@ def watched() -> Iterator[Work]:
 
 
 def turns(entries: int) -> Sequence[Event]:
-    """So many entries of turns with a command each."""
+    """This many entries, in turns of one command each."""
     made: list[Event] = []
     for number in count():
         call = ToolCall(f"call_{number}", "shell", '{"command": "ls"}')
@@ -91,7 +91,7 @@ async def filled(store: ConversationStore, entries: int) -> str:
     return log.conversation_id
 
 
-async def test_an_append_to_a_long_conversation_is_the_same_work(store: ConversationStore) -> None:
+async def test_appending_to_a_long_conversation_takes_no_more_work(store: ConversationStore) -> None:
     done: list[Work] = []
     for entries in (SHORT, LONG):
         log = await store.open(await filled(store, entries))
@@ -106,7 +106,7 @@ async def test_an_append_to_a_long_conversation_is_the_same_work(store: Conversa
     assert long.instructions <= short.instructions + 5 * INSTRUCTIONS
 
 
-async def test_a_long_conversation_is_opened_with_as_many_statements(store: ConversationStore) -> None:
+async def test_opening_a_long_conversation_takes_no_more_statements(store: ConversationStore) -> None:
     done: list[Work] = []
     for entries in (SHORT, LONG):
         id_ = await filled(store, entries)
@@ -118,7 +118,7 @@ async def test_a_long_conversation_is_opened_with_as_many_statements(store: Conv
     assert [statement for statement, _ in done[0].statements] == [statement for statement, _ in done[1].statements]
 
 
-async def test_a_turn_of_a_long_conversation_is_the_same_work(
+async def test_a_turn_of_a_long_conversation_takes_no_more_work(
     place: Place, store: ConversationStore, tmp_path: Path, installed_samples: Callable[..., None]
 ) -> None:
     installed_samples("bare")
@@ -133,11 +133,11 @@ async def test_a_turn_of_a_long_conversation_is_the_same_work(
             async with Agent(
                 folder=tmp_path, environment=environment, conversation=conversation, api_key="k", **options
             ) as agent:
-                await agent.answer("One?")  # this one reads the log
+                await agent.answer("One?")  # the first turn reads the log
                 with watched() as work:
                     await agent.answer("Two?")
             assert len(server.requests[2].messages) == entries // 6 * 4 + 6
         done.append(work)
-    # How long SQLite works on them differs: now and then it tidies the index of words.
+    # SQLite's instructions are not compared: now and then it merges segments of the search index.
     assert done[0].statements
     assert done[1].statements == done[0].statements

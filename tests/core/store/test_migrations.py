@@ -1,4 +1,4 @@
-"""Databases of older schemas, of newer ones, and of other programs."""
+"""Databases with an older or newer schema, or of another program."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EVENTS: tuple[Event, ...] = (
 
 
 def make_first_file(folder: Path) -> Path:
-    """What schema 1 left behind, as its program wrote it."""
+    """A database as written by the version that used schema 1."""
     folder.mkdir()
     path = folder / "conversations.db"
     with closing(sqlite3.connect(path)) as connection:
@@ -57,7 +57,7 @@ def make_first_file(folder: Path) -> Path:
 
 @pytest.fixture
 async def older(place: Place) -> AsyncIterator[ConversationStore]:
-    """A store on a database of schema 1."""
+    """A store on a database with schema 1."""
     if place.url is None:
         make_first_file(place.folder)
     else:
@@ -73,7 +73,7 @@ async def older(place: Place) -> AsyncIterator[ConversationStore]:
     await store.close()
 
 
-async def test_an_older_log_goes_on_with_all_its_views(older: ConversationStore) -> None:
+async def test_an_older_log_is_upgraded_with_all_its_views(older: ConversationStore) -> None:
     log = await older.open("abc")
     assert await log.read() == EVENTS
     (chat,) = await older.list_chats()
@@ -84,7 +84,7 @@ async def test_an_older_log_goes_on_with_all_its_views(older: ConversationStore)
     assert (await older.chat("abc")).turns == 2
 
 
-async def test_the_migrations_lead_to_the_schema_of_a_new_database(
+async def test_the_migrations_produce_the_schema_of_a_new_database(
     older: ConversationStore, place: Place, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     await older.list_chats()
@@ -116,7 +116,7 @@ def described(store: ConversationStore) -> dict[str, object]:
         }
 
 
-async def test_an_older_file_is_kept_beside_the_new_one(tmp_path: Path) -> None:
+async def test_an_older_file_is_backed_up_before_the_upgrade(tmp_path: Path) -> None:
     path = make_first_file(tmp_path / "data")
     with closing(sqlite3.connect(path)) as connection:
         before = list(connection.iterdump())
@@ -133,7 +133,7 @@ async def test_an_older_file_is_kept_beside_the_new_one(tmp_path: Path) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 
 
-async def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
+async def test_a_failed_upgrade_changes_nothing(tmp_path: Path) -> None:
     path = make_first_file(tmp_path / "data")
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE commands (in_the_way INTEGER)")
@@ -162,7 +162,7 @@ print("alembic" in sys.modules)
 """
 
 
-def test_of_many_processes_one_upgrades(tmp_path: Path) -> None:
+def test_only_one_of_many_processes_upgrades(tmp_path: Path) -> None:
     path = make_first_file(tmp_path / "data")
     command = [sys.executable, "-c", UPGRADER, str(path)]
     upgraders = [
@@ -192,7 +192,7 @@ def test_importing_the_store_is_cheap() -> None:
     assert ran.stdout == "set()\n"
 
 
-async def test_a_newer_schema_is_refused(store: ConversationStore, place: Place) -> None:
+async def test_a_newer_schema_is_rejected(store: ConversationStore, place: Place) -> None:
     await store.list_chats()
     await store.close()
     if place.url is None:
@@ -207,7 +207,7 @@ async def test_a_newer_schema_is_refused(store: ConversationStore, place: Place)
     await newer.close()
 
 
-async def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
+async def test_the_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "conversations.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE conversations (other TEXT)")
@@ -223,7 +223,7 @@ async def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
     assert len(before) == path.stat().st_size
 
 
-async def test_another_programs_tables_in_the_same_database_do_not_disturb(
+async def test_tables_of_another_program_in_the_same_database_do_not_interfere(
     postgres: PostgresServer, tmp_path: Path
 ) -> None:
     url = postgres.new_database()

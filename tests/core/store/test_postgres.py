@@ -1,4 +1,4 @@
-"""PostgreSQL when it is not there, goes away in mid-work, comes back, or is shared."""
+"""PostgreSQL when it is unreachable, stops during work, restarts, or is shared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PASSWORD = "never-shown"
 
 
 def shown(error: BaseException | None) -> str:
-    """The error and what led to it."""
+    """The error and its chain of causes."""
     return "" if error is None else f"{error!r} {error} {shown(error.__cause__)}"
 
 
@@ -31,7 +31,7 @@ def shown(error: BaseException | None) -> str:
         (f"postgresql://ada:{PASSWORD}@/log?host=/nowhere", "The database log on /nowhere cannot be used: "),
     ],
 )
-async def test_a_server_that_is_not_there(tmp_path: Path, url: str, place: str) -> None:
+async def test_an_unreachable_server_is_an_error(tmp_path: Path, url: str, place: str) -> None:
     store = ConversationStore(tmp_path / "data", database_url=Secret(url))
     with pytest.raises(StoreError) as caught:
         await store.create()
@@ -42,7 +42,7 @@ async def test_a_server_that_is_not_there(tmp_path: Path, url: str, place: str) 
     await store.close()
 
 
-async def test_a_database_that_is_not_there(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_a_missing_database_is_an_error(postgres: PostgresServer, tmp_path: Path) -> None:
     store = ConversationStore(tmp_path, database_url=Secret(postgres.url("nowhere")))
     with pytest.raises(
         StoreError, match=r'^The database nowhere on /tmp/.* cannot be used: .*"nowhere" does not exist'
@@ -61,7 +61,7 @@ async def test_a_database_that_is_not_there(postgres: PostgresServer, tmp_path: 
         f"postgresql://a:{PASSWORD}@b:x/c",
     ],
 )
-async def test_a_url_that_is_none(tmp_path: Path, url: str) -> None:
+async def test_an_invalid_url_is_an_error(tmp_path: Path, url: str) -> None:
     store = ConversationStore(tmp_path, database_url=Secret(url))
     with pytest.raises(
         UsageError, match=r"Invalid database_url\. Expected postgresql://user:password@host/database"
@@ -88,13 +88,13 @@ asyncio.run(main())
 """
 
 
-def test_a_missing_driver_names_the_extra() -> None:
+def test_a_missing_driver_error_names_the_extra() -> None:
     ran = subprocess.run([sys.executable, "-c", WITHOUT_DRIVER], capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("PostgreSQL needs a driver that is not installed. Run `")
     assert "vmpilot-core[postgres]" in ran.stdout
 
 
-async def test_a_server_that_crashes_and_comes_back(make_server: MakeServer, tmp_path: Path) -> None:
+async def test_the_store_recovers_from_a_server_crash(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server()
     place = Place(tmp_path, server.new_database())
     store, other = place.store(), place.store()
@@ -120,7 +120,7 @@ async def test_a_server_that_crashes_and_comes_back(make_server: MakeServer, tmp
     await other.close()
 
 
-async def test_a_lease_that_was_lost_with_its_session_may_be_taken(make_server: MakeServer, tmp_path: Path) -> None:
+async def test_a_lease_lost_with_its_session_can_be_acquired(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server()
     place = Place(tmp_path, server.new_database())
     store, other = place.store(), place.store()
@@ -147,7 +147,7 @@ FOR EACH ROW EXECUTE FUNCTION end_session()
 """
 
 
-async def test_a_session_that_ends_in_mid_append_writes_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_a_session_that_ends_during_an_append_writes_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
     place = Place(tmp_path, postgres.new_database())
     assert place.url is not None
     store = place.store()
@@ -164,8 +164,8 @@ async def test_a_session_that_ends_in_mid_append_writes_nothing(postgres: Postgr
     await store.close()
 
 
-async def test_what_was_committed_unheard_is_kept_in_order(postgres: PostgresServer, tmp_path: Path) -> None:
-    """The connection may break after the server committed and before we hear of it."""
+async def test_a_commit_whose_reply_was_lost_is_kept_in_order(postgres: PostgresServer, tmp_path: Path) -> None:
+    """The connection may break after the server committed and before its reply arrives."""
     place = Place(tmp_path, postgres.new_database())
     assert place.url is not None
     store = place.store()
@@ -180,7 +180,7 @@ async def test_what_was_committed_unheard_is_kept_in_order(postgres: PostgresSer
     await store.close()
 
 
-async def test_durable_even_where_the_server_is_set_otherwise(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_commits_are_durable_even_if_the_server_default_is_not(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.new_database()
     with psycopg.connect(url, autocommit=True) as session:
         name = session.info.dbname
@@ -196,7 +196,7 @@ async def test_durable_even_where_the_server_is_set_otherwise(postgres: Postgres
     await store.close()
 
 
-async def test_many_open_conversations_need_two_sessions(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_many_open_conversations_share_two_sessions(postgres: PostgresServer, tmp_path: Path) -> None:
     url = postgres.new_database()
     store = ConversationStore(tmp_path, database_url=Secret(url))
     logs = [await store.create() for _ in range(60)]

@@ -1,4 +1,4 @@
-"""PostgreSQL's clients, and its server, are killed again and again at moments that nobody chose."""
+"""PostgreSQL's clients and its server are killed repeatedly at random moments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KILLS = 10
 ROUNDS = 6
 
 
-async def test_no_acknowledged_word_is_lost_with_a_client(postgres: PostgresServer, tmp_path: Path) -> None:
+async def test_no_acknowledged_entry_is_lost_when_a_client_is_killed(postgres: PostgresServer, tmp_path: Path) -> None:
     place = Place(tmp_path, postgres.new_database())
     store = place.store()
     log = await store.create()
@@ -30,12 +30,12 @@ async def test_no_acknowledged_word_is_lost_with_a_client(postgres: PostgresServ
         acknowledged.update(await asyncio.to_thread(kill_writer, place, log.conversation_id))
         stored = Counter(text_of(event) for event in await store.events(log.conversation_id))
         assert acknowledged <= stored
-        assert stored.total() <= acknowledged.total() + 1 + KILLS  # what was written and could not be told any more
+        assert stored.total() <= acknowledged.total() + 1 + KILLS  # written, but not acknowledged before the kill
     await store.close()
 
 
 def kill_writer(place: Place, name: str) -> list[str]:
-    """Kill a process that writes as fast as it can, and give what it was told is written."""
+    """Kill a process that writes as fast as it can, and return the acknowledged entries."""
     with start_writer(place, name=name, count=1_000_000, size=100) as writer:
         assert writer.stdout is not None
         for _ in range(random.randint(1, 40)):
@@ -52,7 +52,7 @@ def text_of(event: Event) -> str:
     return event.text
 
 
-async def test_no_acknowledged_word_is_lost_with_the_server(make_server: MakeServer, tmp_path: Path) -> None:
+async def test_no_acknowledged_entry_is_lost_when_the_server_is_killed(make_server: MakeServer, tmp_path: Path) -> None:
     """One process sees the server die many times; its store works again each time, and the log stays in order."""
     server = make_server()
     store = Place(tmp_path, server.new_database()).store()
@@ -86,8 +86,8 @@ async def test_no_acknowledged_word_is_lost_with_the_server(make_server: MakeSer
     await store.close()
 
 
-async def test_two_stores_go_on_after_the_server_was_killed(make_server: MakeServer, tmp_path: Path) -> None:
-    """The one that was writing has its conversation back, or hears that somebody else has it; never both write."""
+async def test_two_stores_recover_after_the_server_was_killed(make_server: MakeServer, tmp_path: Path) -> None:
+    """The writer gets its lease back or learns that the other store holds it; never do both write."""
     server = make_server()
     place = Place(tmp_path, server.new_database())
     first, second = place.store(), place.store()

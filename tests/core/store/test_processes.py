@@ -1,4 +1,4 @@
-"""The conversation log among processes that fight over it, are killed, may not write, or find the disk full."""
+"""The conversation log with processes that compete, are killed, lack write permission, or fill the disk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from vmpilot.contract import Notice, UsageError
 from vmpilot.store import ConversationStore
 
 
-async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
+async def test_a_second_process_learns_who_writes_and_a_kill_releases_the_lease(
     place: Place, store: ConversationStore
 ) -> None:
     with start_writer(place) as writer:
         name = read_line(writer).split()[0]
         with pytest.raises(UsageError, match=f"Conversation {name} is in use by process {writer.pid} on "):
             await store.open(name)
-        assert await store.events(name) == (Notice("0"),)  # anybody may look
+        assert await store.events(name) == (Notice("0"),)  # reading needs no lease
         writer.kill()
         assert writer.wait() == -signal.SIGKILL
         log = await open_when_free(store, name)
@@ -37,7 +37,7 @@ async def test_a_second_process_is_told_who_writes_and_a_kill_frees_the_lease(
             )
 
 
-async def test_a_kill_in_mid_write_loses_nothing_that_was_acknowledged(place: Place, store: ConversationStore) -> None:
+async def test_a_kill_during_a_write_loses_no_acknowledged_entry(place: Place, store: ConversationStore) -> None:
     with start_writer(place, count=1_000_000, size=500) as writer:
         for _ in range(40):
             name, number = read_line(writer).split()
@@ -73,7 +73,7 @@ for child in children:
 """
 
 
-async def test_many_processes_may_begin_at_once(place: Place, store: ConversationStore) -> None:
+async def test_many_processes_can_start_at_once(place: Place, store: ConversationStore) -> None:
     command = [sys.executable, "-c", OPENERS, os.fspath(place.folder), place.url or ""]
     ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, check=False)
     assert ran.stderr == ""
@@ -83,7 +83,7 @@ async def test_many_processes_may_begin_at_once(place: Place, store: Conversatio
 
 @pytest.fixture
 def open_folder(tmp_path: Path) -> Path:
-    """A folder that any user can reach."""
+    """A directory that every user can access."""
     for folder in (tmp_path, *tmp_path.parents):
         if folder.owner() == "root" and folder != Path("/") and folder.stat().st_mode & 0o055 != 0o055:
             folder.chmod(folder.stat().st_mode | 0o055)
@@ -95,7 +95,7 @@ def write_as_nobody(folder: Path, name: str = "") -> str:
         return writer.communicate("end\n")[0].strip()
 
 
-def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
+def test_a_directory_that_cannot_be_created(open_folder: Path) -> None:
     locked = open_folder / "locked"
     locked.mkdir(mode=0o555)
     assert write_as_nobody(locked / "data") == (
@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_made(open_folder: Path) -> None:
     )
 
 
-async def test_files_that_cannot_be_written(open_folder: Path) -> None:
+async def test_files_that_are_not_writable(open_folder: Path) -> None:
     data = open_folder / "data"
     store = ConversationStore(data)
     log = await store.create()
@@ -117,7 +117,7 @@ async def test_files_that_cannot_be_written(open_folder: Path) -> None:
     assert said.endswith("Make it writable, or set VMPILOT_DATA_DIR.")
 
 
-async def test_locks_that_cannot_be_made(open_folder: Path) -> None:
+async def test_locks_that_cannot_be_created(open_folder: Path) -> None:
     data = open_folder / "data"
     store = ConversationStore(data)
     log = await store.create()
@@ -132,7 +132,7 @@ async def test_locks_that_cannot_be_made(open_folder: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """What was acknowledged before stays readable, and the error says what to do."""
+    """Acknowledged entries stay readable, and the error says what to do."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     script = f"""
@@ -195,7 +195,7 @@ asyncio.run(main(Path(sys.argv[1])))
 """
 
 
-def test_the_store_works_again_when_the_disk_does(tmp_path: Path) -> None:
+def test_the_store_recovers_when_the_disk_does(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
     script = f'mount -t tmpfs -o size=2m none {tmp_path} || exit 99; {sys.executable} -c "$1" {tmp_path}'

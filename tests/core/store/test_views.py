@@ -55,7 +55,7 @@ async def filled(store: ConversationStore, *events: Event) -> str:
     return log.conversation_id
 
 
-async def test_the_list(store: ConversationStore) -> None:
+async def test_conversations_are_listed(store: ConversationStore) -> None:
     first = await filled(store, *turn("What fills\nthis disk?"), *turn("And now?", model="local", cost=None))
     second = await filled(store, *notices("a"))
     latest, older = await store.list_chats()
@@ -81,7 +81,7 @@ async def test_titles(store: ConversationStore, request_: str, title: str) -> No
     assert (await store.chat(id_)).title == title
 
 
-async def test_an_imported_history_gives_the_title(store: ConversationStore) -> None:
+async def test_an_imported_history_provides_the_title(store: ConversationStore) -> None:
     history = HistoryImported((AssistantMessage("Hello."), UserMessage.from_text("Earlier"), AssistantMessage("Yes.")))
     id_ = await filled(store, history, *turn("Later"))
     assert (await store.chat(id_)).title == "Earlier"
@@ -103,7 +103,7 @@ SPEAKERS = {"fills": "user", "JOURNALS": "assistant", "sda1": "tool", "df": "too
 
 
 @pytest.mark.parametrize("word", SPEAKERS)
-async def test_search_finds_what_anybody_said(store: ConversationStore, word: str) -> None:
+async def test_search_finds_messages_of_every_role(store: ConversationStore, word: str) -> None:
     id_ = await filled(store, *turn("What fills this disk?"))
     await filled(store, *turn("Größe der Zürcher Straße")[:1])
     hits = await store.search(word)
@@ -132,12 +132,12 @@ async def test_search_finds_what_anybody_said(store: ConversationStore, word: st
         ("größe " * 300, 1),
     ],
 )
-async def test_words(store: ConversationStore, words: str, found: int) -> None:
+async def test_search_matches_words(store: ConversationStore, words: str, found: int) -> None:
     await filled(store, *turn("Größe der Zu\u0308rcher Straße 磁盘满了 Котов #!/bin/bash")[:1])
     assert len(await store.search(words)) == found
 
 
-async def test_the_newest_hits_come_first_and_are_limited(store: ConversationStore) -> None:
+async def test_search_results_are_newest_first_and_limited(store: ConversationStore) -> None:
     id_ = await filled(store, *[event for number in range(9) for event in turn(f"number {number}")[:1]])
     assert [hit.number for hit in await store.search("number", limit=3)] == [9, 8, 7]
     long = await filled(store, *turn(f"{'word ' * 200}needle{' word' * 200}")[:1])
@@ -148,12 +148,12 @@ async def test_the_newest_hits_come_first_and_are_limited(store: ConversationSto
     assert "needle" in hit.excerpt
 
 
-async def test_nothing_to_search_for(store: ConversationStore) -> None:
+async def test_an_empty_search_is_an_error(store: ConversationStore) -> None:
     with pytest.raises(UsageError, match="Nothing to search for"):
         await store.search("?!")
 
 
-async def test_a_fork_leaves_the_old_one_alone(store: ConversationStore) -> None:
+async def test_a_fork_leaves_the_original_unchanged(store: ConversationStore) -> None:
     old = await filled(store, *turn("First"), *turn("Second", call_id="c2"))
     before = (await store.chat(old), await store.events(old))
     whole, cut = await store.fork(old), await store.fork(old, at=1)
@@ -169,14 +169,14 @@ async def test_a_fork_leaves_the_old_one_alone(store: ConversationStore) -> None
 
 
 @pytest.mark.parametrize("at", [0, -1, 2, 99])
-async def test_a_fork_takes_turns_that_are_there(store: ConversationStore, at: int) -> None:
+async def test_a_fork_requires_an_existing_turn(store: ConversationStore, at: int) -> None:
     id_ = await filled(store, *turn("Only"))
     with pytest.raises(UsageError, match=r"has no turn .*; its last one is turn 1"):
         await store.fork(id_, at=at)
     assert len(await store.list_chats()) == 1
 
 
-async def test_what_a_fork_copied_counts_once(store: ConversationStore) -> None:
+async def test_entries_copied_by_a_fork_are_counted_once(store: ConversationStore) -> None:
     old = await filled(store, *turn("Needle"))
     fork = await store.fork(old)
     log = await store.open(fork.id)
@@ -204,7 +204,7 @@ async def test_deleting(store: ConversationStore, other: ConversationStore, plac
         assert not [path for path in place.folder.glob("*") if path.is_file() and b"zanzibar" in path.read_bytes()]
 
 
-async def test_deleting_while_somebody_writes(store: ConversationStore, other: ConversationStore) -> None:
+async def test_a_conversation_in_use_cannot_be_deleted(store: ConversationStore, other: ConversationStore) -> None:
     id_ = await filled(store, *turn("Gone"))
     await store.delete(id_)
     with pytest.raises(UsageError, match="There is no conversation"):
@@ -270,19 +270,19 @@ BAD_DOCUMENTS = {
 
 
 @pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=range(len(BAD_DOCUMENTS)))
-async def test_what_is_no_document_of_ours_changes_nothing(store: ConversationStore, document: str) -> None:
+async def test_importing_a_foreign_document_changes_nothing(store: ConversationStore, document: str) -> None:
     with pytest.raises(UsageError, match=BAD_DOCUMENTS[document]):
         await store.import_document(document)
     assert await store.list_chats() == ()
 
 
 @pytest.mark.parametrize("name", ["../../x", "", "A", "x" * 33])
-async def test_an_imported_id_that_cannot_be_ours(store: ConversationStore, name: str) -> None:
+async def test_an_invalid_imported_id_is_rejected(store: ConversationStore, name: str) -> None:
     document = GOOD.replace('"abc"', json.dumps(name)) % '[{"type": "notice", "text": ""}]'
     assert len((await store.import_document(document)).id) == 12
 
 
-async def test_an_import_from_the_future_is_not_the_latest_for_ever(store: ConversationStore) -> None:
+async def test_an_import_from_the_future_does_not_stay_the_latest(store: ConversationStore) -> None:
     document = GOOD.replace('"touched": 2', '"touched": 1e15') % '[{"type": "notice", "text": ""}]'
     await store.import_document(document)
     id_ = await filled(store, *notices("a"))
@@ -324,7 +324,7 @@ async def test_audit(store: ConversationStore) -> None:
     assert [command.number for command in await store.audit(conversation_id=second[:9])] == [3]
 
 
-async def test_the_views_can_be_drawn_anew(store: ConversationStore) -> None:
+async def test_the_views_can_be_rebuilt(store: ConversationStore) -> None:
     old = await filled(store, *turn("First"), *turn("Second", call_id="c2"))
     await store.fork(old, at=1)
     await store.rename(old, "Kept")
@@ -342,7 +342,7 @@ async def test_the_views_can_be_drawn_anew(store: ConversationStore) -> None:
     assert await seen() == before
 
 
-async def test_the_index_of_words_is_sound(store: ConversationStore, place: Place) -> None:
+async def test_the_search_index_is_consistent(store: ConversationStore, place: Place) -> None:
     for number in range(30):
         id_ = await filled(store, *turn(f"Request {number}"))
         if number % 3 == 0:

@@ -1,4 +1,4 @@
-"""The stand-ins for what the core gives: what the toolbox notices, what the supervision does."""
+"""The fakes of what the core provides: which violations the toolbox records, how model calls are supervised."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def yields(toolbox: ScriptedToolbox, *calls: ToolCall, finish: Finish = "tool_ca
     toolbox.see(MessageCompleted(AssistantMessage(tool_calls=calls, finish=finish)))
 
 
-async def test_a_call_runs_once_its_message_was_seen() -> None:
+async def test_a_call_runs_after_its_message_was_seen() -> None:
     toolbox = ScriptedToolbox(lambda call: f"{call.id} ran")
     yields(toolbox, CALL)
     assert (await toolbox.call(CALL)).text == "c1 ran"
     assert (toolbox.calls, toolbox.faults) == ([CALL], [])
 
 
-async def test_a_call_of_no_message_is_refused_and_noticed() -> None:
+async def test_a_call_without_a_message_is_rejected_and_recorded() -> None:
     toolbox = ScriptedToolbox()
     yields(toolbox)
     assert (await toolbox.call(CALL)).is_error
@@ -50,14 +50,14 @@ async def test_a_call_of_no_message_is_refused_and_noticed() -> None:
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "cut"])
-async def test_a_half_call_does_not_run(finish: Finish) -> None:
+async def test_an_incomplete_call_does_not_run(finish: Finish) -> None:
     toolbox = ScriptedToolbox()
     yields(toolbox, CALL, finish=finish)
     assert (await toolbox.call(CALL)).is_error
     assert (toolbox.calls, toolbox.refused) == ([], [CALL])
 
 
-async def test_a_second_run_is_noticed_and_has_the_same_result() -> None:
+async def test_a_second_run_is_recorded_and_returns_the_same_result() -> None:
     toolbox = ScriptedToolbox(lambda _: str(len(toolbox.calls)))
     yields(toolbox, CALL)
     results = [(await toolbox.call(CALL)).text, (await toolbox.call(CALL)).text]
@@ -65,7 +65,7 @@ async def test_a_second_run_is_noticed_and_has_the_same_result() -> None:
     assert "a second time" in toolbox.faults[0]
 
 
-async def test_a_changed_call_is_noticed_and_runs_as_it_was_yielded() -> None:
+async def test_a_changed_call_is_recorded_and_runs_as_it_was_yielded() -> None:
     toolbox = ScriptedToolbox()
     yields(toolbox, CALL)
     await toolbox.call(ToolCall("c1", "shell", '{"command": "rm"}'))
@@ -73,7 +73,7 @@ async def test_a_changed_call_is_noticed_and_runs_as_it_was_yielded() -> None:
     assert "its message says" in toolbox.faults[0]
 
 
-async def test_a_cancelled_call_stays_cancelled() -> None:
+async def test_a_canceled_call_stays_canceled() -> None:
     started = asyncio.Event()
 
     async def endless(_call: ToolCall) -> ToolResult:
@@ -91,7 +91,7 @@ async def test_a_cancelled_call_stays_cancelled() -> None:
 
 
 class Breaks:
-    """A backend's `stream_once` that breaks off so many times."""
+    """A backend's `stream_once` that fails this many times."""
 
     def __init__(self, times: int, error: Exception) -> None:
         self.times = times
@@ -106,7 +106,7 @@ class Breaks:
         yield MessageCompleted(AssistantMessage("one"))
 
 
-async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> None:
+async def test_a_failed_call_is_retried_and_its_text_retracted() -> None:
     model_calls = RetryingModelCalls(REQUEST, tries=2)
     events: list[BackendEvent] = []
     model_calls.emit = events.append
@@ -116,14 +116,14 @@ async def test_a_broken_call_is_made_again_and_what_was_said_taken_back() -> Non
 
 
 @pytest.mark.parametrize("error", [StreamInterrupted("broke"), InvalidRequest("no"), LookupError("odd")])
-async def test_what_cannot_heal_or_is_out_of_tries_is_raised(error: Exception) -> None:
+async def test_a_permanent_error_or_the_last_attempt_raises(error: Exception) -> None:
     stream_once = Breaks(9, error)
     with pytest.raises(type(error)):
         await RetryingModelCalls(REQUEST, tries=2).ask(stream_once, REQUEST.messages)
     assert len(stream_once.calls) == (2 if isinstance(error, StreamInterrupted) else 1)
 
 
-async def test_broken_arguments_are_sent_in_a_harmless_form() -> None:
+async def test_invalid_arguments_are_sent_as_valid_json() -> None:
     stream_once = Breaks(0, LookupError())
     asks = AssistantMessage(tool_calls=(CALL, ToolCall("c2", "shell", '{"comm')), finish="tool_calls")
     await RetryingModelCalls(REQUEST).ask(stream_once, [asks])
@@ -132,7 +132,7 @@ async def test_broken_arguments_are_sent_in_a_harmless_form() -> None:
     assert [call.arguments for call in sent.tool_calls] == [CALL.arguments, "{}"]
 
 
-async def test_the_stop_comes_with_its_call() -> None:
+async def test_the_stop_is_raised_at_its_call() -> None:
     model_calls = RetryingModelCalls(REQUEST, stop_at=2, stop=TurnStopped("enough"))
     stream_once = Breaks(0, LookupError())
     assert await model_calls.ask(stream_once, REQUEST.messages)

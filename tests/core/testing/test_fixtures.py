@@ -1,4 +1,4 @@
-"""The scripted server as a fixture: it serves, and a script that was not played to its end fails the test."""
+"""The scripted server as a fixture: it serves, and an unfinished script fails the test."""
 
 from __future__ import annotations
 

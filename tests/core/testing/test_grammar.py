@@ -1,4 +1,4 @@
-"""The grammar of a turn as an assertion: what it takes, and the sentence for what it does not."""
+"""The grammar of a turn as an assertion: what it accepts, and the message for what it does not."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_good_turns_pass() -> None:
         ([BEGIN, *SAID], "which no backend yields"),
     ],
 )
-def test_a_backends_broken_turn_is_named(events: list[BackendEvent], sentence: str) -> None:
+def test_an_invalid_turn_of_a_backend_is_described(events: list[BackendEvent], sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_backend_events(events)
 
@@ -71,6 +71,6 @@ def test_a_backends_broken_turn_is_named(events: list[BackendEvent], sentence: s
         ([BEGIN, ASKS, ToolOutput("c1", "o"), FINISH, END], "which does not run"),
     ],
 )
-def test_a_broken_turn_is_named(events: list[Event], sentence: str) -> None:
+def test_an_invalid_turn_is_described(events: list[Event], sentence: str) -> None:
     with pytest.raises(AssertionError, match=sentence):
         check_turn(events)

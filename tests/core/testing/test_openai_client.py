@@ -1,4 +1,4 @@
-"""The scripted server seen by a true client: OpenAI's own library."""
+"""The scripted server used by a real client, OpenAI's library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_client(server: ScriptedServer) -> openai.OpenAI:
 
 
 @pytest.mark.parametrize("server", [[REPLY]], indirect=True)
-def test_whole_answer(server: ScriptedServer) -> None:
+def test_complete_answer(server: ScriptedServer) -> None:
     with make_client(server) as client:
         answer = client.chat.completions.create(model="m", messages=QUESTION)
     message = answer.choices[0].message
@@ -46,7 +46,7 @@ def test_whole_answer(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("server", [[REPLY]], indirect=True)
-def test_streamed_answer_is_put_together_by_the_library(server: ScriptedServer) -> None:
+def test_the_library_assembles_a_streamed_answer(server: ScriptedServer) -> None:
     with (
         make_client(server) as client,
         client.chat.completions.stream(model="m", messages=QUESTION, stream_options={"include_usage": True}) as stream,
@@ -83,7 +83,7 @@ def test_streamed_reasoning(server: ScriptedServer) -> None:
     ],
     indirect=["server"],
 )
-def test_errors_become_the_librarys(server: ScriptedServer, error: type[openai.APIError]) -> None:
+def test_errors_become_the_errors_of_the_library(server: ScriptedServer, error: type[openai.APIError]) -> None:
     with make_client(server) as client, pytest.raises(error):
         client.chat.completions.create(model="m", messages=QUESTION, stream=True)
 
@@ -95,7 +95,7 @@ def test_models(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("server", [[Stall(2, Reply("one two"))]], indirect=True)
-async def test_an_async_client_that_is_cancelled_hangs_up(server: ScriptedServer) -> None:
+async def test_a_canceled_async_client_disconnects(server: ScriptedServer) -> None:
     reached = asyncio.Event()
 
     async def read() -> None:

@@ -27,7 +27,7 @@ def test_split_text(text: str, chunks: Chunks, pieces: tuple[str, ...]) -> None:
     assert split_text(text, chunks) == pieces
 
 
-def test_many_pieces_lose_nothing() -> None:
+def test_many_chunks_lose_nothing() -> None:
     text = "".join(map(str, range(3_000)))
     pieces = split_text(text, 5_000)
     assert len(pieces) == 5_000
@@ -39,14 +39,14 @@ def test_arguments_as_dict_are_dumped_and_as_string_kept() -> None:
     assert ScriptedCall("shell", '{"command": "rm -rf /srv').argument_text == '{"command": "rm -rf /srv'
 
 
-def test_finish_is_derived_unless_given_or_kept_back() -> None:
+def test_finish_reason_is_derived_unless_given_or_withheld() -> None:
     call = ScriptedCall("shell", {})
     assert Reply("done").finish_reason == "stop"
     assert Reply(tool_calls=(call,)).finish_reason == "tool_calls"
     assert Reply("half", finish="length").finish_reason == "length"
 
 
-def test_chunks_that_are_not_the_text_are_refused() -> None:
+def test_chunks_that_differ_from_the_text_are_rejected() -> None:
     assert Reply(chunks=("a", "b")).whole_text == "ab"
     with pytest.raises(ValueError, match="are not its text"):
         Reply("abc", chunks=("a", "b"))

@@ -1,4 +1,4 @@
-"""The scripted server over real HTTP: routes, records, replies, and its judgement at the end."""
+"""The scripted server over real HTTP: routes, records, replies, and the final check."""
 
 from __future__ import annotations
 
@@ -55,19 +55,19 @@ def test_models(client: httpx.Client) -> None:
 def test_other_routes(client: httpx.Client, method: str, path: str, status: int) -> None:
     with ScriptedServer([]) as server:
         response = client.request(method, f"{server.base_url}{path}")
-        assert client.get(f"{server.base_url}/models").status_code == 200  # the connection is still in order
+        assert client.get(f"{server.base_url}/models").status_code == 200  # the connection is still usable
     assert response.status_code == status
     assert ("allow" in response.headers) == (status == 405)
     if method != "HEAD":
         assert response.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_a_query_does_not_matter(client: httpx.Client, ask: Ask) -> None:
+def test_the_query_string_is_ignored(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         assert client.post(f"{server.base_url}/chat/completions?api-version=1", json=ask()).status_code == 200
 
 
-def test_one_connection_serves_many_requests_with_both_body_codings(ask: Ask) -> None:
+def test_one_connection_serves_many_requests_with_both_body_encodings(ask: Ask) -> None:
     body = json.dumps(ask()).encode()
     with ScriptedServer([Reply("one"), Reply("two"), Reply("three")]) as server:
         connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=10.0)
@@ -90,7 +90,7 @@ def test_pipelined_requests_are_answered_in_order(ask: Ask) -> None:
     assert 0 < answer.find(b'"first"') < answer.find(b'"second"')
 
 
-def test_what_is_no_http_gets_400_and_the_end() -> None:
+def test_invalid_http_gets_400_and_a_closed_connection() -> None:
     with ScriptedServer([]) as server, connect(server) as sock:
         sock.sendall(b"hello\r\n\r\n")
         assert read_to_end(sock).startswith(b"HTTP/1.1 400 ")
@@ -131,7 +131,7 @@ def test_base_url_needs_a_start() -> None:
         _ = server.base_url
 
 
-def test_a_taken_port_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with ScriptedServer([]) as server:
         port = urlsplit(server.base_url).port or 0
         with pytest.raises(OSError, match="in use"):
@@ -145,7 +145,7 @@ def test_stopping_ends_thread_and_connections(ask: Ask) -> None:
         (request,) = server.wait_for_requests(1)
     assert read_to_end(sock) == b""
     sock.close()
-    assert not request.client_gone.is_set()  # it was the server that went
+    assert not request.client_gone.is_set()  # the server closed the connection
     assert "scripted-server" not in {thread.name for thread in threading.enumerate()}
     server.stop()
 
@@ -153,7 +153,7 @@ def test_stopping_ends_thread_and_connections(ask: Ask) -> None:
 # Records
 
 
-def test_requests_are_recorded_without_showing_secrets(client: httpx.Client, ask: Ask) -> None:
+def test_recorded_requests_show_no_secrets(client: httpx.Client, ask: Ask) -> None:
     client.headers["Authorization"] = "Bearer sk-secret"
     before = time.monotonic()
     with ScriptedServer([Reply("ok", delay=0.02)]) as server:
@@ -169,14 +169,14 @@ def test_requests_are_recorded_without_showing_secrets(client: httpx.Client, ask
     assert "sk-secret" not in repr(request)
 
 
-def test_keep_bounds_the_record(client: httpx.Client, ask: Ask) -> None:
+def test_keep_limits_the_record(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("ok")], repeat_last=True, keep=2) as server:
         for _ in range(5):
             post(client, server, ask())
         assert [request.number for request in server.wait_for_requests(5)] == [4, 5]
 
 
-def test_waiting_in_vain_says_what_was_seen(client: httpx.Client, ask: Ask) -> None:
+def test_a_wait_that_times_out_reports_what_was_seen(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("ok")]) as server:
         post(client, server, ask())
         with pytest.raises(
@@ -190,7 +190,7 @@ def test_waiting_in_vain_says_what_was_seen(client: httpx.Client, ask: Ask) -> N
 # Replies
 
 
-def test_whole_reply(client: httpx.Client, ask: Ask) -> None:
+def test_complete_reply(client: httpx.Client, ask: Ask) -> None:
     reply = Reply(
         "text",
         "thought",
@@ -248,7 +248,7 @@ def test_streamed_reply(client: httpx.Client, ask: Ask) -> None:
     assert events[-1]["usage"]["total_tokens"] == 120
 
 
-def test_a_stream_tells_usage_only_when_asked(client: httpx.Client, ask: Ask) -> None:
+def test_a_stream_reports_usage_only_on_request(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("ok"), Reply("ok", usage=None)]) as server:
         unasked = events_of(post(client, server, ask(stream=True)))
         missing = events_of(post(client, server, ask(stream=True, stream_options={"include_usage": True})))
@@ -264,7 +264,7 @@ def test_every_answer_has_new_ids(client: httpx.Client, ask: Ask) -> None:
     assert answers[0]["id"] != answers[1]["id"]
 
 
-def test_odd_calls(client: httpx.Client, ask: Ask) -> None:
+def test_unusual_calls(client: httpx.Client, ask: Ask) -> None:
     calls = (ScriptedCall(None, "[]", id=None, index=None), ScriptedCall("", "{}", id="", index=0, chunks=1))
     with ScriptedServer([Reply(tool_calls=calls)] * 2) as server:
         whole = post(client, server, ask()).json()["choices"][0]["message"]
@@ -280,7 +280,7 @@ def test_odd_calls(client: httpx.Client, ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_finish_model_refusal_and_odd_text(client: httpx.Client, ask: Ask, *, stream: bool) -> None:
+def test_finish_reason_model_refusal_and_unusual_text(client: httpx.Client, ask: Ask, *, stream: bool) -> None:
     replies = [
         Reply("half", finish="length", model="other"),
         Reply("no end", framing=Framing(finish=False)),
@@ -301,13 +301,13 @@ def test_finish_model_refusal_and_odd_text(client: httpx.Client, ask: Ask, *, st
     )
 
 
-def test_delay_comes_before_the_content_and_gap_between(client: httpx.Client, ask: Ask) -> None:
+def test_delay_precedes_the_content_and_gap_separates_chunks(client: httpx.Client, ask: Ask) -> None:
     replies = [Reply("one two three", delay=0.05), Reply("one two", gap=0.03)]
     with ScriptedServer(replies) as server:
         with client.stream("POST", f"{server.base_url}/chat/completions", json=ask(stream=True)) as response:
             lines = response.iter_lines()
             assert "role" in next(lines)
-            assert server.requests[0].finished_at is None  # the rest is still held back
+            assert server.requests[0].finished_at is None  # the rest is still withheld
             assert len(list(lines)) == 11
         post(client, server, ask(stream=True))
         times = [(request.finished_at or 0) - request.arrived_at for request in server.requests]
@@ -315,7 +315,7 @@ def test_delay_comes_before_the_content_and_gap_between(client: httpx.Client, as
     assert times[1] >= 0.03 * 4
 
 
-def test_a_long_stream_reaches_a_slow_reader_whole(ask: Ask) -> None:
+def test_a_long_stream_reaches_a_slow_reader_completely(ask: Ask) -> None:
     reply = Reply("x" * 12_000_000, chunks=5_000)  # more than the sockets' buffers hold
     with ScriptedServer([reply]) as server, connect(server) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -328,10 +328,10 @@ def test_a_long_stream_reaches_a_slow_reader_whole(ask: Ask) -> None:
     assert data.count(b'"content":"' + b"x" * 2_400 + b'"') == 5_000
 
 
-# The script's course and the judgement at the end
+# The steps of the script and the final check
 
 
-def test_steps_answer_in_order_and_may_look_at_the_request(client: httpx.Client, ask: Ask) -> None:
+def test_steps_answer_in_order_and_can_inspect_the_request(client: httpx.Client, ask: Ask) -> None:
     def echo(request: RecordedRequest) -> Step:
         return Reply(f"you said {request.messages[-1]['content']}")
 
@@ -359,7 +359,7 @@ def test_too_many_requests_get_500_and_fail_the_check(client: httpx.Client, ask:
         server.check()
 
 
-def test_steps_left_over_fail_at_the_end() -> None:
+def test_unused_steps_fail_at_the_end() -> None:
     with (
         pytest.raises(AssertionError, match=r"2 of 2 steps were not used; the first is Reply\(text='a'"),
         ScriptedServer([Reply("a"), Reply("b")]),
@@ -386,7 +386,7 @@ def test_a_callable_that_raises_fails_the_check(client: httpx.Client, ask: Ask) 
     assert isinstance(caught.value.__cause__, AssertionError)
 
 
-def test_a_callable_must_give_a_step(client: httpx.Client, ask: Ask) -> None:
+def test_a_callable_must_return_a_step(client: httpx.Client, ask: Ask) -> None:
     server = ScriptedServer([lambda _request: "a text"])  # type: ignore[list-item,return-value]
     server.start()
     with pytest.raises(httpx.RemoteProtocolError):
@@ -396,7 +396,7 @@ def test_a_callable_must_give_a_step(client: httpx.Client, ask: Ask) -> None:
         server.check()
 
 
-def test_strict_refuses_and_remembers_but_keeps_the_step(client: httpx.Client, ask: Ask) -> None:
+def test_strict_rejects_and_records_but_keeps_the_step(client: httpx.Client, ask: Ask) -> None:
     server = ScriptedServer([Reply("ok")])
     server.start()
     response = post(client, server, ask(messages=[{"role": "robot", "content": "x"}]))
@@ -410,13 +410,13 @@ def test_strict_refuses_and_remembers_but_keeps_the_step(client: httpx.Client, a
         server.check()
 
 
-def test_without_strict_all_is_taken(client: httpx.Client) -> None:
+def test_without_strict_everything_is_accepted(client: httpx.Client) -> None:
     with ScriptedServer([Reply("ok")], strict=False) as server:
         assert post(client, server, {"messages": "nonsense"}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"\xff", b"[" * 100_000, b'{"model": NaN'])
-def test_a_body_that_is_no_object_is_a_fault(client: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_a_fault(client: httpx.Client, body: bytes) -> None:
     server = ScriptedServer([], strict=False)
     server.start()
     response = client.post(f"{server.base_url}/chat/completions", content=body)
@@ -425,7 +425,7 @@ def test_a_body_that_is_no_object_is_a_fault(client: httpx.Client, body: bytes) 
     assert server.faults == ("request 1: the body is not a JSON object",)
 
 
-def test_a_surrogate_in_the_body_is_named(client: httpx.Client, ask: Ask) -> None:
+def test_a_surrogate_in_the_body_is_reported(client: httpx.Client, ask: Ask) -> None:
     server = ScriptedServer([])
     server.start()
     body = json.dumps(ask(messages=[{"role": "user", "content": "\ud83d"}]))

@@ -1,4 +1,4 @@
-"""The steps of a script over real HTTP: framings, floods, errors, bodies, and connections that break or fall silent."""
+"""The steps of a script over real HTTP: framing, floods, errors, bodies, and connections that break or stall."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_each_event_is_a_chunk_unless_framed_otherwise(client: httpx.Client, ask
     assert "grüße".encode() in blob[0]
 
 
-def test_line_ends_mark_and_done(client: httpx.Client, ask: Ask) -> None:
+def test_line_endings_byte_order_mark_and_done(client: httpx.Client, ask: Ask) -> None:
     framings = [Framing(line_end="\r\n"), Framing(line_end="\r"), Framing(byte_order_mark=True), Framing(done=False)]
     with ScriptedServer([Reply("ok", framing=framing) for framing in framings]) as server:
         crlf, cr, marked, endless = [b"".join(stream_raw(client, server, ask(stream=True))) for _ in framings]
@@ -58,7 +58,7 @@ def test_line_ends_mark_and_done(client: httpx.Client, ask: Ask) -> None:
     assert b"[DONE]" not in endless
 
 
-def test_an_answer_in_one_piece_has_mark_packets_and_cut_too(client: httpx.Client, ask: Ask) -> None:
+def test_an_unstreamed_answer_supports_mark_packets_and_cut_too(client: httpx.Client, ask: Ask) -> None:
     framings = [Framing(), Framing(byte_order_mark=True), Framing(packet_bytes=1), Framing(truncate_at=100)]
     with ScriptedServer([Reply("grüße", framing=framing) for framing in framings]) as server:
         plain, marked, bytewise, short = [stream_raw(client, server, ask()) for _ in framings]
@@ -68,10 +68,10 @@ def test_an_answer_in_one_piece_has_mark_packets_and_cut_too(client: httpx.Clien
     assert len(b"".join(short)) == 100
 
 
-# Floods and bytes that are no HTTP
+# Floods and bytes that are not HTTP
 
 
-def test_a_flood_has_an_opening_its_pieces_and_an_end(client: httpx.Client, ask: Ask) -> None:
+def test_a_flood_has_an_opening_chunks_and_an_end(client: httpx.Client, ask: Ask) -> None:
     flood = Flood("ü-", opening="<", closing=">", times=3, content_type="text/plain; charset=utf-8", status=503)
     with ScriptedServer([flood, Reply("free")]) as server:
         response = post(client, server, ask())
@@ -79,7 +79,7 @@ def test_a_flood_has_an_opening_its_pieces_and_an_end(client: httpx.Client, ask:
         assert post(client, server, ask()).status_code == 200
 
 
-def test_a_flood_without_an_end_goes_on_until_the_client_leaves(client: httpx.Client, ask: Ask) -> None:
+def test_an_endless_flood_lasts_until_the_client_disconnects(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Flood("x" * 10_000)]) as server:
         url = f"{server.base_url}/chat/completions"
         with client.stream("POST", url, json=ask(stream=True)) as response:
@@ -91,7 +91,7 @@ def test_a_flood_without_an_end_goes_on_until_the_client_leaves(client: httpx.Cl
         assert server.wait_for_hangup().number == 1
 
 
-def test_bytes_in_place_of_a_response(ask: Ask) -> None:
+def test_bytes_instead_of_a_response(ask: Ask) -> None:
     with ScriptedServer([Wire(b"\xff\xfe", "SSH-2.0"), Wire(text="x", then="reset")]) as server:
         with connect(server) as sock:
             sock.sendall(raw_request(ask()))
@@ -200,7 +200,7 @@ def test_drop_after_headers_or_events(ask: Ask, after: Any, *, stream: bool, res
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("after", ["request", "headers", 2])
-def test_stall_lasts_until_the_client_goes(ask: Ask, after: Any, *, stream: bool) -> None:
+def test_a_stall_lasts_until_the_client_disconnects(ask: Ask, after: Any, *, stream: bool) -> None:
     with ScriptedServer([Stall(after, Reply("one two three"))]) as server:
         with connect(server) as sock:
             sock.sendall(raw_request(ask(stream=stream)))
@@ -214,7 +214,7 @@ def test_stall_lasts_until_the_client_goes(ask: Ask, after: Any, *, stream: bool
     assert gone.finished_at is None
 
 
-def test_stall_with_comments_sends_no_content(client: httpx.Client, ask: Ask) -> None:
+def test_a_stall_with_comments_sends_no_content(client: httpx.Client, ask: Ask) -> None:
     stall = Stall(2, Reply("one two"), keep_alive_comments=True, interval=0.001)
     with ScriptedServer([stall]) as server:
         with client.stream("POST", f"{server.base_url}/chat/completions", json=ask(stream=True)) as response:
@@ -224,7 +224,7 @@ def test_stall_with_comments_sends_no_content(client: httpx.Client, ask: Ask) ->
     assert set(lines[2:]) == {": keep-alive"}
 
 
-def test_a_hang_up_in_a_long_answer_is_seen(client: httpx.Client, ask: Ask) -> None:
+def test_a_disconnect_during_a_long_answer_is_detected(client: httpx.Client, ask: Ask) -> None:
     with ScriptedServer([Reply("x" * 100, chunks=100, gap=0.01)]) as server:
         with client.stream("POST", f"{server.base_url}/chat/completions", json=ask(stream=True)) as response:
             next(response.iter_lines())

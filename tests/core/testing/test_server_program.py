@@ -1,4 +1,4 @@
-"""The scripted server as a program of its own."""
+"""The scripted server as a separate program."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_json_repeat_port_and_end_of_input(tmp_path: Path, client: httpx.Client)
     assert {answer["choices"][0]["message"]["content"] for answer in answers} == {"a \ud83d"}
 
 
-def test_problems_are_told_at_the_end(tmp_path: Path, client: httpx.Client) -> None:
+def test_problems_are_reported_at_the_end(tmp_path: Path, client: httpx.Client) -> None:
     script = tmp_path / "script.json"
     script.write_text('{"steps": []}', encoding="utf-8")
     with run_program("--script", str(script)) as (program, base_url):
@@ -109,7 +109,7 @@ def test_lenient(tmp_path: Path, client: httpx.Client) -> None:
         ("misspelt.json", '[{"type": "reply", "txt": "a"}]', "unknown field `txt`"),
     ],
 )
-def test_a_script_that_cannot_be_served(tmp_path: Path, name: str, content: str | None, message: str) -> None:
+def test_an_invalid_script_is_an_error(tmp_path: Path, name: str, content: str | None, message: str) -> None:
     script = tmp_path / name
     if content is not None:
         script.write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The strict check: one row for each fault, and what is right."""
+"""The strict check: one row for each fault, and valid requests."""
 
 from __future__ import annotations
 
@@ -273,7 +273,7 @@ def test_faults_of_settings(members: dict[str, Any], fault: str) -> None:
     assert history_faults({"model": "m", "messages": [USER], **members}) == (fault,)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     body = {"model": "m", "messages": [USER, calling(call(name="", arguments="[]")), USER], "temperature": 9}
     assert len(history_faults(body)) == 4
 

@@ -1,4 +1,4 @@
-"""The HTTP parser, fed with bytes in every portion."""
+"""The HTTP parser, fed with bytes in chunks of every size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BARE = b"GET /d HTTP/1.0\r\n\r\n"
 
 
 @pytest.mark.parametrize("portion", [1, 2, 7, 10_000])
-def test_requests_in_portions(portion: int) -> None:
+def test_requests_in_chunks(portion: int) -> None:
     parser, stream = RequestParser(), PLAIN + CHUNKED + BARE + PLAIN
     portions = [stream[at : at + portion] for at in range(0, len(stream), portion)]
     requests = [request for data in portions for request in parser.feed(data)]
@@ -39,12 +39,12 @@ def test_requests_in_portions(portion: int) -> None:
         b"x" * 300_000,
     ],
 )
-def test_what_is_not_http_is_refused(data: bytes) -> None:
+def test_invalid_http_is_rejected(data: bytes) -> None:
     with pytest.raises(BadRequest):
         list(RequestParser().feed(data))
 
 
-def test_a_client_that_waits_for_continue_is_noticed() -> None:
+def test_a_client_that_expects_continue_is_detected() -> None:
     parser = RequestParser()
     assert list(parser.feed(b"POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n")) == []
     assert parser.wants_continue

@@ -63,7 +63,7 @@ def jobs(runner: CommandRunner) -> Callable[..., Any]:
 
 
 async def _until(call: Callable[[], Any], pattern: str) -> str:
-    """Call until all output so far matches; give it."""
+    """Call until all output so far matches; return it."""
     text = ""
     give_up = time.monotonic() + 10
     while not re.search(pattern, text):
@@ -73,7 +73,7 @@ async def _until(call: Callable[[], Any], pattern: str) -> str:
     return text
 
 
-async def test_a_job_keeps_running_and_is_read_piece_by_piece(start: Any, jobs: Any, tmp_path: Path) -> None:
+async def test_a_job_keeps_running_and_is_read_in_chunks(start: Any, jobs: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "go")
     outcome = await start("echo one; cat go; echo two; sleep 1000")
     assert outcome.text.startswith("Job 1 started; it stops when VMPilot exits.")
@@ -102,7 +102,7 @@ async def test_an_unfinished_line_is_shown_and_input_answers_it(start: Any, jobs
         await jobs("input", 1, text="x")
 
 
-async def test_a_job_that_does_not_read_says_so(start: Any, jobs: Any) -> None:
+async def test_a_job_that_does_not_read_its_input_is_reported(start: Any, jobs: Any) -> None:
     await start("sleep 1000")
     with pytest.raises(ToolError, match="does not read its input: "):
         await jobs("input", 1, text="x" * 200_000)
@@ -175,7 +175,7 @@ async def _text_of(survivors: Survivors, word: str) -> str:
     return word if survivors() else "gone"
 
 
-async def test_no_more_than_sixteen_run(start: Any, jobs: Any, runner: CommandRunner, tmp_path: Path) -> None:
+async def test_at_most_sixteen_jobs_run(start: Any, jobs: Any, runner: CommandRunner, tmp_path: Path) -> None:
     for _ in range(16):
         runner.start_job("sleep 1000", folder=tmp_path)
     with pytest.raises(
@@ -197,7 +197,9 @@ async def test_secrets_are_masked_across_reads(start: Any, jobs: Any, tmp_path: 
     assert "[masked] two" in text
 
 
-async def test_a_flooding_job_is_bounded_and_leaves_the_loop_free(start: Any, jobs: Any, tmp_path: Path) -> None:
+async def test_the_output_of_a_flooding_job_is_limited_and_does_not_block_the_loop(
+    start: Any, jobs: Any, tmp_path: Path
+) -> None:
     await start("yes x")
     text = await _until(lambda: jobs("output", 1), "cut; ")
     assert len(text) < 200_000

@@ -1,4 +1,4 @@
-"""Jobs that outlive the VMPilot that started them: output, state and end, as a later one sees them."""
+"""Jobs that outlive the VMPilot that started them: output, state and end, as a later process sees them."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_output_is_bounded_and_keeps_its_end(kept: KeptJobs) -> None:
     assert job.read() == ""
 
 
-def test_a_full_disk_ends_nothing(kept: KeptJobs) -> None:
+def test_a_full_disk_does_not_end_a_job(kept: KeptJobs) -> None:
     folder = kept.begin("x", conversation="c").folder
     writer = OutputWriter(folder / "gone", ())
     writer.feed(b"text\n")

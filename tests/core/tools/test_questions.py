@@ -1,4 +1,4 @@
-"""Prompts that cannot be answered: real programs show them, none waits, and the result says what to do."""
+"""Prompts that cannot be answered: real programs show them, no program waits, and the result says what to do."""
 
 from __future__ import annotations
 

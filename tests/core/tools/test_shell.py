@@ -1,4 +1,4 @@
-"""The tool `shell`: what its result says, and where the next command starts."""
+"""The tool `shell`: its results, and the working folder of the next command."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_command_that_takes_too_long_is_ended(shell: Callable[..., Any])
     assert (outcome.is_error, outcome.exit_code) == (True, None)
 
 
-async def test_the_folder_carries_over(shell: Callable[..., Any], workspace: Workspace) -> None:
+async def test_the_working_folder_is_kept_for_the_next_command(shell: Callable[..., Any], workspace: Workspace) -> None:
     outcome = await shell("mkdir 'a b' && cd 'a b'")
     folder = workspace.root / "a b"
     assert outcome.text == f"[exit code 0; working folder is now {folder}]"
@@ -66,14 +66,14 @@ async def test_the_folder_carries_over(shell: Callable[..., Any], workspace: Wor
     assert (await shell("(cd 'a b')")).folder is None
 
 
-async def test_live_output_comes_raw(shell: Callable[..., Any]) -> None:
+async def test_live_output_is_raw(shell: Callable[..., Any]) -> None:
     live: list[str] = []
     outcome = await shell("printf '\\033[31mred\\033[0m\\n'", live.append)
     assert "".join(live) == "\x1b[31mred\x1b[0m\n"
     assert outcome.text == "red\n[exit code 0]"
 
 
-async def test_a_missing_working_folder_is_named(
+async def test_a_missing_working_folder_is_reported(
     shell: Callable[..., Any], workspace: Workspace, tmp_path: Path
 ) -> None:
     workspace.root = tmp_path / "gone"
@@ -87,7 +87,7 @@ async def test_a_command_with_a_nul_is_an_error(shell: Callable[..., Any]) -> No
         await shell("echo \0")
 
 
-async def test_a_missing_bash_is_named(workspace: Workspace) -> None:
+async def test_a_missing_bash_is_reported(workspace: Workspace) -> None:
     programs = workspace.root / "bin"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")
@@ -95,7 +95,7 @@ async def test_a_missing_bash_is_named(workspace: Workspace) -> None:
     assert "[exit code 127; bash was not found" in outcome.text
 
 
-def test_the_title_is_the_whole_command(workspace: Workspace) -> None:
+def test_the_title_is_the_complete_command(workspace: Workspace) -> None:
     command = "echo 1\n" + "x" * 500
     assert ShellTool(workspace, {}).title({"command": command}) == f"$ {command}"
 

@@ -17,7 +17,7 @@ _ERRORS = {401: contract.AuthenticationFailed, 404: contract.ModelNotFound, 429:
 async def generate_responses(
     request: contract.GenerationRequest, toolbox: contract.Toolbox, model_calls: contract.ModelCalls
 ) -> None:
-    """Ask, run the tools, ask again, until there is an answer without calls."""
+    """Call the model and run its tools until an answer has no calls."""
     messages = list(request.messages)
     while (answer := await model_calls.ask(stream_once, messages)).tool_calls:
         messages += [answer, *await toolbox.call_all(answer.tool_calls)]
@@ -29,7 +29,7 @@ async def stream_once(call: contract.ModelCall) -> AsyncGenerator[BackendEvent, 
     settings = call.settings
     key = settings.api_key.reveal() if settings.api_key else "none"
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    timeout = httpx.Timeout(None, connect=settings.time_limits.connect)  # the core watches over the rest
+    timeout = httpx.Timeout(None, connect=settings.time_limits.connect)  # the core supervises the rest
     try:
         async with (
             httpx.AsyncClient(base_url=settings.base_url or "", headers=headers, timeout=timeout) as client,

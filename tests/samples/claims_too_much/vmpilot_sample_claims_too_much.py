@@ -1,4 +1,4 @@
-"""A backend that says what it was told, and claims to ask a model."""
+"""A backend that repeats its input, and claims to call a model."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ from vmpilot.contract import BackendInfo, GenerationRequest, UserMessage, hookim
 
 @hookimpl
 def describe_backend() -> BackendInfo:
-    """It streams, that much is true."""
+    """Only the claim of streaming is true."""
     return BackendInfo("claims_too_much", "1.0", capabilities=frozenset({"streaming", "usage"}))
 
 
 @hookimpl
 def generate_responses(request: GenerationRequest) -> Iterator[str]:
-    """Repeat the last message in two pieces."""
+    """Repeat the last message in two chunks."""
     asked = request.messages[-1]
     text = asked.text if isinstance(asked, UserMessage) else ""
     yield text[:3]

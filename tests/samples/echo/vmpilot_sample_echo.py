@@ -1,4 +1,4 @@
-"""The smallest backend: it says what it was told."""
+"""The smallest backend: it repeats its input."""
 
 from collections.abc import Iterator
 

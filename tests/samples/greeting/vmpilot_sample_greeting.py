@@ -24,7 +24,7 @@ def greet(arguments: Mapping[str, Any]) -> str:
 
 
 class Visitors:
-    """Writes visitors down in the folder that the person works in."""
+    """Records visitors in the user's working folder."""
 
     spec = ToolSpec("note_visitor", "Write a visitor down.", NAME)
 

@@ -1,1 +1,1 @@
-"""Broken: the entry point names an attribute that is not there."""
+"""Broken: the entry point names a missing attribute."""

@@ -1,1 +1,1 @@
-"""Broken: the entry point names another module, which is not there."""
+"""Broken: the entry point names a missing module."""

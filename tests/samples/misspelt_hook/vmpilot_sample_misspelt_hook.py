@@ -1,4 +1,4 @@
-"""Broken: the name of the hook is misspelt."""
+"""Broken: the name of the hook is misspelled."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""One turn of pydantic-ai's agent, which decides when the model is asked and when tools run; the core does both."""
+"""One turn of pydantic-ai's agent, which decides when to call the model and when to run tools; the core does both."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ async def run_turn(request: GenerationRequest, toolbox: Toolbox, model_calls: Mo
 
 
 class Turn:
-    """The history that is the truth, beside an agent that sees placeholders only: an id for each call, and no content.
+    """The real history, next to an agent that sees only placeholders: an id for each call, and no content.
 
-    pydantic-ai reads the arguments of a call, and answers those that do not fit by itself; here that is the toolbox's.
+    pydantic-ai would validate a call's arguments and answer invalid ones itself; here the toolbox does.
     """
 
     def __init__(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
@@ -56,7 +56,7 @@ class Turn:
         self._answered: dict[str, ToolResult] = {}
 
     async def ask_model(self) -> tuple[str, ...]:
-        """Make the next call to the model; the ids of the placeholders for its tool calls."""
+        """Make the next model call; return the ids of the placeholders for its tool calls."""
         self._history += [self._answered[placeholder] for placeholder in self._asked]
         message = await self._model_calls.ask(ask_server, tuple(self._history))
         self._asked = {f"{len(self._history)}.{number}": call for number, call in enumerate(message.tool_calls)}
@@ -105,7 +105,7 @@ def write_body(call: ModelCall, model: str, provider: str) -> dict[str, Any]:
 
 
 class SupervisedModel(Model):
-    """A model of pydantic-ai's whose requests are a turn's calls to the model."""
+    """A pydantic-ai model whose requests are a turn's model calls."""
 
     def __init__(self, turn: Turn) -> None:
         super().__init__()
@@ -132,10 +132,10 @@ class SupervisedModel(Model):
 
 
 async def call(context: RunContext[Turn]) -> str:
-    """The one tool, which stands in for all."""
+    """The single placeholder for all tools."""
     return await context.deps.run_tool(context.tool_call_id or "")
 
 
 AGENT = Agent(deps_type=Turn, tools=[call])
 NO_LIMITS = UsageLimits(request_limit=None)
-"""The core has limits of its own."""
+"""The core has its own limits."""

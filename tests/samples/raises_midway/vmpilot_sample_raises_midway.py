@@ -6,7 +6,7 @@ from vmpilot.contract import hookimpl
 
 
 class EngineError(Exception):
-    """An exception that the core has never heard of."""
+    """An exception unknown to the core."""
 
 
 @hookimpl

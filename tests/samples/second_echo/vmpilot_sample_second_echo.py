@@ -1,4 +1,4 @@
-"""A fine backend, but another distribution has its name as well."""
+"""A valid backend, but another distribution has the same name."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""A backend whose import does not end."""
+"""A backend whose import never returns."""
 
 import time
 

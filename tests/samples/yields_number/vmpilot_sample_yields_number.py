@@ -1,4 +1,4 @@
-"""Broken: it yields something that is no event."""
+"""Broken: it yields something that is not an event."""
 
 from collections.abc import Iterator
 

@@ -32,11 +32,11 @@ AFTERNOON = datetime(2026, 11, 23, 13, 9, 30).astimezone()
         (1e15, "a later date (in 11,574,074,074 days)"),
     ],
 )
-def test_when_to_ask_again_is_told_by_the_clock(seconds: float, told: str) -> None:
+def test_the_retry_time_is_a_time_of_day(seconds: float, told: str) -> None:
     assert resume_time(seconds, now=AFTERNOON) == told
 
 
-def test_nobody_is_told_to_come_too_early() -> None:
+def test_the_retry_time_is_never_too_early() -> None:
     for seconds in range(60, 600, 7):
         told = resume_time(seconds, now=AFTERNOON).partition(" ")[0]
         moment = AFTERNOON.replace(hour=int(told[:2]), minute=int(told[3:]), second=0)
@@ -53,7 +53,7 @@ def test_waits_grow_and_differ() -> None:
     assert len({first for first, _ in delays}) > 1
 
 
-def test_the_waits_of_all_tries_have_one_bound() -> None:
+def test_the_total_wait_of_all_attempts_is_limited() -> None:
     backoff = Backoff(RetryPolicy(attempts=100, total_seconds=30.0))
     for _ in range(2):
         assert backoff.delay_after(RateLimited("later", retry_after=12.0)) == 12.0
@@ -62,7 +62,7 @@ def test_the_waits_of_all_tries_have_one_bound() -> None:
 
 
 @pytest.mark.parametrize("kind", [RateLimited, ProviderUnavailable])
-def test_a_wait_that_is_too_long_is_told_and_not_begun(kind: type[RateLimited | ProviderUnavailable]) -> None:
+def test_a_wait_that_is_too_long_is_reported_and_not_started(kind: type[RateLimited | ProviderUnavailable]) -> None:
     error = kind("Slow down", retry_after=3_300.0)
     with pytest.raises(kind, match=r"Slow down; try again at .*\d\d:\d\d \(in 55 minutes\)") as caught:
         Backoff(RetryPolicy()).delay_after(error)
@@ -72,13 +72,13 @@ def test_a_wait_that_is_too_long_is_told_and_not_begun(kind: type[RateLimited | 
 
 
 @pytest.mark.parametrize("error", [RateLimited("x"), RateLimited("x", retry_after=0.2), StreamInterrupted("x")])
-def test_without_a_time_nothing_is_added(error: ModelError) -> None:
+def test_an_error_without_a_retry_time_is_unchanged(error: ModelError) -> None:
     with pytest.raises(type(error)) as caught:
         Backoff(RetryPolicy(attempts=1)).delay_after(error)
     assert str(caught.value) == "x"
 
 
-def test_what_cannot_heal_is_not_waited_for() -> None:
+def test_a_permanent_error_is_not_retried() -> None:
     error = InvalidRequest("no")
     with pytest.raises(InvalidRequest) as caught:
         Backoff(RetryPolicy()).delay_after(error)

@@ -22,7 +22,7 @@ LARGE = 100_000
 
 
 def take_all(*pieces: BackendEvent) -> tuple[Emitter, Bounds]:
-    """What is read of a stream that repeats these pieces for ever."""
+    """What is kept of a stream that repeats these events forever."""
     emitter, bounds = Emitter(lambda _event: None), Bounds()
     for piece in cycle(pieces):
         if (fitting := bounds.fit(piece)) is not None:
@@ -37,7 +37,7 @@ def told(bounds: Bounds) -> str:
     return bounds.exceeded.text
 
 
-def test_text_and_reasoning_share_one_bound() -> None:
+def test_text_and_reasoning_share_one_limit() -> None:
     emitter, bounds = take_all(ReasoningDelta("r" * LARGE), TextDelta("t" * LARGE))
     message = emitter.message("length")
     assert len(message.text) + len(message.reasoning) == MAX_TEXT
@@ -46,13 +46,13 @@ def test_text_and_reasoning_share_one_bound() -> None:
     assert told(bounds) == "VMPilot reads at most 2,000,000 characters of one answer. The rest was discarded."
 
 
-def test_of_one_huge_piece_the_beginning_is_kept() -> None:
+def test_the_beginning_of_one_huge_event_is_kept() -> None:
     bounds = Bounds()
     assert bounds.fit(TextDelta("x" * 8 * MAX_TEXT)) == TextDelta("x" * MAX_TEXT)
     assert bounds.exceeded
 
 
-def test_what_just_fits_is_taken_as_it_is() -> None:
+def test_an_event_that_just_fits_is_unchanged() -> None:
     bounds = Bounds()
     for piece in (TextDelta("x" * MAX_TEXT), ToolCallDelta(MAX_CALLS - 1, "x" * MAX_ARGUMENTS, "a")):
         assert bounds.fit(piece) is piece
@@ -60,7 +60,7 @@ def test_what_just_fits_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("piece", [TextDelta(""), ToolCallDelta(0)])
-def test_empty_pieces_come_to_an_end(piece: BackendEvent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_empty_events_is_limited(piece: BackendEvent, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MAX_TEXT", "MAX_ARGUMENTS"):
         monkeypatch.setattr(f"vmpilot.engine.calls.bounds.{name}", 100)
     bounds = Bounds()
@@ -71,7 +71,7 @@ def test_empty_pieces_come_to_an_end(piece: BackendEvent, monkeypatch: pytest.Mo
     assert bounds.exceeded
 
 
-def test_arguments_have_a_bound_over_all_calls() -> None:
+def test_arguments_share_one_limit_over_all_calls() -> None:
     emitter, bounds = take_all(ToolCallDelta(0, "a" * LARGE, "first"), ToolCallDelta(1, "b" * LARGE, "second"))
     calls = emitter.message("length", with_calls=True).tool_calls
     assert [call.name for call in calls] == ["first", "second"]
@@ -79,7 +79,7 @@ def test_arguments_have_a_bound_over_all_calls() -> None:
     assert "none of its calls were run" in told(bounds)
 
 
-def test_of_too_many_calls_the_first_are_kept() -> None:
+def test_the_first_of_too_many_calls_are_kept() -> None:
     emitter, bounds = Emitter(lambda _event: None), Bounds()
     for position in range(MAX_CALLS + 1):
         assert not bounds.exceeded
@@ -89,7 +89,7 @@ def test_of_too_many_calls_the_first_are_kept() -> None:
     assert "more than 64 tool calls" in told(bounds)
 
 
-def test_a_call_of_which_nothing_came_is_left_out() -> None:
+def test_a_call_without_any_content_is_omitted() -> None:
     emitter, _ = take_all(ToolCallDelta(1), ToolCallDelta(0, "{}", "work"), TextDelta("x" * MAX_TEXT))
     assert [call.name for call in emitter.message("length", with_calls=True).tool_calls] == ["work"]
 
@@ -104,7 +104,7 @@ def test_a_call_of_which_nothing_came_is_left_out() -> None:
     ],
     ids=["text", "reasoning", "arguments", "calls"],
 )
-def test_a_whole_message_has_the_same_bounds(message: AssistantMessage) -> None:
+def test_a_complete_message_has_the_same_limits(message: AssistantMessage) -> None:
     cut = cut_message(MessageCompleted(message, Usage(1)))
     assert cut is not None
     notice, completed = cut
@@ -113,5 +113,5 @@ def test_a_whole_message_has_the_same_bounds(message: AssistantMessage) -> None:
     assert cut_message(completed) is None
 
 
-def test_an_ordinary_message_is_left_alone() -> None:
+def test_an_ordinary_message_is_unchanged() -> None:
     assert cut_message(MessageCompleted(AssistantMessage("Fine.", "Hm.", (ToolCall("1", "a", "{}"),)))) is None

@@ -72,10 +72,10 @@ def test_an_id_stays_the_same_while_the_conversation_grows(
 @FORM
 @MANY
 @given(ids=st.lists(IDS, unique=True, min_size=1, max_size=6), data=st.data())
-def test_an_id_that_looks_like_a_translation_is_told_apart(
+def test_an_id_that_looks_like_a_translation_is_distinguished(
     form: IdForm, pattern: str, ids: list[str], data: st.DataObject
 ) -> None:
-    """The worst case: a provider gives as its own the very ids that stand for others."""
+    """The worst case: a provider's own ids equal the translations of other ids."""
     made = list(translate_ids(history(*ids), form).values())
     mixed = data.draw(st.permutations(list(dict.fromkeys([*ids, *made]))))
     translation = translate_ids(history(*mixed), form)
@@ -84,7 +84,7 @@ def test_an_id_that_looks_like_a_translation_is_told_apart(
 
 
 @FORM
-def test_thousands_of_ids_stay_apart(form: IdForm, pattern: str) -> None:
+def test_thousands_of_ids_stay_distinct(form: IdForm, pattern: str) -> None:
     ids = [f"call_{number}" for number in range(20_000)]
     translation = translate_ids(history(*ids), form)
     assert len(set(translation.values())) == len(ids)
@@ -92,7 +92,7 @@ def test_thousands_of_ids_stay_apart(form: IdForm, pattern: str) -> None:
 
 @MANY
 @given(call_id=NATIVE)
-def test_what_is_accepted_is_sent_as_it_is(call_id: str) -> None:
+def test_an_accepted_id_is_sent_unchanged(call_id: str) -> None:
     stored = history(call_id)
     for form in (FORMS["mistral"][0], FORMS["openai"][0], FORMS["anthropic"][0]):
         translation = translate_ids(stored, form)

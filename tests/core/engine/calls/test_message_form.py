@@ -45,7 +45,7 @@ def send(form: MessageForm, call: ModelCall) -> ModelCall:
     return form.fit(call)[0]
 
 
-def test_without_anything_special_the_call_is_sent_as_it_is() -> None:
+def test_the_default_form_sends_the_call_unchanged() -> None:
     call = make_call(called("call_1", provider="openai", tool_calls=[EXTRA]))
     assert send(MessageForm(), call) is call
 
@@ -65,12 +65,12 @@ def test_without_anything_special_the_call_is_sent_as_it_is() -> None:
         ("whatever", None, MessageForm()),
     ],
 )
-def test_what_is_known_of_a_provider(model: str, base_url: str | None, form: MessageForm) -> None:
+def test_the_form_known_for_a_provider(model: str, base_url: str | None, form: MessageForm) -> None:
     assert usual_form(model, base_url=base_url) == form
     assert Endpoint(model, ModelSettings(base_url=base_url)).form == form
 
 
-def test_ids_are_translated_there_and_back() -> None:
+def test_ids_are_translated_in_both_directions() -> None:
     repeated = AssistantMessage(tool_calls=(ToolCall("call_1", "shell", "{}"), ToolCall("AbCdEfGh1", "shell", "{}")))
     call = make_call(
         called("call_1", "AbCdEfGh1"), ToolResult("call_1", "shell", "a"), ToolResult("AbCdEfGh1", "s", "b")
@@ -86,7 +86,7 @@ def test_ids_are_translated_there_and_back() -> None:
     assert with_stored_ids(MessageCompleted(answer), stored_ids) == MessageCompleted(repeated)
 
 
-def test_reasoning_goes_back_with_each_answer_while_tools_are_offered() -> None:
+def test_reasoning_is_sent_back_with_each_answer_while_tools_are_offered() -> None:
     history = (called("a", reasoning="Hm."), ToolResult("a", "shell", ""), AssistantMessage("Done.", "So."), ASK)
     form = MessageForm(reasoning=True)
     asked = send(form, make_call(*history, called("b"), ToolResult("b", "shell", "")))
@@ -97,7 +97,7 @@ def test_reasoning_goes_back_with_each_answer_while_tools_are_offered() -> None:
     assert not any("reasoning_content" in one for one in chat_messages(asked.messages, provider="openai"))
 
 
-def test_data_of_another_provider_are_not_sent_beside_what_is_wanted() -> None:
+def test_data_of_another_provider_is_not_sent() -> None:
     foreign = called("a", reasoning="Hm.", provider="anthropic", thinking_blocks=[{"signature": "s"}])
     asked = send(MessageForm(reasoning=True, signatures=True), make_call(foreign))
     (sent,) = chat_messages(asked.messages[1:], provider="openai")
@@ -117,7 +117,7 @@ def test_data_of_another_provider_are_not_sent_beside_what_is_wanted() -> None:
         (AssistantMessage("Done."), None),
     ],
 )
-def test_only_calls_without_a_signature_get_the_word_for_that(
+def test_only_calls_without_a_signature_get_the_placeholder(
     message: AssistantMessage, signatures: list[dict[str, Any]] | None
 ) -> None:
     asked = send(MessageForm(signatures=True), make_call(message))
@@ -126,7 +126,7 @@ def test_only_calls_without_a_signature_get_the_word_for_that(
     assert found == (signatures or [])
 
 
-def test_what_is_refused_is_left_out() -> None:
+def test_rejected_members_are_omitted() -> None:
     message = called("a", provider="openai", tool_calls=[EXTRA], reasoning_details=[{"data": "x"}])
     asked = send(MessageForm(opaque_data=False), make_call(message))
     assert asked.messages[1] == called("a")
@@ -152,7 +152,7 @@ def test_the_system_prompt_is_folded_into_the_first_message(first: UserMessage, 
     assert (asked.system, asked.messages) == ("", (UserMessage(content), *call.messages[1:]))
 
 
-def test_the_same_problem_is_mended_once() -> None:
+def test_the_same_problem_is_fixed_once() -> None:
     endpoint = Endpoint("openai/m", ModelSettings(base_url="http://host/v1"))
     for problem in ("opaque_data", "signature_missing", "system_role"):
         refused = RefusedMessages(problem)
@@ -160,7 +160,7 @@ def test_the_same_problem_is_mended_once() -> None:
         assert not endpoint.mend(refused)
 
 
-def test_a_server_that_wants_and_refuses_the_same_has_an_end() -> None:
+def test_contradictory_demands_of_a_server_do_not_loop_forever() -> None:
     endpoint = Endpoint("openai/m", ModelSettings(base_url="http://host/v1"))
     tries = 0
     while endpoint.mend(RefusedMessages("reasoning_missing")) and endpoint.mend(RefusedMessages("opaque_data")):

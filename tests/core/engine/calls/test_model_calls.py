@@ -52,7 +52,7 @@ Script = list[BackendEvent | BaseException | float]
 
 
 class Stream:
-    """A `StreamOnce` that plays one script after the other: events, errors, and seconds of silence."""
+    """A `StreamOnce` that plays one script per call: events, errors, and seconds of silence."""
 
     def __init__(self, *scripts: Script) -> None:
         self.scripts = list(scripts)
@@ -77,7 +77,7 @@ class Stream:
 
 
 class Calls(SupervisedModelCalls):
-    """Model calls whose events, complete messages among them, are in `events`."""
+    """Model calls whose events, including complete messages, are in `events`."""
 
     def __init__(self, request: GenerationRequest, **options: Any) -> None:
         self.events: list[BackendEvent] = []
@@ -107,7 +107,7 @@ def line_up(*fallbacks: Fallback, tool_mode: ToolMode = "auto") -> FallbackChain
 
 
 def fallback(model: str, error: ModelError | None = None) -> Fallback:
-    """One that can be made ready, or fails with the error."""
+    """A model that can be prepared, or fails with the error."""
 
     async def prepare() -> Endpoint:
         if error is not None:
@@ -129,11 +129,11 @@ async def run_turn(
 
 @pytest.fixture(autouse=True)
 def _no_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits are as short as they may be; what is waited for is seen in the events."""
+    """Waits are as short as possible; the events show what was waited for."""
     monkeypatch.setattr("vmpilot.engine.calls._backoff.random.uniform", lambda low, _high: low / 50)
 
 
-async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
+async def test_events_pass_and_the_call_follows_the_request() -> None:
     stream = Stream([ReasoningDelta("Hm."), TextDelta("Fine."), FINE])
     message = UserMessage.from_text("a\0b")
     assert await run_turn(stream, messages=(message,)) == [ReasoningDelta("Hm."), TextDelta("Fine."), FINE]
@@ -157,7 +157,7 @@ async def test_events_pass_and_the_call_is_what_the_request_says() -> None:
         ),
     ],
 )
-async def test_a_call_without_a_proper_answer_is_an_error(script: Script, error: type[ModelError], told: str) -> None:
+async def test_a_call_without_a_valid_answer_is_an_error(script: Script, error: type[ModelError], told: str) -> None:
     stream = Stream(script)
     with pytest.raises(error, match=told):
         await run_turn(stream)
@@ -165,12 +165,12 @@ async def test_a_call_without_a_proper_answer_is_an_error(script: Script, error:
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal"])
-async def test_an_end_that_the_provider_marked_is_an_end(finish: Any) -> None:
+async def test_a_finish_reason_of_the_provider_ends_the_call(finish: Any) -> None:
     completed = MessageCompleted(AssistantMessage("", finish=finish))
     assert await run_turn(Stream([completed])) == [completed]
 
 
-async def test_what_comes_behind_the_message_is_not_waited_for() -> None:
+async def test_nothing_after_the_message_is_waited_for() -> None:
     stream = Stream([FINE, 60.0])
     assert await run_turn(stream) == [FINE]
     assert stream.closed == 1
@@ -186,7 +186,7 @@ async def test_what_comes_behind_the_message_is_not_waited_for() -> None:
         pytest.param([TextDelta("x"), 0.03] * 50, {"gap": 0.2, "whole": 0.1}, "did not finish within 0.1 s", id="drip"),
     ],
 )
-async def test_silence_has_an_end(script: Script, limits: dict[str, float], told: str) -> None:
+async def test_silence_times_out(script: Script, limits: dict[str, float], told: str) -> None:
     stream = Stream(script)
     with pytest.raises(ModelTimeout, match=told):
         await run_turn(stream, supervise(limits=TimeLimits(**limits)))
@@ -194,13 +194,13 @@ async def test_silence_has_an_end(script: Script, limits: dict[str, float], told
 
 
 @pytest.mark.parametrize("piece", [TextDelta("x"), ReasoningDelta("x"), ToolCallDelta(0, "x")])
-async def test_every_piece_is_a_sign_of_life(piece: BackendEvent) -> None:
+async def test_every_event_restarts_the_timeout(piece: BackendEvent) -> None:
     script: Script = [item for _ in range(5) for item in (piece, 0.1)]
     events = await run_turn(Stream([*script, FINE]), supervise(limits=TimeLimits(gap=0.3, first_content=0.3)))
     assert events == [*[piece] * 5, FINE]
 
 
-async def test_a_retry_says_so_and_takes_back_what_was_shown() -> None:
+async def test_a_retry_is_reported_and_retracts_what_was_shown() -> None:
     broken = StreamInterrupted("broke")
     stream = Stream([broken], [TextDelta("Fi"), broken], [ToolCallDelta(0), broken], [TextDelta("Fine."), FINE])
     events = await run_turn(stream, supervise(retry=RetryPolicy(attempts=4)))
@@ -215,7 +215,7 @@ async def test_a_retry_says_so_and_takes_back_what_was_shown() -> None:
     assert len({id(call) for call in stream.calls}) == 1
 
 
-async def test_attempts_are_counted_with_the_first() -> None:
+async def test_attempts_include_the_first() -> None:
     down = ProviderUnavailable("down")
     stream = Stream([down], [down], [down])
     with pytest.raises(ProviderUnavailable, match="down"):
@@ -226,7 +226,7 @@ async def test_attempts_are_counted_with_the_first() -> None:
 @pytest.mark.parametrize(
     "error", [AuthenticationFailed("wrong key"), ValueError("a bug"), LimitStop.__new__(LimitStop)]
 )
-async def test_what_is_not_retryable_passes_at_once(error: Exception) -> None:
+async def test_an_error_that_is_not_retryable_is_raised_at_once(error: Exception) -> None:
     stream = Stream([error], [FINE])
     with pytest.raises(type(error)):
         await run_turn(stream, supervise(retry=RetryPolicy(attempts=3)))
@@ -234,7 +234,7 @@ async def test_what_is_not_retryable_passes_at_once(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("make", [RateLimited, ProviderUnavailable])
-async def test_the_providers_word_is_a_floor(make: Callable[..., ModelError]) -> None:
+async def test_the_retry_time_of_the_provider_is_a_minimum(make: Callable[..., ModelError]) -> None:
     stream = Stream([make("later", retry_after=0.2)], [FINE])
     started = asyncio.get_running_loop().time()
     events = await run_turn(stream, supervise(retry=RetryPolicy(attempts=2)))
@@ -242,7 +242,7 @@ async def test_the_providers_word_is_a_floor(make: Callable[..., ModelError]) ->
     assert events[0] == Retrying(2, 0.2, "later", discard=False)
 
 
-async def test_a_wait_beyond_the_patience_is_not_begun() -> None:
+async def test_a_wait_beyond_the_limit_is_not_started() -> None:
     stream = Stream([RateLimited("in an hour", retry_after=3600.0)], [FINE])
     with pytest.raises(RateLimited, match="hour"):
         await run_turn(stream, supervise(retry=RetryPolicy(attempts=3)))
@@ -269,7 +269,7 @@ async def test_steps_are_counted_before_the_model_is_asked() -> None:
     assert stream.calls == []
 
 
-async def test_another_model_is_asked_once_the_tries_are_used_up_and_no_text_is_doubled() -> None:
+async def test_a_fallback_follows_the_last_attempt_and_no_text_is_repeated() -> None:
     broken = StreamInterrupted("broke")
     stream = Stream([TextDelta("Fi"), broken], [TextDelta("Fi"), broken], [TextDelta("Fine."), FINE], [FINE])
     calls = supervise(retry=RetryPolicy(attempts=2), chain=line_up(fallback("n")))
@@ -290,7 +290,7 @@ async def test_another_model_is_asked_once_the_tries_are_used_up_and_no_text_is_
 @pytest.mark.parametrize(
     "error", [AuthenticationFailed("x"), QuotaExhausted("x"), RateLimited("x", retry_after=3600.0), ModelError("x")]
 )
-async def test_what_waiting_does_not_heal_goes_to_another_model_at_once(error: ModelError) -> None:
+async def test_a_permanent_error_goes_to_a_fallback_at_once(error: ModelError) -> None:
     stream = Stream([error], [FINE])
     notice, completed = await run_turn(stream, supervise(retry=RetryPolicy(), chain=line_up(fallback("n"))))
     assert isinstance(notice, Notice)
@@ -299,14 +299,14 @@ async def test_what_waiting_does_not_heal_goes_to_another_model_at_once(error: M
 
 
 @pytest.mark.parametrize("error", [InvalidRequest("x"), ContextOverflow("x"), ContentFiltered("x"), ValueError("x")])
-async def test_what_is_said_of_the_request_holds_for_every_model(error: Exception) -> None:
+async def test_an_error_about_the_request_is_not_sent_to_a_fallback(error: Exception) -> None:
     stream = Stream([error], [FINE])
     with pytest.raises(type(error)):
         await run_turn(stream, supervise(chain=line_up(fallback("n"))))
     assert len(stream.calls) == 1
 
 
-async def test_each_model_has_its_own_tries_and_the_last_error_is_told() -> None:
+async def test_each_model_has_its_own_attempts_and_the_last_error_is_raised() -> None:
     scripts: list[Script] = [[BadResponse(str(number))] for number in range(6)]
     stream = Stream(*scripts)
     calls = supervise(retry=RetryPolicy(attempts=2), chain=line_up(fallback("n"), fallback("o")))
@@ -320,7 +320,7 @@ async def test_each_model_has_its_own_tries_and_the_last_error_is_told() -> None
     ]
 
 
-async def test_a_fallback_that_cannot_be_made_ready_is_passed_over() -> None:
+async def test_a_fallback_that_cannot_be_prepared_is_skipped() -> None:
     chain = line_up(fallback("local", ModelError("no weights")), fallback("n"))
     events = await run_turn(Stream([AuthenticationFailed("no key")], [FINE]), supervise(chain=chain))
     assert [event.text for event in events if isinstance(event, Notice)] == [
@@ -333,7 +333,7 @@ async def test_a_fallback_that_cannot_be_made_ready_is_passed_over() -> None:
         )
 
 
-async def test_a_turn_may_begin_with_a_fallback() -> None:
+async def test_a_turn_can_start_with_a_fallback() -> None:
     chain = await FallbackChain.open([fallback("local", ModelError("no weights")), fallback("n")])
     stream = Stream([FINE])
     assert await run_turn(stream, supervise(chain=chain)) == [Notice("Switching from local to n: no weights"), FINE]
@@ -341,7 +341,7 @@ async def test_a_turn_may_begin_with_a_fallback() -> None:
         await FallbackChain.open([fallback("local", ModelError("no weights"))])
 
 
-async def test_what_a_server_refuses_is_left_out_from_then_on_and_costs_no_try() -> None:
+async def test_a_rejected_parameter_is_omitted_from_then_on_and_costs_no_attempt() -> None:
     refused = [ParameterRefused("no", parameter=name) for name in ("parallel_tool_calls", "temperature")]
     stream = Stream([refused[0]], [refused[1]], [FINE], [FINE])
     calls = supervise(chain=line_up())
@@ -351,7 +351,7 @@ async def test_what_a_server_refuses_is_left_out_from_then_on_and_costs_no_try()
     assert omitted[1:] == [("parallel_tool_calls",), *[("parallel_tool_calls", "temperature")] * 2]
 
 
-async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
+async def test_one_name_of_the_token_limit_can_be_rejected() -> None:
     names = ("max_tokens", "max_completion_tokens")
     scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
     stream = Stream(*scripts, [FINE])
@@ -363,7 +363,7 @@ async def test_one_name_for_the_longest_answer_may_be_refused() -> None:
 
 
 @pytest.mark.parametrize("names", [["seed", "seed"], [""], [f"made_up_{number}" for number in range(50)]])
-async def test_a_server_that_refuses_without_end_has_the_last_word(names: list[str]) -> None:
+async def test_endless_rejections_of_a_server_are_an_error(names: list[str]) -> None:
     scripts: list[Script] = [[ParameterRefused("no", parameter=name)] for name in names]
     stream = Stream(*scripts)
     with pytest.raises(ParameterRefused):
@@ -374,7 +374,7 @@ async def test_a_server_that_refuses_without_end_has_the_last_word(names: list[s
 TOOLS = (ToolSpec("work", "Does some work.", {"type": "object"}),)
 
 
-async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on() -> None:
+async def test_a_model_without_native_tools_gets_text_tools_from_then_on() -> None:
     stream = Stream([ToolsUnsupported("no tools")], [TextDelta("Fine."), FINE], [TextDelta("Fine."), FINE])
     calls = supervise(chain=line_up(), tools=TOOLS)
     notice, *rest = await run_turn(stream, calls)
@@ -385,7 +385,7 @@ async def test_a_model_without_tools_is_asked_for_them_in_the_text_from_then_on(
     assert "work" in stream.calls[1].system
 
 
-async def test_messages_that_a_server_refuses_are_sent_in_another_form_and_cost_no_try() -> None:
+async def test_rejected_messages_are_sent_in_another_form_and_cost_no_attempt() -> None:
     refused = MessagesRefused("no", refused=RefusedMessages("call_ids", IdForm(9, exact=True, alphabet="letters")))
     stream = Stream([TextDelta("Fi"), refused], [FINE], [FINE])
     calls = supervise(chain=line_up())
@@ -399,7 +399,7 @@ async def test_messages_that_a_server_refuses_are_sent_in_another_form_and_cost_
     assert sent[2] == sent[1]
 
 
-async def test_the_same_refusal_a_second_time_is_an_error() -> None:
+async def test_the_same_rejection_twice_is_an_error() -> None:
     script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
     stream = Stream(script, script)
     with pytest.raises(MessagesRefused, match="no system"):
@@ -407,7 +407,7 @@ async def test_the_same_refusal_a_second_time_is_an_error() -> None:
     assert [call.system for call in stream.calls] == ["Be brief.", ""]
 
 
-async def test_a_fallback_may_take_what_another_model_refuses() -> None:
+async def test_a_fallback_can_accept_messages_that_another_model_rejects() -> None:
     script: Script = [MessagesRefused("no system", refused=RefusedMessages("system_role"))]
     stream = Stream(script, script, [FINE])
     events = await run_turn(stream, supervise(chain=line_up(fallback("n"))))
@@ -418,7 +418,7 @@ async def test_a_fallback_may_take_what_another_model_refuses() -> None:
     assert stream.calls[-1].system == "Be brief."
 
 
-async def test_a_server_that_takes_user_and_assistant_only_is_asked_by_text() -> None:
+async def test_a_server_that_accepts_only_user_and_assistant_gets_text_tools() -> None:
     script: Script = [MessagesRefused("in turns", refused=RefusedMessages("roles"))]
     stream = Stream(script, script, [TextDelta("Fine."), FINE])
     await run_turn(stream, supervise(chain=line_up(), tools=TOOLS), (UserMessage.from_text("Go."),))
@@ -430,13 +430,13 @@ async def test_a_server_that_takes_user_and_assistant_only_is_asked_by_text() ->
     assert "work" in stream.calls[-1].messages[0].text
 
 
-async def test_where_only_tools_of_its_own_are_allowed_that_is_an_error() -> None:
+async def test_with_native_tools_only_a_rejection_of_tools_is_an_error() -> None:
     stream = Stream([ToolsUnsupported("no tools")], [FINE])
     with pytest.raises(ToolsUnsupported, match="--tool-mode auto"):
         await run_turn(stream, supervise(chain=line_up(tool_mode="native"), tools=TOOLS))
 
 
-async def test_by_text_a_model_is_never_offered_tools() -> None:
+async def test_with_text_tools_a_model_is_never_offered_native_tools() -> None:
     stream = Stream([TextDelta("Fine."), FINE])
     await run_turn(stream, supervise(chain=line_up(tool_mode="text"), tools=TOOLS))
     assert stream.calls[0].tools == ()
@@ -453,7 +453,7 @@ async def test_an_endless_answer_is_cut_and_its_stream_closed() -> None:
     assert stream.closed == 1
 
 
-async def test_what_was_shown_of_a_refused_call_is_taken_back() -> None:
+async def test_text_of_a_rejected_call_is_retracted() -> None:
     stream = Stream([TextDelta("Fi"), ParameterRefused("no", parameter="parallel_tool_calls")], [FINE])
     events = await run_turn(stream, supervise(chain=line_up()))
     assert events == [TextDelta("Fi"), Retrying(1, 0.0, "no", discard=True), FINE]

@@ -1,4 +1,4 @@
-"""The wait for a stream ends, whatever the stream does; the rest is tested through `SupervisedModelCalls`."""
+"""Waiting for a stream always ends; the rest is tested through `SupervisedModelCalls`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def deaf(released: asyncio.Event) -> AsyncGenerator[BackendEvent, None]:
             await released.wait()
 
 
-async def test_a_stream_that_swallows_its_cancellation_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stream_that_swallows_its_cancellation_is_abandoned(caplog: pytest.LogCaptureFixture) -> None:
     released = asyncio.Event()
     with pytest.raises(ModelTimeout, match="stopped mid-answer"):  # noqa: PT012  leaving it belongs to it
         async with TimedStream(deaf(released), call(gap=0.05)) as stream:
@@ -46,7 +46,7 @@ async def test_a_stream_that_swallows_its_cancellation_is_left_alone(caplog: pyt
     assert "ignores its cancellation" in caplog.text
 
 
-async def test_whoever_waits_for_a_deaf_stream_can_be_cancelled() -> None:
+async def test_waiting_for_an_unresponsive_stream_can_be_canceled() -> None:
     released = asyncio.Event()
 
     async def wait() -> None:
@@ -63,7 +63,7 @@ async def test_whoever_waits_for_a_deaf_stream_can_be_cancelled() -> None:
     released.set()
 
 
-async def test_what_arrived_before_an_error_is_given_before_it() -> None:
+async def test_events_before_an_error_are_delivered_before_it() -> None:
     async def breaks() -> AsyncGenerator[BackendEvent, None]:
         yield TextDelta("a")
         yield TextDelta("b")
@@ -76,7 +76,7 @@ async def test_what_arrived_before_an_error_is_given_before_it() -> None:
             await stream.next_event()
 
 
-async def test_a_stream_that_gives_itself_up_is_an_interruption() -> None:
+async def test_a_stream_that_cancels_itself_is_an_interruption() -> None:
     async def gives_up() -> AsyncGenerator[BackendEvent, None]:
         yield TextDelta("a")
         raise asyncio.CancelledError
@@ -87,7 +87,7 @@ async def test_a_stream_that_gives_itself_up_is_an_interruption() -> None:
             await stream.next_event()
 
 
-async def test_no_more_is_drawn_than_can_soon_be_taken() -> None:
+async def test_reading_ahead_is_limited() -> None:
     drawn = 0
 
     async def endless() -> AsyncGenerator[BackendEvent, None]:
@@ -105,7 +105,7 @@ async def test_no_more_is_drawn_than_can_soon_be_taken() -> None:
     assert drawn == after
 
 
-async def test_a_stream_is_closed_before_the_watch_ends() -> None:
+async def test_a_stream_is_closed_before_its_context_ends() -> None:
     closed = False
 
     async def slow_to_close() -> AsyncGenerator[BackendEvent, None]:

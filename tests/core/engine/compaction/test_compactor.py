@@ -1,4 +1,4 @@
-"""When one turn compacts its conversation; the supervision of calls, a real log, a model that is a function."""
+"""When a turn compacts its conversation: with supervised calls, a real log, and a function as the model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ Answer = MessageCompleted | Exception
 
 
 class Model:
-    """A `StreamOnce` that answers each call with the next of `answers`, and with `summary` where it has no tools."""
+    """A `StreamOnce` that returns the next of `answers` for each call, or `summary` if the call has no tools."""
 
     def __init__(self, *answers: Answer, summary: Answer = SHORT) -> None:
         self.answers = list(answers)
@@ -67,7 +67,7 @@ class Model:
 
 
 class Bench:
-    """One turn's model calls: `await bench.run(model, messages)` gives their events, `bench.seen()` the core's own."""
+    """One turn's model calls: `await bench.run(model, messages)` returns its events, `bench.seen()` the core's."""
 
     def __init__(self, journal: Journal, *, max_tokens: int | None = None, **options: Any) -> None:
         self.journal = journal
@@ -152,7 +152,7 @@ TALK: list[Message] = [user(10), says(9_000), user(10), says(1_000), user(10)]
         ({"window": 12_500, "overhead": 1_000}, True),
     ],
 )
-async def test_when_it_is_near_the_windows_end(
+async def test_a_conversation_near_the_window_limit_is_compacted(
     make_bench: Callable[..., Bench], options: dict[str, Any], *, compacted: bool
 ) -> None:
     bench, model = make_bench(**options), Model(fine())
@@ -162,7 +162,7 @@ async def test_when_it_is_near_the_windows_end(
     assert len(model.asked) == len(await bench.compactions()) == compacted
 
 
-async def test_a_small_conversation_asks_nobody_for_the_window(make_bench: Callable[..., Bench]) -> None:
+async def test_a_small_conversation_does_not_look_up_the_window(make_bench: Callable[..., Bench]) -> None:
     asked: list[int] = []
     bench = make_bench(find_window=lambda: asked.append(1))
     await bench.run(Model(fine()), [user(3_000)])
@@ -172,7 +172,7 @@ async def test_a_small_conversation_asks_nobody_for_the_window(make_bench: Calla
     assert asked == [1]
 
 
-async def test_what_the_provider_counts_decides(make_bench: Callable[..., Bench]) -> None:
+async def test_the_token_count_of_the_provider_decides(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=14_000), Model(fine(Usage(13_500)), fine())
     await bench.run(model, TALK)
     await bench.run(model, [*TALK, says(10), user(10)])
@@ -181,7 +181,7 @@ async def test_what_the_provider_counts_decides(make_bench: Callable[..., Bench]
 
 
 @pytest.mark.parametrize(("counted", "compacted"), [(10_150, False), (13_500, True), (1, False)])
-async def test_so_does_what_it_counted_in_the_turn_before(
+async def test_the_token_count_of_the_previous_turn_decides(
     make_bench: Callable[..., Bench], counted: int, *, compacted: bool
 ) -> None:
     told = MessageCompleted(says(10), Usage(counted, 10**6))
@@ -190,7 +190,7 @@ async def test_so_does_what_it_counted_in_the_turn_before(
     assert bool(await bench.compactions()) == compacted
 
 
-async def test_a_summary_is_no_step_and_is_paid_for(make_bench: Callable[..., Bench]) -> None:
+async def test_a_summary_costs_tokens_but_no_step(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=11_000), Model(fine(Usage(1_000)))
     events = await bench.run(model, TALK)
     assert events == [TextDelta("So"), fine(Usage(1_000))]
@@ -199,7 +199,7 @@ async def test_a_summary_is_no_step_and_is_paid_for(make_bench: Callable[..., Be
     assert (asked.tools, asked.settings, asked.model) == ((), ModelSettings(), "m")
 
 
-async def test_it_is_in_the_log_before_the_model_is_asked(
+async def test_the_compaction_is_logged_before_the_model_is_asked(
     make_bench: Callable[..., Bench], conversation: Conversation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(_log: ConversationLog, *_events: Event) -> None:
@@ -213,7 +213,7 @@ async def test_it_is_in_the_log_before_the_model_is_asked(
     assert model.calls == []
 
 
-async def test_later_steps_send_the_summary_too_and_nothing_is_asked_again(make_bench: Callable[..., Bench]) -> None:
+async def test_later_steps_reuse_the_summary(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=11_000), Model(fine(), fine(), fine())
     messages = list(TALK)
     for at in range(3):
@@ -224,7 +224,7 @@ async def test_later_steps_send_the_summary_too_and_nothing_is_asked_again(make_
     assert model.calls[2].messages[3:] == tuple(map(sent, messages[5:9]))
 
 
-async def test_the_mildest_shortening_that_is_enough_is_taken(make_bench: Callable[..., Bench]) -> None:
+async def test_the_mildest_sufficient_compaction_is_used(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=11_000), Model(fine(), fine())
     messages: list[Message] = [user(10), *step("a", 5_000), *step("b", 4_500)]
     await bench.run(model, messages)
@@ -237,10 +237,10 @@ async def test_the_mildest_shortening_that_is_enough_is_taken(make_bench: Callab
     assert model.asked == []
 
 
-async def test_outputs_that_the_model_has_not_seen_stay_whole_and_the_summary_leaves_room_for_them(
+async def test_outputs_that_the_model_has_not_seen_stay_complete(
     make_bench: Callable[..., Bench],
 ) -> None:
-    """The last message's results, however long; of the steps before, those for which there is room."""
+    """The last message's results are kept however long they are, and earlier steps if there is room."""
     messages = [*TALK, *step("a", 3_000), *step("b", 1_000), *step("c", 2_000)]
     bench, model = make_bench(window=11_000), Model(fine())
     await bench.run(model, messages)
@@ -249,7 +249,7 @@ async def test_outputs_that_the_model_has_not_seen_stay_whole_and_the_summary_le
     assert model.calls[0].messages[2:] == (TALK[-1], *map(sent, messages[-2:]))
 
 
-async def test_what_cannot_be_made_shorter_is_sent_as_it_is(make_bench: Callable[..., Bench]) -> None:
+async def test_a_conversation_that_cannot_be_shortened_is_sent_unchanged(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=11_000), Model(fine(), fine())
     await bench.run(model, [user(10_500)])
     await bench.run(model, [user(10_500), *step("a", 100)])
@@ -257,8 +257,8 @@ async def test_what_cannot_be_made_shorter_is_sent_as_it_is(make_bench: Callable
     assert len(model.calls[1].messages) == 3
 
 
-async def test_a_summary_that_is_no_shorter_is_not_taken(make_bench: Callable[..., Bench]) -> None:
-    """It is cut to its share of the window; a conversation of one long request gains nothing from it."""
+async def test_a_summary_that_is_no_shorter_is_not_used(make_bench: Callable[..., Bench]) -> None:
+    """It is cut to its share of the window, which does not help a conversation with one long request."""
     bench = make_bench(window=11_000)
     model = Model(fine(), summary=MessageCompleted(says(9_000)))
     await bench.run(model, [user(10), says(1_200), user(9_500)])
@@ -266,7 +266,7 @@ async def test_a_summary_that_is_no_shorter_is_not_taken(make_bench: Callable[..
     assert await bench.compactions() == []
 
 
-async def test_a_summary_that_fails_is_not_tried_on_every_step(make_bench: Callable[..., Bench]) -> None:
+async def test_a_failed_summary_is_not_retried_on_every_step(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(window=11_000), Model(fine(), fine(), summary=ProviderUnavailable("down"))
     await bench.run(model, TALK)
     await bench.run(model, [*TALK, says(10), user(10)])
@@ -278,7 +278,7 @@ async def test_a_summary_that_fails_is_not_tried_on_every_step(make_bench: Calla
     assert [len(call.messages) for call in model.calls] == [5, 7]
 
 
-async def test_text_that_came_before_the_overflow_is_taken_back(make_bench: Callable[..., Bench]) -> None:
+async def test_text_before_an_overflow_is_retracted(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(), Model(ContextOverflow("too long"), fine())
     events = await bench.run(model, TALK)
     assert events == [TextDelta("So"), Retrying(2, 0.0, "too long", discard=True), TextDelta("So"), fine()]
@@ -293,7 +293,7 @@ async def test_a_model_that_overflowed_has_a_smaller_window_from_then_on(make_be
     assert len(await bench.compactions()) == 2
 
 
-async def test_an_overflow_that_nothing_heals_ends_after_three_requests(make_bench: Callable[..., Bench]) -> None:
+async def test_a_persistent_overflow_ends_after_three_requests(make_bench: Callable[..., Bench]) -> None:
     bench, model = make_bench(), Model(*[ContextOverflow("too long")] * 9)
     messages = [user(10), *step("a", 5_000), *step("b", 10), *step("c", 10)]
     with pytest.raises(ContextOverflow, match="compacting did not help: too long"):
@@ -302,7 +302,7 @@ async def test_an_overflow_that_nothing_heals_ends_after_three_requests(make_ben
     assert [bool(event.summary) for event in await bench.compactions()] == [False, True]
 
 
-async def test_an_overflow_whose_summary_fails_says_both(make_bench: Callable[..., Bench]) -> None:
+async def test_an_overflow_with_a_failed_summary_reports_both(make_bench: Callable[..., Bench]) -> None:
     bench = make_bench()
     with pytest.raises(ModelError, match=r"could not be summarized \(down\), and too long"):
         await bench.run(Model(ContextOverflow("too long"), summary=ProviderUnavailable("down")), TALK)

@@ -1,4 +1,4 @@
-"""Asking for a summary: what the model is shown, and that it ends whatever the model has room for."""
+"""Requesting a summary: the transcript for the model, and termination with any context window."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vmpilot.engine.tokens import estimate_text_tokens
 
 
 class Asked:
-    """A model that has room for so many tokens of transcript, and answers with `answer`."""
+    """A model that has room for this many tokens of transcript, and answers with `answer`."""
 
     def __init__(self, room: int = 10**9, answer: str = "S") -> None:
         self.room = room
@@ -50,7 +50,7 @@ HISTORY: list[Message] = [
 ]
 
 
-async def test_the_transcript_says_who_said_what() -> None:
+async def test_the_transcript_names_the_speakers() -> None:
     ask = Asked()
     assert await summarise(HISTORY, ask, room=10_000, longest=500) == "S"
     (text,) = ask.texts
@@ -65,14 +65,14 @@ async def test_the_transcript_says_who_said_what() -> None:
     assert "at most 250 words" in ask.systems[0]
 
 
-async def test_what_tools_printed_cannot_know_the_mark_of_a_new_speaker() -> None:
+async def test_tool_output_cannot_imitate_a_new_speaker() -> None:
     first, second = Asked(), Asked()
     for ask in (first, second):
         await summarise(HISTORY, ask, room=10_000, longest=500)
     assert first.systems != second.systems
 
 
-async def test_parts_end_between_passages_and_each_knows_the_summary_of_those_before() -> None:
+async def test_parts_end_between_passages_and_include_the_previous_summary() -> None:
     ask = Asked(answer="So far.")
     history = [AssistantMessage(f"{at} " + "y" * 1_000) for at in range(9)]
     await summarise(history, ask, room=1_000, longest=100)
@@ -89,7 +89,7 @@ async def test_a_part_that_is_too_long_for_the_model_is_halved() -> None:
     assert max(map(estimate_text_tokens, ask.texts[1:])) <= 700
 
 
-async def test_what_is_too_long_for_all_calls_is_left_out_the_oldest_first() -> None:
+async def test_an_excessive_transcript_omits_the_oldest_part() -> None:
     ask = Asked()
     history = [AssistantMessage(f"{at} " + "y" * 4_000) for at in range(40)]
     await summarise(history, ask, room=500, longest=100)
@@ -110,7 +110,7 @@ async def test_a_summary_that_is_too_long_is_cut() -> None:
     st.integers(SMALLEST_PART, 30_000),
     st.integers(1, 30_000),
 )
-def test_it_ends_whatever_the_model_has_room_for(history: list[Message], room: int, real_room: int) -> None:
+def test_it_terminates_with_any_context_window(history: list[Message], room: int, real_room: int) -> None:
     ask = Asked(real_room)
     try:
         assert asyncio.run(summarise(history, ask, room=room, longest=100)) == "S"
@@ -128,10 +128,10 @@ def test_it_ends_whatever_the_model_has_room_for(history: list[Message], room: i
         (AssistantMessage(tool_calls=(ToolCall("a", "shell", "{}"),), finish="tool_calls"), BadResponse),
     ],
 )
-def test_an_answer_that_is_no_summary(message: AssistantMessage, error: type[ModelError]) -> None:
+def test_an_unusable_answer_is_not_a_summary(message: AssistantMessage, error: type[ModelError]) -> None:
     with pytest.raises(error, match=r"summar"):
         spoken(message)
 
 
-def test_a_summary_that_was_cut_by_the_limit_of_tokens_is_one() -> None:
+def test_a_summary_cut_by_the_token_limit_is_used() -> None:
     assert spoken(AssistantMessage("So far", finish="length")) == "So far"

@@ -1,4 +1,4 @@
-"""The system prompt says what the model needs, and nothing that leads a small one astray."""
+"""The system prompt contains what the model needs, and nothing that misleads a small one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_it_names_the_user_the_tools_and_the_date() -> None:
     assert "2026-11-22" in text
 
 
-def test_it_asks_for_relative_paths_and_names_no_folder() -> None:
+def test_it_requests_relative_paths_and_names_no_folder() -> None:
     assert "relative paths" in prompt()
     assert str(Path.cwd()) not in prompt()
 
 
-def test_each_mode_has_its_sentence() -> None:
+def test_each_mode_is_described() -> None:
     assert len({prompt(mode) for mode in ("observe", "operate", "full")}) == 3

@@ -1,4 +1,4 @@
-"""A recording alone: what is written line by line comes back turn by turn, masked, and a damaged one is said to be."""
+"""Recordings: written line by line, read turn by turn, masked; damage is reported."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read(path: Path) -> Recording:
     return read_recording(path)
 
 
-async def test_what_was_sent_comes_back_whole_and_failures_are_no_answers(path: Path) -> None:
+async def test_recorded_calls_are_read_back_and_failures_are_not_answers(path: Path) -> None:
     (turn,) = read(path).turns
     user = ASKED.messages[0]
     assert turn.asked == ASKED
@@ -75,7 +75,7 @@ async def test_what_was_sent_comes_back_whole_and_failures_are_no_answers(path: 
     assert [type(event).__name__ for event in turn.events] == ["MessageCompleted"] * 3 + ["TurnEnded"]
 
 
-def test_no_secret_no_address_and_no_other_reader(path: Path) -> None:
+def test_a_recording_has_no_secrets_and_is_private(path: Path) -> None:
     text = path.read_text()
     assert "hunter2" not in text
     assert "sk-of-the-person" not in text
@@ -87,7 +87,7 @@ def test_a_message_is_written_once(path: Path) -> None:
     assert path.read_text().count("I look.") == 1
 
 
-def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
+def test_a_truncated_line_is_omitted_and_reported(path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     recording = read(path)
@@ -112,7 +112,7 @@ def test_a_cut_line_is_left_out_and_said(path: Path) -> None:
         (BEGUN + TURN + b'[{"type":"assistant","text":"x"}]}\n', "user's message"),
     ],
 )
-def test_what_is_no_recording(tmp_path: Path, content: bytes, told: str) -> None:
+def test_an_invalid_recording_is_rejected(tmp_path: Path, content: bytes, told: str) -> None:
     (tmp_path / "t.recording").write_bytes(content)
     with pytest.raises(UsageError, match=told):
         read(tmp_path / "t.recording")
@@ -128,7 +128,7 @@ def test_a_file_is_never_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no device that is always full")  # noqa: PTH110
-async def test_a_full_disk_ends_the_recording_and_not_the_session(tmp_path: Path) -> None:
+async def test_a_full_disk_ends_the_recording_but_not_the_session(tmp_path: Path) -> None:
     writer = RecordingWriter(tmp_path / "t.recording", mask=str)
     descriptor = os.open("/dev/full", os.O_WRONLY)
     os.dup2(descriptor, writer._file.fileno())

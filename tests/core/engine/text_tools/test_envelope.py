@@ -1,4 +1,4 @@
-"""The arguments are the string that the model wrote; what cannot be read is a call that the toolbox refuses."""
+"""The arguments are the string that the model wrote; invalid ones make a call that the toolbox rejects."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def test_several_calls() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), values, max_size=3), st.sampled_from([None, 1]))
-def test_arguments_come_back_letter_for_letter(arguments: dict[str, Any], indent: int | None) -> None:
+def test_arguments_are_returned_verbatim(arguments: dict[str, Any], indent: int | None) -> None:
     raw = json.dumps(arguments, indent=indent)
     text = f'{{"tool": "work", "arguments": {raw}}}'
     assert read_unmarked(text) == read_marked(text) == [FoundCall("work", raw)]
 
 
-def test_doubled_keys_in_the_arguments_are_left_to_the_strict_reader() -> None:
+def test_duplicate_keys_in_the_arguments_are_left_to_the_strict_parser() -> None:
     raw = '{"command": "ls", "command": "rm"}'
     (call,) = read_marked(f'{{"tool": "shell", "arguments": {raw}}}')
     assert call == FoundCall("shell", raw)
@@ -76,13 +76,13 @@ NO_CALLS = [
 
 
 @pytest.mark.parametrize("text", NO_CALLS, ids=lambda text: text[:40])
-def test_what_is_more_or_less_than_a_call_is_none_without_the_mark(text: str) -> None:
+def test_without_the_mark_an_inexact_call_is_not_a_call(text: str) -> None:
     with pytest.raises((ValueError, RecursionError)):
         read_unmarked(text)
 
 
 @pytest.mark.parametrize("text", [text for text in NO_CALLS if text != '{"name": "shell"}'], ids=lambda text: text[:40])
-def test_with_the_mark_it_is_a_call_that_is_refused(text: str) -> None:
+def test_with_the_mark_an_inexact_call_is_rejected(text: str) -> None:
     calls = read_marked(text)
     assert calls
     for call in calls:
@@ -91,12 +91,12 @@ def test_with_the_mark_it_is_a_call_that_is_refused(text: str) -> None:
                 read_arguments(call.arguments)
 
 
-def test_a_broken_call_has_its_name() -> None:
+def test_an_invalid_call_keeps_its_name() -> None:
     text = '{"tool": "shell", "arguments": {"command": "ls'
     assert read_marked(text) == [FoundCall("shell", text)]
 
 
-def test_behind_the_mark_arguments_may_stand_beside_the_name() -> None:
+def test_after_the_mark_arguments_can_be_siblings_of_the_name() -> None:
     assert read_marked('{"tool": "shell", "command": "ls", "timeout": 5}') == [
         FoundCall("shell", '{"command": "ls", "timeout": 5}')
     ]
@@ -104,6 +104,6 @@ def test_behind_the_mark_arguments_may_stand_beside_the_name() -> None:
 
 
 @given(st.text(max_size=40) | values.map(json.dumps))
-def test_whatever_is_written_no_call_runs_that_was_not_asked_for(text: str) -> None:
+def test_no_text_runs_a_call_that_was_not_requested(text: str) -> None:
     for call in read_marked(text):
         assert call.name == "" or json.dumps(call.name) in text or call.name in text

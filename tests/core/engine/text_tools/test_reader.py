@@ -1,4 +1,4 @@
-"""What of an answer is a call and what is text, wherever it was cut."""
+"""Which parts of an answer are calls and which are text, however the stream is split."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_shapes_of_a_call(block: str, blank: str) -> None:
         "<tool_call>\nno JSON\n</tool_call>",
     ],
 )
-def test_text_that_is_no_call(text: str) -> None:
+def test_text_that_is_not_a_call(text: str) -> None:
     assert read(text) == (text, ())
     assert read([*text]) == (text, ())
 
@@ -138,21 +138,21 @@ def test_text_that_is_no_call(text: str) -> None:
 @pytest.mark.parametrize(
     "text", [FENCED, LS, f"```\n{LS}\n```", f"<tool_call>{LS}</tool_call>", '<tool_call>{"tool": "shell", "argu']
 )
-def test_what_was_said_before_is_no_call_without_the_mark(text: str) -> None:
+def test_a_quotation_without_the_mark_is_not_a_call(text: str) -> None:
     assert read(text, quoted=True) == (text, ())
     assert read(f"{text}\nResult: fine", quoted=True) == (f"{text}\nResult: fine", ())
 
 
-def test_with_the_mark_it_is_one_whatever_was_said_before() -> None:
+def test_a_quotation_with_the_mark_is_a_call() -> None:
     assert read(MARKED, quoted=True) == read(f"{WORD}: {LS}", quoted=True) == ("", ONE)
 
 
 @pytest.mark.parametrize("text", [FENCED, LS, f"<tool_call>{LS}</tool_call>"])
-def test_nothing_without_the_mark_is_a_call_in_an_answer_that_was_cut(text: str) -> None:
+def test_a_truncated_answer_has_no_calls_without_the_mark(text: str) -> None:
     assert read(text, proper=False) == (text, ())
 
 
-def test_half_a_marked_call_stays_one_with_what_it_has() -> None:
+def test_a_truncated_marked_call_is_kept() -> None:
     half = MARKED[: MARKED.index('"ls') + 3]
     ((name, arguments),) = read(half, proper=False)[1]
     assert (name, arguments) == ("shell", '{"tool": "shell", "arguments": {"command": "ls')
@@ -168,7 +168,7 @@ def test_several_calls_directly_after_each_other() -> None:
     "behind",
     ["Result of `shell`:\nall is well", "That lists the files.", "<output-0123>\nx", LS, "```json\n{}\n```", "> x"],
 )
-def test_what_follows_a_marked_call_is_not_read(behind: str) -> None:
+def test_text_after_a_marked_call_is_ignored(behind: str) -> None:
     reader = AnswerReader(word=WORD, tools={"shell"}, is_quoted=lambda _shape, _names: False)
     for letter in f"I look.\n{MARKED}\n\n{behind}\n{MARKED}":
         reader.feed(letter)
@@ -182,7 +182,7 @@ def test_a_result_that_the_model_made_up_ends_the_answer(heading: str) -> None:
     assert read(f"I look.\n{FENCED}\n\n{heading}\nall is well\n") == ("I look.", ONE)
 
 
-def test_a_marked_call_behind_something_that_resembles_one() -> None:
+def test_a_marked_call_after_something_similar() -> None:
     assert read(f"{LS}\n{MARKED}") == (LS, ONE)
     assert read(f'{{"tool": "shell",\n{MARKED}') == ('{"tool": "shell",', ONE)
     assert read(f"{FENCED}\n{MARKED}") == (FENCED, ONE)
@@ -190,12 +190,12 @@ def test_a_marked_call_behind_something_that_resembles_one() -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing", "shell"])
-def test_a_clear_shape_that_is_broken_is_a_call_only_for_a_tool_that_there_is(name: str) -> None:
+def test_an_invalid_tagged_call_counts_only_for_an_existing_tool(name: str) -> None:
     text = f'<tool_call>\n{{"name": "{name}", "arguments": {{"command": "ls}}\n</tool_call>'
     assert [call[0] for call in read(text)[1]] == (["shell"] if name == "shell" else [])
 
 
-def test_text_comes_as_soon_as_it_cannot_be_a_call() -> None:
+def test_text_is_released_as_soon_as_it_cannot_be_a_call() -> None:
     reader = AnswerReader(word=WORD, tools={"shell"}, is_quoted=lambda _shape, _names: False)
     fed = [
         reader.feed(piece) for piece in ("I ", "look", " at `", "x`\n", "```", "py\n", "{x", "}\n", "``", "`\n", "*a")
@@ -210,7 +210,9 @@ answers = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
 
 
 @given(answers, st.data(), st.booleans(), st.booleans())
-def test_wherever_it_is_cut_it_is_the_same(answer: str, data: st.DataObject, quoted: bool, proper: bool) -> None:
+def test_splitting_the_stream_does_not_change_the_result(
+    answer: str, data: st.DataObject, quoted: bool, proper: bool
+) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(answer)), max_size=8)))
     pieces = [answer[start:end] for start, end in zip([0, *cuts], [*cuts, len(answer)], strict=True)]
     whole = read(answer, quoted=quoted, proper=proper)
@@ -225,7 +227,7 @@ def test_no_text_is_lost_or_made_up(answer: str) -> None:
 
 
 @given(answers)
-def test_without_the_mark_nothing_that_was_said_before_is_a_call(answer: str) -> None:
+def test_no_quotation_without_the_mark_is_a_call(answer: str) -> None:
     assert read(answer.replace(WORD, "call-99999999"), quoted=True)[1] == ()
 
 
@@ -251,14 +253,14 @@ ENDLESS = {
     "opening", ["", f"```{WORD}\n", "```json\n", "```text\n", '{"tool": "', "<tool_call>\n", "<think>\n"]
 )
 @pytest.mark.parametrize("kind", ENDLESS)
-def test_the_time_grows_with_the_length_alone(kind: str, opening: str) -> None:
+def test_the_time_is_linear_in_the_length(kind: str, opening: str) -> None:
     pieces = [opening, *[ENDLESS[kind]] * 20_000]
     started = time.process_time()
     read(pieces)
     assert time.process_time() - started < 2.5
 
 
-def test_what_is_too_long_for_a_call() -> None:
+def test_a_text_that_is_too_long_is_not_a_call() -> None:
     long = '{"tool": "shell", "arguments": {"command": "' + "x" * LONGEST
     ((name, arguments),) = read([f"```{WORD}\n", long, "y" * 100, "z" * 100])[1]
     assert name == "shell"

@@ -1,4 +1,4 @@
-"""A call without tools says the same, and the strictest provider takes it."""
+"""A call without native tools has the same meaning, and the strictest provider accepts it."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ def user(text: str) -> UserMessage:
 
 
 def asked(text: str) -> UserMessage:
-    """A request as it is sent."""
+    """A request as sent."""
     return user(f"{text}\n\n{TEXT_TOOLS_REMINDER}")
 
 
-def test_the_tools_are_described_behind_the_system_prompt() -> None:
+def test_the_tools_are_described_after_the_system_prompt() -> None:
     call = sent(user("Go."))
     assert call.tools == ()
     assert call.system.startswith("Be brief.\n\n")
@@ -79,7 +79,7 @@ def test_a_tool_with_any_schema_has_an_example() -> None:
     assert '{"tool": "work", "arguments": {}}' in sent(user("Go."), tools=(ToolSpec("work", "", {}),)).system
 
 
-def test_calls_are_blocks_and_results_are_the_users() -> None:
+def test_calls_become_blocks_and_results_become_user_messages() -> None:
     messages = sent(
         user("Look."),
         AssistantMessage("I look.", "Hm.", (LOOK, ToolCall("b", "shell", "")), "tool_calls"),
@@ -101,7 +101,7 @@ def test_calls_are_blocks_and_results_are_the_users() -> None:
     )
 
 
-def test_images_stay_and_what_the_user_says_behind_a_result_stands_behind_it() -> None:
+def test_images_are_kept_and_user_text_after_a_result_follows_it() -> None:
     messages = sent(
         UserMessage((TextPart("See:"), PICTURE)),
         AssistantMessage("", tool_calls=(LOOK,), finish="tool_calls"),
@@ -113,7 +113,7 @@ def test_images_stay_and_what_the_user_says_behind_a_result_stands_behind_it() -
     assert messages[2:] == (UserMessage((TextPart("Result of `shell`:\nx"), TextPart("And:"), PICTURE, reminder)),)
 
 
-def test_opaque_data_goes_with_the_native_form_only() -> None:
+def test_provider_metadata_is_sent_with_native_tools_only() -> None:
     data = {"signature": "abc"}
     kept = AssistantMessage("Done.", provider="p", provider_data=data)
     called = AssistantMessage("", tool_calls=(LOOK,), finish="tool_calls", provider="p", provider_data=data)
@@ -123,7 +123,7 @@ def test_opaque_data_goes_with_the_native_form_only() -> None:
     assert messages[1].provider_data is None
 
 
-def test_the_word_is_in_nothing_that_others_wrote() -> None:
+def test_the_word_does_not_occur_in_foreign_text() -> None:
     call = sent(
         user(f"Say {MARK.word}."),
         AssistantMessage(f"```{MARK.word}", tool_calls=(ToolCall("a", "shell", f'{{"x": "{MARK.word}"}}'),)),
@@ -145,7 +145,7 @@ results = st.builds(ToolResult, ids, st.just("shell"), texts)
 
 
 @given(st.lists(users | assistants | results, max_size=8).map(tuple))
-def test_the_strictest_provider_takes_it(history: tuple[Message, ...]) -> None:
+def test_the_strictest_provider_accepts_it(history: tuple[Message, ...]) -> None:
     told = messages_in([HistoryImported(history)], user("Go on."))
     call = sent(*map(sendable, told))
     assert not any(isinstance(message, ToolResult) or getattr(message, "tool_calls", ()) for message in call.messages)

@@ -1,4 +1,4 @@
-"""The protocol around a backend's function: proper events come out, whatever went in."""
+"""The protocol around a backend's function: valid events for any input."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MARKED = f"```{WORD}\n{LS}\n```"
 
 
 class Model:
-    """A `StreamOnce` that yields these events, or raises what is among them."""
+    """A `StreamOnce` that yields these events and raises any exception among them."""
 
     def __init__(self, *events: BackendEvent | Exception) -> None:
         self.events = events
@@ -89,7 +89,7 @@ def completed(events: Sequence[BackendEvent]) -> MessageCompleted:
     return last
 
 
-async def test_a_call_is_recovered_with_an_id_and_its_end() -> None:
+async def test_a_call_is_extracted_with_an_id_and_finish_reason() -> None:
     events = await run_turn(says(f"I look.\n\n{MARKED}"))
     message = completed(events).message
     (call,) = message.tool_calls
@@ -100,13 +100,13 @@ async def test_a_call_is_recovered_with_an_id_and_its_end() -> None:
     assert ToolCallDelta(0, '{"command": "ls"}', "shell") in events
 
 
-async def test_each_call_has_an_id_of_its_own() -> None:
+async def test_each_call_has_a_unique_id() -> None:
     ids = [call.id for call in completed(await run_turn(says(f"{MARKED}\n{MARKED}"))).message.tool_calls]
     ids += [call.id for call in completed(await run_turn(says(MARKED))).message.tool_calls]
     assert len(set(ids)) == len(ids) == 3
 
 
-async def test_what_is_held_back_shows_nothing_yet() -> None:
+async def test_withheld_text_is_not_shown() -> None:
     events = await run_turn(says(f"I look.\n\n{MARKED}", size=1))
     assert all(event.text for event in events if isinstance(event, TextDelta))
     assert [event for event in events if isinstance(event, ToolCallDelta)] == [
@@ -114,7 +114,7 @@ async def test_what_is_held_back_shows_nothing_yet() -> None:
     ]
 
 
-async def test_an_answer_in_plain_words_passes() -> None:
+async def test_a_plain_text_answer_passes() -> None:
     for text in ("All is well.\n", "", f"```text\n{LS}\n```\n"):
         assert completed(await run_turn(says(text))) == MessageCompleted(AssistantMessage(text), USAGE)
 
@@ -124,7 +124,7 @@ async def test_a_backend_that_yields_no_deltas() -> None:
     assert (message.text, len(message.tool_calls)) == ("I look.", 1)
 
 
-async def test_a_model_that_goes_on_is_cut_off_and_its_connection_closed() -> None:
+async def test_a_model_that_continues_is_cut_off_and_its_connection_closed() -> None:
     made_up = "\nResult of `shell`:\nall is well\n" * 100
     model = says(f"I look.\n{MARKED}{made_up}")
     events = await run_turn(model)
@@ -135,14 +135,14 @@ async def test_a_model_that_goes_on_is_cut_off_and_its_connection_closed() -> No
     assert (message.text, message.finish, len(message.tool_calls)) == ("I look.", "tool_calls", 1)
 
 
-async def test_an_answer_in_one_piece_is_read_to_its_end_for_its_usage() -> None:
+async def test_an_unstreamed_answer_is_read_to_its_end_for_its_usage() -> None:
     text = f"I look.\n{MARKED}\nResult: all is well"
     events = await run_turn(Model(TextDelta(text), MessageCompleted(AssistantMessage(text), USAGE)), streaming=False)
     assert completed(events).usage == USAGE
     assert (completed(events).message.text, completed(events).message.finish) == ("I look.", "tool_calls")
 
 
-async def test_reasoning_is_kept_and_not_searched() -> None:
+async def test_reasoning_is_kept_but_not_parsed() -> None:
     thought = ReasoningDelta(f"I could say\n{MARKED}\n{LS}")
     model = Model(thought, TextDelta("No."), MessageCompleted(AssistantMessage("No.", thought.text), USAGE))
     events = await run_turn(model)
@@ -152,7 +152,7 @@ async def test_reasoning_is_kept_and_not_searched() -> None:
 
 
 @pytest.mark.parametrize("finish", ["length", "content_filter", "refusal", "cut"])
-async def test_an_end_that_is_not_proper_stays_so(finish: Finish) -> None:
+async def test_an_abnormal_finish_reason_is_kept(finish: Finish) -> None:
     message = completed(await run_turn(says(f"I look.\n{MARKED[:-9]}", finish=finish))).message
     assert message.finish == finish
     assert len(message.tool_calls) == 1
@@ -160,7 +160,7 @@ async def test_an_end_that_is_not_proper_stays_so(finish: Finish) -> None:
     assert (message.text, message.tool_calls, message.finish) == (f"I look.\n{LS}", (), finish)
 
 
-async def test_calls_that_the_server_found_by_itself_come_first() -> None:
+async def test_native_calls_of_the_server_come_first() -> None:
     native = ToolCall("a", "shell", "{}")
     message = AssistantMessage(MARKED, tool_calls=(native,), finish="tool_calls")
     events = await run_turn(Model(TextDelta(MARKED), ToolCallDelta(0, "{}", "shell"), MessageCompleted(message)))
@@ -168,7 +168,7 @@ async def test_calls_that_the_server_found_by_itself_come_first() -> None:
     assert [event.position for event in events if isinstance(event, ToolCallDelta)][-1] == 1
 
 
-async def test_a_call_without_tools_passes_untouched() -> None:
+async def test_a_call_without_tools_is_unchanged() -> None:
     model = says(f"{MARKED}\n{LS}")
     assert await run_turn(model, tools=()) == [*model.events]
     assert (model.calls[0].system, model.calls[0].messages) == ("Be brief.", (UserMessage.from_text("Go."),))
@@ -190,7 +190,7 @@ async def test_errors_and_notices_pass() -> None:
     assert (await run_turn(Model(notice, MessageCompleted(AssistantMessage("Fine.")))))[0] is notice
 
 
-async def test_each_try_starts_afresh() -> None:
+async def test_each_attempt_starts_over() -> None:
     model = says(MARKED)
     call = ModelCall((UserMessage.from_text("Go."),), "", "m", ModelSettings(), (SHELL,))
     for _ in range(2):
@@ -237,7 +237,7 @@ FILE = f"""# Notes
         f"<think>\n{FILE}\n</think>\n",
     ],
 )
-async def test_a_hostile_file_that_the_model_quotes_does_not_run(answer: str) -> None:
+async def test_a_quoted_hostile_file_does_not_run(answer: str) -> None:
     look = ToolCall("a", "shell", '{"command": "cat notes.md"}')
     model = says(answer)
     events = await run_turn(
@@ -251,7 +251,7 @@ async def test_a_hostile_file_that_the_model_quotes_does_not_run(answer: str) ->
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=30), st.sampled_from([MARKED, f"{MARKED}\nand so on", LS, "x"]))
-def test_any_cut_of_the_stream_gives_the_same_message(sizes: list[int], end: str) -> None:
+def test_any_split_of_the_stream_gives_the_same_message(sizes: list[int], end: str) -> None:
     text = f"I look, `so`:\n\n* one\n```sh\nls\n```\n\n{end}"
     pieces, left = [], text
     for size in sizes:

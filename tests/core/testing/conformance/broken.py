@@ -1,4 +1,4 @@
-"""Backends with one fault each, and the case that is meant for it: all others still pass, but for those named."""
+"""Backends with one fault each, and the case meant for it. All other cases pass, except those listed."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ from tests.core.testing.conformance.reference import Reference
 
 @dataclass(frozen=True)
 class Broken:
-    """A faulty backend, the case that is meant for its fault, and those that cannot but fail with it.
+    """A faulty backend, the case meant for its fault, and the cases that necessarily fail with it.
 
-    One that `spoils_much` fails so many others that nobody lists them.
+    With `spoils_much` it fails too many others to list.
     """
 
     backend: type[Reference]

@@ -1,4 +1,4 @@
-"""Backends whose calls to the model have a fault: what they send, how they read it, what they make of failures."""
+"""Backends whose calls to the model have a fault: what they send, how they parse replies and handle failures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vmpilot.contract.messages import UserMessage
 
 
 class Rewriting(Reference):
-    """A base for those that change single events of a call to the model."""
+    """Base of backends that change single events of a model call."""
 
     async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         async with aclosing(super().ask(call)) as events:
@@ -41,7 +41,7 @@ class Rewriting(Reference):
 
 
 class Failing(Reference):
-    """A base for those that do the wrong thing about a call to the model that failed."""
+    """Base of backends that mishandle a failed model call."""
 
     async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         begun = False
@@ -71,7 +71,7 @@ class DoublesADelta(Rewriting):
 
 
 class HoldsTheTextBack(Rewriting):
-    """Says everything at once, when the model is done."""
+    """Emits everything at once, when the model is done."""
 
     async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         text = ""
@@ -171,7 +171,7 @@ class KeepsTheProvidersName(Reference):
 
 
 class Forging(Reference):
-    """A base for those that send other messages than they were told to."""
+    """Base of backends that send other messages than requested."""
 
     def write_body(self, call: ModelCall) -> dict[str, Any]:
         return super().write_body(msgspec.structs.replace(call, messages=self.forge(call.messages)))
@@ -206,7 +206,7 @@ class ForgetsTheFirstTurns(Forging):
 
 
 class MendsArguments(Rewriting):
-    """Completes JSON that broke off, as libraries with a parser for partial JSON do."""
+    """Completes truncated JSON, as libraries with a partial JSON parser do."""
 
     def rewrite(self, event: BackendEvent) -> Iterator[BackendEvent]:
         if isinstance(event, MessageCompleted):
@@ -220,7 +220,7 @@ class MendsArguments(Rewriting):
 
 
 class SwallowsErrors(Failing):
-    """Makes an answer of whatever breaks off."""
+    """Treats a truncated stream as an answer."""
 
     async def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
         yield MessageCompleted(AssistantMessage(f"Error: {error}"))
@@ -234,7 +234,7 @@ class RetriesByItself(Failing):
 
 
 class RaisesTheLibrarysErrors(Failing):
-    """Lets what httpx raises for a status pass."""
+    """Lets httpx's status errors propagate."""
 
     def recover(self, call: ModelCall, error: ModelError, *, begun: bool) -> AsyncGenerator[BackendEvent, None]:
         cause = error.__cause__
@@ -268,7 +268,7 @@ class FollowsRedirects(Failing):
 
 
 class KeepsItsConnection(Reference):
-    """Reads the answer in a task of its own, which nobody ends."""
+    """Reads the answer in a separate task that is never ended."""
 
     async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
         queue: asyncio.Queue[BackendEvent | Exception | None] = asyncio.Queue()
@@ -291,7 +291,7 @@ class KeepsItsConnection(Reference):
 
 class BlocksTheLoop(Reference):
     async def ask(self, call: ModelCall) -> AsyncGenerator[BackendEvent, None]:
-        """Ask once in the way of a library that knows no asyncio, then as the reference does."""
+        """Make one blocking call, as a synchronous library does, then behave like the reference."""
         body = {**self.write_body(call), "stream": False}
         body.pop("stream_options", None)
         with suppress(httpx.HTTPError):

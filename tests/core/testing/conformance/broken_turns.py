@@ -1,4 +1,4 @@
-"""Backends whose turns have a fault: the loop, the tools, what is kept, how they end."""
+"""Backends whose turns have a fault: the loop, the tools, stored state, the end."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from vmpilot.providers import chat_messages
 
 
 class Framing(Reference):
-    """A base for those that do something before a turn, or say something behind it."""
+    """Base of backends that do something before a turn or emit something after it."""
 
     @hookimpl
     async def generate_responses(  # type: ignore[override]  # a generator is the other form of a hookimpl
@@ -79,7 +79,7 @@ class AddsUsageUp(Reference):
 
 
 class SendsWhatItHad(Reference):
-    """Sends its own history in place of what `ModelCall` says."""
+    """Sends its own history instead of the messages in `ModelCall`."""
 
     def begin(self, request: GenerationRequest) -> list[Message]:
         self.messages: list[Message] = list(request.messages)
@@ -90,7 +90,7 @@ class SendsWhatItHad(Reference):
 
 
 class KeepsStateBetweenTurns(Reference):
-    """Goes on with the last turn's messages when the next one has no system prompt."""
+    """Continues with the last turn's messages when the next turn has no system prompt."""
 
     def __init__(self) -> None:
         self._before: list[Message] = []
@@ -102,7 +102,7 @@ class KeepsStateBetweenTurns(Reference):
 
 
 class MixesTurns(Reference):
-    """Keeps the request of the turn under way where another turn finds it."""
+    """Stores the current turn's request where another turn can see it."""
 
     async def loop(self, request: GenerationRequest, toolbox: Toolbox, model_calls: ModelCalls) -> None:
         self._request = request
@@ -200,7 +200,7 @@ class CatchesTheStop(Framing):
 
 
 class TellsTheModelOfTheLog(Reference):
-    """Takes what the toolbox raises for a result."""
+    """Treats an exception of the toolbox as a result."""
 
     async def run_tools(self, answer: AssistantMessage, toolbox: Toolbox) -> Sequence[ToolResult]:
         try:
@@ -210,7 +210,7 @@ class TellsTheModelOfTheLog(Reference):
 
 
 class SwallowsItsCancellation(Reference):
-    """Ends in good order where it should let the cancellation pass."""
+    """Ends normally instead of propagating the cancellation."""
 
     @hookimpl
     async def generate_responses(  # type: ignore[override]  # a generator is the other form of a hookimpl

@@ -1,4 +1,4 @@
-"""A backend that does all that the contract asks, in parts that a broken one replaces; httpx and nothing else."""
+"""A backend that fulfills the contract, in parts that a broken one can override; it needs only httpx."""
 
 from __future__ import annotations
 

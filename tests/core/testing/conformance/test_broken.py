@@ -1,4 +1,4 @@
-"""Each fault of a backend is found by the case that is meant for it, and by no other of its level."""
+"""Each fault of a backend is found by the case meant for it, and by no other case of its level."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_fault_is_found(broken: Broken) -> None:
 @pytest.mark.parametrize(
     "broken", [one for one in BROKEN if not one.spoils_much], ids=lambda broken: broken.backend.__name__
 )
-def test_no_other_case_of_its_level_takes_offence(broken: Broken) -> None:
+def test_no_other_case_of_its_level_fails(broken: Broken) -> None:
     meant = BY_ID[broken.meant]
     level = [case for case in CASES if case.level == meant.level]
     results = run_cases(make_subject(broken.backend()), level, seconds=12.0)

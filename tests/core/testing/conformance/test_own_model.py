@@ -1,4 +1,4 @@
-"""A backend that asks no server at all is checked on a scripted model of its own, plugged in at one place."""
+"""A backend that calls no server is tested with its own scripted model, plugged in at one place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vmpilot.testing.script import Step, StepMaker, split_text
 
 
 class OwnModel(ScriptPlayer):
-    """What the backend's library calls a model; it gives whole replies."""
+    """A model as the backend's library defines it; it returns complete replies."""
 
     def __init__(self, steps: Sequence[Step | StepMaker], models: dict[str, OwnModel]) -> None:
         super().__init__(steps)
@@ -44,13 +44,13 @@ class OwnModel(ScriptPlayer):
 
 
 class OwnBackend:
-    """A loop around models that live in this process."""
+    """A loop around in-process models."""
 
     def __init__(self) -> None:
         self.models: dict[str, OwnModel] = {}
 
     def make_model(self, steps: Sequence[Step | StepMaker]) -> OwnModel:
-        """The one thing that is plugged in."""
+        """The only plugged-in part."""
         return OwnModel(steps, self.models)
 
     @hookimpl
@@ -77,7 +77,7 @@ class OwnBackend:
 
 
 class YieldingBackend(OwnBackend):
-    """The same as a generator that insists on its own client: it leaves `model_calls` alone, and yields its events."""
+    """The same as a generator with its own client: it does not use `model_calls`, and yields its events."""
 
     @hookimpl
     async def generate_responses(  # type: ignore[override]
@@ -103,7 +103,7 @@ NEED_MODEL_CALLS = {"resume": 1}
 @pytest.mark.parametrize(
     ("make_backend", "not_applicable"), [(OwnBackend, {}), (YieldingBackend, NEED_MODEL_CALLS)], ids=["asks", "yields"]
 )
-def test_it_is_checked_like_any_other_and_what_it_cannot_play_is_skipped(
+def test_it_is_tested_like_any_other_and_unsupported_steps_are_skipped(
     make_backend: type[OwnBackend], not_applicable: dict[str, int]
 ) -> None:
     backend = make_backend()

@@ -1,4 +1,4 @@
-"""The class that pytest collects: run by pytest itself, with nothing else, on small backends."""
+"""The class that pytest collects, run by a plain pytest on small backends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class TestYes(BackendConformance):
 
 
 def run_pytest(folder: Path, body: str = "", *, levels: str = '["core"]', only: str = "") -> str:
-    """What pytest says of the class with this body, plugins off."""
+    """Run pytest, without plugins, on the class with this body; return its output."""
     (folder / "test_yes.py").write_text(BACKEND.replace("{LEVELS}", f"{{*{levels}}}") + body, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "-c", os.devnull, "test_yes.py", "-k", only],
@@ -57,7 +57,7 @@ def test_each_case_is_a_test_and_only_claimed_levels_count(tmp_path: Path) -> No
 
 
 def test_a_known_failure_is_expected_until_it_passes(tmp_path: Path) -> None:
-    body = '    known_failures = {"core.model_name": "it asks nobody", "core.answers": "it is shy"}\n'
+    body = '    known_failures = {"core.model_name": "it calls no model", "core.answers": "it is shy"}\n'
     said = run_pytest(tmp_path, body, only="answers or model_name")
     assert "XFAIL test_yes.py::TestYes::test_core_model_name" in said
     assert "FAILED test_yes.py::TestYes::test_core_answers" in said
@@ -70,7 +70,7 @@ def test_required_levels_are_levels(required: Collection[str]) -> None:
         type("TestMine", (BackendConformance,), {"required": required})
 
 
-def test_no_level_need_be_claimed(tmp_path: Path) -> None:
+def test_claiming_no_level_is_allowed(tmp_path: Path) -> None:
     said = run_pytest(tmp_path, "    required = ()\n", levels="[]", only="claims")
     assert "PASSED test_yes.py::TestYes::test_claims" in said
 
@@ -79,9 +79,9 @@ def test_required_levels_must_be_claimed(tmp_path: Path) -> None:
     assert "required levels are not claimed: core" in run_pytest(tmp_path, levels="[]", only="claims")
 
 
-def test_a_replaced_case_is_the_classes_own(tmp_path: Path) -> None:
+def test_a_replaced_case_runs_the_method_of_the_class(tmp_path: Path) -> None:
     body = """
-    replaced = {"core.model_name": "it asks nobody"}
+    replaced = {"core.model_name": "it calls no model"}
 
     def test_core_model_name(self):
         assert self.subject().backend.name == "Yes"
@@ -90,7 +90,7 @@ def test_a_replaced_case_is_the_classes_own(tmp_path: Path) -> None:
     assert "PASSED test_yes.py::TestYes::test_core_model_name" in said
 
 
-def test_overriding_in_silence_fails_loudly() -> None:
+def test_an_undeclared_override_fails() -> None:
     for method in (lambda self: None, None):
         with pytest.raises(TypeError, match="overrides test_core_answers without a reason"):
             type("Silent", (BackendConformance,), {"backend": "echo", "test_core_answers": method})
@@ -101,7 +101,7 @@ def test_the_claims_are_always_tested() -> None:
         type("Silent", (BackendConformance,), {"backend": "echo", "test_claims": None})
 
 
-def test_a_class_in_between_may_not_override_either() -> None:
+def test_an_intermediate_class_cannot_override_either() -> None:
     class Mixin:
         def test_core_answers(self) -> None:
             pass

@@ -1,4 +1,4 @@
-"""Nothing that a backend does holds up whoever checks it, and what came of it is told."""
+"""No backend can block its test run, and each outcome is reported."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class IgnoresCancellation:
 
 
 class SaysYes:
-    """A sync generator of plain text, which asks nobody."""
+    """A sync generator of plain text that calls no model."""
 
     @hookimpl
     def generate_responses(self, request: GenerationRequest) -> Iterator[str]:
@@ -68,30 +68,30 @@ def test_a_backend_that_hangs_is_a_failed_case() -> None:
     assert (result.outcome, result.came) == ("failed", "a turn that hangs")
 
 
-def test_a_thread_that_hangs_is_left_behind() -> None:
+def test_a_thread_that_hangs_is_abandoned() -> None:
     backend = SleepsInItsThread()
     assert run_case(make_subject(backend), ANSWERS, seconds=0.3).outcome == "failed"
     backend.wake.set()
 
 
-def test_a_backend_that_ignores_its_cancellation_is_left_behind() -> None:
+def test_a_backend_that_ignores_cancellation_is_abandoned() -> None:
     backend = IgnoresCancellation()
     result = run_case(make_subject(backend), ANSWERS, seconds=0.2)
     backend.wake.set()
     assert result.outcome == "failed"
 
 
-def test_plain_text_from_a_sync_generator_is_checked_like_any_other() -> None:
+def test_plain_text_from_a_sync_generator_is_tested_like_any_other() -> None:
     assert run_case(make_subject(SaysYes()), ANSWERS).outcome == "passed"
 
 
-def test_what_a_backend_raises_is_what_came() -> None:
+def test_the_exception_of_a_backend_is_the_outcome() -> None:
     result = run_case(make_subject(Raises()), ANSWERS)
     assert result.outcome == "failed"
     assert "LookupError: there is no such thing" in result.came
 
 
-def test_a_model_that_cannot_play_a_step_skips_the_case() -> None:
+def test_a_step_that_the_model_does_not_support_skips_the_case() -> None:
     def refuse(_steps: object) -> PlayedModel:
         raise CannotPlay("it has no network")
 
@@ -114,7 +114,7 @@ def test_a_flaky_case_is_found_by_repeating_it() -> None:
     assert "in run 3 of 5" in result.came
 
 
-def test_a_level_with_nothing_but_skipped_cases_does_not_hold() -> None:
+def test_a_level_with_only_skipped_cases_does_not_pass() -> None:
     info = make_subject(Reference()).backend.info
     assert not make_report(info, [Result(ANSWERS, "skipped", came="so")]).holds
     assert make_report(info, [Result(ANSWERS, "passed"), Result(ANSWERS, "skipped", came="so")]).holds

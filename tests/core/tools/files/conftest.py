@@ -1,4 +1,4 @@
-"""What the tests of the file tools share: a workspace, its tools, and a way to call them as the toolbox does."""
+"""Fixtures for the file tools: a workspace, its tools, and a way to call them as the toolbox does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vmpilot.tools.files import FileMemory, file_tools
 
 
 def names(folder: Path) -> list[str]:
-    """What is in the folder, hidden files too."""
+    """The contents of the folder, including hidden files."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -31,7 +31,7 @@ class Refused(Protocol):
 
 @pytest.fixture
 def workspace() -> Iterator[Workspace]:
-    """In a folder that every user can reach, which pytest's own are not."""
+    """In a folder that every user can access, unlike pytest's own."""
     with TemporaryDirectory(prefix="vmpilot-test-") as name:
         Path(name).chmod(0o755)
         (Path(name) / "work").mkdir()
@@ -55,7 +55,7 @@ def tools(workspace: Workspace, memory: FileMemory) -> dict[str, Tool]:
 
 @pytest.fixture
 def call(tools: dict[str, Tool]) -> Call:
-    """Calls a tool as the toolbox does: effect, title, effect again, what happens `meanwhile`, run."""
+    """Calls a tool as the toolbox does: effect, title, effect again, `meanwhile`, run."""
 
     async def call(
         tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = lambda: None, titled: bool = True
@@ -72,7 +72,7 @@ def call(tools: dict[str, Tool]) -> Call:
 
 @pytest.fixture
 def refused(call: Call) -> Refused:
-    """Calls a tool that must refuse, and gives its words."""
+    """Calls a tool that must fail, and returns its error message."""
 
     async def refused(tool: str, arguments: dict[str, Any], *, meanwhile: Callable[[], None] = lambda: None) -> str:
         with pytest.raises(ToolError) as problem:

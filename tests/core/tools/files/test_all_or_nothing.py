@@ -1,4 +1,4 @@
-"""Edits of many files on a full disk, beside other writers, and of files that cannot be replaced."""
+"""Edits of many files on a full disk, with concurrent writers, and of files that cannot be replaced."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOBODY = 65_534
 
 
 class Meanwhile(Watch):
-    """Does something when everything is staged and nothing is done yet."""
+    """Does something when everything is staged and nothing is changed yet."""
 
     def __init__(self, act: Callable[[], Any]) -> None:
         super().__init__(10)
@@ -41,7 +41,7 @@ def change(path: Path, after: bytes) -> Change:
 
 @contextmanager
 def file_size_limit(size: int) -> Iterator[None]:
-    """No file can exceed it, as on a full disk: the write fails halfway."""
+    """Limits the size of files: as on a full disk, the write fails halfway."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -63,7 +63,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def public() -> Iterator[Path]:
-    """A folder that every user reaches."""
+    """A folder that every user can access."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o777)
     yield folder
@@ -86,7 +86,7 @@ async def test_a_full_disk_changes_nothing(refused: Refused, root: Path, linked:
     assert names(root) == present
 
 
-async def test_a_full_disk_makes_no_file_and_no_folders(refused: Refused, root: Path) -> None:
+async def test_a_full_disk_creates_no_file_and_no_folders(refused: Refused, root: Path) -> None:
     with file_size_limit(1_000):
         said = await refused("create_file", {"path": "new/f", "content": "x" * 2_000})
     assert said.startswith("new/f: it would exceed")

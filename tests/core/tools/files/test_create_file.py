@@ -1,4 +1,4 @@
-"""`create_file`: whole or not at all, and it never overwrites."""
+"""`create_file` is atomic and never overwrites."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vmpilot.contract import ChangesFiles, Tool
 from .conftest import Call, Refused, names
 
 
-async def test_a_file_and_its_folders_are_made(call: Call, root: Path) -> None:
+async def test_a_file_and_its_folders_are_created(call: Call, root: Path) -> None:
     outcome = await call("create_file", {"path": "a/b/c.txt", "content": "ä\nx"})
     assert outcome.text == "Created a/b/c.txt: 2 lines, 4 bytes. New folders: a/, a/b/."
     assert (root / "a/b/c.txt").read_bytes() == "ä\nx".encode()
@@ -19,7 +19,7 @@ async def test_a_file_and_its_folders_are_made(call: Call, root: Path) -> None:
     assert names(root) == ["a", "empty"]
 
 
-async def test_the_umask_decides_on_the_mode(call: Call, root: Path) -> None:
+async def test_the_umask_determines_the_mode(call: Call, root: Path) -> None:
     before = os.umask(0o027)
     try:
         await call("create_file", {"path": "f", "content": "x\n"})
@@ -59,6 +59,6 @@ async def test_a_failure_leaves_nothing_behind(refused: Refused, root: Path) -> 
     assert names(root) == ["f"]
 
 
-def test_the_title_shows_the_whole_content(tools: dict[str, Tool]) -> None:
+def test_the_title_shows_the_complete_content(tools: dict[str, Tool]) -> None:
     assert tools["create_file"].title({"path": "f", "content": "a\n\nb\n"}) == "create f\n+a\n+\n+b"
     assert tools["create_file"].title({"path": "/x/f", "content": ""}) == "create /x/f"

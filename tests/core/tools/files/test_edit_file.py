@@ -1,4 +1,4 @@
-"""`edit_file`: what it finds, what it keeps, and what it says if an edit does not match."""
+"""`edit_file`: what it matches, what it preserves, and its errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def edits(*given: tuple[str, str, str], everywhere: bool = False) -> dict[str, A
         (b"a\rb\n", "b", "c", b"a\rc\n"),
     ],
 )
-async def test_other_bytes_stay_as_they_are(call: Call, root: Path, case: tuple[bytes, str, str, bytes]) -> None:
+async def test_other_bytes_are_unchanged(call: Call, root: Path, case: tuple[bytes, str, str, bytes]) -> None:
     before, search, replace, after = case
     (root / "f").write_bytes(before)
     await call("edit_file", edits(("f", search, replace)))
@@ -80,7 +80,7 @@ async def test_another_indentation_is_found_and_kept(call: Call, root: Path, cas
     assert "found with different indentation, which was kept" in outcome.text
 
 
-async def test_the_user_sees_the_whole_diff_and_the_model_a_short_one(
+async def test_the_user_sees_the_complete_diff_and_the_model_a_short_one(
     call: Call, tools: dict[str, Tool], root: Path
 ) -> None:
     (root / "f").write_text("".join(f"{number}\n" for number in range(2_000)))
@@ -94,7 +94,7 @@ async def test_the_user_sees_the_whole_diff_and_the_model_a_short_one(
     assert text.endswith(" more lines of the diff]")
 
 
-async def test_edits_of_one_file_under_several_names_are_made_in_order(call: Call, root: Path) -> None:
+async def test_edits_of_one_file_under_several_names_are_applied_in_order(call: Call, root: Path) -> None:
     (root / "f").write_text("a\n")
     (root / "link").symlink_to("f")
     outcome = await call("edit_file", edits(("f", "a", "b"), ("link", "b", "c"), ("./f", "c", "d")))
@@ -122,7 +122,7 @@ async def test_several_matches_are_shown(refused: Refused, root: Path) -> None:
     assert "[and 4 more lines]\nAdd surrounding lines" in said
 
 
-async def test_overlapping_places_count_as_several(call: Call, refused: Refused, root: Path) -> None:
+async def test_overlapping_matches_count_as_several(call: Call, refused: Refused, root: Path) -> None:
     (root / "f").write_text("ababa\n")
     assert "found in 2 places" in await refused("edit_file", edits(("f", "aba", "x")))
     await call("edit_file", edits(("f", "aba", "x"), everywhere=True))
@@ -133,14 +133,14 @@ async def test_overlapping_places_count_as_several(call: Call, refused: Refused,
 
 
 @pytest.mark.parametrize("search", ["", " ", "\n\n", "\t \r\n"])
-async def test_a_blank_search_is_refused(refused: Refused, root: Path, search: str) -> None:
+async def test_a_blank_search_is_rejected(refused: Refused, root: Path, search: str) -> None:
     (root / "f").write_text("a\n \n\n\n")
     assert "search is blank. Give text from the file" in await refused("edit_file", edits(("f", search, "x")))
     (root / "f").write_text("")
     assert "The file is empty: delete it" in await refused("edit_file", edits(("f", search, "x")))
 
 
-async def test_edits_that_change_nothing_or_cannot_be_made_are_refused(refused: Refused, root: Path) -> None:
+async def test_edits_that_change_nothing_or_are_impossible_are_rejected(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
     (root / "latin").write_bytes(b"caf\xe9\n")
     (root / "zip").write_bytes(b"PK\3\4\0\0")
@@ -162,20 +162,20 @@ async def test_one_edit_that_does_not_match_prevents_all(refused: Refused, root:
     assert names(root) == ["a", "b"]
 
 
-async def test_a_file_that_changed_since_it_was_read_is_refused(call: Call, refused: Refused, root: Path) -> None:
+async def test_a_file_that_changed_since_it_was_read_is_not_edited(call: Call, refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\nb\n")
     await call("read_file", {"path": "f", "limit": 1})
     (root / "f").write_text("a\nc\n")
     assert "has changed since you read it" in await refused("edit_file", edits(("f", "a", "x")))
     (root / "f").write_text("a\nb\n")  # touched, but the same
     await call("edit_file", edits(("f", "a", "x")))
-    await call("edit_file", edits(("f", "x", "y")))  # its own edits do not count
+    await call("edit_file", edits(("f", "x", "y")))  # the tool's own edits do not count
     await call("create_file", {"path": "new", "content": "a\n"})
     await call("edit_file", edits(("new", "a", "b")))
     assert (root / "f").read_text() == "y\nb\n"
 
 
-async def test_a_file_that_changed_since_the_user_saw_the_diff_is_refused(refused: Refused, root: Path) -> None:
+async def test_a_file_that_changed_since_the_user_saw_the_diff_is_not_edited(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
     said = await refused("edit_file", edits(("f", "a", "x")), meanwhile=lambda: void((root / "f").write_text("a\nb\n")))
     assert "has changed since the edit was shown" in said
@@ -204,7 +204,7 @@ async def test_a_masked_value_is_never_written_back(call: Call, refused: Refused
     assert "never written" in await refused("edit_file", edits(("docs", "written [masked]", "[masked] [masked]")))
 
 
-async def test_mode_links_and_attributes_stay(call: Call, root: Path) -> None:
+async def test_mode_links_and_attributes_are_preserved(call: Call, root: Path) -> None:
     file, twin, link = root / "f", root / "twin", root / "link"
     file.write_text("a\n")
     file.chmod(0o4751)
@@ -219,8 +219,8 @@ async def test_mode_links_and_attributes_stay(call: Call, root: Path) -> None:
     assert names(root) == ["f", "link", "twin"]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-async def test_the_owner_stays(call: Call, root: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the owner of files")
+async def test_the_owner_is_preserved(call: Call, root: Path) -> None:
     (root / "f").write_text("a\n")
     os.chown(root / "f", 1234, 5678)
     await call("edit_file", edits(("f", "a", "b")))

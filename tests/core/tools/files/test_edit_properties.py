@@ -94,7 +94,7 @@ def test_unchanged_lines_keep_their_endings(lines: list[tuple[str, str]], data: 
     text=st.text("ab\n", max_size=40),
     edits=st.lists(st.tuples(st.text("ab\n", min_size=1, max_size=4), WORDS), max_size=4),
 )
-def test_the_diff_leads_from_the_old_text_to_the_new(text: str, edits: list[tuple[str, str]]) -> None:
+def test_the_diff_turns_the_old_text_into_the_new(text: str, edits: list[tuple[str, str]]) -> None:
     document = Document(text)
     for search, replace in edits:
         document.replace(find_places(document, search, replace).spans if search.strip() else ())
@@ -121,7 +121,7 @@ def _patch(before: Sequence[str], diff: str) -> list[str]:
 
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8-sig")))
-def test_an_encoding_gives_the_bytes_back(data: bytes) -> None:
+def test_an_encoding_round_trips_the_bytes(data: bytes) -> None:
     try:
         encoding = find_encoding(data)
     except NotText:
@@ -141,7 +141,7 @@ def test_split_lines_join_to_the_text(text: str) -> None:
     shift=st.integers(0, 3),
     unit=st.sampled_from(["  ", "\t"]),
 )
-def test_shifted_text_is_found_and_put_back_shifted(lines: list[tuple[int, str]], shift: int, unit: str) -> None:
+def test_shifted_text_is_found_and_replaced_with_its_shift(lines: list[tuple[int, str]], shift: int, unit: str) -> None:
     present = "".join(f"{unit * (depth + shift)}{word}\n" for depth, word in lines)
     search = "".join(f"{unit * depth}{word}\n" for depth, word in lines)
     document = Document(f"begin\n{present}end\n")

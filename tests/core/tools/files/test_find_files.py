@@ -1,4 +1,4 @@
-"""`find_files`: the names that match, in order, and what is skipped."""
+"""`find_files`: matching names, their order, and skipped folders."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ RULES = st.lists(
 
 
 def make_tree(folder: Path, paths: list[str]) -> None:
-    """Makes the files, but for those whose folder is a file by then, or the other way round."""
+    """Creates the files, except where an earlier file or folder is in the way."""
     for path in paths:
         file = folder / path
         parents = [parent for parent in file.parents if parent.is_relative_to(folder)]
@@ -135,7 +135,7 @@ async def test_unreadable_folders_are_listed(call: Call, root: Path) -> None:
     assert text == "open/a\n[1 found in .; not readable: closed]"
 
 
-def test_a_walk_that_takes_too_long_ends_and_says_so(tree: Path) -> None:
+def test_a_walk_that_takes_too_long_ends_with_a_remark(tree: Path) -> None:
     with opened_folder(tree) as descriptor:
         walked = Walk(descriptor, tree, Watch(0))
         assert (list(walked), walked.ended_early) == ([], True)
@@ -143,7 +143,7 @@ def test_a_walk_that_takes_too_long_ends_and_says_so(tree: Path) -> None:
 
 @settings(deadline=None)
 @given(paths=PATHS)
-def test_a_walk_finds_what_is_there(paths: list[str]) -> None:
+def test_a_walk_finds_every_file(paths: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         make_tree(folder, paths)
@@ -177,7 +177,7 @@ def test_ignore_files_are_read_as_git_does(paths: list[str], rules: tuple[list[s
     glob=st.text("ab*?/[]!", max_size=7),
     path=st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab"]), min_size=1, max_size=4),
 )
-def test_globs_mean_the_same_as_a_naive_reading(glob: str, path: list[str]) -> None:
+def test_globs_match_a_naive_implementation(glob: str, path: list[str]) -> None:
     if "[" in glob or not glob.strip("/") or "//" in glob or glob[:1] == "/" or glob[-1:] == "/":
         return
     whole = "/".join(path)
@@ -185,7 +185,7 @@ def test_globs_mean_the_same_as_a_naive_reading(glob: str, path: list[str]) -> N
 
 
 def _fits(glob: str, path: str) -> bool:
-    """The naive oracle: every way in which `**` can stand for folders, each part as a plain expression."""
+    """The naive oracle: tries every expansion of `**` to folders, each part as a regular expression."""
     parts, names = glob.split("/"), path.split("/")
     counts = [range(len(names) + 1) if part == "**" else [1] for part in parts]
     last = len(parts) - 1

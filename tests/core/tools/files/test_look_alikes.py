@@ -1,4 +1,4 @@
-"""Names and texts that differ only invisibly: a single look-alike is used, and the difference is named."""
+"""Names and texts that differ only invisibly: a single look-alike is used, and the difference is reported."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ async def test_folders_on_the_way_count_too(call: Call, root: Path) -> None:
     assert names(root / "My\u00a0Files" / "cafe\u0301") == ["f", "new"]
 
 
-async def test_of_several_look_alikes_none_is_used_and_each_difference_is_named(refused: Refused, root: Path) -> None:
+async def test_several_look_alikes_are_an_error_that_names_each_difference(refused: Refused, root: Path) -> None:
     for name in ("a\u00a0b", "a\u202fb"):
         (root / name).touch()
     said = await refused("read_file", {"path": "a b"})
@@ -61,7 +61,9 @@ async def test_of_several_look_alikes_none_is_used_and_each_difference_is_named(
     assert f"(it has {NNBSP} instead of U+0020 SPACE)" in said
 
 
-async def test_an_exact_name_wins_and_a_different_look_is_not_used(call: Call, refused: Refused, root: Path) -> None:
+async def test_an_exact_name_wins_and_a_visibly_different_name_is_not_used(
+    call: Call, refused: Refused, root: Path
+) -> None:
     for name in ("a b", "a\u00a0b", "\u0430.txt", "A"):
         (root / name).write_text(f"{name!a}\n")
     assert "'a b'" in (await call("read_file", {"path": "a b"})).text
@@ -94,7 +96,7 @@ async def test_an_edit_says_which_file_it_used(call: Call, root: Path) -> None:
         ("x = 1", "x\u00a0= 1", f"U+0020 SPACE instead of {NBSP}"),
     ],
 )
-async def test_an_edit_whose_text_only_looks_the_same_names_the_character(
+async def test_the_error_for_a_look_alike_text_names_the_character(
     refused: Refused, root: Path, line: str, search: str, difference: str
 ) -> None:
     (root / "f").write_text(f"first\n{line}\nlast\n")
@@ -104,7 +106,7 @@ async def test_an_edit_whose_text_only_looks_the_same_names_the_character(
 
 
 @pytest.mark.parametrize("path", ["loop", "loop/x", "one", "sub/../one"])
-async def test_a_loop_of_links_is_named(refused: Refused, root: Path, path: str) -> None:
+async def test_a_loop_of_links_is_reported(refused: Refused, root: Path, path: str) -> None:
     (root / "sub").mkdir()
     (root / "loop").symlink_to("loop")
     (root / "one").symlink_to("two")
@@ -116,7 +118,7 @@ LOOKS = st.text("ab \u00a0\u202f\u200b\u0301e\u00e9\u3164\u1100\u1161\uac00\u11a
 
 
 @given(LOOKS, LOOKS, LOOKS)
-def test_a_look_alike_is_a_piece_of_the_text_and_looks_as_wanted(before: str, piece: str, after: str) -> None:
+def test_a_look_alike_is_part_of_the_text_and_looks_as_requested(before: str, piece: str, after: str) -> None:
     text = before + piece + after
     wanted = fold_invisible(piece)
     found = find_look_alike(text, wanted)

@@ -1,4 +1,4 @@
-"""Links and folders that are swapped between decision and run: the run uses what was decided on, or fails."""
+"""Links and folders that are swapped between decision and run: the run uses the file that was approved, or fails."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("tool", "arguments"), CALLS)
-async def test_a_folder_that_became_a_link_is_refused(
+async def test_a_folder_that_became_a_link_is_rejected(
     refused: Refused, tool: str, arguments: dict[str, Any], swap_folder: Swap, secret: Path
 ) -> None:
     said = await refused(tool, arguments, meanwhile=swap_folder)
@@ -69,7 +69,7 @@ async def test_a_folder_that_became_a_link_is_refused(
 
 
 @pytest.mark.parametrize(("tool", "arguments"), [*CALLS[:2], ("search_text", {"pattern": "the", "path": "sub/f"})])
-async def test_a_file_that_became_a_link_is_refused(
+async def test_a_file_that_became_a_link_is_rejected(
     refused: Refused, tool: str, arguments: dict[str, Any], swap_file: Swap, secret: Path
 ) -> None:
     said = await refused(tool, arguments, meanwhile=swap_file)
@@ -77,9 +77,7 @@ async def test_a_file_that_became_a_link_is_refused(
     assert (secret / "f").read_text() == "the secret\n"
 
 
-async def test_a_link_that_was_turned_elsewhere_does_not_count(
-    call: Call, root: Path, inside: Path, secret: Path
-) -> None:
+async def test_a_redirected_link_is_not_followed(call: Call, root: Path, inside: Path, secret: Path) -> None:
     (root / "link").symlink_to(inside)
 
     def turn() -> None:
@@ -89,7 +87,7 @@ async def test_a_link_that_was_turned_elsewhere_does_not_count(
     assert "the plain" in (await call("read_file", {"path": "link/f"}, meanwhile=turn)).text
 
 
-async def test_a_working_folder_that_moves_meanwhile_does_not_count(
+async def test_a_working_folder_that_moves_meanwhile_has_no_effect(
     call: Call, tools: dict[str, Tool], inside: Path
 ) -> None:
     workspace: Any = tools["read_file"]

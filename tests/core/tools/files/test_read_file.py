@@ -1,4 +1,4 @@
-"""`read_file`: what the model sees of text, and the errors for everything else."""
+"""`read_file`: text as the model sees it, and errors for everything else."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from .conftest import Call, Refused
         (b"a\xe2\x80\xa8b\x0b\n", {}, "    1\ta\u2028b\\x0b\n[line 1 of 1]"),
     ],
 )
-async def test_text_is_shown_with_numbers(
+async def test_text_is_shown_with_line_numbers(
     call: Call, root: Path, data: bytes, arguments: dict[str, Any], text: str
 ) -> None:
     (root / "f").write_bytes(data)
@@ -57,12 +57,12 @@ async def test_text_is_shown_with_numbers(
         (bytes(range(1, 32)) * 10, "binary data"),
     ],
 )
-async def test_other_files_than_text_are_named(refused: Refused, root: Path, data: bytes, said: str) -> None:
+async def test_files_other_than_text_are_identified(refused: Refused, root: Path, data: bytes, said: str) -> None:
     (root / "f").write_bytes(data)
     assert f"f is not text: {said}" in await refused("read_file", {"path": "f"})
 
 
-async def test_special_files_and_folders_are_refused_without_waiting(refused: Refused, root: Path) -> None:
+async def test_special_files_and_folders_are_rejected_without_waiting(refused: Refused, root: Path) -> None:
     os.mkfifo(root / "fifo")
     (root / "sub").mkdir()
     (root / "sub" / "a.txt").touch()
@@ -81,7 +81,7 @@ async def test_special_files_and_folders_are_refused_without_waiting(refused: Re
     assert "link" in said["loop"]
 
 
-async def test_an_error_for_a_missing_file_gives_similar_names(refused: Refused, root: Path) -> None:
+async def test_an_error_for_a_missing_file_suggests_similar_names(refused: Refused, root: Path) -> None:
     (root / "settings.toml").touch()
     assert (
         await refused("read_file", {"path": "setings.toml"})
@@ -91,7 +91,7 @@ async def test_an_error_for_a_missing_file_gives_similar_names(refused: Refused,
     assert (await refused("read_file", {"path": "x" * 300})).endswith(": its name is too long.")
 
 
-async def test_past_the_end_the_error_gives_the_length(refused: Refused, root: Path) -> None:
+async def test_an_error_past_the_end_states_the_length(refused: Refused, root: Path) -> None:
     (root / "f").write_text("a\n")
     assert await refused("read_file", {"path": "f", "offset": 5}) == "f has 1 line: line 5 does not exist."
     (root / "empty").touch()
@@ -129,9 +129,7 @@ async def test_files_of_proc_that_report_no_size_are_read(call: Call) -> None:
     assert "Name:\t" in (await call("read_file", {"path": "/proc/self/status"})).text
 
 
-async def test_a_name_that_is_not_utf_8_can_be_given_as_it_is_shown(
-    call: Call, root: Path, tools: dict[str, Tool]
-) -> None:
+async def test_a_name_that_is_not_utf_8_can_be_used_as_shown(call: Call, root: Path, tools: dict[str, Tool]) -> None:
     (root / os.fsdecode(b"caf\xe9\n.txt")).write_text("x\n")
     shown = (await call("find_files", {"pattern": "caf*"})).text.split("\n")[0]
     assert shown == r"caf\xe9\x0a.txt"
@@ -142,7 +140,7 @@ async def test_a_name_that_is_not_utf_8_can_be_given_as_it_is_shown(
     assert "backslash" in (await call("read_file", {"path": r"a\xff"})).text
 
 
-async def test_paths_start_at_the_home_or_the_working_folder(
+async def test_paths_are_relative_to_the_home_or_the_working_folder(
     tools: dict[str, Tool], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(root))

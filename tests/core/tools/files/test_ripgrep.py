@@ -1,4 +1,4 @@
-"""Reading ripgrep's output, however it is cut into pieces."""
+"""Parsing ripgrep's output, in chunks of any size."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXPECTED = [
 
 
 @given(st.lists(st.integers(0, len(OUTPUT)), max_size=5))
-def test_matches_come_from_pieces_of_any_size(cuts: list[int]) -> None:
+def test_matches_are_parsed_from_chunks_of_any_size(cuts: list[int]) -> None:
     bounds = [0, *sorted(cuts), len(OUTPUT)]
     matches, rest = list[Match](), b""
     for start, end in pairwise(bounds):

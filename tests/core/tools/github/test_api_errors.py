@@ -73,7 +73,7 @@ IN_TEN_MINUTES = str(int(NOW.timestamp()) + 600)
         (Reply({"message": f"Bad {TOKEN}"}, 400), "('Bad [token]'). The user has to look into it."),
     ],
 )
-async def test_an_error_says_why_and_what_to_do(hub: Hub, call: Caller, reply: Reply, advice: str) -> None:
+async def test_an_error_states_the_reason_and_what_to_do(hub: Hub, call: Caller, reply: Reply, advice: str) -> None:
     hub.replies[ISSUE] = reply
     with pytest.raises(ToolError) as caught:
         await call("view_issue", number=1)
@@ -147,7 +147,7 @@ async def test_a_token_is_not_sent_unencrypted(tmp_path: Path) -> None:
         await caller("list_issues")
 
 
-async def test_an_unreachable_server_is_an_error_and_a_change_may_have_been_made(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_an_error_that_warns_of_a_possible_change(tmp_path: Path) -> None:
     caller = Caller(tmp_path, "http://127.0.0.1:1")
     with pytest.raises(ToolError, match=r"GitHub \(127\.0\.0\.1\) did not respond: [^.]+\.$"):
         await caller("list_issues")
@@ -165,7 +165,7 @@ async def test_canceling_closes_the_connection_at_once(hub: Hub, call: Caller) -
         await running
 
 
-async def test_enterprise_has_its_api_below_a_path(tmp_path: Path) -> None:
+async def test_github_enterprise_has_its_api_below_a_path(tmp_path: Path) -> None:
     async for site in run_site(None):
         hub = make_hub(site, "/api/v3")
         hub.add_issue("Disk full")

@@ -27,7 +27,7 @@ async def test_issues_are_listed_without_pull_requests_newest_first(hub: Hub, ca
     assert call.tool.effect({"action": "list_issues", "repository": "octo/repo"}) == LooksUp()
 
 
-async def test_a_list_ends_at_its_count_and_says_that_there_are_more(hub: Hub, call: Caller) -> None:
+async def test_a_list_ends_at_its_count_and_mentions_further_entries(hub: Hub, call: Caller) -> None:
     for number in range(150):
         hub.add_issue(f"Issue {number}", is_pull=number % 2 == 0)
     assert "30 shown, more exist; narrow with `query`" in (await call("list_issues")).text
@@ -38,7 +38,7 @@ async def test_a_list_ends_at_its_count_and_says_that_there_are_more(hub: Hub, c
     assert all(asked.fields["per_page"] == "100" for asked in hub.asked)
 
 
-async def test_no_more_than_500_entries_are_looked_through(hub: Hub, call: Caller) -> None:
+async def test_at_most_500_entries_are_scanned(hub: Hub, call: Caller) -> None:
     for number in range(600):
         hub.add_issue(f"Pull {number}", is_pull=True)
     assert len(hub.asked) == 0
@@ -57,7 +57,7 @@ async def test_pull_requests_are_listed(hub: Hub, call: Caller) -> None:
     assert "1 shown, more exist" in (await call("list_pull_requests", count=1)).text
 
 
-async def test_words_are_searched_for_in_the_repository(hub: Hub, call: Caller) -> None:
+async def test_the_repository_can_be_searched(hub: Hub, call: Caller) -> None:
     issue = hub.add_issue("Disk full")
     hub.replies["GET /search/issues"] = Reply({"total_count": 1_234, "items": [issue]})
     found = (await call("list_issues", query="disk", labels=["bug"], count=1)).text
@@ -81,7 +81,7 @@ async def test_an_issue_is_shown_with_its_comments(hub: Hub, call: Caller) -> No
 
 
 @pytest.mark.parametrize(("total", "count", "shown"), [(80, 30, "51 to 80"), (7, 3, "5 to 7"), (3, 3, "1 to 3")])
-async def test_of_many_comments_the_last_are_shown(hub: Hub, call: Caller, total: int, count: int, shown: str) -> None:
+async def test_the_last_of_many_comments_are_shown(hub: Hub, call: Caller, total: int, count: int, shown: str) -> None:
     hub.add_issue("Long")
     hub.add_comments(1, total)
     found = (await call("view_issue", number=1, count=count)).text
@@ -123,6 +123,6 @@ async def test_a_pull_request_is_shown_with_files_reviews_and_comments(hub: Hub,
     assert found.endswith("Comment 1")
 
 
-async def test_an_issue_that_is_a_pull_request_says_so(hub: Hub, call: Caller) -> None:
+async def test_an_issue_that_is_a_pull_request_is_labeled(hub: Hub, call: Caller) -> None:
     hub.add_pull("A change")
     assert "view_pull_request shows more" in (await call("view_issue", number=1)).text

@@ -62,13 +62,13 @@ def test_every_form_of_a_remote_is_understood(tmp_path: Path, url: str) -> None:
         "file://github.com/../octo",
     ],
 )
-def test_a_remote_elsewhere_or_of_another_form_is_not_taken(tmp_path: Path, url: str) -> None:
+def test_a_remote_elsewhere_or_of_another_form_is_ignored(tmp_path: Path, url: str) -> None:
     folder = clone(tmp_path / "clone", origin=url)
     with pytest.raises(ToolError, match=r"None of the working folder's remotes \(origin\) is on github\.com"):
         find_repository(folder, "github.com")
 
 
-def test_origin_comes_first_and_else_the_only_one(tmp_path: Path) -> None:
+def test_origin_is_preferred_to_a_single_other_remote(tmp_path: Path) -> None:
     one, other = "https://github.com/octo/one", "https://github.com/octo/other"
     assert str(find_repository(clone(tmp_path / "a", upstream=other, origin=one), "github.com")) == "octo/one"
     assert (
@@ -79,7 +79,7 @@ def test_origin_comes_first_and_else_the_only_one(tmp_path: Path) -> None:
         find_repository(clone(tmp_path / "d", mine=one, yours=other), "github.com")
 
 
-def test_a_folder_without_repository_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_without_a_repository_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="is not in a git repository with a remote"):
         find_repository(tmp_path, "github.com")
 
@@ -91,7 +91,7 @@ def test_a_worktree_knows_the_remotes_of_its_repository(tmp_path: Path) -> None:
     assert read_remotes(tmp_path / "tree") == {"origin": "https://github.com/octo/repo"}
 
 
-def test_odd_configurations_are_read_as_git_reads_them(tmp_path: Path) -> None:
+def test_unusual_configurations_are_read_as_git_reads_them(tmp_path: Path) -> None:
     config = (
         '[remote "a \\"b\\""]\n\tfetch = +refs/*:refs/*\n\turl = "https://github.com/octo/re" po ; comment\n'
         '[Remote "c"] URL=https://github.com/octo/c # comment\n\turl = https://second.example/\n\tpushurl = x\n'
@@ -129,11 +129,11 @@ def test_special_files_are_not_waited_for(tmp_path: Path) -> None:
         ("https://api.example.com/api/v3", "api.example.com"),
     ],
 )
-def test_the_host_of_remotes_follows_from_the_apis_address(api: str, host: str) -> None:
+def test_the_host_of_remotes_is_derived_from_the_api_url(api: str, host: str) -> None:
     assert web_host(api) == host
 
 
-async def test_the_tool_takes_the_repository_of_the_working_folder(tmp_path: Path, hub: Hub) -> None:
+async def test_the_tool_uses_the_repository_of_the_working_folder(tmp_path: Path, hub: Hub) -> None:
     hub.add_issue("Disk full")
     caller = Caller(clone(tmp_path / "clone", origin="http://127.0.0.1/octo/repo.git"), hub.url)
     assert "Disk full" in (await caller("list_issues", repository="")).text

@@ -50,7 +50,7 @@ class Raw:
 
     @property
     def pid(self) -> int:
-        """Of the one that was started last."""
+        """Of the process that was started last."""
         return int(self._pids[-1])
 
     @property
@@ -83,14 +83,14 @@ async def make_servers(tmp_path: Path, mark: str, notices: list[str]) -> AsyncIt
 
 
 async def until(true: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
+    """Wait for a condition that another process fulfills."""
     async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 async def call(tools: tuple[Tool, ...], name: str, use: ToolUse | None = None, /, **arguments: Any) -> ToolOutcome:
-    """Call the tool of that full name."""
+    """Call the tool with this full name."""
     tool = next(tool for tool in tools if tool.spec.name == name)
     return await tool.run(arguments, use or ToolUse(lambda _text: None))
 
@@ -108,7 +108,7 @@ HANDSHAKE = {
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
-    """Settings for a server that plays a script; its pages of tools follow each other by the cursors that they name."""
+    """Settings for a server that plays a script; its pages of tools are linked by their cursors."""
 
     def write(*pages: dict[str, Any] | None, **more: Any) -> McpServer:
         cursors = ["first", *(str((page or {}).get("nextCursor", "")) for page in pages)]

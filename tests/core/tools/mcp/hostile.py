@@ -1,6 +1,6 @@
-"""Replies that break the rules in every way that was seen or is likely, as strategies of hypothesis.
+"""Replies that break the rules in every observed or likely way, as Hypothesis strategies.
 
-Each one is known to answer its request, of which `$ID` stands for the id: it must end the call at once.
+Each one identifies its request (`$ID` is replaced by the id), so it must end the call at once.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _members(draw: st.DrawFn, indent: int | None) -> dict[str, str]:
 
 
 def _orders(members: Iterable[str]) -> list[list[str]]:
-    """The orders that serializers use."""
+    """The member orders that serializers use."""
     orders = (
         ("jsonrpc", "id", "result", "error"),
         ("jsonrpc", "result", "error", "id"),

@@ -1,4 +1,4 @@
-"""Servers that misbehave: what the model is told, that nothing hangs or is left, and that the next call starts anew."""
+"""Servers that misbehave: errors for the model, no hanging or leftover processes, and a restart for the next call."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Survivors = Callable[[], list[str]]
         ("error", "no such \\u202etable"),
     ],
 )
-async def test_a_call_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
+async def test_a_failed_call(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
     servers = make_servers(raw=raw(mode).settings())
     tools = await servers.tools()
     with pytest.raises(ToolError) as caught:
@@ -89,7 +89,7 @@ async def test_a_call_without_a_response(make_servers: MakeServers, raw: MakeRaw
     ("mode", "said"),
     [("dies", "it could not be started: it exited with code 1; end of its standard error:\ncannot find the licence")],
 )
-async def test_a_start_that_goes_wrong(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
+async def test_a_failed_start(make_servers: MakeServers, raw: MakeRaw, mode: str, said: str) -> None:
     servers = make_servers(bad=raw(mode).settings(), good=raw("good").settings())
     tools = await servers.tools()
     assert [tool.spec.name for tool in tools] == ["mcp__good__echo", "mcp_accept_changes"]
@@ -146,7 +146,7 @@ async def test_requests_of_servers_are_declined(make_servers: MakeServers, raw: 
     assert declined == ["List roots not supported", "Sampling not supported"]
 
 
-async def test_two_servers_work_side_by_side(make_servers: MakeServers, raw: MakeRaw) -> None:
+async def test_two_servers_work_concurrently(make_servers: MakeServers, raw: MakeRaw) -> None:
     servers = make_servers(slow=raw("deaf").settings(timeout=1), good=raw("good").settings())
     tools = await servers.tools()
     slow = asyncio.create_task(call(tools, "mcp__slow__echo"))

@@ -23,7 +23,7 @@ OK = '{"content": [{"type": "text", "text": "A"}]}'
 
 
 async def answer(tools: tuple[Tool, ...], raw: bytes | str) -> ToolOutcome | str:
-    """What comes of a call that is answered in this way."""
+    """The outcome of a call with this reply."""
     text = raw if isinstance(raw, str) else raw.decode("latin-1")
     try:
         return await call(tools, "mcp__m__echo", raw=text)
@@ -98,7 +98,7 @@ async def test_a_reply_that_is_too_long_fails_its_own_call_only(
     assert notices == ["starting the MCP server m"]
 
 
-async def test_replies_to_no_request_are_dropped_and_named(make_servers: MakeServers, script: Script) -> None:
+async def test_replies_without_a_request_are_dropped_and_reported(make_servers: MakeServers, script: Script) -> None:
     settings_ = script()
     tools = await make_servers(m=settings_).tools()
     twice = f'{{"jsonrpc":"2.0","id":$ID,"result":{OK}}}\n' * 2
@@ -140,7 +140,7 @@ def test_any_reply_ends_its_call_and_no_other(script: Script, tmp_path: Path, ra
 @given(data=st.one_of(st.binary(max_size=80), replies()))
 @example(data=b"\xff\xfe{\x00")
 @example(data=b"[" * 100_000)
-def test_any_bytes_are_messages_or_none(data: bytes) -> None:
+def test_any_bytes_are_parsed_or_dropped(data: bytes) -> None:
     try:
         messages = read_messages(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Servers behind HTTP that answer what they should not: an error that names the server, soon, and in little memory."""
+"""HTTP servers with invalid answers: a prompt error that names the server, in little memory."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def reply_result(handler: BaseHTTPRequestHandler, request: dict[str, Any], resul
 
 @contextmanager
 def serve(call_answer: Answer) -> Iterator[tuple[str, list[str]]]:
-    """A server that shakes hands and lists `echo`; calls get `call_answer`. Gives its URL and the keys it was sent."""
+    """A server that lists `echo` and answers calls with `call_answer`. Yields its URL and the keys it received."""
     keys: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -124,7 +124,7 @@ async def test_a_response_that_is_not_a_reply(make_servers: MakeServers, answer:
 
 
 def reply_raw(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
-    """Answer with the characters that the call gave, as a body or as an event."""
+    """Answer with the characters in the call, as a body or as an event."""
     given = request["params"]["arguments"]
     if "raw" not in given:
         text = json.dumps(given)
@@ -190,7 +190,7 @@ async def test_one_broken_answer_does_not_end_the_session(make_servers: MakeServ
     assert notices == ["starting the MCP server m"]
 
 
-async def test_a_session_that_the_server_forgot_is_started_anew(make_servers: MakeServers, notices: list[str]) -> None:
+async def test_a_session_that_the_server_lost_is_restarted(make_servers: MakeServers, notices: list[str]) -> None:
     forgotten = True
 
     def forget(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
@@ -233,7 +233,7 @@ def test_any_reply_over_http_ends_its_call_and_no_other(tmp_path: Path, raws: li
         asyncio.run(_examine(url, tmp_path / "kept", raws))
 
 
-async def test_a_redirect_elsewhere_does_not_take_the_key_along(make_servers: MakeServers) -> None:
+async def test_a_redirect_elsewhere_does_not_receive_the_key(make_servers: MakeServers) -> None:
     with serve(huge) as (elsewhere, keys):
 
         def redirect(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:
@@ -248,7 +248,7 @@ async def test_a_redirect_elsewhere_does_not_take_the_key_along(make_servers: Ma
     assert keys == []
 
 
-async def test_an_answer_that_never_comes(make_servers: MakeServers) -> None:
+async def test_an_answer_that_never_arrives(make_servers: MakeServers) -> None:
     over = threading.Event()
 
     def wait(handler: BaseHTTPRequestHandler, request: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Servers whose handshake or list of tools breaks the rules: what is left out, what stays, and what is said of it."""
+"""Servers whose handshake or list of tools breaks the rules: what is omitted, what stays, and what is reported."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def listed(servers: McpServers) -> tuple[list[str], list[str]]:
         ({"properties": {"n": {"maximum": 10**30}}}, ANY_OBJECT | {"properties": {"n": {"maximum": 10**30}}}),
     ],
 )
-async def test_a_schema_that_can_mean_one_thing_only(
+async def test_an_unambiguous_schema_is_corrected(
     make_servers: MakeServers, script: Script, schema: Any, repaired: dict[str, Any]
 ) -> None:
     servers = make_servers(m=script({"tools": [tool("odd", inputSchema=schema)]}))
@@ -86,7 +86,9 @@ async def test_a_tool_without_a_schema(make_servers: MakeServers, script: Script
         ({"name": 7}, "entry 2 of its tool list is skipped: it is not an object with a name"),
     ],
 )
-async def test_one_bad_tool_costs_no_other(make_servers: MakeServers, script: Script, entry: Any, problem: str) -> None:
+async def test_one_bad_tool_does_not_affect_others(
+    make_servers: MakeServers, script: Script, entry: Any, problem: str
+) -> None:
     servers = make_servers(m=script({"tools": [tool("first"), entry, tool("last", description=3, outputSchema=4)]}))
     assert await listed(servers) == (["first", "last"], [problem])
     assert await call(await servers.tools(), "mcp__m__last", a=1) == ToolOutcome('{"a": 1}')
@@ -170,15 +172,13 @@ async def test_handshakes(
     assert await call(await servers.tools(), "mcp__m__echo", a=1) == ToolOutcome('{"a": 1}')
 
 
-async def test_a_server_that_knows_only_older_versions_is_asked_for_one(
-    make_servers: MakeServers, script: Script
-) -> None:
+async def test_an_older_protocol_version_is_negotiated(make_servers: MakeServers, script: Script) -> None:
     refusal = {"code": -32602, "message": "Unsupported", "data": {"supported": ["2024-11-05", "2025-03-26", "1999"]}}
     servers = make_servers(m=script(refuses="2025-11-25", refusal=refusal))
     assert await listed(servers) == (["echo"], [])
 
 
-async def test_a_problem_is_news_once_and_stays_listed(make_servers: MakeServers, script: Script) -> None:
+async def test_a_problem_is_reported_once_and_stays_listed(make_servers: MakeServers, script: Script) -> None:
     settings_ = script({"tools": [ECHO, tool("bad", inputSchema=False)]})
     first, later = make_servers(m=settings_), make_servers(m=settings_)
     await first.tools()
@@ -192,7 +192,7 @@ async def test_a_problem_is_news_once_and_stays_listed(make_servers: MakeServers
     assert later.take_news() == ()
 
 
-async def test_more_news_than_one_would_read(make_servers: MakeServers, script: Script) -> None:
+async def test_excess_news_is_summarized(make_servers: MakeServers, script: Script) -> None:
     servers = make_servers(m=script({"tools": [tool(f"t{number}", inputSchema=False) for number in range(30)]}))
     await servers.tools()
     news = servers.take_news()
@@ -257,7 +257,7 @@ async def _examine(server: McpServer, folder: Path) -> None:
 @given(
     entries=st.lists(TOOLS, max_size=40), handshake=st.fixed_dictionaries({}, optional=dict.fromkeys(HANDSHAKE, VALUES))
 )
-def test_any_list_of_tools_leaves_the_sound_one(
+def test_any_list_of_tools_keeps_the_valid_one(
     script: Script, tmp_path: Path, entries: list[Any], handshake: dict[str, Any]
 ) -> None:
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
@@ -266,7 +266,7 @@ def test_any_list_of_tools_leaves_the_sound_one(
 
 @settings(deadline=None)
 @given(entries=st.lists(TOOLS, max_size=4))
-def test_any_entry_is_a_definition_or_a_sentence(entries: list[Any]) -> None:
+def test_any_entry_is_a_definition_or_a_problem(entries: list[Any]) -> None:
     sent = json.loads(json.dumps(entries), parse_constant=str)
     definitions, faults = read_definitions("m", sent)
     assert len(definitions) + len(faults) == len(sent)

@@ -1,4 +1,4 @@
-"""Servers written with the SDK, over standard input and output and over HTTP: what a call does from end to end."""
+"""Servers written with the SDK, over standard input and output and over HTTP: calls from end to end."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def test_a_proxy_that_fails_is_named_by_its_variable(
     await servers.close()
 
 
-async def test_an_http_server_that_goes_away(make_servers: MakeServers, http_server: HttpServer) -> None:
+async def test_an_http_server_that_stops(make_servers: MakeServers, http_server: HttpServer) -> None:
     process, address = http_server
     servers = make_servers(far=McpServer(url=address, timeout=20))
     tools = await servers.tools()

@@ -1,4 +1,4 @@
-"""The table `[mcp]` of a configuration: what it takes, what is said of mistakes, and that secrets stay hidden."""
+"""The table `[mcp]` of a configuration: valid settings, errors for invalid ones, and hidden secrets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(text: str) -> McpSettings:
     return read_mcp_settings(tomllib.loads(text)["mcp"])
 
 
-def test_what_it_takes() -> None:
+def test_valid_settings_are_parsed() -> None:
     settings = read(GOOD)
     assert settings.servers["files"] == McpServer(
         command="npx", args=("-y", "server-files", "/srv"), env={"GITHUB_TOKEN": None}
@@ -92,7 +92,7 @@ def test_secrets_are_not_shown() -> None:
         ("[mcp.servers.x__y]\ncommand = 'a'", 'invalid name "x__y"'),
     ],
 )
-def test_what_is_said_of_mistakes(text: str, said: str) -> None:
+def test_invalid_settings_are_reported(text: str, said: str) -> None:
     with pytest.raises(ValueError, match="mcp") as caught:
         read(text)
     assert said in str(caught.value)
@@ -109,7 +109,7 @@ async def test_without_the_library_nothing_is_offered(
     assert servers.problems == (servers.unavailable_reason,)
 
 
-def test_they_come_from_the_users_file_only(tmp_path: Path) -> None:
+def test_servers_are_read_from_the_user_file_only(tmp_path: Path) -> None:
     environment = Environment({}, tmp_path, tmp_path, tmp_path, "tester")
     environment.user_file.write_text(GOOD)
     sourced = load_settings(environment, folder=tmp_path, options={})

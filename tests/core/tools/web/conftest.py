@@ -1,4 +1,4 @@
-"""A web site on loopback that answers as a test says, and certificates for hosts that do not exist."""
+"""A website on loopback that answers as a test specifies, and certificates for hosts that do not exist."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Site:
-    """The server: paths and what answers them, what was asked, and whether clients still hold on."""
+    """The server: handlers by path, requests received, and whether clients are still connected."""
 
     port: int = 0
     scheme: str = "http"
@@ -81,7 +81,7 @@ class Site:
         self.has(path, b"moved", status=status, location=target)
 
     def never_ends(self, path: str, first: bytes = b"") -> None:
-        """HttpResponse the head and `first`, then nothing, until the client goes."""
+        """Send the head and `first`, then nothing until the client disconnects."""
 
         async def answer(_: Seen, writer: asyncio.StreamWriter) -> None:
             writer.write(head(200, {"content-type": "text/plain", "content-length": "100000"}) + first)
@@ -136,7 +136,7 @@ async def run_site(tls: ssl.SSLContext | None) -> AsyncIterator[Site]:
 
 @asynccontextmanager
 async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Serve connections on a port of loopback, and leave none open."""
+    """Serve connections on a port of loopback, and close all at the end."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -162,7 +162,7 @@ async def serving(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncItera
 
 @dataclass
 class Proxy:
-    """An HTTP proxy that makes tunnels, all of them to one port of loopback, whatever it is asked for."""
+    """An HTTP proxy that opens every tunnel to one port of loopback, whatever the target."""
 
     target: int
     url: str = ""
@@ -187,7 +187,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def proxies_of(url: str) -> Proxies:
-    """What HTTPS_PROXY means."""
+    """The value of HTTPS_PROXY."""
     return read_proxies({"HTTPS_PROXY": url})
 
 
@@ -205,7 +205,7 @@ class Fetch(Protocol):
 
 @pytest.fixture
 def fetch() -> Fetch:
-    """Fetch with a tool that may reach 127.0.0.1."""
+    """Fetch with a tool that may connect to 127.0.0.1."""
     tool = WebFetch(opened=["127.0.0.1"])
 
     async def fetch(url: str, *, offset: int = 0) -> ToolOutcome:
@@ -215,7 +215,7 @@ def fetch() -> Fetch:
 
 
 class Resolver:
-    """A name server: gives each host's answers one after the other, the last one again and again."""
+    """A name server: returns each host's answers in order, and repeats the last one."""
 
     def __init__(self, **hosts: Sequence[Sequence[str]]) -> None:
         self._hosts = {name.replace("_", "."): list(answers) for name, answers in hosts.items()}
@@ -235,7 +235,7 @@ def gzipped_zeros(size: int) -> bytes:
 
 @dataclass(frozen=True)
 class Certificates:
-    """An authority's certificate in a file, and a server's context for a host that it vouches for."""
+    """A certificate authority's file, and a server context with a certificate for a host."""
 
     file: Path
     server: Callable[[str], ssl.SSLContext]

@@ -29,7 +29,7 @@ from .conftest import Resolver
         ("https://example.com?x", "https://example.com/?x"),
     ],
 )
-def test_an_address_has_one_spelling(given: str, meant: str) -> None:
+def test_an_address_is_normalized(given: str, meant: str) -> None:
     assert read_address(given).url == meant
     assert WebFetch().effect({"url": given}) == Fetches(meant)
     assert WebFetch().title({"url": given, "offset": 20_000}) == f"GET {meant} (from character 20,000)"
@@ -62,7 +62,7 @@ def test_an_address_has_one_spelling(given: str, meant: str) -> None:
         "https://example.com/" + "a" * 4_000,
     ],
 )
-def test_an_invalid_address_is_refused(given: str) -> None:
+def test_an_invalid_address_is_rejected(given: str) -> None:
     with pytest.raises(ToolError) as caught:
         WebFetch().effect({"url": given})
     assert "secret" not in str(caught.value)
@@ -83,25 +83,25 @@ OPEN = (
 
 
 @pytest.mark.parametrize("address", CLOSED)
-async def test_an_address_that_is_not_public_is_refused(address: str) -> None:
+async def test_an_address_that_is_not_public_is_rejected(address: str) -> None:
     assert find_closed(ip_address(address))
     with pytest.raises(ToolError, match=r"Not fetched: inner.example has the address"):
         await AddressPolicy(Resolver(inner_example=[[address]])).find("inner.example", 80)
 
 
 @pytest.mark.parametrize("address", OPEN)
-async def test_a_public_address_is_given(address: str) -> None:
+async def test_a_public_address_is_returned(address: str) -> None:
     assert find_closed(ip_address(address)) is None
     assert await AddressPolicy(Resolver(outer_example=[[address]])).find("outer.example", 80) == (address,)
 
 
-async def test_one_refused_address_among_public_ones_refuses_the_host() -> None:
+async def test_one_private_address_among_public_ones_rejects_the_host() -> None:
     with pytest.raises(ToolError, match=r"10\.0\.0\.1 \(a private network\)"):
         await AddressPolicy(Resolver(mixed_example=[["1.1.1.1", "10.0.0.1"]])).find("mixed.example", 443)
 
 
 @pytest.mark.parametrize("spelling", ["localhost", "2130706433", "0x7f.1", "127.1", "017700000001", "0"])
-async def test_other_spellings_of_this_machine_are_refused_by_what_they_resolve_to(spelling: str) -> None:
+async def test_other_spellings_of_this_machine_are_rejected_after_resolution(spelling: str) -> None:
     with pytest.raises(ToolError, match=r"this machine|not found|not on the public"):
         await AddressPolicy().find(spelling, 80)
 
@@ -111,7 +111,7 @@ def test_own_addresses_are_recognized() -> None:
     assert not _is_own(ip_address("1.1.1.1"))
 
 
-async def test_only_the_opened_network_is_open() -> None:
+async def test_only_the_allowed_network_is_reachable() -> None:
     policy = AddressPolicy(Resolver(a_example=[["10.0.0.1"]], b_example=[["10.0.1.1"]]), opened=["10.0.0.0/24"])
     assert await policy.find("a.example", 80) == ("10.0.0.1",)
     with pytest.raises(ToolError):

@@ -52,14 +52,14 @@ async def test_a_redirect_to_an_invalid_address_is_an_error(site: Site, fetch: F
         await fetch(site.url("/a"))
 
 
-async def test_endless_redirects_end(site: Site, fetch: Fetch) -> None:
+async def test_endless_redirects_are_an_error(site: Site, fetch: Fetch) -> None:
     site.sends_on("/a", "/a")
     with pytest.raises(ToolError, match="Too many redirects"):
         await fetch(site.url("/a"))
     assert len(site.seen) == 6
 
 
-async def test_a_name_is_looked_up_once_and_that_address_is_connected_to(site: Site) -> None:
+async def test_a_name_is_resolved_once_and_that_address_is_used(site: Site) -> None:
     resolver = Resolver(shop_example=[["127.0.0.1"], ["169.254.169.254"]])
     site.has("/a", "arrived", kind="text/plain")
     tool = WebFetch(resolve=resolver, opened=OPENED)
@@ -69,7 +69,7 @@ async def test_a_name_is_looked_up_once_and_that_address_is_connected_to(site: S
     assert site.seen[0].headers["host"] == f"shop.example:{site.port}"
 
 
-async def test_a_name_that_becomes_private_between_redirects_is_refused(site: Site) -> None:
+async def test_a_name_that_becomes_private_between_redirects_is_rejected(site: Site) -> None:
     resolver = Resolver(shop_example=[["127.0.0.1"], ["127.0.0.53"]])
     site.sends_on("/a", "/b")
     tool = WebFetch(resolve=resolver, opened=OPENED)
@@ -78,20 +78,20 @@ async def test_a_name_that_becomes_private_between_redirects_is_refused(site: Si
     assert [seen.path for seen in site.seen] == ["/a"]
 
 
-async def test_loopback_is_refused_by_default(site: Site) -> None:
+async def test_loopback_is_rejected_by_default(site: Site) -> None:
     with pytest.raises(ToolError, match="only reaches the public internet"):
         await WebFetch().run({"url": site.url("/")}, USE)
     assert site.seen == []
 
 
-async def test_the_next_address_is_tried_where_the_first_refuses(site: Site) -> None:
+async def test_the_next_address_is_tried_if_the_first_refuses_the_connection(site: Site) -> None:
     resolver = Resolver(shop_example=[["127.0.0.9", "127.0.0.1"]])
     site.has("/a", "arrived", kind="text/plain")
     tool = WebFetch(resolve=resolver, opened=["127.0.0.0/8"])
     assert (await tool.run({"url": site.url("/a", "shop.example")}, USE)).text.endswith("arrived")
 
 
-async def test_tls_speaks_to_the_host_at_the_checked_address(secure_site: Site, certificates: Certificates) -> None:
+async def test_tls_verifies_the_host_at_the_checked_address(secure_site: Site, certificates: Certificates) -> None:
     secure_site.has("/a", "arrived", kind="text/plain")
     resolver = Resolver(shop_example=[["127.0.0.1"]], other_example=[["127.0.0.1"]])
     tool = WebFetch(resolve=resolver, opened=OPENED, certificates=certificates.file)
@@ -116,7 +116,7 @@ async def test_a_proxy_gets_the_checked_address(secure_site: Site, certificates:
 
 
 @pytest.mark.parametrize(("no_proxy", "tunnels"), [("shop.example", 0), ("10.0.0.0/8 .example", 0), ("127.0.0.0/8", 1)])
-async def test_no_proxy_means_the_host_and_not_the_address_that_it_has(
+async def test_no_proxy_applies_to_the_host_and_not_to_its_address(
     secure_site: Site, certificates: Certificates, no_proxy: str, tunnels: int
 ) -> None:
     secure_site.has("/a", "arrived", kind="text/plain")

@@ -24,7 +24,7 @@ RESULTS = "<html><body>" + "".join(
 
 @dataclass
 class Engine:
-    """The engine, and the proxy by which it is reached."""
+    """The engine, and the proxy through which it is reached."""
 
     site: Site
     certificates: Certificates
@@ -42,7 +42,7 @@ async def engine(certificates: Certificates) -> AsyncIterator[Engine]:
             yield Engine(site, certificates, proxy)
 
 
-async def test_one_engine_is_asked_and_its_results_are_given(engine: Engine) -> None:
+async def test_one_engine_is_queried_and_its_results_are_returned(engine: Engine) -> None:
     engine.site.has("/html/", RESULTS, kind=HTML)
     found = await engine.search()
     assert found.text.startswith(
@@ -55,7 +55,7 @@ async def test_one_engine_is_asked_and_its_results_are_given(engine: Engine) -> 
     assert WebSearch().effect({"query": "a"}) == Fetches(f"https://{HOST}/html/")
 
 
-async def test_no_results_may_be_a_refusal(engine: Engine) -> None:
+async def test_no_results_can_mean_a_rejection(engine: Engine) -> None:
     engine.site.has("/html/", "<html><body>nothing", kind=HTML)
     assert "may also be blocking programs" in (await engine.search()).text
     engine.site.has("/html/", "slow down", kind=HTML, status=202)

@@ -1,4 +1,4 @@
-"""`web_fetch`: what it makes of each kind of page, and in which parts."""
+"""`web_fetch`: the result for each kind of page, and its parts."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ async def test_nothing_about_the_user_is_sent(site: Site, fetch: Fetch, monkeypa
         (None, "no type at all"),
     ],
 )
-async def test_other_text_is_given_as_it_is(site: Site, fetch: Fetch, kind: str | None, body: str) -> None:
+async def test_other_text_is_returned_unchanged(site: Site, fetch: Fetch, kind: str | None, body: str) -> None:
     site.has("/file", body, kind=kind)
     assert (await fetch(site.url("/file"))).text.endswith(f"not instructions.]\n\n{body}")
 
@@ -86,7 +86,7 @@ async def test_html_without_a_type_is_read_as_html(site: Site, fetch: Fetch) -> 
         ("application/zip", b"PK", r"not text \(application/zip\)"),
     ],
 )
-async def test_binary_content_is_named(site: Site, fetch: Fetch, kind: str, body: bytes, what: str) -> None:
+async def test_binary_content_is_identified(site: Site, fetch: Fetch, kind: str, body: bytes, what: str) -> None:
     site.has("/file", body, kind=kind)
     found = (await fetch(site.url("/file"))).text
     assert found.partition("This is ")[2].replace("\\", "").startswith(what.replace("\\", ""))
@@ -129,7 +129,7 @@ async def test_an_http_error_is_an_error_with_the_text_of_the_page(site: Site, f
     assert "503 Service Unavailable, text/plain, retry after: 120" in busy.text
 
 
-async def test_a_long_page_comes_in_parts_that_join_without_loss(site: Site, fetch: Fetch) -> None:
+async def test_a_long_page_is_split_into_parts_without_loss(site: Site, fetch: Fetch) -> None:
     lines = "\n".join(f"line {number}" for number in range(6_000))
     site.has("/long", lines, kind="text/plain")
     whole, offset, calls = "", 0, 0
@@ -147,12 +147,12 @@ async def test_a_long_page_comes_in_parts_that_join_without_loss(site: Site, fet
         assert len(part) <= 20_001
     assert whole.partition("]\n\n")[2] == lines
     assert calls == 3
-    assert len(site.seen) == 1, "the parts are of one and the same page"
+    assert len(site.seen) == 1, "the parts belong to the same page"
     with pytest.raises(ToolError, match="Offset 900,000 is past the end"):
         await fetch(site.url("/long"), offset=900_000)
 
 
-async def test_a_page_without_text_says_so(site: Site, fetch: Fetch) -> None:
+async def test_a_page_without_text_is_reported(site: Site, fetch: Fetch) -> None:
     site.has("/app", "<html><body><div id=root></div><script src=a.js></script></body></html>")
     site.has("/empty", "", kind="text/plain")
     assert "it may need JavaScript" in (await fetch(site.url("/app"))).text

@@ -79,7 +79,7 @@ def error_body(code: int, status: str, message: str, *, reason: str) -> dict[str
         (500, "INTERNAL", "backendError", "Try again later"),
     ],
 )
-async def test_an_error_says_what_google_said_and_what_to_do(
+async def test_an_error_quotes_google_and_says_what_to_do(
     site: Site, code: int, status: str, reason: str, advice: str
 ) -> None:
     site.has_json(PATH, error_body(code, status, f"Said of {KEY}.", reason=reason), status=code)
@@ -104,7 +104,7 @@ async def test_an_unreachable_server_is_an_error() -> None:
     assert KEY not in str(caught.value)
 
 
-async def test_a_blank_query_is_refused(site: Site) -> None:
+async def test_a_blank_query_is_rejected(site: Site) -> None:
     with pytest.raises(ToolError, match="empty"):
         await search(site, "  ")
     assert site.seen == []

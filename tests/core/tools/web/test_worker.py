@@ -20,7 +20,7 @@ def program(folder: Path, code: str) -> Path:
     return path
 
 
-async def test_a_program_gets_its_task_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_program_gets_only_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "secret")
     code = "json.dump({'task': task, 'environment': sorted(os.environ), 'folder': os.getcwd()}, sys.stdout)"
     answer = await run_program(program(tmp_path, code), {"a": "ü"}, seconds=10)
@@ -39,7 +39,7 @@ async def test_a_program_gets_its_task_and_nothing_else(tmp_path: Path, monkeypa
         "os.kill(os.getpid(), 11)",
     ],
 )
-async def test_a_program_that_does_not_end_properly_is_an_error(tmp_path: Path, code: str) -> None:
+async def test_a_program_that_fails_is_an_error(tmp_path: Path, code: str) -> None:
     with pytest.raises(ToolError, match=r"it failed \(exit code -?\d+\), possibly out of memory"):
         await run_program(program(tmp_path, code), {}, seconds=10)
 

@@ -1,6 +1,6 @@
-"""An MCP server on the standard library alone that misbehaves as its arguments say: what the SDK would not let it do.
+"""An MCP server that uses only the standard library and misbehaves in ways the SDK prevents.
 
-The first argument says how; the second is a file with the JSON of the tools that it lists.
+The first argument selects the misbehavior; the second is a file with the JSON of the tools that it lists.
 """
 
 import json

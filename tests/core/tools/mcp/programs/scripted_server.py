@@ -1,4 +1,4 @@
-"""An MCP server on the standard library alone that writes what it is told to, byte for byte.
+"""An MCP server that uses only the standard library and writes its script byte for byte.
 
 The argument is a JSON file: `initialize` (a result), `pages` (results of tools/list by cursor, "" for the first page's
 own key). A call with the argument `raw` is answered by these characters as Latin-1 bytes, `$ID` being the request's id;

@@ -41,13 +41,13 @@ def add(a: int, b: int) -> str:
 
 @server.tool()
 def weather(city: str) -> Weather:
-    """Tell the weather."""
+    """Return the weather."""
     return Weather(city=city, degrees=21)
 
 
 @server.tool(structured_output=False)
 def everything() -> list[TextContent | ImageContent | AudioContent | EmbeddedResource | ResourceLink]:
-    """Give content of each kind."""
+    """Return content of each kind."""
     data = base64.b64encode(b"x" * 300).decode()
     return [
         TextContent(text="plain \x1b[31mwords"),
@@ -61,13 +61,13 @@ def everything() -> list[TextContent | ImageContent | AudioContent | EmbeddedRes
 
 @server.tool()
 def fail() -> str:
-    """Fail always."""
+    """Always fail."""
     raise ValueError("the disk is full")
 
 
 @server.tool()
 async def count(context: Context, to: int) -> str:
-    """Count, and tell how far it is."""
+    """Count, and report progress."""
     for number in range(1, to + 1):
         await context.report_progress(number, to, f"at {number}")
     return "done"
@@ -75,7 +75,7 @@ async def count(context: Context, to: int) -> str:
 
 @server.tool()
 async def wait(path: str) -> str:
-    """Wait for ever; note the beginning and the end in files."""
+    """Wait forever; record the start and the end in files."""
     note = Path(path)
     note.write_text("begun")  # noqa: ASYNC240
     try:
@@ -87,25 +87,25 @@ async def wait(path: str) -> str:
 
 @server.tool()
 def environment(name: str) -> str:
-    """Tell a variable."""
+    """Return an environment variable."""
     return os.environ.get(name, "(unset)")
 
 
 @server.tool()
 def where() -> str:
-    """Tell the folder and the process."""
+    """Return the working folder and the process id."""
     return f"{Path.cwd()} {os.getpid()} {os.getsid(0)}"
 
 
 @server.tool()
 def header(context: Context, name: str) -> str:
-    """Tell a header of the request."""
+    """Return a header of the request."""
     return (context.headers or {}).get(name, "(none)")
 
 
 @server.tool()
 async def ask(context: Context) -> str:
-    """Ask the person something."""
+    """Ask the user something."""
     answer = await context.elicit("Your password?", Answer)
     return str(answer.action)
 
