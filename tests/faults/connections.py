@@ -133,7 +133,7 @@ def _for_ever(name: str, advice: str, *script: Step | StepMaker, says: str, **se
 
 
 _SILENT = "silent|nothing|did not finish|in time"
-_NO_CONTENT = "Comments, empty chunks and whitespace are not content: close the connection at the time limit."
+_NO_CONTENT = "Comments, empty chunks and whitespace do not count as content: close the connection at the time limit."
 _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n"
 _ROLE = chunk({"role": "assistant", "content": ""})
 
