@@ -46,7 +46,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, except crash, e2e and matrix, which have their own sessions."""
     install(session)
-    session.run("pytest", "-n", "2", *APART, *session.posargs)
+    session.run("pytest", "-n", "3", *APART, *session.posargs)
 
 
 @nox.session

@@ -230,7 +230,7 @@ def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
         r"answer from m: 0 characters, calls shell, tool_calls, 100 tokens in, 20 out, \d+\.\d s to",
         r"permission: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
         r"no answer from m after \d+\.\d s: ProviderUnavailable: ",
-        r"trying again in 0\.\d s$",
+        r"retrying in 0\.\d s$",
         "request to m: .*, try 2$",
     ):
         assert any(re.search(told, line) for line in log), (told, ran.err)

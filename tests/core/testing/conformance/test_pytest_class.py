@@ -115,7 +115,7 @@ def test_an_intermediate_class_cannot_override_either() -> None:
     [
         ({"known_failures": {"core.no_such": "so"}}, "names unknown cases: core.no_such"),
         ({"known_failures": {"core.answers": " "}}, "gives no reason for core.answers"),
-        ({"replaced": {"core.answers": "so"}}, "has no test_core_answers"),
+        ({"replaced": {"core.answers": "so"}}, "does not define test_core_answers"),
     ],
 )
 def test_declarations_must_be_true(declared: dict[str, object], complaint: str) -> None:

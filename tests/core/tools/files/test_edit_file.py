@@ -135,7 +135,7 @@ async def test_overlapping_matches_count_as_several(call: Call, refused: Refused
 @pytest.mark.parametrize("search", ["", " ", "\n\n", "\t \r\n"])
 async def test_a_blank_search_is_rejected(refused: Refused, root: Path, search: str) -> None:
     (root / "f").write_text("a\n \n\n\n")
-    assert "search is blank. Give text from the file" in await refused("edit_file", edits(("f", search, "x")))
+    assert "search is blank. Use text from the file" in await refused("edit_file", edits(("f", search, "x")))
     (root / "f").write_text("")
     assert "The file is empty: delete it" in await refused("edit_file", edits(("f", search, "x")))
 
