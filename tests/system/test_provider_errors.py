@@ -92,7 +92,11 @@ REFUSALS: dict[str, Row] = {
         ToolsUnsupported,
         "does not support tools",
     ),
-    "stream options": (HttpError(400, "Unknown parameter: 'stream_options'."), ParameterRefused, "parameter stream_options"),
+    "stream options": (
+        HttpError(400, "Unknown parameter: 'stream_options'."),
+        ParameterRefused,
+        "parameter stream_options",
+    ),
     "a body of pydantic": (
         HttpError(422, body={"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}),
         ParameterRefused,
