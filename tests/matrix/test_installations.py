@@ -114,7 +114,7 @@ def read_floors(packages: Iterable[str]) -> Iterator[str]:
     for package in packages:
         project = tomllib.loads((ROOT / package / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         for dependency in project["dependencies"]:
-            name, floor = re.findall(r"^([\w.-]+)[^>]*>=([\w.]+)", dependency)[0]
+            name, floor = re.findall(r"^([\w.-]+)[^>=]*[>=]=([\w.]+)", dependency)[0]
             floors[name] = max(floors.get(name, ""), floor)
     return (f"{name}=={floor}" for name, floor in floors.items() if not name.startswith("vmpilot"))
 
