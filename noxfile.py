@@ -22,6 +22,8 @@ SOURCES = [f"{package}/src" for package in PACKAGES]
 
 def install(session: nox.Session) -> None:
     """Everything that is locked, then our distributions as they stand."""
+    # Hundreds of tests start programs, which would compile their modules each time without bytecode files.
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""
     session.install("--require-hashes", "-r", LOCK)
     session.install("--no-deps", *[part for package in PACKAGES for part in ("-e", package)])
 

@@ -137,7 +137,7 @@ def test_options_and_words_that_a_command_does_not_accept_are_errors(arguments: 
     assert refusal(*arguments) == 2
 
 
-WORDS = st.text(st.characters(exclude_characters="\0"), max_size=12) | st.sampled_from(
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12) | st.sampled_from(
     ["--", "-", "-d", "--mode=full", "--mode", "full", "--help", "-h", "--version", "doctor", "chats", "/x"]
 )
 BEFORE = st.sampled_from([[], ["-d"], ["--mode", "observe"], ["ask"], ["-t0", "ask", "-v"], ["--model", "m"]])
