@@ -20,7 +20,7 @@ def ended_badly(run: Run) -> Iterator[str]:
         yield f"9: it ended with {run.code}"
     sentences = [line for line in run.errors.splitlines() if line.startswith("vmpilot: ")]
     sentences += [event.error for event in ends if event.error]
-    if not any(re.search(r"[;.] \w", said) and not said.startswith("vmpilot: Unexpected") for said in sentences):
+    if not any(re.search(r"try again\.?$|\. Free some space", sentence) for sentence in sentences):
         yield f"9: no sentence says what happened and what to do: {run.errors!r} {ends[-1:]}"
     if "Traceback" in run.errors:
         yield f"9: a traceback: {run.errors[-300:]!r}"

@@ -226,12 +226,12 @@ def test_debug_shows_what_vmpilot_does_but_no_key(here: Here) -> None:
     for told in (
         "backend bare, model m, mode operate; set by .*--model",
         "sandbox: ",
-        r"request to m: 1 messages, \d+ tools, about \d+ bytes, try 1$",
+        r"request to m: 1 messages, \d+ tools, about \d+ bytes, attempt 1$",
         r"answer from m: 0 characters, calls shell, tool_calls, 100 tokens in, 20 out, \d+\.\d s to",
         r"permission: ask \(.*\): \$ echo \[masked\] \[masked\]; env touch made$",
         r"no answer from m after \d+\.\d s: ProviderUnavailable: ",
         r"retrying in 0\.\d s$",
-        "request to m: .*, try 2$",
+        "request to m: .*, attempt 2$",
     ):
         assert any(re.search(told, line) for line in log), (told, ran.err)
     assert not [line for line in log if token in line or word in line]

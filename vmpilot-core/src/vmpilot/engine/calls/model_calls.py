@@ -161,7 +161,7 @@ class SupervisedModelCalls:
         """One attempt, with its size and times in the log. Raises `StreamInterrupted` and `BadResponse` itself."""
         started = time.monotonic()
         if _log.isEnabledFor(logging.DEBUG):
-            _log.debug("request to %s: %s, try %d", call.model, _described_request(call), attempt)
+            _log.debug("request to %s: %s, attempt %d", call.model, _described_request(call), attempt)
         mark = self._mark if self._chain.by_text else None
         try:
             try:
